@@ -1,0 +1,1 @@
+"""A delivery report as JSON, CSV, Parquet or a picture."""

@@ -1,0 +1,1 @@
+"""Durability: the SQLite journal, the ring of raw frames, retention and archive."""

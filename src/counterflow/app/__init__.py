@@ -1,0 +1,1 @@
+"""The assembly: settings, the control room, the server, the command line."""

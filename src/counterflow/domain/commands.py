@@ -1,0 +1,87 @@
+"""What we tell stations, imperative. The OCPP adapter turns each into one CALL (docs: life of a dispatch)."""
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
+from counterflow.domain.resources import ControlMode
+
+
+class PlaceDischarge(Struct, frozen=True, kw_only=True):
+    """SetChargingProfile: run at `power_w` (<= 0) from `start_s` until `discharge_until_s`, hold 0 W until `hold_until_s`, then end.
+
+    The end is part of the order: if everything else dies, the station falls to the fallback beneath (decisions 3, 4).
+    """
+
+    station_id: StationId
+    evse_id: EvseId
+    transaction_id: TransactionId
+    session_uid: SessionUid
+    profile_id: ProfileId
+    stack_level: int
+    power_w: float
+    start_s: float
+    discharge_until_s: float
+    hold_until_s: float
+    control_mode: ControlMode
+    max_offline_s: int | None = None
+    urgent: bool = False
+    reason: str = ""
+
+
+class PlaceFallback(Struct, frozen=True, kw_only=True):
+    """SetChargingProfile, ChargingOnly, one level below: what the car does when the discharge profile is gone (decisions 4)."""
+
+    station_id: StationId
+    evse_id: EvseId
+    transaction_id: TransactionId
+    session_uid: SessionUid
+    profile_id: ProfileId
+    stack_level: int
+    charge_power_w: float
+    start_s: float
+
+
+class ClearProfile(Struct, frozen=True, kw_only=True):
+    """ClearChargingProfile by our id, never by criteria."""
+
+    station_id: StationId
+    profile_id: ProfileId
+    session_uid: SessionUid
+    urgent: bool = False
+
+
+class RequestSample(Struct, frozen=True, kw_only=True):
+    """TriggerMessage(TransactionEvent): a fresh sample, please."""
+
+    station_id: StationId
+    evse_id: EvseId
+
+
+class ReadProfiles(Struct, frozen=True, kw_only=True):
+    """GetChargingProfiles: what is installed at this EVSE."""
+
+    station_id: StationId
+    evse_id: EvseId
+    request_id: int
+
+
+class RawCall(Struct, frozen=True, kw_only=True):
+    """Any OCPP request, as a person typed it; `token` finds the asker again."""
+
+    station_id: StationId
+    action: str
+    payload: dict[str, Any]
+    token: int
+
+
+Command = PlaceDischarge | PlaceFallback | ClearProfile | RequestSample | ReadProfiles | RawCall
+
+
+class ProfileKind(StrEnum):
+    """The two kinds of profile that we place."""
+
+    DISCHARGE = "discharge"
+    FALLBACK = "fallback"

@@ -1,0 +1,90 @@
+"""Why a session can or cannot be discharged now: a code for arrays, a sentence for people."""
+
+from enum import IntEnum
+
+
+class Reason(IntEnum):
+    """READY is the only one that allows discharge. The first that applies, in this order, is the one shown."""
+
+    READY = 0
+    NO_SESSION = 1
+    EMERGENCY_STOP = 2
+    STATION_OFFLINE = 3
+    EVSE_FAULTED = 4
+    NO_CONSENT = 5
+    CAPABILITY_UNKNOWN = 6
+    NO_V2X_CONTROL = 7
+    NO_BIDIRECTIONAL_TRANSFER = 8
+    FOREIGN_PROFILE = 9
+    PRIORITY_CHARGING = 10
+    EXTERNAL_LIMIT = 11
+    GRID_FAULT = 12
+    EV_NOT_READY = 13
+    SILENT = 14
+    SOC_UNKNOWN = 15
+    POWER_UNKNOWN = 16
+    BELOW_FLOOR = 17
+    MUST_CHARGE = 18
+    BELOW_MIN_POWER = 19
+    COOLING_DOWN = 20
+    NOT_RESPONDING = 21
+
+
+REASON_WORDS: dict[Reason, str] = {
+    Reason.READY: "can be discharged",
+    Reason.NO_SESSION: "no car is plugged in",
+    Reason.EMERGENCY_STOP: "the emergency stop is on",
+    Reason.STATION_OFFLINE: "the station is not connected",
+    Reason.EVSE_FAULTED: "the EVSE reports a fault or is unavailable",
+    Reason.NO_CONSENT: "the driver has not agreed to discharge",
+    Reason.CAPABILITY_UNKNOWN: "discovery of the station is not finished",
+    Reason.NO_V2X_CONTROL: "the station does not offer CentralSetpoint",
+    Reason.NO_BIDIRECTIONAL_TRANSFER: "car and station have not agreed on a bidirectional transfer",
+    Reason.FOREIGN_PROFILE: "another system's transaction profile is on this EVSE",
+    Reason.PRIORITY_CHARGING: "the driver asked for priority charging",
+    Reason.EXTERNAL_LIMIT: "a local energy system allows no discharge",
+    Reason.GRID_FAULT: "the inverter reports a grid fault",
+    Reason.EV_NOT_READY: "the car has suspended or ended the energy transfer",
+    Reason.SILENT: "no meter value for too long",
+    Reason.SOC_UNKNOWN: "the energy above the driver's floor is unknown",
+    Reason.POWER_UNKNOWN: "the discharge power of car and EVSE is unknown",
+    Reason.BELOW_FLOOR: "the state of charge is at the driver's floor",
+    Reason.MUST_CHARGE: "the car must charge to be ready at departure",
+    Reason.BELOW_MIN_POWER: "what is left is below the car's minimum discharge power",
+    Reason.COOLING_DOWN: "the station refused a profile; it is tried again later",
+    Reason.NOT_RESPONDING: "the car does not follow its setpoint; it is probed again later",
+}
+
+
+class ChangeReason(IntEnum):
+    """Why a setpoint was changed; kept in the log and shown."""
+
+    START = 1
+    TARGET_CHANGED = 2
+    GAP_UP = 3
+    GAP_DOWN = 4
+    DROP_OUT = 5
+    RESERVE = 6
+    RE_ARM = 7
+    FLOOR_OR_DEPARTURE = 8
+    SITE_LIMIT = 9
+    NOT_RESPONDING = 10
+    WINDOW_END = 11
+    CANCELLED = 12
+    EMERGENCY_STOP = 13
+    REFUSED_RETRY = 14
+
+
+class DropOutKind(IntEnum):
+    """How a session was lost to a dispatch."""
+
+    ENDED = 1
+    EV_GONE = 2
+    SUSPENDED = 3
+    FAULTED = 4
+    REFUSED = 5
+    SILENT = 6
+    OFFLINE = 7
+    NOT_RESPONDING = 8
+    MUST_CHARGE = 9
+    WITHDRAWN = 10

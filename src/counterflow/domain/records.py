@@ -1,0 +1,85 @@
+"""What must survive a crash, as documents: each has a kind, a key and one Struct (stored as JSON)."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from counterflow.domain.commands import ProfileKind
+from counterflow.domain.ids import EvseId, ProfileId, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.resources import DriverTerms, EvseCapability, StationIdentity
+from counterflow.domain.telemetry import ChargingNeedsReported
+
+
+class DocumentKind(StrEnum):
+    """The tables of documents."""
+
+    STATION = "station"
+    DISCOVERY = "discovery"
+    SESSION = "session"
+    DISPATCH = "dispatch"
+    PROFILE = "profile"
+    LATCH = "latch"
+
+
+class SessionRecord(Struct, frozen=True, kw_only=True):
+    """A session as it must be known again after a restart; meter values come back from the samples."""
+
+    session_uid: SessionUid
+    station_id: StationId
+    transaction_id: TransactionId
+    site_id: SiteId
+    evse_id: EvseId
+    started_s: float
+    terms: DriverTerms
+    ended_s: float | None = None
+    phase: int = 0
+    id_token_hash: str = ""
+    needs: ChargingNeedsReported | None = None
+    needs_export_wh: float | None = None
+    needs_import_wh: float | None = None
+    priority_charging: bool = False
+
+
+class DiscoveryRecord(Struct, frozen=True, kw_only=True):
+    """What a station said it is and can do."""
+
+    station_id: StationId
+    identity: StationIdentity
+    evses: tuple[EvseCapability, ...] = ()
+    meter_interval_s: float | None = None
+    at_s: float = 0.0
+    refusals: tuple[str, ...] = ()
+
+
+class ProfileState(StrEnum):
+    """Where a profile of ours stands; the moves are in `engine.control.ledger`."""
+
+    PLACING = "placing"
+    PLACED = "placed"
+    UNSURE = "unsure"
+    CLEARING = "clearing"
+
+
+class ProfileRecord(Struct, frozen=True, kw_only=True):
+    """A profile that may be at a station because of us. Written before the message leaves; removed once it is surely gone."""
+
+    station_id: StationId
+    profile_id: ProfileId
+    session_uid: SessionUid
+    evse_id: EvseId
+    transaction_id: TransactionId
+    kind: ProfileKind
+    state: ProfileState
+    power_w: float
+    placed_at_s: float
+    discharge_until_s: float
+    hold_until_s: float
+    dispatch_id: str = ""
+
+
+class Latch(Struct, frozen=True, kw_only=True):
+    """The emergency stop."""
+
+    on: bool
+    at_s: float
+    by: str

@@ -1,0 +1,69 @@
+"""Setpoints, and what became of a command: a closed union, matched exhaustively."""
+
+from enum import IntEnum
+from typing import Any
+
+from msgspec import Struct
+
+
+class SetpointState(IntEnum):
+    """How far the last setpoint of a session has come. UNKNOWN = timed out: the station may or may not follow it."""
+
+    NONE = 0
+    PENDING = 1
+    ACCEPTED = 2
+    REJECTED = 3
+    UNKNOWN = 4
+
+
+class FallbackState(IntEnum):
+    """Whether the fallback profile stands beneath."""
+
+    NONE = 0
+    PENDING = 1
+    PLACED = 2
+
+
+class Accepted(Struct, frozen=True, kw_only=True):
+    """The station stored it. Delivery is judged by the meter."""
+
+
+class Rejected(Struct, frozen=True, kw_only=True):
+    """The station refused it; `reason_code` as OCPP spells it, may be empty."""
+
+    reason_code: str
+    text: str = ""
+
+
+class NotSupported(Struct, frozen=True, kw_only=True):
+    """CALLERROR NotSupported/NotImplemented, or any other CALLERROR: the station cannot do this."""
+
+    code: str
+    text: str = ""
+
+
+class TimedOut(Struct, frozen=True, kw_only=True):
+    """No answer in time, or the line broke while waiting: the outcome is unknown."""
+
+
+class Offline(Struct, frozen=True, kw_only=True):
+    """It never left: the station is not connected."""
+
+
+class Superseded(Struct, frozen=True, kw_only=True):
+    """A newer command took its place before it left."""
+
+
+class NothingThere(Struct, frozen=True, kw_only=True):
+    """ClearChargingProfile `Unknown`: there was no such profile, which is what we wanted."""
+
+
+class RawAnswer(Struct, frozen=True, kw_only=True):
+    """The answer to a raw call: the payload, or the CALLERROR."""
+
+    payload: dict[str, Any] | None = None
+    error_code: str | None = None
+    error_text: str = ""
+
+
+CommandResult = Accepted | Rejected | NotSupported | TimedOut | Offline | Superseded | NothingThere | RawAnswer

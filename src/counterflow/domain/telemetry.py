@@ -1,0 +1,235 @@
+"""What stations report, in our words. Events are past tense; NaN, None and -1 mean unknown, never zero.
+
+These are built once per message on the hot path, so they are `msgspec.Struct`s outside the garbage collector (docs/adr/0002).
+"""
+
+from enum import IntEnum
+from math import nan
+
+from msgspec import Struct
+
+from counterflow.domain.commands import Command
+from counterflow.domain.ids import ConnectorId, EvseId, ProfileId, StationId, TransactionId
+from counterflow.domain.resources import EvseCapability, StationIdentity
+from counterflow.domain.setpoints import CommandResult
+
+
+class TransactionPhase(IntEnum):
+    """OCPP `transactionInfo.chargingState`. Discharging is reported as CHARGING; direction comes from the meter only."""
+
+    UNKNOWN = 0
+    EV_CONNECTED = 1
+    CHARGING = 2
+    SUSPENDED_EV = 3
+    SUSPENDED_EVSE = 4
+    IDLE = 5
+
+
+class Availability(IntEnum):
+    """OCPP connector status."""
+
+    UNKNOWN = 0
+    AVAILABLE = 1
+    OCCUPIED = 2
+    RESERVED = 3
+    UNAVAILABLE = 4
+    FAULTED = 5
+
+
+class EventKind(IntEnum):
+    """OCPP `TransactionEvent.eventType`."""
+
+    STARTED = 1
+    UPDATED = 2
+    ENDED = 3
+
+
+class Measurement(Struct, frozen=True, gc=False):
+    """One instant of one EVSE's meter, normalised: power import positive, registers in Wh, SoC 0..1; NaN = not in this sample."""
+
+    at_s: float
+    power_w: float = nan
+    export_wh: float = nan
+    import_wh: float = nan
+    soc_frac: float = nan
+
+
+class TransactionReported(Struct, frozen=True, kw_only=True):
+    """A TransactionEvent. `evse_id` 0 = not in this message (it comes once per transaction)."""
+
+    station_id: StationId
+    transaction_id: TransactionId
+    kind: EventKind
+    at_s: float
+    received_s: float
+    trigger: str
+    seq_no: int
+    evse_id: EvseId = EvseId(0)
+    phase: TransactionPhase = TransactionPhase.UNKNOWN
+    operation_mode: str = ""
+    offline: bool = False
+    stopped_reason: str = ""
+    id_token: str = ""
+    evccid: str = ""
+    evse_sleep: bool = False
+    measurements: tuple[Measurement, ...] = ()
+
+
+class EvseMeasured(Struct, frozen=True, kw_only=True):
+    """A MeterValues message: clock-aligned values of an EVSE (0 = the station's main meter)."""
+
+    station_id: StationId
+    evse_id: EvseId
+    received_s: float
+    measurements: tuple[Measurement, ...]
+
+
+class ChargingNeedsReported(Struct, frozen=True, kw_only=True):
+    """NotifyEVChargingNeeds. Powers are magnitudes in W, energies signed Wh as OCPP defines them; None = not said."""
+
+    station_id: StationId
+    evse_id: EvseId
+    at_s: float
+    received_s: float
+    bidirectional: bool
+    can_upgrade: bool = False
+    dynamic_control: bool = False
+    iso15118_20: bool = False
+    max_schedule_tuples: int | None = None
+    departure_s: float | None = None
+    min_charge_power_w: float | None = None
+    max_charge_power_w: float | None = None
+    min_discharge_power_w: float | None = None
+    max_discharge_power_w: float | None = None
+    target_energy_request_wh: float | None = None
+    min_energy_request_wh: float | None = None
+    max_energy_request_wh: float | None = None
+    min_v2x_energy_request_wh: float | None = None
+    max_v2x_energy_request_wh: float | None = None
+    target_soc_frac: float | None = None
+    soc_frac: float | None = None
+    capacity_wh: float | None = None
+
+
+class StationConnected(Struct, frozen=True, kw_only=True):
+    """A station's socket is open."""
+
+    station_id: StationId
+    at_s: float
+    subprotocol: str
+
+
+class StationDisconnected(Struct, frozen=True, kw_only=True):
+    """A station's socket is gone. It may still be discharging."""
+
+    station_id: StationId
+    at_s: float
+    reason: str
+
+
+class StationBooted(Struct, frozen=True, kw_only=True):
+    """BootNotification."""
+
+    station_id: StationId
+    at_s: float
+    identity: StationIdentity
+    boot_reason: str
+
+
+class EvseStatusChanged(Struct, frozen=True, kw_only=True):
+    """StatusNotification, or NotifyEvent of a Connector's AvailabilityState."""
+
+    station_id: StationId
+    evse_id: EvseId
+    connector_id: ConnectorId
+    at_s: float
+    availability: Availability
+
+
+class CapabilitiesDiscovered(Struct, frozen=True, kw_only=True):
+    """Discovery of a station is through (possibly with less than we asked for: each reason says what was missing)."""
+
+    station_id: StationId
+    at_s: float
+    evses: tuple[EvseCapability, ...]
+    meter_interval_s: float | None = None
+    """The sampling interval that the station confirmed; None = it refused, or did not say."""
+    refusals: tuple[str, ...] = ()
+
+
+class ExternalLimitChanged(Struct, frozen=True, kw_only=True):
+    """NotifyChargingLimit / ClearedChargingLimit: another actor steers. `evse_id` 0 = whole station; limit None = cleared."""
+
+    station_id: StationId
+    evse_id: EvseId
+    at_s: float
+    source: str
+    active: bool
+    discharge_limit_w: float | None = None
+    charge_limit_w: float | None = None
+
+
+class PriorityChargingChanged(Struct, frozen=True, kw_only=True):
+    """NotifyPriorityCharging: the driver asked for full power, or no longer does."""
+
+    station_id: StationId
+    transaction_id: TransactionId
+    at_s: float
+    activated: bool
+
+
+class GridFaultReported(Struct, frozen=True, kw_only=True):
+    """NotifyDERAlarm: the inverter tripped or limits itself until `ended`."""
+
+    station_id: StationId
+    at_s: float
+    control_type: str
+    ended: bool
+
+
+class ForeignProfilesReported(Struct, frozen=True, kw_only=True):
+    """ReportChargingProfiles: what is installed at an EVSE, ours and others'."""
+
+    station_id: StationId
+    evse_id: EvseId
+    at_s: float
+    source: str
+    profiles: tuple[tuple[ProfileId, str, int, str], ...]
+    """(profile id, purpose, stack level, transaction id or "")"""
+    last: bool
+
+
+class StationWarned(Struct, frozen=True, kw_only=True):
+    """Anything worth a line in the station's history: salvaged fields, security events, protocol violations."""
+
+    station_id: StationId
+    at_s: float
+    kind: str
+    text: str
+
+
+class CommandCompleted(Struct, frozen=True, kw_only=True):
+    """The outcome of a command of ours. A time-out is an unknown outcome."""
+
+    station_id: StationId
+    at_s: float
+    command: Command
+    result: CommandResult
+
+
+StationEvent = (
+    TransactionReported
+    | EvseMeasured
+    | ChargingNeedsReported
+    | StationConnected
+    | StationDisconnected
+    | StationBooted
+    | EvseStatusChanged
+    | CapabilitiesDiscovered
+    | ExternalLimitChanged
+    | PriorityChargingChanged
+    | GridFaultReported
+    | ForeignProfilesReported
+    | StationWarned
+    | CommandCompleted
+)

@@ -1,0 +1,91 @@
+"""Units, the one sign convention, and the way people write quantities.
+
+Inside Counterflow power is positive when energy flows from the grid into the car (import) and negative when the car discharges.
+Orders, reports and the command line speak of discharge power, which is positive. The turn happens at the edge, once.
+"""
+
+import re
+from datetime import UTC, datetime
+
+WH_PER_WS = 1.0 / 3600.0
+MAX_DISCHARGE_POWER_W = 100e9
+MAX_DURATION_S = 7 * 86_400.0
+
+_POWER_FACTORS = {"w": 1.0, "kw": 1e3, "mw": 1e6}
+_DURATION_FACTORS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_QUANTITY = re.compile(r"\s*([+-]?)(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+
+
+class UnitError(ValueError):
+    """A quantity that we refuse to guess; the text is a sentence that says what to write."""
+
+
+def parse_discharge_power_w(text: str) -> float:
+    """`"2.5MW"`, `"1400 kW"`, `"7000W"` as watts of discharge, > 0. Raises `UnitError`."""
+    value = _quantity(text, _POWER_FACTORS, "a power such as 2.5MW, 1400kW or 7000W")
+    if value <= 0.0:
+        raise UnitError(f"'{text}' is not a discharge power: write it as a number above zero, such as 1400kW.")
+    if value > MAX_DISCHARGE_POWER_W:
+        raise UnitError(f"'{text}' is more than {MAX_DISCHARGE_POWER_W / 1e9:g} GW; check the unit (W, kW or MW).")
+    return value
+
+
+def parse_duration_s(text: str) -> float:
+    """`"15min"`, `"900s"`, `"1.5h"` as seconds, > 0 and at most a week. Raises `UnitError`."""
+    value = _quantity(text, _DURATION_FACTORS, "a duration such as 15min, 900s or 1.5h")
+    if not 0.0 < value <= MAX_DURATION_S:
+        raise UnitError(f"'{text}' is not a usable duration: it must be above zero and at most 7 days.")
+    return value
+
+
+def parse_instant_s(text: str) -> float:
+    """An RFC 3339 instant with its zone, such as `2026-11-22T17:00Z`, as epoch seconds. Raises `UnitError`."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UnitError(f"'{text}' is not an instant: write it like 2026-11-22T17:00Z.") from None
+    if moment.tzinfo is None:
+        raise UnitError(f"'{text}' has no time zone: add Z for UTC or an offset such as +01:00.")
+    return moment.timestamp()
+
+
+def format_power(power_w: float) -> str:
+    """Watts as people read them: `1.42 MW`, `-7.0 kW`, `0 W`; unknown (NaN) is `?`."""
+    if power_w != power_w:
+        return "?"
+    size = abs(power_w)
+    if size >= 999_500.0:
+        return f"{power_w / 1e6:.3f} MW"
+    if size >= 999.5:
+        return f"{power_w / 1e3:.1f} kW"
+    return f"{power_w:.0f} W"
+
+
+def format_energy(energy_wh: float) -> str:
+    """Watt-hours as people read them; unknown (NaN) is `?`."""
+    if energy_wh != energy_wh:
+        return "?"
+    size = abs(energy_wh)
+    if size >= 999_500.0:
+        return f"{energy_wh / 1e6:.3f} MWh"
+    if size >= 999.5:
+        return f"{energy_wh / 1e3:.2f} kWh"
+    return f"{energy_wh:.0f} Wh"
+
+
+def format_instant(at_s: float) -> str:
+    """Epoch seconds as RFC 3339 UTC with at most milliseconds (OCPP 2.1 Part 2, 2.x datatypes)."""
+    moment = datetime.fromtimestamp(at_s, tz=UTC)
+    text = moment.isoformat(timespec="milliseconds" if moment.microsecond >= 1000 else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+def _quantity(text: str, factors: dict[str, float], example: str) -> float:
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise UnitError(f"'{text}' is not understood: write {example}.")
+    sign, number, unit = match.groups()
+    factor = factors.get(unit.lower())
+    if factor is None or unit == "mW":
+        raise UnitError(f"'{unit}' is not a unit that can be used here: write {example}.")
+    return float(number) * factor * (-1.0 if sign == "-" else 1.0)

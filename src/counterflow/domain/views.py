@@ -1,0 +1,158 @@
+"""What people and machines outside are shown. Discharge power is positive here; unknown is None."""
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from counterflow.domain.instructions import DispatchInstruction, Feasibility
+from counterflow.domain.resources import EvseCapability, StationIdentity
+
+
+class RefusalKind(StrEnum):
+    """Why something was not done; the HTTP edge gives each a status."""
+
+    NOT_FOUND = "not-found"
+    INVALID = "invalid"
+    CONFLICT = "conflict"
+    STOPPED = "emergency-stop"
+    OFFLINE = "station-offline"
+    TIMED_OUT = "timed-out"
+    OVERLOADED = "overloaded"
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """A sentence about what is wrong, and one about what to do."""
+
+    kind: RefusalKind
+    sentence: str
+    remedy: str
+    conflicting: str | None = None
+
+
+class HealthView(Struct, frozen=True, kw_only=True):
+    """Liveness and readiness; `alarms` in words."""
+
+    ready: bool
+    alarms: tuple[str, ...]
+    started_at_s: float
+    version: str
+
+
+class FleetView(Struct, frozen=True, kw_only=True):
+    """The fleet at one instant."""
+
+    at_s: float
+    stations_known: int
+    stations_connected: int
+    sessions: int
+    sessions_ready: int
+    reasons: dict[str, int]
+    measured_power_w: float | None
+    """Sum over the sessions with known power, discharge positive."""
+    unmeasured_sessions: int
+    available_power_w: float
+    available_energy_wh: float
+    target_power_w: float | None
+    headroom_power_w: float | None
+    running_dispatches: tuple[str, ...]
+    profiles_placed: int
+    messages_sent: int
+    drop_outs: int
+    emergency_stop: bool
+
+
+class StationView(Struct, frozen=True, kw_only=True):
+    """One station."""
+
+    station_id: str
+    site_id: str
+    registered: bool
+    connected: bool
+    subprotocol: str | None
+    identity: StationIdentity
+    last_seen_s: float | None
+    evses: tuple[EvseCapability, ...]
+    meter_interval_s: float | None
+    refusals: tuple[str, ...]
+    sessions: int
+    profiles: int
+    password_set: bool
+
+
+class SessionView(Struct, frozen=True, kw_only=True):
+    """One session with everything we know, how old it is, and why it can or cannot be discharged."""
+
+    session_uid: int
+    station_id: str
+    transaction_id: str
+    site_id: str
+    evse_id: int
+    reason: str
+    reason_text: str
+    phase: str
+    started_s: float | None
+    soc_frac: float | None
+    soc_age_s: float | None
+    soc_floor_frac: float | None
+    energy_above_floor_wh: float | None
+    departure_s: float | None
+    energy_needed_wh: float | None
+    laxity_s: float | None
+    power_w: float | None
+    """Discharge positive."""
+    power_age_s: float | None
+    available_power_w: float | None
+    export_wh: float | None
+    import_wh: float | None
+    register_age_s: float | None
+    setpoint_w: float | None
+    """Discharge positive; None = nothing of ours in force."""
+    setpoint_age_s: float | None
+    setpoint_state: str
+    gain: float | None
+    dispatch_id: str | None
+
+
+class DispatchView(Struct, frozen=True, kw_only=True):
+    """One dispatch and where it stands."""
+
+    instruction: DispatchInstruction
+    feasibility: Feasibility
+    target_power_w: float | None
+    delivered_power_w: float | None
+    expected_power_w: float | None
+    headroom_power_w: float | None
+    shortfall_power_w: float | None
+    members: int
+    discharging: int
+    drop_outs: int
+    messages_sent: int
+
+
+class DispatchAnswer(Struct, frozen=True, kw_only=True):
+    """The answer to an order. `repeated` = the idempotency key was known; `dry_run` = nothing was started."""
+
+    dispatch: DispatchView
+    repeated: bool
+    dry_run: bool
+    superseded: tuple[str, ...] = ()
+
+
+class CallAnswer(Struct, frozen=True, kw_only=True):
+    """What a station answered to a raw call: a payload, or an error code and text."""
+
+    action: str
+    payload: dict[str, Any] | None
+    error_code: str | None
+    error_text: str
+
+
+class Notice(Struct, frozen=True, kw_only=True):
+    """One thing that happened, for the event stream."""
+
+    at_s: float
+    kind: str
+    subject: str
+    text: str
+    values: dict[str, float | int | str | bool | None]

@@ -1,0 +1,1 @@
+"""How a target is split over cars: policies, site limits, and which setpoints are worth a message."""

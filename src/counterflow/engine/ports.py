@@ -1,0 +1,192 @@
+"""What the engine is owed by the outside, and what the outside may ask of it. Adapters see of the engine only this file."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from counterflow.domain.commands import Command
+from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint
+from counterflow.domain.ids import DispatchId, SessionUid, StationId
+from counterflow.domain.instructions import Amendment, DispatchOrder
+from counterflow.domain.records import DocumentKind
+from counterflow.domain.resources import StationRegistration
+from counterflow.domain.views import (
+    CallAnswer,
+    DispatchAnswer,
+    DispatchView,
+    FleetView,
+    HealthView,
+    Notice,
+    Refusal,
+    SessionView,
+    StationView,
+)
+
+
+class Clock(Protocol):
+    """Where `now_s` comes from at the outermost edge."""
+
+    def now_s(self) -> float:
+        """Epoch seconds, UTC."""
+        ...
+
+
+class StationLink(Protocol):
+    """The way to the stations. Outcomes come back as `CommandCompleted` events, never as return values."""
+
+    def submit(self, command: Command, now_s: float) -> None:
+        """Queue one command; a newer discharge of the same profile replaces one that has not left yet."""
+        ...
+
+
+class Journal(Protocol):
+    """Durable memory. Writes are ordered, cheap and buffered; `position` grows with each and is durable once committed."""
+
+    @property
+    def position(self) -> int:
+        """Number of the last write handed in."""
+        ...
+
+    @property
+    def durable_position(self) -> int:
+        """All writes up to here are on disk."""
+        ...
+
+    def on_durable(self, callback: Callable[[int], None]) -> None:
+        """`callback(durable_position)` after each commit; it may be called from another thread."""
+        ...
+
+    def sample(
+        self,
+        session_uid: SessionUid,
+        received_s: float,
+        at_s: float,
+        power_w: float,
+        export_wh: float,
+        import_wh: float,
+        soc_frac: float,
+    ) -> None:
+        """Keep one meter sample; NaN = not in the sample."""
+        ...
+
+    def put(self, kind: DocumentKind, key: str, document: Any) -> None:
+        """Insert or replace one document (a Struct of domain.records, StationRegistration or DispatchInstruction)."""
+        ...
+
+    def delete(self, kind: DocumentKind, key: str) -> None:
+        """Remove one document; absent is fine."""
+        ...
+
+    def log(self, dispatch_id: DispatchId, entry: LogEntry) -> None:
+        """Append one line to a dispatch's log."""
+        ...
+
+    def documents(self, kind: DocumentKind) -> Iterable[tuple[str, Any]]:
+        """All documents of a kind, decoded, for the start. Includes writes not yet committed only after `flush`."""
+        ...
+
+    def dispatch_log(self, dispatch_id: DispatchId) -> Sequence[LogEntry]:
+        """The log of one dispatch, oldest first."""
+        ...
+
+    def samples(self, session_uids: Iterable[SessionUid], from_s: float, to_s: float) -> Sequence[Sample]:
+        """Samples received in [from_s, to_s) of these sessions, in order of arrival."""
+        ...
+
+    def last_samples(self, session_uids: Iterable[SessionUid]) -> Sequence[Sample]:
+        """The newest known value of each column of each session, merged into one sample a session (for the start)."""
+        ...
+
+    def flush(self) -> None:
+        """Block until everything handed in is durable."""
+        ...
+
+
+class ReportSink(Protocol):
+    """Where finished reports go."""
+
+    def keep(self, report: DeliveryReport) -> None:
+        """Store one version of a report."""
+        ...
+
+
+class Operations(Protocol):
+    """Everything that people and machines outside may see or ask. Commands answer once their effect is durable.
+
+    A refusal is a value: `Refusal` carries what is wrong and what to do about it.
+    """
+
+    def health(self) -> HealthView:
+        """Is the process alive, and is it ready to dispatch."""
+        ...
+
+    def fleet(self) -> FleetView:
+        """The whole fleet in one line."""
+        ...
+
+    def stations(self) -> Sequence[StationView]:
+        """Registered and connected stations, by id."""
+        ...
+
+    def station(self, station_id: StationId) -> StationView | Refusal:
+        """One station."""
+        ...
+
+    async def add_station(self, registration: StationRegistration) -> StationView | Refusal:
+        """Register a station so that it may connect."""
+        ...
+
+    async def remove_station(self, station_id: StationId) -> StationView | Refusal:
+        """Forget a station and close its connection."""
+        ...
+
+    async def call_station(self, station_id: StationId, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
+        """Send any OCPP request and wait for the answer."""
+        ...
+
+    def sessions(self) -> Sequence[SessionView]:
+        """Open sessions."""
+        ...
+
+    def session(self, station_id: StationId, transaction_id: str) -> SessionView | Refusal:
+        """One open session."""
+        ...
+
+    def dispatches(self) -> Sequence[DispatchView]:
+        """All dispatches, newest first."""
+        ...
+
+    def dispatch(self, dispatch_id: DispatchId) -> DispatchView | Refusal:
+        """One dispatch."""
+        ...
+
+    async def order(self, order: DispatchOrder, idempotency_key: str | None, dry_run: bool) -> DispatchAnswer | Refusal:
+        """Accept an order, or say why not. A repeated key returns the same dispatch."""
+        ...
+
+    async def amend(self, dispatch_id: DispatchId, amendment: Amendment, by: str) -> DispatchView | Refusal:
+        """Change power or end of a dispatch."""
+        ...
+
+    async def cancel(self, dispatch_id: DispatchId, by: str) -> DispatchView | Refusal:
+        """Stop a dispatch; charging is resumed paced."""
+        ...
+
+    async def series(self, dispatch_id: DispatchId, step_s: float) -> Sequence[SeriesPoint] | Refusal:
+        """Power and energy on a grid of `step_s`."""
+        ...
+
+    async def report(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
+        """The settlement so far; final once the dispatch has ended and its meter data are in."""
+        ...
+
+    async def clear_all(self, by: str) -> int:
+        """Clear every profile of ours everywhere; returns how many are being cleared (offline stations keep a tombstone)."""
+        ...
+
+    async def emergency_stop(self, on: bool, by: str) -> FleetView:
+        """Latch or reset the emergency stop."""
+        ...
+
+    def notices(self) -> AsyncIterator[Notice]:
+        """What happens, as it happens. A slow reader loses the oldest and is told how many."""
+        ...

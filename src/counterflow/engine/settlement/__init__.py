@@ -1,0 +1,1 @@
+"""What was delivered, from registers first, with its uncertainty."""
