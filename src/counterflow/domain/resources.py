@@ -38,9 +38,7 @@ class DriverTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     consent: Annotated[bool, Meta(description="The car may be discharged at all.", extra={"unit": "-"})] = False
     min_soc_frac: Annotated[
         float,
-        Meta(
-            description="State of charge below which the car is never discharged.", extra={"unit": "0..1"}, ge=0, le=1
-        ),
+        Meta(description="State of charge below which the car is never discharged.", extra={"unit": "0..1"}, ge=0, le=1),
     ] = 0.3
     target_soc_frac: Annotated[
         float,

@@ -61,9 +61,7 @@ COLUMNS: dict[str, Column] = {
     "capacity_wh": Column("f8", "Wh", nan, "usable battery capacity, told or inferred"),
     "soc_floor_frac": Column("f8", "0..1", nan, "largest of the minima of driver and operator"),
     "soc_target_frac": Column("f8", "0..1", nan, "wanted at departure"),
-    "v2x_floor_wh": Column(
-        "f8", "Wh", nan, "energy above the car's own V2X floor when the needs came (-evMinV2XEnergyRequest)"
-    ),
+    "v2x_floor_wh": Column("f8", "Wh", nan, "energy above the car's own V2X floor when the needs came (-evMinV2XEnergyRequest)"),
     "target_request_wh": Column("f8", "Wh", nan, "energy still to charge by departure when the needs came"),
     "needs_at_s": Column("f8", "s", nan, "when the needs came"),
     "needs_export_wh": Column("f8", "Wh", nan, "export register when the needs came"),
@@ -73,14 +71,10 @@ COLUMNS: dict[str, Column] = {
     "max_charge_w": Column("f8", "W", nan, "smallest of car and EVSE"),
     "min_charge_w": Column("f8", "W", nan, "below this the car cannot charge"),
     "external_discharge_w": Column("f8", "W", nan, "cap by a local energy system, magnitude; NaN = none"),
-    "setpoint_w": Column(
-        "f8", "W", nan, "what we last told the station for now, <= 0; NaN = nothing of ours is in force"
-    ),
+    "setpoint_w": Column("f8", "W", nan, "what we last told the station for now, <= 0; NaN = nothing of ours is in force"),
     "setpoint_at_s": Column("f8", "s", nan, "when that setpoint was sent"),
     "setpoint_state": Column("i1", "SetpointState", 0, "pending, accepted, rejected or unknown"),
-    "previous_setpoint_w": Column(
-        "f8", "W", nan, "the setpoint before this one (worst case while the outcome is open)"
-    ),
+    "previous_setpoint_w": Column("f8", "W", nan, "the setpoint before this one (worst case while the outcome is open)"),
     "discharge_until_s": Column("f8", "s", nan, "end that the order in force carries for its discharge"),
     "hold_until_s": Column("f8", "s", nan, "end that the order in force carries for its hold at 0 W"),
     "fallback_state": Column("i1", "FallbackState", 0, "none, pending or placed"),
@@ -147,7 +141,7 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     @property
     def occupied(self) -> B1:
         """Rows that hold an open session, (N,)."""
-        return self.uid != 0
+        return np.not_equal(self.uid, 0)
 
 
 def empty_columns(rows: int) -> dict[str, NDArray[Any]]:
