@@ -61,6 +61,18 @@ class TargetStep(Struct, frozen=True, kw_only=True):
     discharge_power_w: float
 
 
+class Feasibility(Struct, frozen=True, kw_only=True):
+    """What the pool can give over a window, as an expected and a low value (AC side)."""
+
+    expected_power_w: float
+    low_power_w: float
+    expected_energy_wh: float
+    low_energy_wh: float
+    committed_power_w: float
+    shortfall_power_w: float
+    sessions: int
+
+
 class DispatchInstruction(Struct, frozen=True, kw_only=True):
     """An accepted order. `steps` is ordered by time and starts at `start_s`."""
 
@@ -79,15 +91,7 @@ class DispatchInstruction(Struct, frozen=True, kw_only=True):
     state_reason: str = ""
     resume_from_s: float | None = None
     """When discharge stopped (window end, cancel, stop): the paced resume counts from here."""
-
-
-class Feasibility(Struct, frozen=True, kw_only=True):
-    """What the pool can give over a window, as an expected and a low value (AC side)."""
-
-    expected_power_w: float
-    low_power_w: float
-    expected_energy_wh: float
-    low_energy_wh: float
-    committed_power_w: float
-    shortfall_power_w: float
-    sessions: int
+    ends_as: DispatchState | None = None
+    """What a resuming dispatch becomes once charging has resumed."""
+    feasibility: Feasibility | None = None
+    """As told to the operator when the order was accepted or last amended."""

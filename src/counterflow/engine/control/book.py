@@ -1,0 +1,212 @@
+"""The order book: which orders are accepted, and how a dispatch moves from scheduled to completed.
+
+Overlap rule: two dispatches conflict when their windows overlap and their pools share a site. The later order is refused with
+the conflict named, unless its priority is higher than that of every dispatch it conflicts with; then those are cut short.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId
+from counterflow.domain.instructions import (
+    Amendment,
+    DispatchInstruction,
+    DispatchOrder,
+    DispatchState,
+    Feasibility,
+    TargetStep,
+)
+from counterflow.domain.units import MAX_DURATION_S, format_instant
+from counterflow.domain.views import Refusal, RefusalKind
+from counterflow.engine.fleet.topology import Topology
+
+
+class Move(StrEnum):
+    """What can happen to a dispatch."""
+
+    START = "start"
+    WINDOW_END = "window end"
+    CANCEL = "cancel"
+    ABORT = "abort"
+    RESUMED = "resumed"
+
+
+MOVES: dict[tuple[DispatchState, Move], DispatchState] = {
+    (DispatchState.SCHEDULED, Move.START): DispatchState.RUNNING,
+    (DispatchState.SCHEDULED, Move.CANCEL): DispatchState.CANCELLED,
+    (DispatchState.SCHEDULED, Move.ABORT): DispatchState.ABORTED,
+    (DispatchState.SCHEDULED, Move.WINDOW_END): DispatchState.ABORTED,
+    (DispatchState.RUNNING, Move.WINDOW_END): DispatchState.RESUMING,
+    (DispatchState.RUNNING, Move.CANCEL): DispatchState.RESUMING,
+    (DispatchState.RUNNING, Move.ABORT): DispatchState.RESUMING,
+    (DispatchState.RESUMING, Move.ABORT): DispatchState.RESUMING,
+    (DispatchState.RESUMING, Move.RESUMED): DispatchState.COMPLETED,
+}
+"""The state table; a missing key is a broken rule. RESUMED ends in `ends_as`, COMPLETED being the usual case."""
+
+_ENDS_AS = {
+    Move.WINDOW_END: DispatchState.COMPLETED,
+    Move.CANCEL: DispatchState.CANCELLED,
+    Move.ABORT: DispatchState.ABORTED,
+}
+
+LIVE_STATES = frozenset({DispatchState.SCHEDULED, DispatchState.RUNNING})
+OPEN_STATES = LIVE_STATES | {DispatchState.RESUMING}
+
+
+class BookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds on what may be ordered."""
+
+    min_duration_s: Annotated[float, Meta(description="Shortest window that may be ordered.", extra={"unit": "s"}, gt=0)] = 30.0
+    max_lead_s: Annotated[float, Meta(description="How far ahead a start may lie.", extra={"unit": "s"}, ge=0, le=MAX_DURATION_S)] = (
+        MAX_DURATION_S
+    )
+    late_start_s: Annotated[float, Meta(description="A start this much in the past still counts as now.", extra={"unit": "s"}, ge=0)] = 60.0
+
+
+def move(instruction: DispatchInstruction, what: Move, now_s: float, reason: str = "") -> DispatchInstruction:
+    """The instruction after `what`. Raises KeyError when the state table does not know the move."""
+    state = MOVES[instruction.state, what]
+    if what is Move.RESUMED:
+        return replace(instruction, state=instruction.ends_as or state)
+    if state is DispatchState.RESUMING:
+        resume_from_s = now_s if instruction.resume_from_s is None else instruction.resume_from_s
+        return replace(instruction, state=state, state_reason=reason, resume_from_s=resume_from_s, ends_as=_ENDS_AS[what])
+    return replace(instruction, state=state, state_reason=reason)
+
+
+def draw_up(
+    order: DispatchOrder,
+    *,
+    dispatch_id: DispatchId,
+    now_s: float,
+    topology: Topology,
+    settings: BookSettings,
+    idempotency_key: str | None = None,
+) -> DispatchInstruction | Refusal:
+    """Turn an order into an instruction, or say in a sentence what is wrong with it. Looks at the order alone."""
+    start_s = now_s if order.start_s is None else max(now_s, order.start_s)
+    if order.start_s is not None and order.start_s < now_s - settings.late_start_s:
+        return _invalid(
+            f"The start {format_instant(order.start_s)} lies in the past.", "Leave the start out to begin now, or name one that is to come."
+        )
+    if order.start_s is not None and order.start_s > now_s + settings.max_lead_s:
+        return _invalid(f"The start lies more than {settings.max_lead_s / 86400:g} days ahead.", "Order closer to the time.")
+    if not 0.0 < order.discharge_power_w < float("inf"):
+        return _invalid("The discharge power must be above zero.", "Write the power to be delivered as a positive number, such as 1400kW.")
+    if not settings.min_duration_s <= order.duration_s <= MAX_DURATION_S:
+        return _invalid(
+            f"A window of {order.duration_s:g} s cannot be dispatched.",
+            f"Order between {settings.min_duration_s:g} s and {MAX_DURATION_S / 86400:g} days.",
+        )
+    if order.pool != ALL_SITES and order.pool not in topology.pools():
+        known = ", ".join(sorted(topology.pools()))
+        return Refusal(kind=RefusalKind.NOT_FOUND, sentence=f"There is no pool '{order.pool}'.", remedy=f"Known pools: {known}.")
+    return DispatchInstruction(
+        dispatch_id=dispatch_id,
+        start_s=start_s,
+        end_s=start_s + order.duration_s,
+        steps=(TargetStep(from_s=start_s, discharge_power_w=order.discharge_power_w),),
+        pool=order.pool,
+        policy=order.policy,
+        mode=order.mode,
+        priority=order.priority,
+        accepted_at_s=now_s,
+        ordered_by=order.ordered_by,
+        idempotency_key=idempotency_key,
+    )
+
+
+def conflicts_of(wanted: DispatchInstruction, others: Iterable[DispatchInstruction], topology: Topology) -> tuple[DispatchInstruction, ...]:
+    """Live dispatches whose window overlaps and whose pool shares a site with `wanted`."""
+    return tuple(
+        other
+        for other in others
+        if other.dispatch_id != wanted.dispatch_id
+        and other.state in LIVE_STATES
+        and other.start_s < wanted.end_s
+        and wanted.start_s < other.end_s
+        and _share_a_site(other.pool, wanted.pool, topology)
+    )
+
+
+def settle_conflicts(wanted: DispatchInstruction, conflicts: Sequence[DispatchInstruction]) -> tuple[DispatchInstruction, ...] | Refusal:
+    """The conflicting dispatches that must give way to `wanted`, or the refusal that names the first that does not."""
+    for other in conflicts:
+        if other.priority >= wanted.priority:
+            return Refusal(
+                kind=RefusalKind.CONFLICT,
+                sentence=(
+                    f"Dispatch {other.dispatch_id} already holds pool '{other.pool}' from {format_instant(other.start_s)} "
+                    f"to {format_instant(other.end_s)} with priority {other.priority}."
+                ),
+                remedy="Choose another window or pool, amend or cancel that dispatch, or order with a higher priority.",
+                conflicting=other.dispatch_id,
+            )
+    return tuple(conflicts)
+
+
+def give_way(loser: DispatchInstruction, winner: DispatchInstruction) -> DispatchInstruction:
+    """`loser` cut short where `winner` begins. An end at or before its own start means that it never runs."""
+    return replace(loser, end_s=min(loser.end_s, max(loser.start_s, winner.start_s)), state_reason=f"gives way to {winner.dispatch_id}")
+
+
+def amended(instruction: DispatchInstruction, amendment: Amendment, now_s: float) -> DispatchInstruction | Refusal:
+    """The instruction with a new power from now on and/or a new end. Only scheduled and running dispatches can be amended."""
+    if instruction.state not in LIVE_STATES:
+        return Refusal(
+            kind=RefusalKind.CONFLICT,
+            sentence=f"Dispatch {instruction.dispatch_id} is {instruction.state} and cannot be changed any more.",
+            remedy="Order a new dispatch.",
+        )
+    steps, end_s = instruction.steps, instruction.end_s
+    if amendment.discharge_power_w is not None:
+        if not 0.0 < amendment.discharge_power_w < float("inf"):
+            return _invalid("The discharge power must be above zero.", "To stop a dispatch, cancel it.")
+        from_s = max(now_s, instruction.start_s)
+        kept = tuple(step for step in steps if step.from_s < from_s)
+        steps = (*kept, TargetStep(from_s=from_s, discharge_power_w=amendment.discharge_power_w))
+    if amendment.end_s is not None:
+        if amendment.end_s <= max(now_s, instruction.start_s):
+            return _invalid("The new end lies in the past or before the start.", "Name an end that is to come, or cancel the dispatch.")
+        if amendment.end_s > instruction.start_s + MAX_DURATION_S:
+            return _invalid("The window would be longer than 7 days.", "Name an earlier end.")
+        end_s = amendment.end_s
+    return replace(instruction, steps=steps, end_s=end_s)
+
+
+def with_feasibility(instruction: DispatchInstruction, feasibility: Feasibility) -> DispatchInstruction:
+    """The instruction with what the operator was told."""
+    return replace(instruction, feasibility=feasibility)
+
+
+def committed(instruction: DispatchInstruction) -> DispatchInstruction:
+    """What the loop is to track: each step capped at what was committed, so that the rest stays in reserve (I4)."""
+    if instruction.feasibility is None:
+        return instruction
+    cap_w = instruction.feasibility.committed_power_w
+    steps = tuple(replace(step, discharge_power_w=min(step.discharge_power_w, cap_w)) for step in instruction.steps)
+    return replace(instruction, steps=steps)
+
+
+def ordered_power_w(instruction: DispatchInstruction, at_s: float) -> float:
+    """Ordered discharge power at `at_s`, W >= 0; zero outside the window."""
+    if not instruction.start_s <= at_s < instruction.end_s:
+        return 0.0
+    power_w = 0.0
+    for step in instruction.steps:
+        if step.from_s <= at_s:
+            power_w = step.discharge_power_w
+    return power_w
+
+
+def _share_a_site(one: PoolId, other: PoolId, topology: Topology) -> bool:
+    return bool((topology.pool_mask(one) & topology.pool_mask(other)).any())
+
+
+def _invalid(sentence: str, remedy: str) -> Refusal:
+    return Refusal(kind=RefusalKind.INVALID, sentence=sentence, remedy=remedy)

@@ -1,0 +1,96 @@
+"""What a pool can give over a window, told when an order is accepted: an expected and a low value, and what is committed.
+
+Only `headroom_factor` of the learned capability is committed; the rest stands by as idle reserve cars (control.md 3: nameplate
+is not capability, so the factor applies to gain times sustained power).
+"""
+
+from math import sqrt
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta, Struct
+
+from counterflow.domain.instructions import DispatchMode, Feasibility
+from counterflow.domain.reasons import Reason
+from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
+from counterflow.engine.fleet.topology import Topology
+
+_Z_LOW = 1.6448536269514722
+"""Standard normal quantile of 95 %: the low value is reached on 19 of 20 days, as far as the model holds."""
+
+
+class FeasibilitySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is promised, and how it is estimated."""
+
+    headroom_factor: Annotated[
+        float,
+        Meta(
+            description="Share of the learned capability that is committed; the rest is idle reserve.", extra={"unit": "0..1"}, gt=0, le=1
+        ),
+    ] = 0.9
+    attrition_per_h: Annotated[
+        float, Meta(description="Share of plugged-in cars expected to leave unannounced each hour.", extra={"unit": "1/h"}, ge=0, lt=1)
+    ] = 0.05
+    gain_spread: Annotated[
+        float, Meta(description="Standard deviation of a car's response around its learned gain.", extra={"unit": "-"}, ge=0)
+    ] = 0.1
+    common_spread: Annotated[
+        float,
+        Meta(description="Error that all cars share and that a bigger fleet does not average out.", extra={"unit": "-"}, ge=0),
+    ] = 0.02
+
+
+def feasible(
+    image: FleetImage,
+    capability: Capability,
+    gain: F8,
+    in_pool: B1,
+    topology: Topology,
+    *,
+    ordered_power_w: float,
+    window_s: float,
+    mode: DispatchMode,
+    settings: FeasibilitySettings,
+) -> Feasibility:
+    """Feasible power and energy of the rows in `in_pool` (N,) over `window_s`, W and Wh, discharge positive.
+
+    A car survives the window with `exp(-attrition * window)`; sums are capped at each site's export limit. In NET_EXPORT the power
+    of pool members that must charge is taken off; in RELATIVE their current charging counts as what can be reduced.
+    """
+    ready = in_pool & (capability.reason == Reason.READY)
+    sustained_w = np.where(ready, capability.sustained_power_w, 0.0)
+    if mode is DispatchMode.RELATIVE:
+        charging_w = np.where(ready & ~np.isnan(image.power_w), np.maximum(image.power_w, 0.0), 0.0)
+    else:
+        charging_w = np.zeros_like(sustained_w)
+    stays = float(np.exp(-settings.attrition_per_h * window_s / 3600.0))
+    each_w = gain * sustained_w + charging_w
+    capped_w = _capped_by_site(image, each_w, topology)
+    must_charge = in_pool & (capability.reason == Reason.MUST_CHARGE) & ~np.isnan(image.power_w)
+    against_w = float(np.maximum(image.power_w[must_charge], 0.0).sum()) if mode is DispatchMode.NET_EXPORT else 0.0
+    expected_w = max(0.0, float(capped_w.sum()) - against_w)
+    own_variance = stays * (1.0 - stays) + settings.gain_spread**2
+    spread_w = sqrt(float((capped_w**2).sum()) * own_variance + (settings.common_spread * expected_w) ** 2)
+    low_w = max(0.0, expected_w * stays - _Z_LOW * spread_w)
+    committed_w = min(ordered_power_w, settings.headroom_factor * expected_w)
+    hours = window_s / 3600.0
+    return Feasibility(
+        expected_power_w=expected_w,
+        low_power_w=low_w,
+        expected_energy_wh=expected_w * hours * (1.0 + stays) / 2.0,
+        low_energy_wh=low_w * hours,
+        committed_power_w=committed_w,
+        shortfall_power_w=max(0.0, ordered_power_w - committed_w),
+        sessions=int(np.count_nonzero(ready & (sustained_w > 0.0))),
+    )
+
+
+def _capped_by_site(image: FleetImage, each_w: F8, topology: Topology) -> F8:
+    if not np.isfinite(topology.max_export_w).any():
+        return each_w
+    site = np.maximum(image.site, 0)
+    room_w = np.maximum(0.0, topology.max_export_w + topology.uncontrolled_load_w)
+    offered_w = np.bincount(site, weights=each_w, minlength=len(room_w))
+    scale = np.where(offered_w > room_w, room_w / np.maximum(offered_w, 1e-9), 1.0)
+    return np.asarray(each_w * scale[site], dtype=np.float64)
