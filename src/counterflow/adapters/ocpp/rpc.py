@@ -5,6 +5,7 @@ deserves. `decode_payload` reads a payload into its message type: strictly first
 fails once more through `salvage`, which repairs what is safe to repair and names each repair.
 """
 
+import difflib
 import re
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, Literal, TypeVar
@@ -12,7 +13,8 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from counterflow.adapters.ocpp.salvage import Unusable, salvage
+from counterflow.adapters.ocpp import messages
+from counterflow.adapters.ocpp.salvage import Unusable, salvage, unknown_fields
 
 MAX_MESSAGE_ID_LENGTH: Final = 36
 MAX_DESCRIPTION_LENGTH: Final = 255
@@ -203,6 +205,28 @@ def _read(parts: list[Raw], place: int, kind: type[P]) -> P | None:
 def normal_code(code: str) -> str:
     """An error code as OCPP 2.1 spells it, bounded in length; codes of the peer's own making stay as they are."""
     return _CODE_OF_OLDER_SPELLING.get(code, code[:MAX_CODE_LENGTH])
+
+
+def types_of(action: str) -> tuple[type[Struct], type[Struct]]:
+    """Request and response type of an action. Raises ValueError, naming what is spelt alike, if OCPP 2.1 has no such CALL."""
+    types = messages.ACTIONS.get(action)
+    if types is None:
+        near = difflib.get_close_matches(action, messages.ACTIONS, n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"{action!r} is no request of OCPP 2.1.{hint}")
+    return types
+
+
+def request_from_dict(action: str, payload: dict[str, Any]) -> Struct:
+    """A request held strictly against its schema, unknown fields included. Raises ValueError with a sentence for a person."""
+    kind = types_of(action)[0]
+    strange = unknown_fields(payload, kind)
+    if strange:
+        raise ValueError(f"{action} has no field {', '.join(strange)}.")
+    try:
+        return msgspec.convert(payload, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ValueError(f"{action} is not valid: {error}.") from error
 
 
 def encode_call(message_id: str, action: str, payload: Struct) -> bytes:

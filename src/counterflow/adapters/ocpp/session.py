@@ -20,12 +20,10 @@ and after each of these sends what `take_outbox` returns, in that order.
 'Accepted'
 """
 
-import difflib
 from collections import deque
 from collections.abc import Callable, Container, Hashable
 from typing import Any, Final, assert_never
 
-import msgspec
 from msgspec import Struct
 
 from counterflow.adapters.ocpp import messages, rpc
@@ -46,7 +44,6 @@ from counterflow.adapters.ocpp.events import (
     Superseded,
     TimedOut,
 )
-from counterflow.adapters.ocpp.salvage import unknown_fields
 
 __all__ = [
     "LATE_ANSWERS_REMEMBERED",
@@ -285,15 +282,12 @@ class Session:
         self._put(rpc.encode_send(self._new_message_id(), action, payload))
 
     def _checked(self, action: str, payload: Struct | dict[str, Any]) -> Struct:
-        types = messages.ACTIONS.get(action)
-        if types is None:
-            raise ValueError(_unknown_action(action))
+        if isinstance(payload, dict):
+            payload = rpc.request_from_dict(action, payload)
+        if type(payload) is not rpc.types_of(action)[0]:
+            raise ValueError(f"{action} does not carry a {type(payload).__name__}.")
         if action in self._incoming and not (action in messages.FROM_STATION and action in messages.TO_STATION):
             raise ValueError(f"{action} is a request that the other side sends.")
-        if isinstance(payload, dict):
-            return _from_dict(action, types[0], payload)
-        if type(payload) is not types[0]:
-            raise ValueError(f"{action} carries {types[0].__name__}, not {type(payload).__name__}.")
         return payload
 
     def _enqueue(self, pending: _Pending) -> None:
@@ -402,19 +396,3 @@ class Session:
 
 def _done(pending: _Pending, outcome: CallOutcome) -> CallDone:
     return CallDone(call_id=pending.call_id, action=pending.action, context=pending.context, outcome=outcome)
-
-
-def _unknown_action(action: str) -> str:
-    near = difflib.get_close_matches(action, messages.ACTIONS, n=3)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return f"{action!r} is no action of OCPP 2.1.{hint}"
-
-
-def _from_dict(action: str, kind: type[Struct], payload: dict[str, Any]) -> Struct:
-    strange = unknown_fields(payload, kind)
-    if strange:
-        raise ValueError(f"{action} has no field {', '.join(strange)}.")
-    try:
-        return msgspec.convert(payload, kind)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{action} is not valid: {error}.") from error
