@@ -1,0 +1,222 @@
+"""The WebSocket server that stations connect to: picows for the frames, the rest of RFC 6455 here. It knows no OCPP.
+
+picows hands over single frames and checks their shape; joining, compression, reserved bits, control frames, close handshakes, liveness
+and back-pressure are ours. One object per line and no task per line: a single sweep pings the silent ones.
+"""
+
+import asyncio
+import socket
+from http import HTTPStatus
+from typing import assert_never
+
+import structlog
+from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
+from picows.picows import WSProtocol  # type: ignore[attr-defined]  # WSProtocol is missing in the stubs
+
+from counterflow.adapters.ocpp import handshake
+from counterflow.adapters.ocpp.station_line import StationLine, TurnedAway, stack_of
+from counterflow.adapters.ocpp.transport import Admitted, CloseCode, GatewayCounters, GatewaySettings, LineHandler, Refused
+from counterflow.adapters.ocpp.wire import READ_BUFFER_BYTES, silent_logger
+from counterflow.domain.ids import StationId
+
+_log = structlog.get_logger("counterflow.gateway")
+
+_BACKLOG = 4096
+"""Connections the kernel may hold before we accept them: a whole fleet comes back at once after an outage."""
+_CHUNK_LINES = 500
+"""Lines touched in one turn of the event loop by a walk over all of them."""
+
+
+class Gateway:
+    """Listens, admits stations, and keeps their lines. `handler` is called on the event loop that `start` ran on."""
+
+    def __init__(self, handler: LineHandler, settings: GatewaySettings) -> None:
+        self.handler = handler
+        self.settings = settings
+        self.counters = GatewayCounters()
+        self._lines: dict[StationId, StationLine] = {}
+        self._sockets = 0  # upgraded connections not yet gone, lines and ended lines alike
+        self._all_gone = asyncio.Event()
+        self._stopping = False
+        self._server: asyncio.Server | None = None
+        self._sweep: asyncio.Task[None] | None = None
+        self._port = settings.port
+        self._picows_logger = silent_logger()
+
+    @property
+    def port(self) -> int:
+        """The TCP port listened on; the real one after `start`, also when the setting says 0."""
+        return self._port
+
+    async def start(self) -> None:
+        """Begin to listen. Raises `OSError` when the address cannot be had."""
+        settings = self.settings
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        # Accepted connections inherit these: they bound what the kernel, and picows' read buffer behind it, hold for one station.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, settings.socket_buffer_bytes)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.socket_buffer_bytes)
+        self._port = listening.getsockname()[1]
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._protocol, sock=listening, backlog=_BACKLOG)
+        self._sweep = loop.create_task(self._sweep_forever(), name="gateway sweep")
+        _log.info("gateway listens", host=settings.host, port=self._port, path=f"{settings.path_prefix}/<station id>")
+
+    async def stop(self) -> None:
+        """Stop listening, close every line with 1001 and wait until they are gone (at most `close_timeout_s` and a little)."""
+        self._stopping = True
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        for number, line in enumerate(list(self._lines.values()), start=1):
+            line.close(CloseCode.GOING_AWAY, "the server is stopping")
+            if number % _CHUNK_LINES == 0:
+                await asyncio.sleep(0)
+        while self._sockets > 0:
+            self._all_gone.clear()
+            await self._all_gone.wait()  # ends: each closing line aborts itself after close_timeout_s
+        await asyncio.sleep(0)  # let the last deferred `closed` calls run
+
+    def line(self, station_id: StationId) -> StationLine | None:
+        """The open line of a station."""
+        return self._lines.get(station_id)
+
+    def _protocol(self) -> WSProtocol:
+        """One picows connection. Made here rather than by `ws_create_server`, whose factory never learns the peer's address.
+
+        Without aiofastnet, which on plain TCP would only add 5 KiB per connection.
+        """
+        settings = self.settings
+        entrance = Entrance(self)
+        protocol = WSProtocol(
+            None,  # host and port: client side only
+            None,  # path: client side only
+            False,  # is_client_side
+            entrance,
+            self._picows_logger,
+            True,  # disconnect_on_exception: only a fault of the line's own code could get there
+            settings.handshake_timeout_s,
+            False,  # enable_auto_ping: a task per line; the sweep does it
+            settings.ping_interval_s,
+            settings.ping_interval_s,
+            WSAutoPingStrategy.PING_WHEN_IDLE,
+            False,  # enable_auto_pong: it would answer pings past every bound
+            settings.max_message_bytes,
+            None,  # extra_headers: client side only
+            READ_BUFFER_BYTES,
+        )
+        entrance.protocol = protocol
+        return protocol
+
+    # Called by the entrances and the lines.
+
+    def why_no_room(self, station_id: StationId) -> str | None:
+        """Why this station cannot come in now; None when it can. One that is already in may always replace its line."""
+        if self._stopping:
+            return "stopping"
+        if len(self._lines) >= self.settings.max_connections and station_id not in self._lines:
+            return "too many stations"
+        return None
+
+    def count_refusal(self, reason: str) -> None:
+        """A handshake was turned away."""
+        self.counters.refused[reason] = self.counters.refused.get(reason, 0) + 1
+
+    def socket_opened(self) -> None:
+        """An upgraded connection exists."""
+        self._sockets += 1
+
+    def socket_gone(self) -> None:
+        """It does not any more."""
+        self._sockets -= 1
+        if self._sockets == 0:
+            self._all_gone.set()
+
+    def enter(self, line: StationLine) -> None:
+        """A line has opened: end an older one of the same station, then tell the handler."""
+        older = self._lines.get(line.station_id)
+        if older is not None:
+            older.end(CloseCode.REPLACED, "replaced by a newer connection")
+        self._lines[line.station_id] = line
+        self.counters.connections = len(self._lines)
+        self.counters.accepted += 1
+
+    def leave(self, line: StationLine) -> None:
+        """A line has ended."""
+        if self._lines.get(line.station_id) is line:
+            del self._lines[line.station_id]
+        self.counters.connections = len(self._lines)
+
+    async def _sweep_forever(self) -> None:
+        """Ping lines that have been silent, end those that stay so. All times are multiples of one tick."""
+        tick_s = min(self.settings.ping_interval_s, self.settings.ping_timeout_s) / 4
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(tick_s)
+            now_s = loop.time()
+            for number, line in enumerate(list(self._lines.values()), start=1):
+                line.look_after(now_s)
+                if number % _CHUNK_LINES == 0:
+                    await asyncio.sleep(0)
+
+
+class Entrance:
+    """Answers the one HTTP request of one connection. Called by picows; then dropped."""
+
+    __slots__ = ("_gateway", "protocol")
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.protocol: WSProtocol = None  # set by the gateway before picows can call us
+
+    def __call__(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        gateway = self._gateway
+        address = self.protocol.transport.underlying_transport.get_extra_info("peername")
+        peer = f"{address[0]}:{address[1]}" if address else "unknown"
+        station_id = handshake.station_id_of(request.path, gateway.settings.path_prefix)
+        if station_id is None:
+            return self._refuse(None, peer, Refused(HTTPStatus.NOT_FOUND, "no such path"))
+        if not handshake.is_upgrade(request):
+            return self._refuse(station_id, peer, Refused(HTTPStatus.UPGRADE_REQUIRED, "WebSocket connections only"))
+        no_room = gateway.why_no_room(station_id)
+        if no_room is not None:
+            return self._refuse(station_id, peer, Refused(HTTPStatus.SERVICE_UNAVAILABLE, no_room))
+        offered = handshake.offered_subprotocols(request)
+        authorization = handshake.authorization_of(request, station_id)
+        if isinstance(authorization, Refused):
+            return self._refuse(station_id, peer, authorization)
+        try:
+            admission = gateway.handler.admit(station_id, offered, authorization, peer)
+        except Exception as error:  # noqa: BLE001  # a fault of ours in one handshake must not reach picows, which would show its text
+            gateway.counters.faults += 1
+            _log.error("admit failed", station_id=station_id, peer=peer, error=type(error).__name__, stack=stack_of(error))
+            admission = Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
+        match admission:
+            case Refused():
+                return self._refuse(station_id, peer, admission)
+            case Admitted():
+                return self._admit(request, station_id, admission.subprotocol, peer)
+            case _:
+                assert_never(admission)
+
+    def _admit(self, request: WSUpgradeRequest, station_id: StationId, subprotocol: str | None, peer: str) -> WSUpgradeResponseWithListener:
+        if subprotocol is None:
+            self._gateway.count_refusal("no common subprotocol")
+            _log.info("station offers no version we speak", station_id=station_id, peer=peer)
+            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), TurnedAway(self._gateway))
+        answer = {"Sec-WebSocket-Protocol": subprotocol}
+        agreed = handshake.offered_compression(request) if self._gateway.settings.deflate else None
+        if agreed is not None:
+            answer["Sec-WebSocket-Extensions"] = agreed[1]
+        line = StationLine(self._gateway, station_id, subprotocol, peer, None if agreed is None else agreed[0])
+        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(extra_headers=answer), line)
+
+    def _refuse(self, station_id: StationId | None, peer: str, refused: Refused) -> WSUpgradeResponseWithListener:
+        self._gateway.count_refusal(refused.reason)
+        _log.info("station refused", station_id=station_id, peer=peer, status=int(refused.http_status), reason=refused.reason)
+        headers = handshake.CHALLENGE if refused.http_status == HTTPStatus.UNAUTHORIZED else None
+        response = WSUpgradeResponse.create_error_response(refused.http_status, refused.reason.encode(), headers)
+        return WSUpgradeResponseWithListener(response, None)
