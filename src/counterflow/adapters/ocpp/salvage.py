@@ -295,7 +295,7 @@ class _Reading:
 def _converts(text: str) -> bool:
     try:
         msgspec.convert(text, messages.Instant)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, ValueError):
         return False
     return True
 

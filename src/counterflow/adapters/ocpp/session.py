@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Container, Hashable
 from typing import Any, Final, assert_never
 
+import msgspec
 from msgspec import Struct
 
 from counterflow.adapters.ocpp import messages, rpc
@@ -74,7 +75,7 @@ class _Pending(Struct, frozen=True):
 
     call_id: CallId
     action: str
-    payload: Struct
+    frame: bytes
     urgent: bool
     coalesce_key: Hashable | None
     context: Any
@@ -241,8 +242,8 @@ class Session:
         expected = messages.ACTIONS[call.action][1]
         if type(response) is not expected:
             raise TypeError(f"{call.action} is answered with {expected.__name__}, not {type(response).__name__}.")
-        self.unanswered -= 1
         self._put(rpc.encode_call_result(call.message_id, response))
+        self.unanswered -= 1
 
     def respond_error(self, call: IncomingCall, code: rpc.ErrorCode, description: str = "") -> None:
         """Answer a call of the peer with CALLERROR; a business refusal is no error but a response with a status."""
@@ -264,7 +265,14 @@ class Session:
         A dict is held strictly against the schema. Raises ValueError, with a sentence for a person, on an action that is unknown
         or the peer's own, and on a payload that the schema refuses.
         """
-        pending = _Pending(CallId(self._new_message_id()), action, self._checked(action, payload), urgent, coalesce_key, context)
+        call_id = CallId(self._new_message_id())
+        if len(call_id) > rpc.MAX_MESSAGE_ID_LENGTH:
+            raise ValueError(f"A message id has at most {rpc.MAX_MESSAGE_ID_LENGTH} characters.")
+        try:
+            frame = rpc.encode_call(call_id, action, self._checked(action, payload))
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{action} contains text that cannot be written as UTF-8.") from error
+        pending = _Pending(call_id, action, frame, urgent, coalesce_key, context)
         if self._closed:
             self._deliver_later(_done(pending, NotSent(reason="connection closed")))
         elif self._in_flight is None:
@@ -325,7 +333,7 @@ class Session:
     def _launch(self, pending: _Pending, now_s: float) -> None:
         self._in_flight = pending
         self._deadline_s = now_s + self._call_timeout_s
-        self._put(rpc.encode_call(pending.call_id, pending.action, pending.payload))
+        self._put(pending.frame)
 
     def _send_next(self, now_s: float) -> None:
         if self._urgent:
@@ -381,7 +389,7 @@ class Session:
             self._late = {}
         while len(self._late) >= LATE_ANSWERS_REMEMBERED:
             del self._late[next(iter(self._late))]
-        self._late[pending.call_id] = pending
+        self._late[pending.call_id] = msgspec.structs.replace(pending, frame=b"")
 
     def _deliver_later(self, event: RpcEvent) -> None:
         if self._undelivered is None:
