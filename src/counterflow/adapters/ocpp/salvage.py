@@ -185,14 +185,16 @@ class _Reading:
     def object(self, node: Any, shape: inspect.StructType, path: str) -> Any:
         if not isinstance(node, dict):
             return _wrong_type(path, "an object")
+        if _converts(node, shape.cls):  # most branches of a faulty tree are sound, and this is far cheaper than walking them
+            return node
         result: dict[str, Any] = {}
         for field in shape.fields:
             name = field.encode_name
-            inner = _join(path, name)
             if name not in node:
                 if field.required:
-                    return Unusable(path=inner, code="OccurrenceConstraintViolation", why="missing")
+                    return Unusable(path=_join(path, name), code="OccurrenceConstraintViolation", why="missing")
                 continue
+            inner = _join(path, name)
             fixed = self.value(node[name], field.type, inner, name)
             if not isinstance(fixed, Unusable):
                 result[name] = fixed
@@ -284,17 +286,17 @@ class _Reading:
 
     def timestamp(self, node: Any, path: str) -> Any:
         if isinstance(node, str):
-            if _converts(node):
+            if _converts(node, messages.Instant):
                 return node
-            if _converts(node + "Z"):
+            if _converts(node + "Z", messages.Instant):
                 self.note(path, "no zone, taken as UTC", "TypeConstraintViolation")
                 return node + "Z"
         return _wrong_type(path, "a timestamp")
 
 
-def _converts(text: str) -> bool:
+def _converts(node: object, kind: Any) -> bool:
     try:
-        msgspec.convert(text, messages.Instant)
+        msgspec.convert(node, kind)
     except (msgspec.ValidationError, ValueError):
         return False
     return True
