@@ -1,0 +1,76 @@
+"""Documents and log entries as JSON, and back."""
+
+from functools import cache
+from math import isfinite
+from typing import Any, assert_never
+
+import msgspec
+
+from counterflow.domain.delivery import LogEntry
+from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, ProfileRecord, SessionRecord
+from counterflow.domain.resources import StationRegistration
+
+_ENCODER = msgspec.json.Encoder()
+encode_log = _ENCODER.encode
+decode_log = msgspec.json.Decoder(LogEntry).decode
+
+
+def document_type(kind: DocumentKind) -> type[msgspec.Struct]:
+    """The Struct that a kind of document is."""
+    match kind:
+        case DocumentKind.STATION:
+            return StationRegistration
+        case DocumentKind.DISCOVERY:
+            return DiscoveryRecord
+        case DocumentKind.SESSION:
+            return SessionRecord
+        case DocumentKind.DISPATCH:
+            return DispatchInstruction
+        case DocumentKind.PROFILE:
+            return ProfileRecord
+        case DocumentKind.LATCH:
+            return Latch
+        case _:
+            assert_never(kind)
+
+
+def encode_document(kind: DocumentKind, document: Any) -> str:
+    """JSON of a document. Raises TypeError when it is not the Struct of its kind (a broken rule, not a fault of the data).
+
+    JSON has no NaN and no infinity; where one occurs it is written as the text "nan", "inf" or "-inf", which the decoder takes back.
+    """
+    expected = document_type(kind)
+    if not isinstance(document, expected):
+        raise TypeError(f"a document of kind {kind.value} is a {expected.__name__}, not {type(document).__name__}")
+    body = _ENCODER.encode(document)
+    if b"null" in body:
+        body = _ENCODER.encode(_spell_out(msgspec.to_builtins(document)))
+    return body.decode()
+
+
+def decode_document(kind: DocumentKind, body: str | bytes) -> Any:
+    """The Struct of a stored document; unknown fields are ignored. Raises msgspec.DecodeError (or its ValidationError)."""
+    strict, lax = _decoders(kind)
+    try:
+        return strict.decode(body)
+    except msgspec.ValidationError:
+        return lax.decode(body)
+
+
+@cache
+def _decoders(kind: DocumentKind) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
+    expected = document_type(kind)
+    return msgspec.json.Decoder(expected), msgspec.json.Decoder(expected, strict=False)
+
+
+def _spell_out(value: Any) -> Any:
+    match value:
+        case float() if not isfinite(value):
+            return str(value)
+        case dict():
+            return {key: _spell_out(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_spell_out(inner) for inner in value]
+        case _:
+            return value

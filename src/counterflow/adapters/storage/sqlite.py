@@ -1,0 +1,228 @@
+"""The journal on SQLite: one file, write-ahead log, group commit; it survives `kill -9` and power cuts after each commit."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+
+from counterflow.adapters.storage.archive import SampleArchive
+from counterflow.adapters.storage.chunks import archived_day, read_backwards, read_forwards
+from counterflow.adapters.storage.documents import decode_document, decode_log, encode_document, encode_log
+from counterflow.adapters.storage.pending import keyed, spell_key
+from counterflow.adapters.storage.samples import DAY_MS, PACK, NewestValues, select, sorted_uids, to_ms, to_samples
+from counterflow.adapters.storage.schema import DataLock, open_database, table_of
+from counterflow.adapters.storage.settings import StorageSettings
+from counterflow.adapters.storage.writer import GroupWriter, Statement
+from counterflow.domain.delivery import LogEntry, Sample
+from counterflow.domain.ids import DispatchId, SessionUid
+from counterflow.domain.records import DocumentKind
+
+
+class SqliteJournal:
+    """`engine.ports.Journal` on one SQLite file. All methods may be called from any thread.
+
+    Reads see what is committed; `flush` first to see everything. When the disk does not take writes, `failed` says why,
+    `durable_position` stands still (so nothing is acknowledged) and the writer keeps trying.
+    """
+
+    def __init__(self, path: Path, settings: StorageSettings) -> None:
+        """Open or create the database. Raises StorageError when another process has it, or when it is newer than we are."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.archive = SampleArchive(path.parent / "archive")
+        self._lock_file = DataLock(path.with_suffix(".lock"))
+        try:
+            self._writer = GroupWriter(path, open_database(path), settings)
+            self._reader = open_database(path)
+        except BaseException:
+            self._lock_file.release()
+            raise
+        self._lock = self._writer.lock
+        self._settings = settings
+        self._read_lock = threading.Lock()
+        self._broken: dict[str, dict[str, str]] = {}
+
+    # -- writes ----------------------------------------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> int:
+        """Number of the last write handed in; 0 after opening."""
+        return self._writer.position
+
+    @property
+    def durable_position(self) -> int:
+        """All writes up to here are on disk."""
+        return self._writer.durable_position
+
+    @property
+    def failed(self) -> str | None:
+        """Why writes do not reach the disk just now, as a sentence; None = all is well."""
+        return self._writer.failed
+
+    def alarms(self) -> tuple[str, ...]:
+        """Everything an operator should know of the store: failure, little free space, documents that cannot be read."""
+        texts = [self._writer.failed, self._writer.disk_alarm, self._writer.callback_alarm]
+        for place, broken in list(self._broken.items()):
+            texts.extend(f"{place} {key!r} cannot be read and was skipped: {why}." for key, why in broken.items())
+        return tuple(text for text in texts if text is not None)
+
+    def on_durable(self, callback: Callable[[int], None]) -> None:
+        """`callback(durable_position)` after each commit, from the writer's thread."""
+        self._writer.callbacks.append(callback)
+
+    def sample(
+        self,
+        session_uid: SessionUid,
+        received_s: float,
+        at_s: float,
+        power_w: float,
+        export_wh: float,
+        import_wh: float,
+        soc_frac: float,
+    ) -> None:
+        """Keep one meter sample; NaN = not in the sample."""
+        row = PACK(session_uid, received_s, at_s, power_w, export_wh, import_wh, soc_frac)
+        writer = self._writer
+        with self._lock:
+            writer.position += 1
+            pending = writer.pending
+            if len(pending.rows) + pending.other_bytes >= writer.room_bytes:
+                writer.lose()
+                return
+            pending.rows += row
+            if pending.first_at_s is None:
+                writer.begin_group()
+
+    def put(self, kind: DocumentKind, key: str, document: Any) -> None:
+        """Insert or replace one document. Raises TypeError when it is not the Struct of its kind."""
+        key = spell_key(key)
+        self._change(kind, key, keyed(key, encode_document(kind, document)))
+
+    def delete(self, kind: DocumentKind, key: str) -> None:
+        """Remove one document; absent is fine."""
+        self._change(kind, spell_key(key), None)
+
+    def _change(self, kind: DocumentKind, key: str, entry: bytes | None) -> None:
+        writer = self._writer
+        with self._lock:
+            writer.position += 1
+            if writer.pending.size_bytes >= writer.room_bytes:
+                writer.lose()
+                return
+            writer.pending.change_document(kind, key, entry)
+            if writer.pending.first_at_s is None:
+                writer.begin_group()
+
+    def log(self, dispatch_id: DispatchId, entry: LogEntry) -> None:
+        """Append one line to a dispatch's log."""
+        line = keyed(spell_key(dispatch_id), encode_log(entry).decode())
+        writer = self._writer
+        with self._lock:
+            writer.position += 1
+            if writer.pending.size_bytes >= writer.room_bytes:
+                writer.lose()
+                return
+            writer.pending.logs.append(line)
+            writer.pending.other_bytes += len(line)
+            if writer.pending.first_at_s is None:
+                writer.begin_group()
+
+    def flush(self) -> None:
+        """Block until everything handed in is durable. Raises StorageError when the disk does not take it."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Commit what is pending if the disk takes it, and let others open the data directory."""
+        self._writer.close()
+        with self._read_lock:
+            self._reader.close()
+        self._lock_file.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- reads -----------------------------------------------------------------------------------------------------------------
+
+    def documents(self, kind: DocumentKind) -> Sequence[tuple[str, Any]]:
+        """All committed documents of a kind, by key; one that cannot be decoded is skipped and becomes an alarm."""
+        found: list[tuple[str, Any]] = []
+        broken: dict[str, str] = {}
+        for key, body in self.query(f"SELECT key, body FROM {table_of(kind)} ORDER BY key"):
+            try:
+                found.append((key, decode_document(kind, body)))
+            except (msgspec.DecodeError, UnicodeError, TypeError) as error:
+                broken[key] = str(error)
+        self._broken[f"The {kind.value} document"] = broken
+        return found
+
+    def dispatch_log(self, dispatch_id: DispatchId) -> Sequence[LogEntry]:
+        """The committed log of one dispatch, oldest first; a line that cannot be decoded is skipped and becomes an alarm."""
+        found: list[LogEntry] = []
+        broken: dict[str, str] = {}
+        key = spell_key(dispatch_id)
+        for log_id, body in self.query("SELECT log_id, body FROM dispatch_log WHERE dispatch_id = ? ORDER BY log_id", (key,)):
+            try:
+                found.append(decode_log(body))
+            except (msgspec.DecodeError, UnicodeError, TypeError) as error:
+                broken[str(log_id)] = str(error)
+        self._broken[f"A log line of dispatch {dispatch_id}"] = broken
+        return found
+
+    def samples(self, session_uids: Iterable[SessionUid], from_s: float, to_s: float) -> Sequence[Sample]:
+        """Samples received in [from_s, to_s) of these sessions, in order of receipt, from SQLite and from archived days."""
+        uids = sorted_uids(session_uids)
+        from_ms, to_ms_ = to_ms(from_s), to_ms(to_s) + 1
+        with self._read_lock, _Snapshot(self._reader):
+            boundary_ms = archived_day(self._reader) * DAY_MS
+            parts = [select(rows, uids, from_s, to_s) for rows in read_forwards(self._reader, max(from_ms, boundary_ms), to_ms_)]
+        archived = [
+            self.archive.read(day, uids, from_s, to_s) for day in self.archive.days() if from_ms < (day + 1) * DAY_MS <= boundary_ms
+        ]
+        return to_samples(np.concatenate([*archived, *parts])) if archived or parts else ()
+
+    def last_samples(self, session_uids: Iterable[SessionUid]) -> Sequence[Sample]:
+        """The newest known value of each column of each session as one sample a session.
+
+        Newest by `at_s` among the rows read: from the newest row backwards until everything is known, at most
+        `last_samples_lookback_s` and `last_samples_max_rows`.
+        """
+        newest = NewestValues(session_uids)
+        read = 0
+        with self._read_lock, _Snapshot(self._reader):
+            for rows in read_backwards(self._reader, to_ms(self._settings.last_samples_lookback_s)):
+                newest.add(rows)
+                read += len(rows)
+                if newest.complete or read >= self._settings.last_samples_max_rows:
+                    break
+        return newest.samples()
+
+    # -- for retention ---------------------------------------------------------------------------------------------------------
+
+    def query(self, statement: str, parameters: tuple[int | float | str, ...] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a read-only statement, as committed."""
+        with self._read_lock:
+            return self._reader.execute(statement, parameters).fetchall()
+
+    def run_between_commits(self, *statements: Statement) -> int:
+        """Run (statement, parameters) pairs as one transaction of the writer thread; returns how many rows the last one changed."""
+        return self._writer.run_between_commits(statements)
+
+
+class _Snapshot:
+    """All reads inside see one state of the database."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN")
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.execute("COMMIT")

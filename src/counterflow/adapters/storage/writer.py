@@ -1,0 +1,270 @@
+"""The writer thread: it takes what is pending, commits it as one group, and keeps trying when the disk does not take it."""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from counterflow.adapters.storage.pending import Pending
+from counterflow.adapters.storage.schema import CHUNK_STATEMENT, INTAKE_STATEMENT, StorageError, connect, prepare_intake
+from counterflow.adapters.storage.settings import StorageSettings
+
+Statement = tuple[str, tuple[int | float | str, ...]]
+
+_CONNECTION_IS_DOUBTFUL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB})
+
+
+class GroupWriter:
+    """One thread, one connection, one commit at a time.
+
+    A commit starts as soon as the one before has ended, but not before `commit_interval_s` after the first write of its group, so
+    that quiet hours are cheap and busy ones are not late. `lock` guards `pending`, `position` and everything else that both the
+    callers and the thread touch; it is held for a few hundred nanoseconds at a time.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, settings: StorageSettings) -> None:
+        self.lock = threading.Lock()
+        self.pending = Pending()
+        self.position = 0
+        self.durable_position = 0
+        self.failed: str | None = None
+        self.disk_alarm: str | None = None
+        self.callback_alarm: str | None = None
+        self.callbacks: list[Callable[[int], None]] = []
+        self.room_bytes = settings.pending_max_bytes
+        """What `pending` may grow to: the bound, less the group under way."""
+        self._path = path
+        self._connection = connection
+        self._settings = settings
+        self._lost_from: int | None = None
+        self._lost = 0
+        self._jobs: list[tuple[Sequence[Statement], Future[int]]] = []
+        self._flush_to = 0
+        self._closing = False
+        self._idle = False
+        self._disk_checked_at_s = float("-inf")
+        self._sequence = time.time_ns() // 1000
+        self._wake = threading.Event()
+        self._changed = threading.Condition(self.lock)
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        prepare_intake(connection)
+        self._watch_disk()
+        self._thread.start()
+
+    # -- callers' side ---------------------------------------------------------------------------------------------------------
+
+    def begin_group(self) -> None:
+        """Note the first write of a group; call with `lock` held."""
+        self.pending.first_at_s = time.monotonic()
+        if self._idle:
+            self._wake.set()
+
+    def lose(self) -> None:
+        """Count a write that found no room; call with `lock` held. From here on nothing is called durable until a restart."""
+        self._lost += 1
+        if self._lost_from is None:
+            self._lost_from = self.position
+        self.failed = self._loss_text()
+
+    def flush(self) -> None:
+        """Block until all that was handed in is durable; raises StorageError when the disk does not take it."""
+        with self._changed:
+            target = self.position
+            self._flush_to = max(self._flush_to, target)
+            self._wake.set()
+            self._changed.wait_for(lambda: self.durable_position >= target or self.failed is not None or self._closing)
+            if self.durable_position < target:
+                raise StorageError(self.failed or "The journal was closed before all writes were on disk.")
+
+    def run_between_commits(self, statements: Sequence[Statement]) -> int:
+        """Run statements as one transaction of their own in the writer thread; returns how many rows the last one changed."""
+        future: Future[int] = Future()
+        with self.lock:
+            if self._closing:
+                raise StorageError("The journal is closed.")
+            self._jobs.append((statements, future))
+            self._wake.set()
+        return future.result()
+
+    def close(self) -> None:
+        """Commit what is pending if the disk takes it (one try), then end the thread and close the connection."""
+        with self._changed:
+            self._closing = True
+            self._wake.set()
+            self._changed.notify_all()
+        self._thread.join()
+        self._connection.close()
+
+    # -- the thread ------------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            self._wait()
+            self._watch_disk()
+            group = self._take()
+            if group is not None:
+                self._commit_until_done(group)
+            self._run_jobs()
+            with self.lock:
+                if self._closing and (self.pending.first_at_s is None or self.failed is not None):
+                    break
+        for _, future in self._jobs:
+            future.set_exception(StorageError("The journal was closed."))
+
+    def _wait(self) -> None:
+        """Sleep until a group is due, something is urgent, or the disk wants looking at."""
+        while True:
+            with self.lock:
+                self._wake.clear()
+                first_at_s = self.pending.first_at_s
+                self._idle = first_at_s is None
+                flush_waits = first_at_s is not None and self._flush_to > self.durable_position
+                if self._closing or self._jobs or flush_waits:
+                    return
+            if first_at_s is None:
+                if not self._wake.wait(self._settings.disk_check_s):
+                    return
+                continue
+            remaining_s = first_at_s + self._settings.commit_interval_s - time.monotonic()
+            if remaining_s <= 0:
+                return
+            self._wake.wait(remaining_s)
+
+    def _take(self) -> Pending | None:
+        with self.lock:
+            self._idle = False
+            if self.pending.first_at_s is None:
+                return None
+            group, self.pending = self.pending, Pending()
+            group.last_position = self.position
+            self.room_bytes = self._settings.pending_max_bytes - group.size_bytes
+            return group
+
+    def _commit_until_done(self, group: Pending) -> None:
+        while True:
+            try:
+                self._commit(group)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the thread must live on, say so and try again
+                self._fail(error)
+            else:
+                self._done(group)
+                return
+            self._run_jobs()
+            with self.lock:
+                if self._closing:
+                    return
+                self._wake.clear()
+            self._wake.wait(self._settings.retry_s)
+            self._watch_disk()
+
+    def _commit(self, group: Pending) -> None:
+        connection = self._connection
+        self._sequence += 1
+        chunks = group.chunks(self._sequence)
+        if len(chunks) <= 1:
+            connection.execute(INTAKE_STATEMENT, group.intake(chunks[0] if chunks else None))
+            return
+        with _Transaction(connection):
+            connection.executemany(CHUNK_STATEMENT, chunks[:-1])
+            connection.execute(INTAKE_STATEMENT, group.intake(chunks[-1]))
+
+    def _done(self, group: Pending) -> None:
+        with self._changed:
+            before = self.durable_position
+            self.durable_position = (
+                group.last_position if self._lost_from is None else max(before, min(group.last_position, self._lost_from - 1))
+            )
+            self.room_bytes = self._settings.pending_max_bytes
+            self.failed = None if self._lost_from is None else self._loss_text()
+            durable_position = self.durable_position
+            self._changed.notify_all()
+        if durable_position > before:
+            self._tell(durable_position)
+
+    def _tell(self, durable_position: int) -> None:
+        for callback in self.callbacks:
+            try:
+                callback(durable_position)
+            except Exception as error:  # noqa: BLE001 - a listener's fault must not stop the writing
+                self.callback_alarm = f"A listener for durable writes failed: {type(error).__name__}: {error}."
+
+    def _fail(self, error: Exception) -> None:
+        text = f"The journal {self._path} cannot be written: {error}. Nothing is acknowledged until it can; free space or repair the disk."
+        with self._changed:
+            self.failed = text if self._lost_from is None else self._loss_text()
+            self._changed.notify_all()
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _CONNECTION_IS_DOUBTFUL:
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        """After an I/O error a connection may hold pages that never reached the disk; a fresh one reads what is really there."""
+        try:
+            fresh = connect(self._path)
+            prepare_intake(fresh)
+        except sqlite3.Error:
+            return  # the old connection stays; the next try says what is wrong
+        self._connection.close()
+        self._connection = fresh
+
+    def _run_jobs(self) -> None:
+        with self.lock:
+            jobs, self._jobs = self._jobs, []
+        for statements, future in jobs:
+            changed = 0
+            try:
+                with _Transaction(self._connection):
+                    for statement, parameters in statements:
+                        changed = self._connection.execute(statement, parameters).rowcount
+            except sqlite3.Error as error:
+                future.set_exception(StorageError(f"The journal {self._path} cannot be written: {error}."))
+            else:
+                future.set_result(changed)
+
+    def _watch_disk(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._disk_checked_at_s < self._settings.disk_check_s:
+            return
+        self._disk_checked_at_s = now_s
+        self.disk_alarm = disk_alarm(self._path.parent, self._settings)
+
+    def _loss_text(self) -> str:
+        return (
+            f"The journal {self._path} could not be written for so long that {self._lost} writes were lost. "
+            "Nothing is acknowledged any more; free disk space, then restart."
+        )
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK on an error."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+def disk_alarm(directory: Path, settings: StorageSettings) -> str | None:
+    """A sentence when the disk of `directory` is nearly full, else None."""
+    try:
+        disk = os.statvfs(directory)
+    except OSError as error:
+        return f"The disk of {directory} cannot be looked at: {error.strerror}."
+    free_bytes = disk.f_bavail * disk.f_frsize
+    floor_bytes = max(settings.disk_alarm_free_bytes, settings.disk_alarm_free_share * disk.f_blocks * disk.f_frsize)
+    if free_bytes >= floor_bytes:
+        return None
+    return (
+        f"The disk of {directory} has {free_bytes / 1e9:.1f} GB left, less than {floor_bytes / 1e9:.1f} GB. Free space before writes fail."
+    )
