@@ -1,0 +1,358 @@
+"""What a dispatch delivered, from journal data alone: the same data give the same report, whenever it is made.
+
+A member's energy is the difference of its registers over the time it was a member, shaped in between by its power samples
+(`curve`). The fleet is the sum of its members, and every grid is a difference of that one sum, so that all grids, the sessions and
+the total agree to the whole Wh. What no meter told is not counted, marked, and widens the uncertainty.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery, Stored
+from counterflow.domain.instructions import DispatchMode
+from counterflow.domain.units import WH_PER_WS
+from counterflow.engine.settlement import target as targets
+from counterflow.engine.settlement.members import LOST_TO_SIGHT, Member, drop_outs, members, messages_sent
+from counterflow.engine.settlement.samples import NO_SAMPLES, meter_columns
+from counterflow.engine.settlement.score import bursts, outside, rmse_frac, time_in_band_frac, worst_error_frac
+from counterflow.engine.settlement.session import MemberEnergy, Spread, gaps, member_energy, power_only_wh, spread
+from counterflow.engine.settlement.settings import SettlementSettings
+
+F8 = NDArray[np.float64]
+
+_COVERAGE = 2.0
+"""Report figures are this many standard uncertainties, about 95 %."""
+
+
+class Settled(NamedTuple):
+    """All that a series or a report is cut from."""
+
+    stored: Stored
+    start_s: float
+    until_s: float
+    """The end of the window, its early stop, or now."""
+    members: tuple[Member, ...]
+    energies: tuple[MemberEnergy | None, ...]
+    target: targets.Held
+    settings: SettlementSettings
+
+    @property
+    def mode(self) -> DispatchMode:
+        """What counts as delivery."""
+        return self.stored.instruction.mode
+
+
+class FleetEnergy(NamedTuple):
+    """Cumulative sums over the members at the edges of a grid, all (M,), in Wh and s."""
+
+    exported_wh: F8
+    imported_wh: F8
+    planned_wh: F8
+    metered_s: F8
+    member_s: F8
+
+    def cut(self, begin: int, end: int) -> "FleetEnergy":
+        """The same at some of the instants."""
+        return FleetEnergy(*(column[begin:end] for column in self))
+
+    def counted_wh(self, mode: DispatchMode) -> F8:
+        """Delivered energy, unrounded."""
+        return _counted(mode, self.exported_wh, self.imported_wh, self.planned_wh)
+
+    def counted_whole_wh(self, mode: DispatchMode) -> F8:
+        """Delivered energy in whole Wh: each part rounded on its own, so that sessions can be rounded to the same sums."""
+        return _counted(mode, _whole(self.exported_wh), _whole(self.imported_wh), _whole(self.planned_wh))
+
+
+def build_report(
+    stored: Stored, now_s: float, *, step_s: float = 4.0, settings: SettlementSettings, final: bool, version: int
+) -> DeliveryReport:
+    """The settlement of a dispatch up to `now_s` at most. Raises ValueError for a step that is not above zero.
+
+    Energy is in whole Wh. Each session's exported and imported Wh are rounded by largest remainder, so that they add up to the
+    rounded total. `uncertainty_wh` is twice the standard uncertainty of `session.spread`: independent parts are added as squares
+    over sessions, the shared boundary part linearly.
+    """
+    settled = settle(stored, now_s, settings)
+    grids = _Grids.of(settled, step_s)
+    fleet, totals_wh = fleet_energy(settled, np.concatenate(grids))
+    sessions, spreads = _sessions(settled, fleet, totals_wh)
+    drops = drop_outs(stored.log, settled.start_s, settled.until_s)
+    target_wh = float(np.ptp(settled.target.integrals(np.array([settled.start_s, settled.until_s]))[0])) * WH_PER_WS
+    delivered_wh = float(sum(session.delivered_wh for session in sessions))
+    own = sum(each.own_wh**2 for each in spreads)
+    shared = sum(each.shared_wh for each in spreads)
+    rmse, worst, in_band = _scores(settled, grids, fleet, drops)
+    return DeliveryReport(
+        dispatch_id=stored.instruction.dispatch_id,
+        version=version,
+        generated_at_s=now_s,
+        instruction=stored.instruction,
+        target_energy_wh=target_wh,
+        delivered_energy_wh=delivered_wh,
+        uncertainty_wh=_COVERAGE * float(np.sqrt(own + shared**2)),
+        shortfall_energy_wh=max(0.0, target_wh - delivered_wh),
+        tracking_rmse_frac=rmse,
+        worst_10s_error_frac=worst,
+        time_in_band_frac=in_band,
+        members=len(settled.members),
+        messages_sent=messages_sent(stored.log),
+        drop_outs=drops,
+        gaps=tuple(gap for energy, member in zip(settled.energies, settled.members, strict=True) for gap in _gaps(energy, member)),
+        sessions=sessions,
+        series=_series(settled, grids.series_s, fleet.cut(0, len(grids.series_s))),
+        series_step_s=step_s,
+        final=final,
+        notes=_notes(settled),
+    )
+
+
+class _Grids(NamedTuple):
+    """Edges of all grids of a report, evaluated in one pass over the members. `ends_s` comes last: the totals."""
+
+    series_s: F8
+    score_s: F8
+    worst_s: F8
+    ends_s: F8
+
+    @classmethod
+    def of(cls, settled: Settled, step_s: float) -> "_Grids":
+        settings = settled.settings
+        judged_s = min(settled.start_s + settings.settle_s, settled.until_s)
+        return cls(
+            targets.edges_s(settled.start_s, settled.until_s, step_s),
+            targets.edges_s(judged_s, settled.until_s, settings.score_step_s),
+            targets.edges_s(judged_s, settled.until_s, settings.worst_step_s),
+            np.array([settled.until_s]),
+        )
+
+
+def build_series(stored: Stored, step_s: float, now_s: float, *, settings: SettlementSettings) -> tuple[SeriesPoint, ...]:
+    """The same curve on another grid, from the start of the window; the last step may be shorter. Raises ValueError."""
+    settled = settle(stored, now_s, settings)
+    edges_s = targets.edges_s(settled.start_s, settled.until_s, step_s)
+    return _series(settled, edges_s, fleet_energy(settled, edges_s)[0])
+
+
+def settle(stored: Stored, now_s: float, settings: SettlementSettings) -> Settled:
+    """Find members and build their curves; the costly part of a report."""
+    start_s = stored.instruction.start_s
+    until_s = max(start_s, min(targets.stop_s(stored.instruction, stored.log), now_s))
+    found = members(stored.log, start_s, until_s)
+    columns = meter_columns(stored.samples, start_s - settings.context_s, until_s + settings.context_s)
+    return Settled(
+        stored=stored,
+        start_s=start_s,
+        until_s=until_s,
+        members=found,
+        energies=tuple(member_energy(member, columns.get(member.session_uid, NO_SAMPLES), settings) for member in found),
+        target=targets.target(stored.instruction, stored.log),
+        settings=settings,
+    )
+
+
+def fleet_energy(settled: Settled, at_s: F8) -> tuple[FleetEnergy, F8]:
+    """Sums over the members at `at_s` (M,), counted from the start of the window, and (exported, imported, planned) Wh of each
+    member at the last of these instants, (N, 3)."""
+    sums = FleetEnergy(*(np.zeros(len(at_s)) for _ in FleetEnergy._fields))
+    each_wh = np.zeros((len(settled.members), 3))
+    for row, (member, energy) in enumerate(zip(settled.members, settled.energies, strict=True)):
+        plan = targets.held(member.plan) if settled.mode is DispatchMode.RELATIVE else None
+        for from_s, to_s in member.spans:
+            probe_s = np.minimum(np.maximum(np.append(at_s, from_s), from_s), to_s)
+            sums.member_s[:] += probe_s[:-1] - from_s
+            if plan is not None:
+                each_wh[row, 2] += _add(sums.planned_wh, plan.integrals(probe_s)[0] * WH_PER_WS)
+            if energy is None:
+                continue
+            _add(sums.metered_s, energy.metered_s(probe_s))
+            each_wh[row, 0] += _add(sums.exported_wh, energy.exported.energy_at(probe_s))
+            if settled.mode is not DispatchMode.GROSS_EXPORT:
+                each_wh[row, 1] += _add(sums.imported_wh, energy.imported.energy_at(probe_s))
+    return sums, each_wh
+
+
+def _add(sums: F8, cumulative: F8) -> float:
+    """Add a curve (M+1,), counted from its value at the last instant, to the sums (M,); returns what it adds at the end."""
+    sums += cumulative[:-1] - cumulative[-1]
+    return float(cumulative[-2] - cumulative[-1])
+
+
+def _counted(mode: DispatchMode, exported: F8, imported: F8, planned: F8) -> F8:
+    match mode:
+        case DispatchMode.NET_EXPORT:
+            return exported - imported
+        case DispatchMode.GROSS_EXPORT:
+            return exported
+        case DispatchMode.RELATIVE:
+            return planned + exported - imported
+
+
+def _whole(energy_wh: F8) -> F8:
+    """Whole Wh; the inner rounding makes the last bits of a float sum harmless."""
+    whole: F8 = np.rint(np.round(energy_wh, 6))
+    return whole
+
+
+def apportioned(parts_wh: F8, total_wh: float) -> F8:
+    """Whole Wh for each part (N,) that add up to `total_wh`, their rounded sum: the largest remainders are rounded up."""
+    floors = np.floor(parts_wh + 1e-6)
+    missing = round(total_wh - float(np.sum(floors)))
+    if missing > 0:
+        floors[np.argsort(floors - parts_wh, kind="stable")[:missing]] += 1.0
+    return floors
+
+
+def _series(settled: Settled, edges_s: F8, energy: FleetEnergy) -> tuple[SeriesPoint, ...]:
+    if len(edges_s) < 2:
+        return ()
+    power_w, share = _power(settled, edges_s, energy)
+    whole_wh = np.diff(energy.counted_whole_wh(settled.mode))
+    target_w = np.diff(settled.target.integrals(edges_s)[0]) / np.diff(edges_s)
+    spare, known_s = targets.headroom(settled.stored.log, settled.settings.hold_s).integrals(edges_s)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        headroom_w = np.diff(spare) / np.diff(known_s)
+    return tuple(
+        SeriesPoint(
+            from_s=from_s,
+            target_power_w=target,
+            delivered_power_w=_known(power),
+            delivered_energy_wh=wh,
+            headroom_power_w=_known(spare_w),
+            metered_share=heard,
+        )
+        for from_s, target, power, wh, spare_w, heard in zip(
+            edges_s[:-1].tolist(),
+            target_w.tolist(),
+            power_w.tolist(),
+            whole_wh.tolist(),
+            headroom_w.tolist(),
+            share.tolist(),
+            strict=True,
+        )
+    )
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _power(settled: Settled, edges_s: F8, energy: FleetEnergy) -> tuple[F8, F8]:
+    """Mean power of each step, NaN where too few members were heard, and the metered share; (M-1,). Without members all is known."""
+    member_s, metered_s = np.diff(energy.member_s), np.diff(energy.metered_s)
+    share = np.where(member_s > 1e-9, np.clip(metered_s / np.maximum(member_s, 1e-9), 0.0, 1.0), 1.0)
+    power_w = np.diff(energy.counted_wh(settled.mode)) / (np.diff(edges_s) * WH_PER_WS)
+    return np.where(share >= settled.settings.min_metered_share, power_w, np.nan), share
+
+
+def _sessions(settled: Settled, fleet: FleetEnergy, totals_wh: F8) -> tuple[tuple[SessionDelivery, ...], tuple[Spread, ...]]:
+    sums_wh = _whole(np.array([fleet.exported_wh[-1], fleet.imported_wh[-1], fleet.planned_wh[-1]]))
+    exported, imported, planned = (apportioned(parts, total) for parts, total in zip(totals_wh.T, sums_wh.tolist(), strict=True))
+    delivered = _counted(settled.mode, exported, imported, planned)
+    net = settled.mode is not DispatchMode.GROSS_EXPORT
+    spreads = tuple(_spread(member, energy, net) for member, energy in zip(settled.members, settled.energies, strict=True))
+    rows = zip(settled.members, settled.energies, exported.tolist(), imported.tolist(), delivered.tolist(), spreads, strict=True)
+    return tuple(
+        SessionDelivery(
+            session_uid=member.session_uid,
+            station_id=member.station_id,
+            transaction_id=member.transaction_id,
+            joined_s=member.joined_s,
+            left_s=member.left_s,
+            exported_wh=out_wh,
+            imported_wh=in_wh,
+            delivered_wh=wh,
+            uncertainty_wh=_COVERAGE * float(np.hypot(unsure.own_wh, unsure.shared_wh)),
+            from_register=energy is not None and _from_register(energy, net),
+            setpoint_changes=member.setpoint_changes,
+            drop_out=member.drop_out,
+        )
+        for member, energy, out_wh, in_wh, wh, unsure in rows
+    ), spreads
+
+
+def _from_register(energy: MemberEnergy, net: bool) -> bool:
+    """All counted energy but 1 Wh or 0.5 % is from registers."""
+    curves = (energy.exported, energy.imported) if net else (energy.exported,)
+    if not energy.exported.by_register.any():
+        return False
+    total = sum(float(curve.energy_wh[-1]) for curve in curves)
+    return sum(power_only_wh(curve, energy.member) for curve in curves) <= max(1.0, 0.005 * total)
+
+
+def _spread(member: Member, energy: MemberEnergy | None, net: bool) -> Spread:
+    if energy is not None:
+        return spread(energy, count_import=net)
+    member_s = sum(to_s - from_s for from_s, to_s in member.spans)
+    return Spread(member.setpoint_max_w * member_s * WH_PER_WS / float(np.sqrt(3.0)), 0.0)
+
+
+def _gaps(energy: MemberEnergy | None, member: Member) -> tuple[Gap, ...]:
+    if energy is not None:
+        return gaps(energy)
+    return tuple(Gap(session_uid=member.session_uid, from_s=a, to_s=b, bridged_by_register=False) for a, b in member.spans)
+
+
+def _scores(
+    settled: Settled, grids: _Grids, fleet: FleetEnergy, drops: Sequence[DropOut]
+) -> tuple[float | None, float | None, float | None]:
+    """RMSE and time in band from `settle_s` after the start; the worst 10 s mean, without starts, changes and bursts."""
+    settings = settled.settings
+    if len(grids.score_s) < 2:
+        return None, None, None
+    score_from = len(grids.series_s)
+    worst_from = score_from + len(grids.score_s)
+    delivered_w, target_w = _both(settled, grids.score_s, fleet.cut(score_from, worst_from))
+    weight_s = np.diff(grids.score_s)
+    rmse = rmse_frac(delivered_w, target_w, weight_s)
+    in_band = time_in_band_frac(delivered_w, target_w, weight_s, settings.band_frac)
+    delivered_w, target_w = _both(settled, grids.worst_s, fleet.cut(worst_from, worst_from + len(grids.worst_s)))
+    whole = np.diff(grids.worst_s) >= settings.worst_step_s - 1e-6
+    mean_w = float(np.mean(target_w))
+    found = bursts(_onsets(settled, drops), mean_w, span_s=settings.burst_span_s, share_frac=settings.burst_frac)
+    pauses = [(first, last + settings.burst_recovery_s) for first, last in found]
+    changed = settled.target.from_s[1:][np.diff(settled.target.value) != 0.0]
+    pauses += [(float(at_s), float(at_s) + settings.settle_s) for at_s in changed]
+    return rmse, worst_error_frac(delivered_w, target_w, whole & outside(grids.worst_s, pauses)), in_band
+
+
+def _both(settled: Settled, edges_s: F8, energy: FleetEnergy) -> tuple[F8, F8]:
+    delivered_w, _ = _power(settled, edges_s, energy)
+    return delivered_w, np.diff(settled.target.integrals(edges_s)[0]) / np.diff(edges_s)
+
+
+def _onsets(settled: Settled, drops: Sequence[DropOut]) -> list[tuple[float, DropOut]]:
+    """When each loss began: what was lost to sight began to be lost with its last sample."""
+    by_uid = {member.session_uid: energy for member, energy in zip(settled.members, settled.energies, strict=True)}
+    found: list[tuple[float, DropOut]] = []
+    for drop in drops:
+        energy = by_uid.get(drop.session_uid)
+        onset_s = drop.at_s
+        if drop.kind.lower() in LOST_TO_SIGHT and energy is not None:
+            before = energy.heard_s[energy.heard_s <= drop.at_s]
+            onset_s = float(before[-1]) if len(before) else drop.at_s
+        found.append((onset_s, drop))
+    return found
+
+
+def _notes(settled: Settled) -> tuple[str, ...]:
+    """Sentences about what a reader must know: anomalies of registers, missing meters, missing plans."""
+    found: list[str] = []
+    for member, energy in zip(settled.members, settled.energies, strict=True):
+        name = f"{member.station_id or 'session'} {member.transaction_id or member.session_uid}"
+        if energy is None:
+            found.append(f"{name}: no meter values; nothing is counted for it.")
+            continue
+        for word, curve in (("export", energy.exported), ("import", energy.imported)):
+            found += [
+                f"{name}: {anomaly.kind.value} of the {word} register {anomaly.at_s - settled.start_s:+.0f} s from the start."
+                for anomaly in curve.anomalies
+                if settled.start_s <= anomaly.at_s <= settled.until_s + settled.settings.context_s
+            ]
+        if settled.mode is DispatchMode.RELATIVE and not member.plan:
+            found.append(f"{name}: no plan was recorded; its plan is taken as 0 W.")
+    most = settled.settings.notes_max
+    return tuple(found) if len(found) <= most else (*found[: most - 1], f"... and {len(found) - most + 1} more notes.")

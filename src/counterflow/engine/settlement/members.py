@@ -1,0 +1,122 @@
+"""Who took part, when, under which setpoints and against which plan: read from a dispatch's log."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from counterflow.domain.delivery import DropOut, LogEntry, LogKind
+from counterflow.domain.ids import NO_SESSION, SessionUid
+
+LOST_TO_SIGHT = frozenset({"silent", "offline"})
+"""Drop-outs of which we only know that we no longer heard of the car."""
+
+
+class Member(NamedTuple):
+    """One session's part in a dispatch."""
+
+    session_uid: SessionUid
+    station_id: str
+    transaction_id: str
+    spans: tuple[tuple[float, float], ...]
+    """When it counts, (from_s, to_s), inside the window, in order."""
+    joined_s: float
+    left_s: float | None
+    drop_out: str | None
+    setpoint_changes: int
+    setpoint_max_w: float
+    """Largest magnitude that it was asked for; 0 when it never was."""
+    plan: tuple[tuple[float, float], ...]
+    """Baseline steps (from_s, planned_power_w), import positive."""
+
+
+def by_session(log: Iterable[LogEntry]) -> dict[SessionUid, list[LogEntry]]:
+    """Entries of each session in the order of time."""
+    entries: dict[SessionUid, list[LogEntry]] = defaultdict(list)
+    for entry in sorted(log, key=lambda entry: entry.at_s):
+        if entry.session_uid != NO_SESSION:
+            entries[entry.session_uid].append(entry)
+    return entries
+
+
+def members(log: Iterable[LogEntry], start_s: float, until_s: float) -> tuple[Member, ...]:
+    """Members by uid. A session with setpoints and no JOINED is a member from its first setpoint on.
+
+    A car that was lost to sight and came back counts for the time between too: its setpoint stood, and its registers tell.
+    """
+    found = (_member(uid, entries, start_s, until_s) for uid, entries in sorted(by_session(log).items()))
+    return tuple(member for member in found if member is not None)
+
+
+def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: float) -> Member | None:
+    joins = [entry for entry in entries if entry.kind == LogKind.JOINED]
+    setpoints = [entry for entry in entries if entry.kind == LogKind.SETPOINT]
+    begins = joins or setpoints[:1]
+    if not begins:
+        return None
+    spans: list[tuple[float, float]] = []
+    open_s: float | None = None
+    last_leave: LogEntry | None = None
+    moves = sorted([*begins, *(entry for entry in entries if entry.kind == LogKind.LEFT)], key=lambda entry: entry.at_s)
+    for move in moves:
+        if move.at_s > until_s:
+            break
+        if move.kind == LogKind.LEFT:
+            if open_s is not None:
+                spans.append((open_s, move.at_s))
+                open_s = None
+            last_leave = move
+        elif open_s is None:
+            lost = last_leave is not None and last_leave.text.lower() in LOST_TO_SIGHT
+            open_s = spans.pop()[0] if lost and spans else move.at_s
+            last_leave = None
+    if open_s is not None:
+        spans.append((open_s, until_s))
+    clipped = tuple((max(a, start_s), min(b, until_s)) for a, b in spans if min(b, until_s) > max(a, start_s))
+    if not clipped:
+        return None
+    left = last_leave if last_leave is not None and start_s <= last_leave.at_s < until_s else None
+    named = next((entry for entry in entries if entry.station_id), entries[0])
+    powers = [entry.power_w for entry in setpoints if entry.power_w is not None]
+    return Member(
+        session_uid=uid,
+        station_id=named.station_id,
+        transaction_id=named.transaction_id,
+        spans=clipped,
+        joined_s=max(begins[0].at_s, start_s),
+        left_s=None if left is None else left.at_s,
+        drop_out=left.text if left is not None and left.text else None,
+        setpoint_changes=sum(1 for before, after in zip([None, *powers], powers, strict=False) if before != after),
+        setpoint_max_w=max((abs(power) for power in powers), default=0.0),
+        plan=tuple((entry.at_s, entry.power_w) for entry in entries if entry.kind == LogKind.BASELINE and entry.power_w is not None),
+    )
+
+
+def drop_outs(log: Iterable[LogEntry], start_s: float, until_s: float) -> tuple[DropOut, ...]:
+    """Every LEFT with a kind, inside the window, in the order of time."""
+    found: list[DropOut] = []
+    for uid, entries in by_session(log).items():
+        setpoint_w = 0.0
+        for entry in entries:
+            if entry.kind == LogKind.SETPOINT and entry.power_w is not None:
+                setpoint_w = entry.power_w
+            if entry.kind == LogKind.LEFT and entry.text and start_s <= entry.at_s < until_s:
+                lost_w = setpoint_w if entry.power_w is None else entry.power_w
+                found.append(DropOut(at_s=entry.at_s, session_uid=uid, kind=entry.text, lost_power_w=abs(lost_w), replaced_by=entry.count))
+    return tuple(sorted(found, key=lambda drop: (drop.at_s, drop.session_uid)))
+
+
+def messages_sent(log: Iterable[LogEntry]) -> int:
+    """Setpoint messages. An entry with a result that follows one of the same power without is its outcome, not another message."""
+    count = 0
+    for entries in by_session(log).values():
+        waiting: set[float | None] = set()
+        for entry in entries:
+            if entry.kind != LogKind.SETPOINT:
+                continue
+            if entry.result and entry.power_w in waiting:
+                waiting.discard(entry.power_w)
+                continue
+            count += 1
+            if not entry.result:
+                waiting.add(entry.power_w)
+    return count

@@ -1,0 +1,150 @@
+"""One member's energy: its two curves, when its meter was heard, and how sure we are."""
+
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.domain.delivery import Gap
+from counterflow.domain.units import WH_PER_WS
+from counterflow.engine.settlement.curve import Curve, energy_curve, nodes
+from counterflow.engine.settlement.members import Member
+from counterflow.engine.settlement.samples import MeterColumns
+from counterflow.engine.settlement.settings import SettlementSettings
+
+F8 = NDArray[np.float64]
+
+_STEPPED = 1.0 / np.sqrt(12.0)
+"""Standard deviation of a uniform error of full width 1."""
+
+
+class _Limits(TypedDict):
+    power_max_w: float
+    gap_s: float
+    anchors_s: F8
+
+
+class Spread(NamedTuple):
+    """Standard uncertainty in Wh: what is independent between sessions, and what all of them may share."""
+
+    own_wh: float
+    shared_wh: float
+
+
+class MemberEnergy(NamedTuple):
+    """A member with its curves. `heard_s` (N,) and `heard_total_s` (N,) are nodes of the cumulative time covered by meter data."""
+
+    member: Member
+    exported: Curve
+    imported: Curve
+    heard_s: F8
+    heard_total_s: F8
+    gap_s: float
+
+    def metered_s(self, at_s: F8) -> F8:
+        """Cumulative seconds with meter data up to each instant, (M,)."""
+        return np.interp(at_s, self.heard_s, self.heard_total_s)
+
+
+def member_energy(member: Member, columns: MeterColumns, settings: SettlementSettings) -> MemberEnergy | None:
+    """Curves of one member; None without any sample."""
+    at_s = columns.at_s
+    if len(at_s) == 0:
+        return None
+    lengths_s = np.diff(at_s)
+    usual_s = float(np.median(lengths_s)) if len(lengths_s) else 0.0
+    gap_s = max(settings.gap_min_s, settings.gap_intervals * usual_s)
+    seen_w = float(np.nanmax(np.abs(columns.power_w))) if np.isfinite(columns.power_w).any() else 0.0
+    power_max_w = max(settings.plausible_power_w, seen_w, member.setpoint_max_w)
+    anchors_s = np.array([edge for span in member.spans for edge in span])
+    limits: _Limits = {"power_max_w": power_max_w, "gap_s": gap_s, "anchors_s": anchors_s}
+    at = nodes(columns)
+    exported = energy_curve(at.at_s, -at.power_w, at.export_wh, at.power_interval_s, **limits)
+    imported = energy_curve(at.at_s, at.power_w, at.import_wh, at.power_interval_s, **limits)
+    heard = np.concatenate(([0.0], np.cumsum(np.where(lengths_s <= gap_s, lengths_s, 0.0))))
+    return MemberEnergy(member, exported, imported, at_s, heard, gap_s)
+
+
+def gaps(energy: MemberEnergy) -> tuple[Gap, ...]:
+    """Stretches of the member's time without meter data that are longer than its gap limit."""
+    at_s = energy.heard_s
+    found: list[Gap] = []
+    silent = np.flatnonzero(np.diff(at_s) > energy.gap_s)
+    stretches = [(float(at_s[k]), float(at_s[k + 1])) for k in silent]
+    for from_s, to_s in energy.member.spans:
+        parts = [(max(a, from_s), min(b, to_s), _bridged(energy, a, b)) for a, b in stretches]
+        head, tail = min(float(at_s[0]), to_s), max(float(at_s[-1]), from_s)
+        if head - from_s > energy.gap_s:
+            parts.append((from_s, head, False))
+        if to_s - tail > energy.gap_s:
+            parts.append((tail, to_s, False))
+        found += [
+            Gap(session_uid=energy.member.session_uid, from_s=a, to_s=b, bridged_by_register=bridged)
+            for a, b, bridged in parts
+            if b - a > 0.0
+        ]
+    return tuple(sorted(found, key=lambda gap: gap.from_s))
+
+
+def _bridged(energy: MemberEnergy, from_s: float, to_s: float) -> bool:
+    middle = np.searchsorted(energy.exported.at_s, 0.5 * (from_s + to_s)) - 1
+    return bool(energy.exported.by_register[middle])
+
+
+def power_only_wh(curve: Curve, member: Member) -> float:
+    """Energy inside the member's spans that no register backs."""
+    return float(sum(np.sum(_piece_wh(curve, a, b)[curve.by_power]) for a, b in member.spans))
+
+
+def spread(energy: MemberEnergy, *, count_import: bool) -> Spread:
+    """Standard uncertainty of one member's delivered energy. The rule (report figures are twice this, about 95 %):
+
+    - meter resolution r: two truncated readings, r/sqrt(6), once a span and direction; r is the coarsest decimal step in the readings;
+    - boundary: where a span begins or ends between two samples, the power may have changed from one to the other at any instant, so the
+      split is known to dP t (h-t)/h (t into the interval of length h), as a uniform error; without power, to the smaller share;
+      shared, since a whole fleet changes at the same instants, so it adds up linearly over sessions;
+    - power only: dP h / sqrt(12) for each interval, as a step at any instant;
+    - unknown stretches: anything from nothing to the largest power seen, uniform.
+    The accuracy class of the meter itself is not in it.
+    """
+    curves = (energy.exported, energy.imported) if count_import else (energy.exported,)
+    variance, shared = 0.0, 0.0
+    for curve in curves:
+        peak_w = float(curve.rate_w.max(initial=0.0))
+        if curve is energy.exported:
+            peak_w = max(peak_w, energy.member.setpoint_max_w)
+        for from_s, to_s in energy.member.spans:
+            if curve.by_register.any():
+                variance += curve.resolution_wh**2 / 6.0
+            variance += _inside_variance(curve, from_s, to_s, peak_w)
+            shared += _boundary_wh(curve, from_s) + _boundary_wh(curve, to_s)
+    return Spread(float(np.sqrt(variance)), shared)
+
+
+def _piece_wh(curve: Curve, from_s: float, to_s: float) -> F8:
+    return np.diff(curve.energy_at(np.clip(curve.at_s, from_s, to_s)))
+
+
+def _inside_variance(curve: Curve, from_s: float, to_s: float, peak_w: float) -> float:
+    clipped_s = np.clip(curve.at_s, from_s, to_s)
+    length_s = np.diff(clipped_s)
+    change_w = np.abs(curve.slope_w_per_s) * np.diff(curve.at_s)
+    power_wh = np.where(curve.by_power, change_w * length_s, 0.0) * (_STEPPED * WH_PER_WS)
+    known = curve.by_power | curve.by_register
+    unknown_s = (to_s - from_s) - float(np.sum(length_s[known]))
+    return float(np.sum(power_wh**2)) + (peak_w * unknown_s * WH_PER_WS) ** 2 / 3.0
+
+
+def _boundary_wh(curve: Curve, at_s: float) -> float:
+    """Standard uncertainty of the split at one instant."""
+    piece = int(np.searchsorted(curve.at_s, at_s, side="right")) - 1
+    if not 0 <= piece < len(curve.rate_w):
+        return 0.0
+    begin_s, end_s = float(curve.at_s[piece]), float(curve.at_s[piece + 1])
+    if curve.by_time[piece]:
+        after = int(np.searchsorted(curve.reading_s, at_s, side="right"))
+        around = curve.energy_at(np.array([curve.reading_s[after - 1], at_s, curve.reading_s[after]]))
+        return float(min(around[1] - around[0], around[2] - around[1]) / np.sqrt(3.0))
+    length_s, into_s = end_s - begin_s, at_s - begin_s
+    change_w = abs(float(curve.slope_w_per_s[piece])) * length_s
+    return change_w * into_s * (length_s - into_s) / length_s * WH_PER_WS / float(np.sqrt(3.0))

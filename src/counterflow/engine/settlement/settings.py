@@ -1,0 +1,71 @@
+"""What settlement can be tuned by."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+
+class SettlementSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tunables of delivery curves and scores."""
+
+    gap_intervals: Annotated[
+        float,
+        Meta(
+            description="A stretch without samples longer than this many usual sample intervals is marked as a gap.",
+            extra={"unit": "-"},
+            ge=1.5,
+        ),
+    ] = 2.5
+    gap_min_s: Annotated[
+        float, Meta(description="Shorter stretches without samples are never marked as gaps.", extra={"unit": "s"}, gt=0)
+    ] = 12.0
+    context_s: Annotated[
+        float,
+        Meta(
+            description="Samples this far before and after the window are used to find the energy at its boundaries.",
+            extra={"unit": "s"},
+            ge=0,
+        ),
+    ] = 3600.0
+    plausible_power_w: Annotated[
+        float,
+        Meta(description="A register step is never called a spike below this power, whatever was measured.", extra={"unit": "W"}, gt=0),
+    ] = 22_000.0
+    min_metered_share: Annotated[
+        float,
+        Meta(description="Below this share of metered member time the power of a step is unknown.", extra={"unit": "0..1"}, ge=0, le=1),
+    ] = 0.9
+    hold_s: Annotated[
+        float, Meta(description="How long the headroom of one control tick holds for the series.", extra={"unit": "s"}, gt=0)
+    ] = 15.0
+    score_step_s: Annotated[float, Meta(description="Grid on which RMSE and time in band are judged.", extra={"unit": "s"}, gt=0)] = 4.0
+    worst_step_s: Annotated[float, Meta(description="Length of the means of which the worst is reported.", extra={"unit": "s"}, gt=0)] = (
+        10.0
+    )
+    settle_s: Annotated[
+        float,
+        Meta(
+            description="Scores begin this long after the start; the worst mean also pauses this long after each change of target.",
+            extra={"unit": "s"},
+            ge=0,
+        ),
+    ] = 60.0
+    burst_recovery_s: Annotated[
+        float, Meta(description="The worst mean leaves out this long after a burst of drop-outs.", extra={"unit": "s"}, ge=0)
+    ] = 45.0
+    burst_span_s: Annotated[
+        float, Meta(description="Drop-outs within this time of the first belong to one burst.", extra={"unit": "s"}, ge=0)
+    ] = 10.0
+    burst_frac: Annotated[
+        float,
+        Meta(
+            description="Drop-outs count as a burst from this share of the target on; single cars of a large fleet do not.",
+            extra={"unit": "0..1"},
+            ge=0,
+            le=1,
+        ),
+    ] = 0.02
+    band_frac: Annotated[
+        float, Meta(description="Half-width of the band around the target for the time in band.", extra={"unit": "0..1"}, gt=0)
+    ] = 0.05
+    notes_max: Annotated[int, Meta(description="Most notes that one report carries.", extra={"unit": "-"}, ge=1)] = 50
