@@ -1,0 +1,79 @@
+"""The commands of one station that wait for their turn: OCPP allows one CALL in flight, so what waits may still change.
+
+Order: the commands of one session leave as they came, so that a fallback stands before its discharge and a clear is never overtaken by
+an older discharge. Between sessions, one with an urgent command goes first.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from counterflow.domain.commands import ClearProfile, Command, PlaceDischarge, PlaceFallback, RawCall, ReadProfiles, RequestSample
+from counterflow.domain.ids import SessionUid
+
+MAX_WAITING: Final = 64
+"""Raw calls beyond this many waiting commands are not taken; all other commands replace each other or are few."""
+
+
+class CommandQueue:
+    """A small list: a station has as many sessions as EVSEs."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: list[Command] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def is_full(self) -> bool:
+        """No room for calls that a person typed."""
+        return len(self._waiting) >= MAX_WAITING
+
+    def add(self, command: Command) -> list[Command]:
+        """Queue `command`; returns the older ones that it makes pointless, which will not leave."""
+        pointless = _pointless(command)
+        replaced = [older for older in self._waiting if pointless(older)]
+        if replaced:
+            self._waiting = [older for older in self._waiting if not pointless(older)]
+        self._waiting.append(command)
+        return replaced
+
+    def pop(self) -> Command | None:
+        """The next command to send: the oldest of a session that has an urgent one, else the oldest."""
+        if not self._waiting:
+            return None
+        place = 0
+        urgent = next((command for command in self._waiting if _is_urgent(command)), None)
+        if urgent is not None:
+            session = session_of(urgent)
+            place = next(number for number, command in enumerate(self._waiting) if session_of(command) == session)
+        return self._waiting.pop(place)
+
+    def drain(self) -> list[Command]:
+        """All that waited, oldest first; the queue is empty afterwards."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+def session_of(command: Command) -> SessionUid | None:
+    """Which session a command is for; None for questions to the station."""
+    if isinstance(command, PlaceDischarge | PlaceFallback | ClearProfile):
+        return command.session_uid
+    return None
+
+
+def _is_urgent(command: Command) -> bool:
+    return isinstance(command, PlaceDischarge | ClearProfile) and command.urgent
+
+
+def _pointless(newer: Command) -> Callable[[Command], bool]:
+    """Which older commands need not leave once `newer` waits: the newest order for a profile wins."""
+    match newer:
+        case PlaceDischarge():
+            return lambda older: isinstance(older, PlaceDischarge) and older.profile_id == newer.profile_id
+        case ClearProfile():
+            return lambda older: isinstance(older, PlaceDischarge | ClearProfile) and older.profile_id == newer.profile_id
+        case RequestSample():
+            return lambda older: older == newer
+        case PlaceFallback() | ReadProfiles() | RawCall():
+            return lambda _older: False

@@ -1,0 +1,407 @@
+"""The CSMS side of OCPP for a whole fleet, sans-I/O: text and time in; events in our words and text to send out.
+
+The owner of the sockets tells `open`, `receive` and `close`, hands in commands with `submit`, calls `on_deadline` when `next_deadline_s`
+has come, and after each of these sends what `take_outbox` returns, in that order (a TransactionEvent's answer once it is durable).
+Nothing that a station sends raises here.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import NamedTuple
+
+from msgspec import Struct, field
+
+from counterflow.adapters.ocpp import events as rpc
+from counterflow.adapters.ocpp import messages as ocpp
+from counterflow.adapters.ocpp.discovery import Discovery
+from counterflow.adapters.ocpp.handlers.context import StationContext, WarningKind, warn_once
+from counterflow.adapters.ocpp.line import ADMISSIONS, Admission, Line, allowed, invited_by, needs_discovery
+from counterflow.adapters.ocpp.outcomes import command_result
+from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, BootAnswer, BootStatus, NeedsAnswer
+from counterflow.adapters.ocpp.profiles import ExpiredError, PlacementError, to_request
+from counterflow.adapters.ocpp.router import ROUTES
+from counterflow.adapters.ocpp.session import Session
+from counterflow.adapters.ocpp.settings import SUBPROTOCOLS, OcppSettings
+from counterflow.domain.commands import Command, RawCall, ReadProfiles
+from counterflow.domain.ids import EvseId, StationId
+from counterflow.domain.records import DiscoveryRecord
+from counterflow.domain.resources import StationIdentity
+from counterflow.domain.setpoints import CommandResult, NothingThere, Offline, Rejected, Superseded
+from counterflow.domain.telemetry import (
+    CommandCompleted,
+    ForeignProfilesReported,
+    StationBooted,
+    StationConnected,
+    StationDisconnected,
+    StationEvent,
+)
+
+__all__ = [
+    "AnswerPolicy",
+    "AuthorizationAnswer",
+    "BootAnswer",
+    "BootStatus",
+    "Csms",
+    "NeedsAnswer",
+    "OcppCounters",
+    "Outgoing",
+]
+
+
+class Outgoing(NamedTuple):
+    """One message to send to one station."""
+
+    station_id: StationId
+    text: bytes
+    is_call: bool
+
+
+class OcppCounters(Struct, kw_only=True):
+    """What has passed since the start, over all stations. `dropped_values` counts meter values left out, by reason."""
+
+    requests: dict[str, int] = field(default_factory=dict)
+    """CALLs and SENDs from stations that could be read, by action."""
+    calls: dict[str, int] = field(default_factory=dict)
+    """CALLs of ours, by action."""
+    outcomes: dict[str, int] = field(default_factory=dict)
+    """How those ended: Answered, ErrorAnswer, InvalidAnswer, TimedOut, ConnectionLost."""
+    answers: int = 0
+    call_errors: int = 0
+    """CALLERRORs of ours: unreadable requests, and stations that are not accepted."""
+    salvaged: int = 0
+    """Requests and answers of stations that had to be repaired to be read."""
+    violations: int = 0
+    late_answers: int = 0
+    handler_failures: int = 0
+    dropped_values: dict[str, int] = field(default_factory=dict)
+    lines: int = 0
+    """Stations connected now."""
+    discovering: int = 0
+    """Stations in discovery now."""
+
+
+class Csms:
+    """All stations. Not thread-safe; every method returns at once, with what happened."""
+
+    def __init__(self, settings: OcppSettings, policy: AnswerPolicy, new_message_id: Callable[[], str]) -> None:
+        self.counters = OcppCounters()
+        self._settings = settings
+        self._policy = policy
+        self._new_message_id = new_message_id
+        self._lines: dict[StationId, Line] = {}
+        self._accepted: set[StationId] = set()
+        self._outbox: list[Outgoing] = []
+        self._deadlines: list[tuple[float, int, Line]] = []
+        self._tickets = count()
+        self._awaiting_discovery: deque[Line] = deque()
+
+    # ---- lines
+
+    def open(self, station_id: StationId, subprotocol: str, now_s: float, known: DiscoveryRecord | None = None) -> list[StationEvent]:
+        """A station's connection is open. `known` = it was accepted before, and this is what it said then.
+
+        It is served at once, since a reconnect usually comes without BootNotification. An older connection of the same station that is
+        still here is closed first. Raises ValueError for a subprotocol that is not served.
+        """
+        if subprotocol not in SUBPROTOCOLS:
+            raise ValueError(f"{subprotocol!r} is not served; {', '.join(SUBPROTOCOLS)} is.")
+        happened = self.close(station_id, now_s, "replaced by a new connection")
+        session = Session(incoming=ocpp.FROM_STATION, new_message_id=self._new_message_id, call_timeout_s=self._settings.call_timeout_s)
+        context = StationContext(
+            station_id=station_id,
+            policy=self._policy,
+            dropped=self.counters.dropped_values,
+            identity=StationIdentity.unknown() if known is None else known.identity,
+        )
+        served = known is not None or station_id in self._accepted
+        line = Line(context, session, Admission.ACCEPTED if served else Admission.NEW)
+        if known is not None and known.evses:
+            line.evse_ids = [capability.evse_id for capability in known.evses]
+            line.covered = 0 if needs_discovery(known, self._settings) else len(line.evse_ids)
+        self._lines[station_id] = line
+        self.counters.lines = len(self._lines)
+        happened.append(StationConnected(station_id=station_id, at_s=now_s, subprotocol=subprotocol))
+        self._go_on(line, now_s, happened)
+        return happened
+
+    def receive(self, station_id: StationId, text: bytes, now_s: float) -> list[StationEvent]:
+        """One WebSocket text message of a station. Never raises; a station that is not open is not heard."""
+        line = self._lines.get(station_id)
+        if line is None:
+            return []
+        happened: list[StationEvent] = []
+        session = line.session
+        violations = session.violations
+        for event in session.receive(text, now_s):
+            self._on_rpc(line, event, now_s, happened)
+        if session.violations != violations:
+            self.counters.violations += session.violations - violations
+            happened += warn_once(line.context, WarningKind.VIOLATION, session.last_violation, now_s)
+        self._go_on(line, now_s, happened)
+        return happened
+
+    def close(self, station_id: StationId, now_s: float, reason: str) -> list[StationEvent]:
+        """The connection is gone: what was in flight has an unknown outcome, what waited never left."""
+        line = self._lines.pop(station_id, None)
+        if line is None:
+            return []
+        happened: list[StationEvent] = []
+        line.closed = True
+        for event in line.session.close(now_s):
+            if isinstance(event, rpc.CallDone):
+                self._count_outcome(event)
+                if not isinstance(event.context, Discovery) and event.context is not None:
+                    self._complete(line, event.context, command_result(event.context, event.outcome), now_s, happened)
+        for command in line.queue.drain():
+            self._complete(line, command, Offline(), now_s, happened)
+        happened.append(StationDisconnected(station_id=station_id, at_s=now_s, reason=reason))
+        self.counters.lines = len(self._lines)
+        self._drop_discovery(line)
+        self._start_discoveries(now_s, happened)
+        return happened
+
+    # ---- commands
+
+    def submit(self, command: Command, now_s: float) -> list[StationEvent]:
+        """Queue one command; its end comes as exactly one `CommandCompleted`, at once if the station is not there."""
+        happened: list[StationEvent] = []
+        line = self._lines.get(command.station_id)
+        if line is None:
+            return [CommandCompleted(station_id=command.station_id, at_s=now_s, command=command, result=Offline())]
+        refusal = self._not_now(line, command)
+        if refusal is not None:
+            self._complete(line, command, refusal, now_s, happened)
+            return happened
+        for replaced in line.queue.add(command):
+            self._complete(line, replaced, Superseded(), now_s, happened)
+        self._go_on(line, now_s, happened)
+        return happened
+
+    def _not_now(self, line: Line, command: Command) -> CommandResult | None:
+        if isinstance(command, RawCall) and line.queue.is_full():
+            return Rejected(reason_code="QueueFull", text="Too many calls wait for this station; try again when they are answered.")
+        if allowed(line.admission, command):
+            return None
+        if isinstance(command, RawCall):
+            return Rejected(reason_code="NotAccepted", text="The station has not been accepted yet (B01 to B03): it may not be asked this.")
+        return Offline()
+
+    def _complete(self, line: Line, command: Command, result: CommandResult, now_s: float, happened: list[StationEvent]) -> None:
+        happened.append(CommandCompleted(station_id=line.context.station_id, at_s=now_s, command=command, result=result))
+        if isinstance(command, ReadProfiles) and isinstance(result, NothingThere):
+            # No report follows a NoProfiles answer (K09), so the empty one is said here.
+            happened.append(
+                ForeignProfilesReported(
+                    station_id=line.context.station_id, evse_id=command.evse_id, at_s=now_s, source="", profiles=(), last=True
+                )
+            )
+
+    # ---- time and output
+
+    def next_deadline_s(self) -> float | None:
+        """When `on_deadline` wants to be called next; it may find nothing to do then. O(1)."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def on_deadline(self, now_s: float) -> list[StationEvent]:
+        """Time out what is due."""
+        happened: list[StationEvent] = []
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            at_s, _, line = heapq.heappop(self._deadlines)
+            if line.closed or line.heap_at_s != at_s:
+                continue  # of an old connection, or an earlier one took its place
+            line.heap_at_s = None
+            for event in line.session.on_deadline(now_s):
+                self._on_rpc(line, event, now_s, happened)
+            if line.discovery is not None:
+                line.discovery.on_deadline(now_s)
+            self._go_on(line, now_s, happened)
+        return happened
+
+    def take_outbox(self) -> list[Outgoing]:
+        """What to send now, oldest first; each is handed out once."""
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def _go_on(self, line: Line, now_s: float, happened: list[StationEvent]) -> None:
+        """After anything happened on a line: send the next call if none is in flight, collect what is to be sent, set the alarm."""
+        if not line.in_flight and not line.closed:
+            self._send_next(line, now_s, happened)
+        for text in line.session.take_outbox():
+            is_call = text.startswith(b"[2,")
+            if not is_call:
+                if text.startswith(b"[4,"):
+                    self.counters.call_errors += 1
+                else:
+                    self.counters.answers += 1
+            self._outbox.append(Outgoing(line.context.station_id, text, is_call))
+        deadline_s = line.deadline_s()
+        if deadline_s is not None and (line.heap_at_s is None or deadline_s < line.heap_at_s):
+            line.heap_at_s = deadline_s
+            heapq.heappush(self._deadlines, (deadline_s, next(self._tickets), line))
+
+    def _send_next(self, line: Line, now_s: float, happened: list[StationEvent]) -> None:
+        if line.asks_for_boot:
+            line.asks_for_boot = False
+            self._call(line, "TriggerMessage", ocpp.TriggerMessageRequest(requested_message="BootNotification"), now_s, None)
+            return
+        while (command := line.queue.pop()) is not None:
+            if not allowed(line.admission, command):
+                self._complete(line, command, Offline(), now_s, happened)
+            elif self._launch(line, command, now_s, happened):
+                return
+        self._discover_on(line, now_s, happened)
+
+    def _launch(self, line: Line, command: Command, now_s: float, happened: list[StationEvent]) -> bool:
+        try:
+            if isinstance(command, RawCall):
+                self._call(line, command.action, command.payload, now_s, command)
+            else:
+                action, request = to_request(command, now_s)
+                self._call(line, action, request, now_s, command)
+        except ExpiredError:
+            self._complete(line, command, Offline(), now_s, happened)
+            return False
+        except PlacementError as error:
+            self._complete(line, command, Rejected(reason_code="NotPlaceable", text=str(error)), now_s, happened)
+            return False
+        except ValueError as error:
+            self._complete(line, command, Rejected(reason_code="InvalidRequest", text=str(error)), now_s, happened)
+            return False
+        return True
+
+    def _call(self, line: Line, action: str, request: Struct | dict[str, object], now_s: float, context: object) -> None:
+        line.session.call(action, request, now_s, context=context)
+        line.in_flight = True
+        if line.admission is not Admission.ACCEPTED:
+            line.invited |= invited_by(action, request)
+        self.counters.calls[action] = self.counters.calls.get(action, 0) + 1
+
+    # ---- discovery
+
+    def _discover_on(self, line: Line, now_s: float, happened: list[StationEvent]) -> None:
+        """The next step of a line's discovery; it has the lowest priority, so nothing else waits for this station now."""
+        discovery = line.discovery
+        if discovery is None:
+            if line.wants_discovery() and not line.awaits_discovery:
+                line.awaits_discovery = True
+                self._awaiting_discovery.append(line)
+                self._start_discoveries(now_s, happened)
+            return
+        ask = discovery.next_call()
+        if ask is not None:
+            self._call(line, ask.action, ask.request, now_s, discovery)
+        elif discovery.result is not None:
+            line.covered = len(discovery.result)
+            happened.append(discovery.event(line.context.station_id, now_s))
+            self._drop_discovery(line)
+            self._discover_on(line, now_s, happened)
+            self._start_discoveries(now_s, happened)
+
+    def _drop_discovery(self, line: Line) -> None:
+        if line.discovery is not None:
+            line.discovery = None
+            self.counters.discovering -= 1
+
+    def _start_discoveries(self, now_s: float, happened: list[StationEvent]) -> None:
+        """As many as may run at once, first come, first served."""
+        while self._awaiting_discovery and self.counters.discovering < self._settings.discovery_parallel:
+            line = self._awaiting_discovery.popleft()
+            line.awaits_discovery = False
+            if line.closed or line.discovery is not None or not line.wants_discovery():
+                continue
+            line.discovery = Discovery(self._settings, line.context.identity, line.evse_ids)
+            self.counters.discovering += 1
+            self._go_on(line, now_s, happened)
+
+    # ---- what stations say
+
+    def _on_rpc(self, line: Line, event: rpc.RpcEvent, now_s: float, happened: list[StationEvent]) -> None:
+        if isinstance(event, rpc.IncomingCall):
+            self._count_request(line, event, now_s, happened)
+            self._answer(line, event, now_s, happened)
+        elif isinstance(event, rpc.CallDone):
+            self._on_done(line, event, now_s, happened)
+        elif isinstance(event, rpc.IncomingSend):
+            self._count_request(line, event, now_s, happened)
+        elif isinstance(event, rpc.LateAnswer):
+            self.counters.late_answers += 1
+            text = f"{event.action} was answered after its time-out."
+            happened += warn_once(line.context, WarningKind.LATE, text, now_s)
+        else:
+            text = f"The station could not read an answer of ours: {event.code} {event.description}"
+            happened += warn_once(line.context, WarningKind.VIOLATION, text, now_s)
+
+    def _count_request(self, line: Line, event: rpc.IncomingCall | rpc.IncomingSend, now_s: float, happened: list[StationEvent]) -> None:
+        requests = self.counters.requests
+        requests[event.action] = requests.get(event.action, 0) + 1
+        if event.salvaged:
+            self._count_salvaged(line, event.action, event.salvaged, now_s, happened)
+
+    def _count_salvaged(self, line: Line, action: str, salvaged: Iterable[str], now_s: float, happened: list[StationEvent]) -> None:
+        self.counters.salvaged += 1
+        for repair in salvaged:
+            happened += warn_once(line.context, WarningKind.SALVAGED, f"{action}: {repair}", now_s)
+
+    def _answer(self, line: Line, call: rpc.IncomingCall, now_s: float, happened: list[StationEvent]) -> None:
+        action, context = call.action, line.context
+        if line.admission is not Admission.ACCEPTED and action != "BootNotification" and action not in line.invited:
+            self._turn_away(line, call, now_s, happened)
+            return
+        try:
+            response, events = ROUTES[action](call.request, context, now_s)
+            line.session.respond(call, response)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the station is answered and the others are served
+            self.counters.handler_failures += 1
+            text = f"{action}: {type(error).__name__}: {error}"
+            happened += warn_once(context, WarningKind.HANDLER, text, now_s)
+            line.session.respond_error(call, "InternalError", f"{action} could not be processed.")
+            return
+        happened += events
+        for event in events:
+            evse_id = getattr(event, "evse_id", 0)
+            if evse_id != 0 and evse_id not in line.evse_ids:
+                line.mention(EvseId(evse_id))
+        if isinstance(response, ocpp.BootNotificationResponse):
+            self._booted(line, BootStatus(response.status), events)
+        elif line.discovery is not None and isinstance(call.request, ocpp.NotifyReportRequest):
+            line.discovery.reported(call.request)
+
+    def _turn_away(self, line: Line, call: rpc.IncomingCall, now_s: float, happened: list[StationEvent]) -> None:
+        """B01.FR.10, B02.FR.09, B03.FR.07. One that never booted is asked to, in case it thinks that it has been accepted."""
+        line.session.respond_error(call, "SecurityError", "BootNotification has not been accepted yet.")
+        if line.admission is Admission.NEW and not line.asked_for_boot:
+            line.asks_for_boot = line.asked_for_boot = True
+        text = f"{call.action} before an accepted BootNotification."
+        happened += warn_once(line.context, WarningKind.NOT_ACCEPTED, text, now_s)
+
+    def _booted(self, line: Line, status: BootStatus, events: list[StationEvent]) -> None:
+        line.admission = ADMISSIONS[status]
+        if line.admission is not Admission.ACCEPTED:
+            self._accepted.discard(line.context.station_id)
+            return
+        self._accepted.add(line.context.station_id)
+        line.invited = frozenset()
+        identity = next((event.identity for event in events if isinstance(event, StationBooted)), line.context.identity)
+        if identity != line.context.identity:
+            # Another model or firmware may be capable of other things: what was learned is void.
+            line.context.identity = identity
+            line.covered = 0
+            self._drop_discovery(line)
+
+    def _on_done(self, line: Line, done: rpc.CallDone, now_s: float, happened: list[StationEvent]) -> None:
+        line.in_flight = False
+        self._count_outcome(done)
+        outcome, context = done.outcome, done.context
+        if isinstance(outcome, rpc.Answered) and outcome.salvaged:
+            self._count_salvaged(line, f"answer to {done.action}", outcome.salvaged, now_s, happened)
+        if isinstance(context, Discovery):
+            if context is line.discovery:
+                context.answered(outcome, now_s)
+        elif context is not None:
+            self._complete(line, context, command_result(context, outcome), now_s, happened)
+
+    def _count_outcome(self, done: rpc.CallDone) -> None:
+        name = type(done.outcome).__name__
+        self.counters.outcomes[name] = self.counters.outcomes.get(name, 0) + 1

@@ -1,0 +1,181 @@
+"""Block K, smart charging, and block Q's needs of a bidirectional car."""
+
+from typing import Final
+
+from msgspec import UNSET, UnsetType
+
+from counterflow.adapters.ocpp import messages as ocpp
+from counterflow.adapters.ocpp.handlers.context import Answer, StationContext, always
+from counterflow.adapters.ocpp.profiles import toward_zero
+from counterflow.domain.ids import EvseId, ProfileId, TransactionId
+from counterflow.domain.telemetry import (
+    ChargingNeedsReported,
+    ExternalLimitChanged,
+    ForeignProfilesReported,
+    PriorityChargingChanged,
+)
+
+BIDIRECTIONAL: Final = frozenset({"AC_BPT", "AC_BPT_DER", "DC_BPT", "DC_ACDP_BPT"})
+"""Energy transfer modes that can discharge (EnergyTransferModeEnumType)."""
+
+_LIMIT_TAKEN: Final = ocpp.NotifyChargingLimitResponse()
+_CLEARED_TAKEN: Final = ocpp.ClearedChargingLimitResponse()
+_PRIORITY_TAKEN: Final = ocpp.NotifyPriorityChargingResponse()
+_PROFILES_TAKEN: Final = ocpp.ReportChargingProfilesResponse()
+_NO_SUCH_PROFILE: Final = ocpp.PullDynamicScheduleUpdateResponse(
+    status="Rejected", status_info=ocpp.StatusInfoType(reason_code="InvalidProfile")
+)
+
+_Number = float | int | UnsetType
+
+
+def notify_ev_charging_needs(request: ocpp.NotifyEVChargingNeedsRequest, station: StationContext, now_s: float) -> Answer:
+    """K15, K18, K19, Q01: the policy says whether a profile follows; never Rejected, which would end the session."""
+    event = _needs(request, station, now_s)
+    answer = station.policy.needs(event, now_s)
+    return ocpp.NotifyEVChargingNeedsResponse(status=answer.value), [event]
+
+
+def _needs(request: ocpp.NotifyEVChargingNeedsRequest, station: StationContext, now_s: float) -> ChargingNeedsReported:
+    needs = request.charging_needs
+    v2x, dc, ac = needs.v2x_charging_parameters, needs.dc_charging_parameters, needs.ac_charging_parameters
+    limits = ocpp.V2XChargingParametersType() if v2x is UNSET else v2x
+    bidirectional = needs.requested_energy_transfer in BIDIRECTIONAL
+    offered = () if needs.available_energy_transfer is UNSET else needs.available_energy_transfer
+    max_charge_power_w = _power(limits.max_charge_power, limits.max_charge_power_l2, limits.max_charge_power_l3)
+    target_wh = _number(limits.ev_target_energy_request)
+    if max_charge_power_w is None and dc is not UNSET:
+        max_charge_power_w = _power(dc.ev_max_power)
+    if target_wh is None:
+        older = dc if dc is not UNSET else ac
+        target_wh = None if older is UNSET else _number(older.energy_amount)
+    return ChargingNeedsReported(
+        station_id=station.station_id,
+        evse_id=EvseId(request.evse_id),
+        at_s=now_s if request.timestamp is UNSET else request.timestamp.timestamp(),
+        received_s=now_s,
+        bidirectional=bidirectional,
+        can_upgrade=not bidirectional and any(mode in BIDIRECTIONAL for mode in offered),
+        dynamic_control=needs.control_mode == "DynamicControl",
+        iso15118_20=bidirectional or v2x is not UNSET or needs.control_mode is not UNSET,
+        max_schedule_tuples=None if request.max_schedule_tuples is UNSET else request.max_schedule_tuples,
+        departure_s=None if needs.departure_time is UNSET else needs.departure_time.timestamp(),
+        min_charge_power_w=_power(limits.min_charge_power, limits.min_charge_power_l2, limits.min_charge_power_l3),
+        max_charge_power_w=max_charge_power_w,
+        min_discharge_power_w=_power(limits.min_discharge_power, limits.min_discharge_power_l2, limits.min_discharge_power_l3),
+        max_discharge_power_w=_power(limits.max_discharge_power, limits.max_discharge_power_l2, limits.max_discharge_power_l3),
+        target_energy_request_wh=target_wh,
+        min_energy_request_wh=_number(limits.ev_min_energy_request),
+        max_energy_request_wh=_number(limits.ev_max_energy_request),
+        min_v2x_energy_request_wh=_number(limits.ev_min_v2x_energy_request),
+        max_v2x_energy_request_wh=_number(limits.ev_max_v2x_energy_request),
+        target_soc_frac=_fraction(limits.target_soc),
+        soc_frac=None if dc is UNSET else _fraction(dc.state_of_charge),
+        capacity_wh=None if dc is UNSET else _number(dc.ev_energy_capacity),
+    )
+
+
+def _number(value: _Number) -> float | None:
+    return None if value is UNSET else float(value)
+
+
+def _fraction(percent: int | UnsetType) -> float | None:
+    return None if percent is UNSET else percent / 100.0
+
+
+def _power(*phases: _Number) -> float | None:
+    """The magnitude of a power: the first is the total, or phase L1 when the others are there. Some cars sign discharge powers."""
+    said = [abs(float(power)) for power in phases if power is not UNSET]
+    return sum(said) if said and phases[0] is not UNSET else None
+
+
+notify_ev_charging_schedule: Final = always(ocpp.NotifyEVChargingScheduleResponse(status="Accepted"))
+"""K17: the car's own plan. It is taken as it is: a Rejected would start a renegotiation, and the meter tells what it does."""
+
+
+def notify_charging_limit(request: ocpp.NotifyChargingLimitRequest, station: StationContext, now_s: float) -> Answer:
+    """K12: another actor limits the station; the tightest limits in W that hold now are kept."""
+    periods = [] if request.charging_schedule is UNSET else [_period_now(schedule, now_s) for schedule in request.charging_schedule]
+    charge = [limit for period in periods if (limit := _total(period, "limit")) is not None]
+    discharge = [limit for period in periods if (limit := _total(period, "discharge_limit")) is not None]
+    event = ExternalLimitChanged(
+        station_id=station.station_id,
+        evse_id=EvseId(0 if request.evse_id is UNSET else request.evse_id),
+        at_s=now_s,
+        source=request.charging_limit.charging_limit_source,
+        active=True,
+        discharge_limit_w=max(discharge, default=None),
+        charge_limit_w=min(charge, default=None),
+    )
+    return _LIMIT_TAKEN, [event]
+
+
+def _period_now(schedule: ocpp.ChargingScheduleType, now_s: float) -> ocpp.ChargingSchedulePeriodType | None:
+    if schedule.charging_rate_unit != "W":
+        return None
+    elapsed_s = 0.0 if schedule.start_schedule is UNSET else now_s - schedule.start_schedule.timestamp()
+    if schedule.duration is not UNSET and elapsed_s >= schedule.duration:
+        return None
+    begun = [period for period in schedule.charging_schedule_period if period.start_period <= elapsed_s]
+    return begun[-1] if begun else None
+
+
+def _total(period: ocpp.ChargingSchedulePeriodType | None, name: str) -> float | None:
+    if period is None or getattr(period, name) is UNSET:
+        return None
+    phases = (getattr(period, name), getattr(period, f"{name}_l2"), getattr(period, f"{name}_l3"))
+    return float(sum(power for power in phases if power is not UNSET))
+
+
+def cleared_charging_limit(request: ocpp.ClearedChargingLimitRequest, station: StationContext, now_s: float) -> Answer:
+    """K13: the other actor let go."""
+    event = ExternalLimitChanged(
+        station_id=station.station_id,
+        evse_id=EvseId(0 if request.evse_id is UNSET else request.evse_id),
+        at_s=now_s,
+        source=request.charging_limit_source,
+        active=False,
+    )
+    return _CLEARED_TAKEN, [event]
+
+
+def notify_priority_charging(request: ocpp.NotifyPriorityChargingRequest, station: StationContext, now_s: float) -> Answer:
+    """K22: the driver asked for full power, or no longer does."""
+    event = PriorityChargingChanged(
+        station_id=station.station_id,
+        transaction_id=TransactionId(request.transaction_id),
+        at_s=now_s,
+        activated=request.activated,
+    )
+    return _PRIORITY_TAKEN, [event]
+
+
+def report_charging_profiles(request: ocpp.ReportChargingProfilesRequest, station: StationContext, now_s: float) -> Answer:
+    """K09: what is installed at an EVSE, as asked for by `ReadProfiles`."""
+    profiles = tuple(
+        (
+            ProfileId(profile.id),
+            str(profile.charging_profile_purpose),
+            profile.stack_level,
+            "" if profile.transaction_id is UNSET else profile.transaction_id,
+        )
+        for profile in request.charging_profile
+    )
+    event = ForeignProfilesReported(
+        station_id=station.station_id,
+        evse_id=EvseId(request.evse_id),
+        at_s=now_s,
+        source=request.charging_limit_source,
+        profiles=profiles,
+        last=request.tbc is not True,
+    )
+    return _PROFILES_TAKEN, [event]
+
+
+def pull_dynamic_schedule_update(request: ocpp.PullDynamicScheduleUpdateRequest, station: StationContext, now_s: float) -> Answer:
+    """K28: the setpoint of a dynamic profile of ours, or Rejected InvalidProfile (K28.FR.05)."""
+    setpoint_w = station.policy.pull_setpoint(station.station_id, ProfileId(request.charging_profile_id), now_s)
+    if setpoint_w is None:
+        return _NO_SUCH_PROFILE, []
+    update = ocpp.ChargingScheduleUpdateType(setpoint=toward_zero(setpoint_w))
+    return ocpp.PullDynamicScheduleUpdateResponse(status="Accepted", schedule_update=update), []

@@ -1,0 +1,118 @@
+"""One connected station: what it is allowed to do, what waits for it, and what is known of it while the line is open."""
+
+from enum import Enum
+from typing import Any, Final
+
+from msgspec import Struct
+
+from counterflow.adapters.ocpp import messages as ocpp
+from counterflow.adapters.ocpp.command_queue import CommandQueue
+from counterflow.adapters.ocpp.discovery import MAX_EVSES, NO_ANSWER, Discovery
+from counterflow.adapters.ocpp.handlers.context import StationContext
+from counterflow.adapters.ocpp.policy import BootStatus
+from counterflow.adapters.ocpp.session import Session
+from counterflow.adapters.ocpp.settings import OcppSettings
+from counterflow.domain.commands import Command, RawCall, RequestSample
+from counterflow.domain.ids import EvseId
+from counterflow.domain.records import DiscoveryRecord
+from counterflow.domain.resources import ControlMode
+
+
+class Admission(Enum):
+    """How far a station has come with BootNotification (B01 to B03). NEW = it has never booted here."""
+
+    NEW = "new"
+    PENDING = "pending"
+    REJECTED = "rejected"
+    ACCEPTED = "accepted"
+
+
+ADMISSIONS: Final[dict[BootStatus, Admission]] = {
+    BootStatus.ACCEPTED: Admission.ACCEPTED,
+    BootStatus.PENDING: Admission.PENDING,
+    BootStatus.REJECTED: Admission.REJECTED,
+}
+
+WHILE_PENDING: Final = frozenset({"GetVariables", "SetVariables", "GetBaseReport", "GetReport", "TriggerMessage"})
+"""What a CSMS may ask of a station that is Pending (B02.FR.02)."""
+
+
+class Line:
+    """Mutable, one per open connection; the `Csms` is its only user. Slots, since there are thousands."""
+
+    __slots__ = (
+        "admission",
+        "asked_for_boot",
+        "asks_for_boot",
+        "awaits_discovery",
+        "closed",
+        "context",
+        "covered",
+        "discovery",
+        "evse_ids",
+        "heap_at_s",
+        "in_flight",
+        "invited",
+        "queue",
+        "session",
+    )
+
+    def __init__(self, context: StationContext, session: Session, admission: Admission) -> None:
+        self.context = context
+        self.session = session
+        self.admission = admission
+        self.queue = CommandQueue()
+        self.evse_ids: list[EvseId] = [EvseId(1)]
+        self.covered = 0  # how many of evse_ids the last discovery was about; 0 = none was
+        self.discovery: Discovery | None = None
+        self.awaits_discovery = False
+        self.in_flight = False
+        self.asks_for_boot = False
+        self.asked_for_boot = False
+        self.invited: frozenset[str] = frozenset()
+        self.heap_at_s: float | None = None
+        self.closed = False
+
+    def mention(self, evse_id: EvseId) -> None:
+        """An EVSE that was not known is named by the station."""
+        if len(self.evse_ids) < MAX_EVSES:
+            self.evse_ids.append(evse_id)
+
+    def wants_discovery(self) -> bool:
+        """Something about the station has not been asked yet."""
+        return self.admission is Admission.ACCEPTED and self.covered < len(self.evse_ids)
+
+    def deadline_s(self) -> float | None:
+        """When something is due: the answer awaited, or the report that discovery awaits."""
+        answer_s = self.session.next_deadline_s()
+        report_s = None if self.discovery is None else self.discovery.report_deadline_s
+        if answer_s is None or (report_s is not None and report_s < answer_s):
+            return report_s
+        return answer_s
+
+
+def allowed(admission: Admission, command: Command) -> bool:
+    """May we ask this of such a station? Rejected: nothing (B03.FR.03). Pending: what sets it up (B02.FR.02)."""
+    if admission is Admission.ACCEPTED:
+        return True
+    if admission is not Admission.PENDING:
+        return False
+    return isinstance(command, RequestSample) or (isinstance(command, RawCall) and command.action in WHILE_PENDING)
+
+
+def invited_by(action: str, request: Struct | dict[str, Any]) -> frozenset[str]:
+    """What a station that is not accepted may send because we asked for it (B02.FR.09)."""
+    if action in ("GetBaseReport", "GetReport"):
+        return frozenset({"NotifyReport"})
+    if action != "TriggerMessage":
+        return frozenset()
+    wanted = request.get("requestedMessage") if isinstance(request, dict) else getattr(request, "requested_message", None)
+    return frozenset({wanted}) if isinstance(wanted, str) and wanted in ocpp.FROM_STATION else frozenset()
+
+
+def needs_discovery(known: DiscoveryRecord, settings: OcppSettings) -> bool:
+    """Is what was learned before incomplete, or was the sampling set to something else since?"""
+    unfinished = any(
+        capability.control_mode is ControlMode.UNKNOWN or capability.reason.startswith(NO_ANSWER) for capability in known.evses
+    )
+    return unfinished or (known.meter_interval_s is not None and known.meter_interval_s != settings.sampling_interval_s)

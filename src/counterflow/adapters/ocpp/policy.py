@@ -1,0 +1,58 @@
+"""What only the application can decide when a station asks, and the answers it may give."""
+
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from counterflow.domain.ids import ProfileId, StationId
+from counterflow.domain.resources import StationIdentity
+from counterflow.domain.telemetry import ChargingNeedsReported
+
+
+class BootStatus(StrEnum):
+    """OCPP RegistrationStatusEnumType."""
+
+    ACCEPTED = "Accepted"
+    PENDING = "Pending"
+    REJECTED = "Rejected"
+
+
+class BootAnswer(NamedTuple):
+    """Accepted: `interval_s` is the heartbeat interval. Pending, Rejected: how long to wait before the next BootNotification."""
+
+    status: BootStatus
+    interval_s: int
+
+
+class AuthorizationAnswer(NamedTuple):
+    """`status` as OCPP's AuthorizationStatusEnumType. Without `allowed_energy_transfer` the car may only be charged (Q01)."""
+
+    status: str
+    allowed_energy_transfer: tuple[str, ...] | None = None
+
+
+class NeedsAnswer(StrEnum):
+    """Answers to NotifyEVChargingNeeds. `Rejected` is not among them: it ends an ISO 15118-20 session (Q01)."""
+
+    ACCEPTED = "Accepted"
+    PROCESSING = "Processing"
+    NO_PROFILE = "NoChargingProfile"
+
+
+class AnswerPolicy(Protocol):
+    """Implemented by the application; called while a station's request is being answered, so it must be quick."""
+
+    def boot(self, station_id: StationId, identity: StationIdentity, now_s: float) -> BootAnswer:
+        """May this station work with us?"""
+        ...
+
+    def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
+        """May this token charge, and which energy transfers are allowed? `evccid` is empty when the station named none."""
+        ...
+
+    def needs(self, event: ChargingNeedsReported, now_s: float) -> NeedsAnswer:
+        """Will a charging profile follow?"""
+        ...
+
+    def pull_setpoint(self, station_id: StationId, profile_id: ProfileId, now_s: float) -> float | None:
+        """The setpoint in W (import positive) of a dynamic profile of ours; None when there is no such profile."""
+        ...

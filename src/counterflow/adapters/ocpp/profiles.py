@@ -1,0 +1,165 @@
+"""Commands as OCPP requests (the way down). Strict in sending: what comes out is valid against the official schemas.
+
+Whole seconds and the sixth decimal are rounded so that a discharge is never longer and never stronger than ordered.
+"""
+
+from datetime import UTC, datetime
+from math import ceil, copysign, floor, isfinite
+from typing import Final, assert_never
+
+from msgspec import UNSET, UnsetType
+
+from counterflow.adapters.ocpp import messages as ocpp
+from counterflow.domain.commands import ClearProfile, PlaceDischarge, PlaceFallback, ReadProfiles, RequestSample
+from counterflow.domain.resources import ControlMode
+
+MAX_INT32: Final = 2**31 - 1
+DECIMALS: Final = 6
+SCHEDULE_ID: Final = 1
+MAX_TRANSACTION_ID_LENGTH: Final = 36
+
+Request = ocpp.SetChargingProfileRequest | ocpp.ClearChargingProfileRequest | ocpp.TriggerMessageRequest | ocpp.GetChargingProfilesRequest
+
+
+class PlacementError(ValueError):
+    """A command that cannot be said in OCPP, in a sentence."""
+
+
+class ExpiredError(PlacementError):
+    """The time of the order is over (or under a second): there is nothing left to place."""
+
+
+def to_request(command: PlaceDischarge | PlaceFallback | ClearProfile | RequestSample | ReadProfiles, now_s: float) -> tuple[str, Request]:
+    """The action and its request. Raises `PlacementError`."""
+    match command:
+        case PlaceDischarge():
+            return "SetChargingProfile", discharge_profile(command, now_s)
+        case PlaceFallback():
+            return "SetChargingProfile", fallback_profile(command)
+        case ClearProfile():
+            _check_int32("profile_id", command.profile_id, at_least=0)
+            return "ClearChargingProfile", ocpp.ClearChargingProfileRequest(charging_profile_id=command.profile_id)
+        case RequestSample():
+            evse = ocpp.EVSEType(id=command.evse_id)
+            return "TriggerMessage", ocpp.TriggerMessageRequest(requested_message="TransactionEvent", evse=evse)
+        case ReadProfiles():
+            criterion = ocpp.ChargingProfileCriterionType(charging_profile_purpose="TxProfile")
+            return "GetChargingProfiles", ocpp.GetChargingProfilesRequest(
+                request_id=command.request_id, evse_id=command.evse_id, charging_profile=criterion
+            )
+        case _:
+            assert_never(command)
+
+
+def discharge_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingProfileRequest:
+    """A TxProfile with an end: `power_w`, then 0 W until `hold_until_s` (K01, Q03.FR.02). Raises `PlacementError`, `ExpiredError`.
+
+    A start that is over by `now_s` may be written a fraction of a second earlier, since nothing happens in the past; one to come
+    is never written earlier than ordered.
+    """
+    _check_target(order)
+    if not (isfinite(order.power_w) and order.power_w <= 0.0):
+        raise PlacementError(f"A discharge setpoint is zero or negative, not {order.power_w} W.")
+    if not order.start_s <= order.discharge_until_s <= order.hold_until_s:
+        raise PlacementError("A discharge ends after it starts, and its hold after that.")
+    starts_s = floor(order.start_s) if order.start_s <= now_s else ceil(order.start_s)
+    discharge_s = floor(order.discharge_until_s) - starts_s
+    hold_s = floor(order.hold_until_s) - starts_s
+    if hold_s <= 0 or order.hold_until_s <= now_s:
+        raise ExpiredError("The time of this discharge is over.")
+    setpoint = toward_zero(order.power_w)
+    periods = []
+    if discharge_s > 0:
+        periods.append(_period(0, setpoint, order.control_mode))
+    if discharge_s <= 0 or (hold_s > discharge_s and setpoint != 0.0):
+        periods.append(_period(max(discharge_s, 0), 0.0, order.control_mode))
+    schedule = ocpp.ChargingScheduleType(
+        id=SCHEDULE_ID,
+        charging_rate_unit="W",
+        charging_schedule_period=periods,
+        start_schedule=_instant(starts_s),
+        duration=_check_int32("duration", hold_s, at_least=1),
+    )
+    offline: int | UnsetType = UNSET
+    if order.max_offline_s is not None:
+        offline = _check_int32("max_offline_s", order.max_offline_s, at_least=0)
+    return ocpp.SetChargingProfileRequest(
+        evse_id=order.evse_id,
+        charging_profile=ocpp.ChargingProfileType(
+            id=order.profile_id,
+            stack_level=order.stack_level,
+            charging_profile_purpose="TxProfile",
+            charging_profile_kind="Absolute",
+            transaction_id=order.transaction_id,
+            valid_to=_instant(floor(order.hold_until_s)),
+            max_offline_duration=offline,
+            invalid_after_offline_duration=UNSET if offline is UNSET else True,
+            charging_schedule=[schedule],
+        ),
+    )
+
+
+def fallback_profile(order: PlaceFallback) -> ocpp.SetChargingProfileRequest:
+    """A TxProfile without an end, ChargingOnly, at `charge_power_w` (K01; decisions 4). Raises `PlacementError`."""
+    _check_target(order)
+    if not (isfinite(order.charge_power_w) and order.charge_power_w >= 0.0):
+        raise PlacementError(f"A charging limit is zero or positive, not {order.charge_power_w} W.")
+    schedule = ocpp.ChargingScheduleType(
+        id=SCHEDULE_ID,
+        charging_rate_unit="W",
+        charging_schedule_period=[
+            ocpp.ChargingSchedulePeriodType(start_period=0, operation_mode="ChargingOnly", limit=toward_zero(order.charge_power_w))
+        ],
+        start_schedule=_instant(floor(order.start_s)),
+    )
+    return ocpp.SetChargingProfileRequest(
+        evse_id=order.evse_id,
+        charging_profile=ocpp.ChargingProfileType(
+            id=order.profile_id,
+            stack_level=order.stack_level,
+            charging_profile_purpose="TxProfile",
+            charging_profile_kind="Absolute",
+            transaction_id=order.transaction_id,
+            charging_schedule=[schedule],
+        ),
+    )
+
+
+def toward_zero(value: float) -> float:
+    """`value` with at most six decimals (OCPP 2.1 part 2, datatypes), never larger in size, never a negative zero."""
+    rounded = round(value, DECIMALS)
+    if abs(rounded) > abs(value):
+        rounded = round(rounded - copysign(10.0**-DECIMALS, value), DECIMALS)
+    return rounded + 0.0
+
+
+def _period(start_s: int, power_w: float, mode: ControlMode) -> ocpp.ChargingSchedulePeriodType:
+    match mode:
+        case ControlMode.SETPOINT | ControlMode.DYNAMIC:
+            return ocpp.ChargingSchedulePeriodType(start_period=start_s, operation_mode="CentralSetpoint", setpoint=power_w)
+        case ControlMode.NEGATIVE_LIMIT:
+            return ocpp.ChargingSchedulePeriodType(start_period=start_s, limit=power_w)
+        case ControlMode.NONE | ControlMode.UNKNOWN:
+            raise PlacementError("This EVSE cannot be told to discharge.")
+        case _:
+            assert_never(mode)
+
+
+def _check_target(order: PlaceDischarge | PlaceFallback) -> None:
+    _check_int32("evse_id", order.evse_id, at_least=1)
+    _check_int32("profile_id", order.profile_id, at_least=0)
+    _check_int32("stack_level", order.stack_level, at_least=0)
+    if not 1 <= len(order.transaction_id) <= MAX_TRANSACTION_ID_LENGTH:
+        raise PlacementError("A transaction profile needs a transaction id of 1 to 36 characters (K01.FR.03).")
+    if not isfinite(order.start_s):
+        raise PlacementError("A profile needs a start.")
+
+
+def _check_int32(name: str, value: int, *, at_least: int) -> int:
+    if not at_least <= value <= MAX_INT32:
+        raise PlacementError(f"{name} is {value}, outside {at_least} to 2^31 - 1.")
+    return value
+
+
+def _instant(at_s: int) -> datetime:
+    return datetime.fromtimestamp(at_s, UTC)

@@ -1,0 +1,49 @@
+"""What can be tuned about talking OCPP."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+SUBPROTOCOLS = ("ocpp2.1",)
+"""What is served, best first."""
+
+
+class OcppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Time-outs, sampling and discovery. Stack levels and profile ids travel with each command."""
+
+    call_timeout_s: Annotated[
+        float,
+        Meta(
+            description="How long an answer of a station is awaited; after that its outcome is unknown.", extra={"unit": "s"}, gt=0, le=600
+        ),
+    ] = 30.0
+    heartbeat_interval_s: Annotated[
+        int,
+        Meta(description="Heartbeat interval given in the answer to BootNotification.", extra={"unit": "s"}, ge=10, le=86_400),
+    ] = 300
+    sampling_interval_s: Annotated[
+        int,
+        Meta(description="How often a station is asked to send meter values during a transaction.", extra={"unit": "s"}, ge=1, le=3600),
+    ] = 10
+    measurands: Annotated[
+        tuple[str, ...],
+        Meta(description="Measurands that a station is asked to send, as OCPP spells them.", extra={"unit": "-"}, min_length=1),
+    ] = (
+        "Power.Active.Import",
+        "Power.Active.Export",
+        "SoC",
+        "Energy.Active.Import.Register",
+        "Energy.Active.Export.Register",
+        "Power.Active.Setpoint",
+    )
+    discovery_parallel: Annotated[
+        int,
+        Meta(description="How many stations are asked for their capabilities at the same time.", extra={"unit": "-"}, ge=1, le=10_000),
+    ] = 200
+    negative_limit_models: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Models, as vendor/model, that discharge on a negative charging limit (not OCPP 2.1; verify each by its meter).",
+            extra={"unit": "-"},
+        ),
+    ] = ()
