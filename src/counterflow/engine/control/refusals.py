@@ -54,9 +54,7 @@ class RefusalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     short_rest_s: Annotated[
         float, Meta(description="Rest after a refusal that is likely to pass (needs not in yet, rate limit).", extra={"unit": "s"}, gt=0)
     ] = 30.0
-    long_rest_s: Annotated[
-        float, Meta(description="Rest after a refusal that is likely to stay.", extra={"unit": "s"}, gt=0)
-    ] = 900.0
+    long_rest_s: Annotated[float, Meta(description="Rest after a refusal that is likely to stay.", extra={"unit": "s"}, gt=0)] = 900.0
 
 
 class Response(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,184 @@
+"""Carrying out what a tick decided: placings, releases, log lines and notices."""
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from counterflow.app.placing import Placement, Placing
+from counterflow.app.tasks import Book, RunningTask
+from counterflow.domain.delivery import LogEntry, LogKind
+from counterflow.domain.ids import EvseId, SessionUid
+from counterflow.domain.instructions import DispatchMode
+from counterflow.domain.reasons import ChangeReason
+from counterflow.domain.resources import ControlMode, EvseCapability
+from counterflow.domain.views import Notice
+from counterflow.engine.control.book import ordered_power_w
+from counterflow.engine.control.decision import Decision, Departure, SetpointChange
+from counterflow.engine.control.orders import stagger_s
+from counterflow.engine.control.resume import ResumeSettings, fallback_power_w
+from counterflow.engine.control.settings import ControlSettings
+from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.snapshot import FleetImage
+from counterflow.engine.fleet.state import FleetState
+from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.ports import Journal
+
+
+class Carrying:
+    """Queues setpoints and hands them out in portions; everything else happens at once."""
+
+    def __init__(
+        self,
+        *,
+        fleet: FleetState,
+        topology: Topology,
+        placement: Placement,
+        journal: Journal,
+        notify: Callable[[Notice], None],
+        book: Book,
+        capability_of: Callable[[str, EvseId], EvseCapability | None],
+        control: ControlSettings,
+        resume: ResumeSettings,
+    ) -> None:
+        self._fleet = fleet
+        self._topology = topology
+        self._placement = placement
+        self._journal = journal
+        self._notify = notify
+        self._book = book
+        self._capability_of = capability_of
+        self._control = control
+        self._resume = resume
+        self._todo: deque[Placing] = deque()
+
+    @property
+    def pending(self) -> int:
+        """Setpoints that were decided and not handed out yet."""
+        return len(self._todo)
+
+    def hand_out(self, most: int, now_s: float) -> None:
+        """Place up to `most` setpoints. One whose session has gone, or changed hands, in the meantime is dropped."""
+        for _ in range(min(len(self._todo), most)):
+            placing = self._todo.popleft()
+            if self._book.owner.get(placing.uid) == placing.dispatch_id and self._fleet.row_of(placing.uid) is not None:
+                self._placement.place(placing, now_s)
+
+    def carry_out(self, task: RunningTask, decision: Decision, image: FleetImage, cap: Capability, now_s: float) -> None:
+        """One decision of one dispatch."""
+        for row, uid in decision.joined:
+            self._join(task, row, uid, image, now_s)
+        for gone in decision.left:
+            self._leave(task, gone, len(decision.changes), now_s)
+        for uid in {release.uid for release in decision.releases} | {gone.uid for gone in decision.left}:
+            self._placement.release(uid, now_s, urgent=True)
+            if self._book.owner.get(uid) == task.instruction.dispatch_id:
+                self._book.let_go(uid)
+        for change in decision.changes:
+            self._todo.append(self._placing(task, change, image, cap))
+            self._journal.log(
+                task.instruction.dispatch_id,
+                LogEntry(
+                    at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=change.reason.name.lower()
+                ),
+            )
+
+    def hold_at_zero(self, task: RunningTask, image: FleetImage, cap: Capability, reason: ChangeReason, now_s: float) -> None:
+        """0 W, urgently, for every member that may discharge; each hold ends by itself, staggered, if we are gone by then."""
+        dispatch_id = task.instruction.dispatch_id
+        self._todo = deque(placing for placing in self._todo if placing.dispatch_id != dispatch_id)
+        hold_until_s = now_s + self._resume.resume_over_s + stagger_s(image.uid, self._control)
+        for uid in sorted(task.members):
+            row = self._fleet.row_of(uid)
+            if row is None or np.isnan(image.setpoint_w[row]):
+                continue
+            change = SetpointChange(
+                row=row,
+                uid=uid,
+                power_w=0.0,
+                discharge_until_s=float(hold_until_s[row]),
+                hold_until_s=float(hold_until_s[row]),
+                reason=reason,
+                urgent=True,
+            )
+            self._todo.append(self._placing(task, change, image, cap))
+
+    def log_figures(self, task: RunningTask, now_s: float) -> None:
+        """One TICK line; a shortfall is announced when it begins and when it is over."""
+        figures, instruction = task.figures, task.instruction
+        assert figures is not None, "a running task has ticked"
+        ordered_w = ordered_power_w(instruction, now_s)
+        short_w = max(0.0, figures.shortfall_w, ordered_w - figures.target_w)
+        entry = LogEntry(
+            at_s=now_s,
+            kind=LogKind.TICK,
+            power_w=figures.measured_w,
+            target_power_w=ordered_w,
+            headroom_power_w=figures.headroom_w,
+            count=figures.discharging,
+        )
+        self._journal.log(instruction.dispatch_id, entry)
+        is_short = short_w > max(self._control.band_w, self._control.band_frac * ordered_w)
+        if is_short != task.announced_short:
+            task.announced_short = is_short
+            text = f"short by {short_w / 1e3:.1f} kW" if is_short else "the target can be met again"
+            self._journal.log(
+                instruction.dispatch_id,
+                LogEntry(at_s=now_s, kind=LogKind.SHORTFALL, target_power_w=ordered_w, power_w=short_w if is_short else 0.0, text=text),
+            )
+            self._say(now_s, "dispatch.shortfall", instruction.dispatch_id, text, shortfall_power_w=short_w if is_short else 0.0)
+        self._say(
+            now_s,
+            "dispatch.tick",
+            instruction.dispatch_id,
+            "",
+            target_power_w=ordered_w,
+            delivered_power_w=figures.measured_w,
+            headroom_power_w=figures.headroom_w,
+            discharging=figures.discharging,
+        )
+
+    def _placing(self, task: RunningTask, change: SetpointChange, image: FleetImage, cap: Capability) -> Placing:
+        key = image.keys[change.row]
+        assert key is not None, "a decision names occupied rows only"
+        station_id, transaction_id = key
+        evse_id = EvseId(int(image.evse_id[change.row]))
+        known = self._capability_of(station_id, evse_id)
+        return Placing(
+            uid=change.uid,
+            station_id=station_id,
+            evse_id=evse_id,
+            transaction_id=transaction_id,
+            control_mode=ControlMode(int(image.control_mode[change.row])),
+            max_stack_level=known.max_stack_level if known else None,
+            max_offline_supported=bool(known and known.max_offline_duration),
+            power_w=change.power_w,
+            discharge_until_s=change.discharge_until_s,
+            hold_until_s=change.hold_until_s,
+            fallback_power_w=fallback_power_w(image, cap, change.row, self._topology, self._resume),
+            dispatch_id=task.instruction.dispatch_id,
+            reason=change.reason.name.lower(),
+            urgent=change.urgent,
+        )
+
+    def _join(self, task: RunningTask, row: int, uid: SessionUid, image: FleetImage, now_s: float) -> None:
+        dispatch_id = task.instruction.dispatch_id
+        self._book.claim(uid, dispatch_id)
+        key = image.keys[row]
+        assert key is not None, "only occupied rows join"
+        self._journal.log(dispatch_id, LogEntry(at_s=now_s, kind=LogKind.JOINED, session_uid=uid, station_id=key[0], transaction_id=key[1]))
+        if task.instruction.mode is DispatchMode.RELATIVE:
+            planned_w = float(task.memory.baseline_w[row])
+            self._journal.log(dispatch_id, LogEntry(at_s=now_s, kind=LogKind.BASELINE, session_uid=uid, power_w=planned_w))
+
+    def _leave(self, task: RunningTask, gone: Departure, replaced_by: int, now_s: float) -> None:
+        task.drop_outs += 1
+        kind = gone.kind.name.lower()
+        self._journal.log(
+            task.instruction.dispatch_id,
+            LogEntry(at_s=now_s, kind=LogKind.LEFT, session_uid=gone.uid, power_w=gone.lost_w, text=kind, count=replaced_by),
+        )
+        self._say(now_s, "session.dropped_out", str(gone.uid), kind, lost_power_w=gone.lost_w)
+
+    def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float) -> None:
+        self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values=dict(values)))

@@ -1,0 +1,145 @@
+"""All settings in one tree: one section a room, read from TOML, then the environment, then the command line.
+
+An unknown or wrong setting stops the start with one sentence that names it (`SettingsError`).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from counterflow.adapters.ocpp.settings import OcppSettings
+from counterflow.adapters.ocpp.transport import GatewaySettings
+from counterflow.adapters.storage.settings import StorageSettings
+from counterflow.adapters.web.settings import ApiSettings
+from counterflow.app.dispatcher import DispatcherSettings
+from counterflow.app.placing import PlacingSettings
+from counterflow.app.registry import RegistrySettings
+from counterflow.domain.resources import Site
+from counterflow.engine.control.book import BookSettings
+from counterflow.engine.control.feasibility import FeasibilitySettings
+from counterflow.engine.control.ledger import LedgerSettings
+from counterflow.engine.control.refusals import RefusalSettings
+from counterflow.engine.control.resume import ResumeSettings
+from counterflow.engine.control.settings import ControlSettings, ResponseSettings
+from counterflow.engine.fleet.settings import CapabilitySettings, FleetSettings
+from counterflow.engine.fleet.terms import TermsSettings
+from counterflow.engine.settlement.settings import SettlementSettings
+
+ENVIRONMENT_PREFIX = "COUNTERFLOW_"
+
+
+class SettingsError(ValueError):
+    """One sentence: which setting, what is wrong with it."""
+
+
+class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The process as a whole."""
+
+    data_dir: Annotated[
+        str, Meta(description="Folder of the database, raw frames, reports and the API token.", extra={"unit": "-"}, min_length=1)
+    ] = "counterflow-data"
+    log_level: Annotated[
+        str, Meta(description="Least severe log line that is written.", extra={"unit": "-"}, pattern="^(debug|info|warning|error)$")
+    ] = "info"
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every section. Each field is a table of the TOML file; `sites` is an array of tables."""
+
+    server: ServerSettings = ServerSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    api: ApiSettings = ApiSettings()
+    ocpp: OcppSettings = OcppSettings()
+    stations: RegistrySettings = RegistrySettings()
+    sites: tuple[Site, ...] = ()
+    drivers: TermsSettings = TermsSettings()
+    fleet: FleetSettings = FleetSettings()
+    capability: CapabilitySettings = CapabilitySettings()
+    dispatcher: DispatcherSettings = DispatcherSettings()
+    control: ControlSettings = ControlSettings()
+    response: ResponseSettings = ResponseSettings()
+    feasibility: FeasibilitySettings = FeasibilitySettings()
+    orders: BookSettings = BookSettings()
+    placing: PlacingSettings = PlacingSettings()
+    refusals: RefusalSettings = RefusalSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    resume: ResumeSettings = ResumeSettings()
+    settlement: SettlementSettings = SettlementSettings()
+    storage: StorageSettings = StorageSettings()
+
+
+SHORTCUTS: dict[str, tuple[str, str]] = {
+    "ocpp_host": ("gateway", "host"),
+    "ocpp_port": ("gateway", "port"),
+    "api_host": ("api", "host"),
+    "api_port": ("api", "port"),
+    "data_dir": ("server", "data_dir"),
+    "accept_unknown_stations": ("stations", "accept_unknown"),
+    "default_consent": ("drivers.default", "consent"),
+}
+"""Settings that also have an option of `serve` and an environment variable of their own."""
+
+OTHER_VARIABLES = frozenset({"COUNTERFLOW_CONFIG", "COUNTERFLOW_API_URL", "COUNTERFLOW_TOKEN"})
+"""Variables that are read elsewhere: the settings file, and what the client commands use."""
+
+
+def load(config: Path | None, environment: Mapping[str, str], options: Mapping[str, object]) -> Settings:
+    """Defaults, then the file, then `COUNTERFLOW_...` variables, then options (None = not given). Raises `SettingsError`."""
+    tree: dict[str, Any] = _read(config) if config is not None else {}
+    for name, text in environment.items():
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in OTHER_VARIABLES:
+            shortcut = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+            if shortcut not in SHORTCUTS:
+                known = ", ".join(sorted(ENVIRONMENT_PREFIX + key.upper() for key in SHORTCUTS))
+                raise SettingsError(f"The environment variable {name} is not known; known are {known}.")
+            _set(tree, shortcut, _from_text(text))
+    for shortcut, value in options.items():
+        if value is not None:
+            _set(tree, shortcut, value)
+    try:
+        return msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_sentence(str(error))) from None
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The settings file {config} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings file {config} is not valid TOML: {error}.") from None
+
+
+def _set(tree: dict[str, Any], shortcut: str, value: object) -> None:
+    path, name = SHORTCUTS[shortcut]
+    table = tree
+    for part in path.split("."):
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"The setting '{part}' must be a table.")
+    table[name] = value
+
+
+def _from_text(text: str) -> object:
+    lowered = text.strip().lower()
+    if lowered in {"true", "yes", "on", "1"}:
+        return 1 if lowered == "1" else True
+    if lowered in {"false", "no", "off"}:
+        return False
+    return int(text) if text.strip().isdigit() else text
+
+
+def _sentence(message: str) -> str:
+    """msgspec's `Expected `int`, got `str` - at `$.gateway.port`` as a sentence about the setting."""
+    what, _, where = message.partition(" - at `$.")
+    if what.startswith("Object contains unknown field"):
+        field = what.rsplit("`", 2)[-2]
+        section = where.rstrip("`")
+        place = f" in [{section}]" if section else ""
+        return f"There is no setting '{field}'{place}; see docs/settings.md."
+    return f"The setting '{where.rstrip('`')}' is wrong: {what[:1].lower()}{what[1:]}; see docs/settings.md."

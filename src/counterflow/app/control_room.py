@@ -1,0 +1,268 @@
+"""The whole server without a socket: texts from stations go in, texts to stations come out, time is an argument.
+
+The gateway runs it in life and the simulation on a virtual clock. `take_outbox` gives each text with the journal position that
+must be durable before it may leave: so an answer is sent after its commit, and a profile after its ledger entry (decisions 8).
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from counterflow.adapters.ocpp.credentials import Credentials
+from counterflow.adapters.ocpp.csms import Csms
+from counterflow.adapters.ocpp.transport import Admission
+from counterflow.app.config import Settings
+from counterflow.app.dispatcher import Dispatcher
+from counterflow.app.placing import Placement
+from counterflow.app.policy import ConsentPolicy, token_hash
+from counterflow.app.registry import Registry
+from counterflow.domain.commands import Command, RawCall
+from counterflow.domain.ids import SiteId, StationId
+from counterflow.domain.reasons import DropOutKind
+from counterflow.domain.records import DocumentKind
+from counterflow.domain.resources import DriverTerms
+from counterflow.domain.setpoints import CommandResult
+from counterflow.domain.telemetry import (
+    CapabilitiesDiscovered,
+    CommandCompleted,
+    EvseMeasured,
+    StationBooted,
+    StationConnected,
+    StationDisconnected,
+    StationEvent,
+    StationWarned,
+    TransactionReported,
+)
+from counterflow.domain.views import Notice
+from counterflow.engine.control.ledger import ProfileLedger
+from counterflow.engine.fleet.state import Applied, FleetState
+from counterflow.engine.fleet.terms import terms_resolver
+from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.ports import Journal
+
+
+class Departing(NamedTuple):
+    """A text for a station, and the journal position that must be durable first."""
+
+    position: int
+    station_id: StationId
+    text: bytes
+    is_call: bool
+
+
+class ControlRoom:
+    """Single-threaded. Build it, `restore()` it, then feed it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        *,
+        new_message_id: Callable[[], str],
+        notify: Callable[[Notice], None],
+    ) -> None:
+        self.settings = settings
+        self.journal = journal
+        self._terms: Callable[[SiteId, str], DriverTerms] = terms_resolver(settings.drivers)
+        self.registry = Registry(settings.stations, journal)
+        self.topology = Topology(settings.sites)
+        self.ledger = ProfileLedger(settings.ledger)
+        self.fleet = FleetState(
+            settings.fleet,
+            self.topology,
+            self._terms,
+            hash_token=token_hash,
+            is_ours=self.ledger.is_ours,
+        )
+        policy = ConsentPolicy(self.registry, self._terms, self.ledger, settings.ocpp.heartbeat_interval_s, self._wanted)
+        self.csms = Csms(settings.ocpp, policy, new_message_id)
+        self.placement = Placement(
+            fleet=self.fleet,
+            ledger=self.ledger,
+            journal=journal,
+            link=self,
+            settings=settings.placing,
+            refusals=settings.refusals,
+            clear_retry_s=settings.ledger.clear_retry_s,
+        )
+        self.dispatcher = Dispatcher(
+            fleet=self.fleet,
+            topology=self.topology,
+            placement=self.placement,
+            journal=journal,
+            notify=notify,
+            capability_of=self.registry.capability_of,
+            settings=settings.dispatcher,
+            control=settings.control,
+            response=settings.response,
+            resume=settings.resume,
+            capability_settings=settings.capability,
+        )
+        self.connected: dict[StationId, str] = {}
+        self.last_seen_s: dict[StationId, float] = {}
+        self.warnings: Counter[str] = Counter()
+        self._notify = notify
+        self._outbox: deque[Departing] = deque()
+        self._raw_calls: dict[int, Callable[[CommandResult], None]] = {}
+        self._next_token = 1
+
+    # --- the line side (sim.world.CsmsSide, and the gateway's handler through app.server) ------------------------------------
+
+    def admit(self, station_id: StationId, offered: Sequence[str], credentials: Credentials | None) -> Admission:
+        """Decide on a handshake."""
+        return self.registry.admit(station_id, offered, credentials)
+
+    def opened(self, station_id: str, subprotocol: str, now_s: float) -> None:
+        """A station's line is open. It usually comes back without BootNotification: the session is re-adopted by identity."""
+        station = StationId(station_id)
+        registration = self.registry.ensure(station, now_s)
+        self.fleet.register(station, registration.site_id)
+        self.connected[station] = subprotocol
+        self._take_all(self.csms.open(station, subprotocol, now_s, self.registry.discoveries.get(station)), now_s)
+
+    def received(self, station_id: str, text: bytes, now_s: float) -> None:
+        """One text from a station."""
+        station = StationId(station_id)
+        self.last_seen_s[station] = now_s
+        for event in self.csms.receive(station, text, now_s):
+            self._take(event, now_s)
+        self._collect()
+
+    def closed(self, station_id: str, now_s: float, reason: str) -> None:
+        """A station's line is gone. It may still be discharging."""
+        station = StationId(station_id)
+        self.connected.pop(station, None)
+        self._take_all(self.csms.close(station, now_s, reason), now_s)
+
+    def advance(self, now_s: float) -> None:
+        """Whatever is due: time-outs of calls, control ticks, a portion of a fan-out."""
+        deadline_s = self.csms.next_deadline_s()
+        if deadline_s is not None and deadline_s <= now_s:
+            self._take_all(self.csms.on_deadline(now_s), now_s)
+        self.dispatcher.advance(now_s)
+        self._collect()
+
+    def next_due_s(self) -> float | None:
+        """When `advance` should be called next, or None."""
+        times_s = [at_s for at_s in (self.csms.next_deadline_s(), self.dispatcher.next_due_s()) if at_s is not None]
+        return min(times_s) if times_s else None
+
+    def take_departing(self) -> deque[Departing]:
+        """Texts to stations since the last call, in order."""
+        self._collect()
+        departing, self._outbox = self._outbox, deque()
+        return departing
+
+    def take_outbox(self) -> list[tuple[str, bytes]]:
+        """The same for a journal that is durable at once."""
+        return [(str(item.station_id), item.text) for item in self.take_departing()]
+
+    # --- commands ------------------------------------------------------------------------------------------------------------
+
+    def submit(self, command: Command, now_s: float) -> None:
+        """`StationLink`: hand a command to its station."""
+        for event in self.csms.submit(command, now_s):
+            self._take(event, now_s)
+
+    def call(
+        self, station_id: StationId, action: str, payload: dict[str, Any], now_s: float, done: Callable[[CommandResult], None]
+    ) -> None:
+        """Send any request; `done` gets the result. Raises ValueError with a sentence when the request is not valid OCPP."""
+        token = self._next_token
+        self._next_token += 1
+        self._raw_calls[token] = done
+        try:
+            self.submit(RawCall(station_id=station_id, action=action, payload=payload, token=token), now_s)
+        except ValueError:
+            del self._raw_calls[token]
+            raise
+
+    def restore(self, now_s: float) -> None:
+        """Know again what was known: sessions, dispatches under way, profiles at stations, the emergency stop (I8)."""
+        self.registry.restore()
+        for registration in self.registry.registrations.values():
+            self.fleet.register(registration.station_id, registration.site_id)
+        sessions = [record for _, record in self.journal.documents(DocumentKind.SESSION)]
+        profiles = [record for _, record in self.journal.documents(DocumentKind.PROFILE)]
+        still_open = [record for record in sessions if record.ended_s is None]
+        self.fleet.restore(
+            sessions,
+            self.journal.last_samples([record.session_uid for record in still_open]),
+            self.registry.discoveries.values(),
+            profiles,
+            now_s,
+        )
+        for profile in profiles:
+            self.placement.restore(profile)
+        for _, latch in self.journal.documents(DocumentKind.LATCH):
+            self.dispatcher.latch = latch
+        self.dispatcher.restore([instruction for _, instruction in self.journal.documents(DocumentKind.DISPATCH)], now_s)
+
+    # --- events --------------------------------------------------------------------------------------------------------------
+
+    def _take_all(self, events: Sequence[StationEvent], now_s: float) -> None:
+        for event in events:
+            self._take(event, now_s)
+        self._collect()
+
+    def _take(self, event: StationEvent, now_s: float) -> None:
+        if isinstance(event, TransactionReported | EvseMeasured):
+            self._measured(event, now_s)
+            return
+        if isinstance(event, CommandCompleted):
+            self._completed(event, now_s)
+            return
+        self._applied(self.fleet.apply(event, now_s), now_s)
+        if isinstance(event, StationBooted):
+            self.registry.booted(event)
+        elif isinstance(event, CapabilitiesDiscovered):
+            self.registry.discovered(event)
+            self.dispatcher.wake(now_s)
+        elif isinstance(event, StationWarned):
+            self.warnings[event.kind] += 1
+        elif isinstance(event, StationConnected):
+            self._say(now_s, "station.connected", event.station_id, event.subprotocol)
+            self.placement.station_back(event.station_id, now_s)
+            self.dispatcher.wake(now_s)
+        elif isinstance(event, StationDisconnected):
+            self._say(now_s, "station.disconnected", event.station_id, event.reason)
+
+    def _measured(self, event: TransactionReported | EvseMeasured, now_s: float) -> None:
+        applied = self.fleet.apply(event, now_s)
+        if applied.sampled:
+            for sample in event.measurements:
+                self.journal.sample(
+                    applied.sampled, now_s, sample.at_s, sample.power_w, sample.export_wh, sample.import_wh, sample.soc_frac
+                )
+        self._applied(applied, now_s)
+
+    def _applied(self, applied: Applied, now_s: float) -> None:
+        for record in applied.changed:
+            self.journal.put(DocumentKind.SESSION, str(record.session_uid), record)
+            if record.ended_s is not None:
+                self.dispatcher.session_left(record.session_uid, DropOutKind.ENDED, now_s)
+        for uid, kind in applied.left:
+            self.dispatcher.session_left(uid, kind, now_s)
+        if applied.wake:
+            self.dispatcher.wake(now_s)
+
+    def _completed(self, event: CommandCompleted, now_s: float) -> None:
+        if isinstance(event.command, RawCall):
+            done = self._raw_calls.pop(event.command.token, None)
+            if done is not None:
+                done(event.result)
+            return
+        refused = self.placement.completed(event, now_s)
+        if refused is not None:
+            self.dispatcher.refused(refused, now_s)
+
+    def _collect(self) -> None:
+        position = self.journal.position
+        for outgoing in self.csms.take_outbox():
+            self._outbox.append(Departing(position, StationId(outgoing.station_id), outgoing.text, outgoing.is_call))
+
+    def _wanted(self, site_id: SiteId) -> bool:
+        return self.dispatcher.wants(self.topology.site_index(site_id))
+
+    def _say(self, now_s: float, kind: str, subject: str, text: str) -> None:
+        self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values={}))

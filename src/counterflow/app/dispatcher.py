@@ -1,0 +1,336 @@
+"""The dispatcher: when the pure tick runs for each dispatch, and how a dispatch begins and ends.
+
+It has no clock and no socket: the server advances it in real time, the simulation on a virtual clock. What a tick decides is
+carried out in `app.carrying`, in small portions, so that a fan-out to ten thousand stations never holds up an answer to a meter value.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta, Struct
+
+from counterflow.app.carrying import Carrying
+from counterflow.app.placing import Placement, Refused
+from counterflow.app.tasks import Book, RunningTask, state_entry
+from counterflow.domain.delivery import LogEntry, LogKind
+from counterflow.domain.ids import DispatchId, EvseId, SessionUid
+from counterflow.domain.instructions import DispatchInstruction, DispatchState
+from counterflow.domain.reasons import ChangeReason, DropOutKind
+from counterflow.domain.records import DocumentKind, Latch
+from counterflow.domain.resources import EvseCapability
+from counterflow.domain.views import Notice
+from counterflow.engine.control.book import Move, committed, move
+from counterflow.engine.control.decision import DispatchTask, TaskMemory
+from counterflow.engine.control.response import ResponseMemory, observe
+from counterflow.engine.control.resume import ResumeSettings, releases_due
+from counterflow.engine.control.settings import ControlSettings, ResponseSettings
+from counterflow.engine.control.tick import tick
+from counterflow.engine.fleet.capability import Capability, capability
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
+from counterflow.engine.fleet.state import FleetState
+from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.ports import Journal
+
+
+class DispatcherSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rhythm of handing out, beside the control period."""
+
+    wake_gap_s: Annotated[
+        float, Meta(description="A drop-out brings the next tick forward, but no closer than this to the last.", extra={"unit": "s"}, gt=0)
+    ] = 1.0
+    fan_out_per_turn: Annotated[
+        int, Meta(description="Setpoints handed out before metering gets its turn again.", extra={"unit": "-"}, ge=1)
+    ] = 200
+
+
+class Dispatcher:
+    """Single-threaded; the caller passes `now_s` to everything."""
+
+    def __init__(
+        self,
+        *,
+        fleet: FleetState,
+        topology: Topology,
+        placement: Placement,
+        journal: Journal,
+        notify: Callable[[Notice], None],
+        capability_of: Callable[[str, EvseId], EvseCapability | None],
+        settings: DispatcherSettings,
+        control: ControlSettings,
+        response: ResponseSettings,
+        resume: ResumeSettings,
+        capability_settings: CapabilitySettings,
+    ) -> None:
+        self.book = Book()
+        self.latch = Latch(on=False, at_s=0.0, by="")
+        self.response = ResponseMemory.fresh(0, response)
+        self.topology = topology
+        self._fleet = fleet
+        self._placement = placement
+        self._journal = journal
+        self._notify = notify
+        self._settings = settings
+        self._control = control
+        self._response_settings = response
+        self._resume = resume
+        self._capability_settings = capability_settings
+        self.carrying = Carrying(
+            fleet=fleet,
+            topology=topology,
+            placement=placement,
+            journal=journal,
+            notify=notify,
+            book=self.book,
+            capability_of=capability_of,
+            control=control,
+            resume=resume,
+        )
+        self._last_tick_s = -np.inf
+        self._next_tick_s = np.inf
+
+    # --- time ----------------------------------------------------------------------------------------------------------------
+
+    def next_due_s(self) -> float | None:
+        """When `advance` wants to be called next; -inf = at once."""
+        if self.carrying.pending:
+            return -np.inf
+        return None if np.isinf(self._next_tick_s) else self._next_tick_s
+
+    def advance(self, now_s: float) -> None:
+        """Do what is due: hand out a portion of setpoints, or run a tick."""
+        if now_s >= self._next_tick_s:
+            self.run_tick(now_s)
+        self.carrying.hand_out(self._settings.fan_out_per_turn, now_s)
+
+    def wake(self, now_s: float) -> None:
+        """Something happened that a decision should follow soon."""
+        if self.book.tasks:
+            self._next_tick_s = min(self._next_tick_s, max(now_s, self._last_tick_s + self._settings.wake_gap_s))
+
+    def plan_next(self, now_s: float) -> None:
+        """Set the time of the next tick: the control grid while something is open, else the next scheduled start."""
+        if self.book.tasks or len(self._placement.ledger):
+            self._next_tick_s = now_s + self._control.tick_interval_s
+        else:
+            self._next_tick_s = np.inf
+        for instruction in self.book.in_state(DispatchState.SCHEDULED):
+            self._next_tick_s = min(self._next_tick_s, max(now_s, instruction.start_s))
+        for instruction in self.book.in_state(DispatchState.RUNNING):
+            self._next_tick_s = min(self._next_tick_s, max(now_s, instruction.end_s))
+
+    def run_tick(self, now_s: float) -> None:
+        """One round of control over all open dispatches, on one frozen image."""
+        self._last_tick_s = now_s
+        self._move_by_time(now_s)
+        image = self._fleet.snapshot(now_s)
+        self.response = observe(image, self.response, now_s, self._response_settings)
+        for instruction in self.book.in_state(DispatchState.RUNNING):
+            self._tick_running(self.book.tasks[instruction.dispatch_id], image, now_s)
+        for instruction in self.book.in_state(DispatchState.RESUMING):
+            self._tick_resuming(self.book.tasks[instruction.dispatch_id], image, now_s)
+        self._placement.retry_clears(now_s)
+        self.plan_next(now_s)
+
+    # --- commands ------------------------------------------------------------------------------------------------------------
+
+    def accept(self, instruction: DispatchInstruction, now_s: float) -> None:
+        """Take an instruction into the book; a start that has come runs its first tick at once."""
+        self.store(instruction, now_s)
+        self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.ACCEPTED, text=instruction.ordered_by))
+        self._say(now_s, "dispatch.accepted", instruction.dispatch_id, "accepted", power_w=instruction.steps[0].discharge_power_w)
+        if instruction.start_s <= now_s:
+            self.run_tick(now_s)
+        else:
+            self.plan_next(now_s)
+
+    def amend(self, instruction: DispatchInstruction, now_s: float, by: str) -> None:
+        """A changed instruction; a running one is re-planned at once."""
+        self.store(instruction, now_s)
+        target_w = instruction.steps[-1].discharge_power_w
+        self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.AMENDED, target_power_w=target_w, text=by))
+        self._say(now_s, "dispatch.amended", instruction.dispatch_id, "amended", power_w=target_w)
+        self.run_tick(now_s)
+
+    def stop(self, dispatch_id: DispatchId, what: Move, reason: ChangeReason, now_s: float, by: str) -> None:
+        """Cancel or abort: everything that discharges goes to 0 W at once, then charging resumes paced."""
+        instruction = self.book.instructions[dispatch_id]
+        self._move(instruction, what, now_s, by)
+        task = self.book.tasks.get(dispatch_id)
+        if task is not None:
+            image = self._fleet.snapshot(now_s)
+            self.carrying.hold_at_zero(task, image, self.capability_now(image, now_s), reason, now_s)
+        self.run_tick(now_s)
+
+    def emergency_stop(self, on: bool, now_s: float, by: str) -> None:
+        """Latch the stop (decisions 15): all dispatches abort, every session of ours goes to 0 W; or reset it."""
+        self.latch = Latch(on=on, at_s=now_s, by=by)
+        self._journal.put(DocumentKind.LATCH, "emergency_stop", self.latch)
+        self._say(now_s, "emergency_stop", "fleet", f"{'set' if on else 'reset'} by {by}", on=on)
+        if on:
+            for instruction in self.book.in_state(DispatchState.SCHEDULED, DispatchState.RUNNING):
+                self.stop(instruction.dispatch_id, Move.ABORT, ChangeReason.EMERGENCY_STOP, now_s, f"emergency stop by {by}")
+
+    def store(self, instruction: DispatchInstruction, now_s: float) -> None:
+        """Journal one version of an instruction and remember it."""
+        before = self.book.instructions.get(instruction.dispatch_id)
+        self.book.keep(instruction)
+        self._journal.put(DocumentKind.DISPATCH, instruction.dispatch_id, instruction)
+        if before is None or before.state is not instruction.state:
+            self._journal.log(instruction.dispatch_id, state_entry(instruction, now_s))
+
+    def restore(self, instructions: Iterable[DispatchInstruction], now_s: float) -> None:
+        """After a restart: dispatches under way go on with the sessions whose profiles the ledger knows (I8)."""
+        for instruction in instructions:
+            self.book.keep(instruction)
+        held: dict[str, set[SessionUid]] = {}
+        for record in self._placement.ledger:
+            if self._fleet.row_of(record.session_uid) is not None:
+                held.setdefault(record.dispatch_id, set()).add(record.session_uid)
+        image = self._fleet.snapshot(now_s)
+        for instruction in self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING):
+            members = held.get(instruction.dispatch_id, set())
+            log = self._journal.dispatch_log(instruction.dispatch_id)
+            baselines = {entry.session_uid: entry.power_w or 0.0 for entry in log if entry.kind == LogKind.BASELINE}
+            task = self.open_task(instruction, members)
+            task.ever.update(entry.session_uid for entry in log if entry.kind == LogKind.JOINED)
+            task.drop_outs = sum(1 for entry in log if entry.kind == LogKind.LEFT)
+            task.memory = TaskMemory.resumed(image, {uid: baselines.get(uid, 0.0) for uid in sorted(members)}, now_s)
+        self.plan_next(now_s)
+
+    def open_task(self, instruction: DispatchInstruction, members: set[SessionUid]) -> RunningTask:
+        """A task for a dispatch that starts, or goes on after a restart."""
+        task = RunningTask(instruction=instruction, memory=TaskMemory.fresh(), members=set(), ever=set(members), released_at_s={})
+        self.book.tasks[instruction.dispatch_id] = task
+        for uid in members:
+            self.book.claim(uid, instruction.dispatch_id)
+        return task
+
+    # --- events --------------------------------------------------------------------------------------------------------------
+
+    def session_left(self, uid: SessionUid, kind: DropOutKind, now_s: float) -> None:
+        """A drop-out signal: the tick sees it in the image; here it only comes sooner."""
+        if kind is DropOutKind.ENDED:
+            self._placement.session_ended(uid)
+        if uid in self.book.owner:
+            self.wake(now_s)
+
+    def refused(self, refused: Refused, now_s: float) -> None:
+        """A station would not take an order: the session is out for a while, others take over."""
+        if refused.dispatch_id in self.book.tasks:
+            task = self.book.tasks[DispatchId(refused.dispatch_id)]
+            text = f"{refused.response.reaction.value}: {refused.text}"
+            self._journal.log(
+                task.instruction.dispatch_id,
+                LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=refused.uid, result=text, text="refused"),
+            )
+            self._say(now_s, "session.refused", str(refused.uid), text)
+        self.wake(now_s)
+
+    # --- one tick ------------------------------------------------------------------------------------------------------------
+
+    def capability_now(self, image: FleetImage, window_end_s: float) -> Capability:
+        """What each session can be asked until `window_end_s`."""
+        return capability(image, image.at_s, window_end_s, self._capability_settings, emergency_stop=self.latch.on)
+
+    def gains(self, image: FleetImage) -> F8:
+        """Learned gain of each row, or the fleet's prior, (N,)."""
+        return observe(image, self.response, image.at_s, self._response_settings).gains()
+
+    def wants(self, site: int) -> bool:
+        """Whether a running dispatch takes cars of this site (row of the topology)."""
+        running = self.book.in_state(DispatchState.RUNNING)
+        return any(self.topology.pool_mask(instruction.pool)[site] for instruction in running)
+
+    def busy_rows(self, image: FleetImage, dispatch_id: str, outranks: Iterable[DispatchId] = ()) -> B1:
+        """Rows that another dispatch holds, (N,); those of the dispatches in `outranks` count as free."""
+        busy = np.zeros(len(image), dtype=bool)
+        free = {dispatch_id, *outranks}
+        for uid, owner in self.book.owner.items():
+            if owner not in free:
+                row = self._fleet.row_of(uid)
+                if row is not None:
+                    busy[row] = True
+        return busy
+
+    def _move_by_time(self, now_s: float) -> None:
+        for instruction in self.book.in_state(DispatchState.SCHEDULED):
+            if instruction.end_s <= instruction.start_s or instruction.end_s <= now_s:
+                self._move(instruction, Move.WINDOW_END, now_s, instruction.state_reason or "the window passed before it could start")
+            elif instruction.start_s <= now_s:
+                self._move(instruction, Move.START, now_s, "")
+                self.open_task(self.book.instructions[instruction.dispatch_id], set())
+        for instruction in self.book.in_state(DispatchState.RUNNING):
+            if instruction.end_s <= now_s:
+                self._move(instruction, Move.WINDOW_END, now_s, instruction.state_reason or "the window ended")
+
+    def _tick_running(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
+        instruction = task.instruction
+        decision = tick(
+            image,
+            DispatchTask(
+                instruction=committed(instruction),
+                busy=self.busy_rows(image, instruction.dispatch_id),
+                other_export_w=self._export_of_others(image, instruction.dispatch_id),
+            ),
+            task.memory,
+            self.response,
+            now_s,
+            self.topology,
+            self._capability_settings,
+            self._control,
+            emergency_stop=self.latch.on,
+        )
+        task.memory = decision.memory
+        task.figures = decision.figures
+        cap = self.capability_now(image, instruction.end_s)
+        self.carrying.carry_out(task, decision, image, cap, now_s)
+        self.carrying.log_figures(task, now_s)
+
+    # --- the end -------------------------------------------------------------------------------------------------------------
+
+    def _tick_resuming(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
+        instruction = task.instruction
+        assert instruction.resume_from_s is not None, "a resuming dispatch knows since when"
+        waiting = np.zeros(len(image), dtype=bool)
+        released_at_s: F8 = np.full(len(image), np.nan)
+        for uid in tuple(task.members):
+            row = self._fleet.row_of(uid)
+            if row is None:
+                self.book.let_go(uid)
+            else:
+                waiting[row] = True
+        for uid, at_s in task.released_at_s.items():
+            row = self._fleet.row_of(uid)
+            if row is not None:
+                released_at_s[row] = at_s
+        cap = self.capability_now(image, now_s)
+        for row in releases_due(image, cap, waiting, released_at_s, self.topology, instruction.resume_from_s, self._resume):
+            uid = SessionUid(int(image.uid[row]))
+            self._placement.release(uid, now_s)
+            self.book.let_go(uid)
+            task.released_at_s[uid] = now_s
+        if not task.members:
+            self._move(instruction, Move.RESUMED, now_s, instruction.state_reason)
+            self.book.close(instruction.dispatch_id)
+
+    def _move(self, instruction: DispatchInstruction, what: Move, now_s: float, reason: str) -> None:
+        moved = move(instruction, what, now_s, reason)
+        self.store(moved, now_s)
+        self._say(now_s, "dispatch.state", moved.dispatch_id, moved.state.value, reason=moved.state_reason)
+
+    # --- small things --------------------------------------------------------------------------------------------------------
+
+    def _export_of_others(self, image: FleetImage, dispatch_id: str) -> F8:
+        """Export that other dispatches may cause at each site, worst case of old and new setpoint, (S,) W."""
+        export_w = np.zeros(len(self.topology.site_ids))
+        for uid, owner in self.book.owner.items():
+            row = self._fleet.row_of(uid)
+            if owner != dispatch_id and row is not None:
+                worst_w = np.nanmin([0.0, image.setpoint_w[row], image.previous_setpoint_w[row]])
+                export_w[max(0, int(image.site[row]))] -= worst_w
+        return export_w
+
+    def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float | str | bool) -> None:
+        self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values=dict(values)))

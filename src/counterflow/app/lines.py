@@ -1,0 +1,129 @@
+"""The gateway's handler: texts into the control room, texts out to the stations once the journal allows, and the one timer."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from counterflow.adapters.ocpp.credentials import Credentials
+from counterflow.adapters.ocpp.transport import Admission, CloseCode, Line
+from counterflow.adapters.storage.frames import FrameRing
+from counterflow.app.control_room import ControlRoom, Departing
+from counterflow.domain.ids import StationId
+from counterflow.engine.ports import Journal
+
+
+class Lines:
+    """`LineHandler` over a `ControlRoom`. Everything runs on the event loop's thread."""
+
+    def __init__(self, room: ControlRoom, journal: Journal, frames: FrameRing, now_s: Callable[[], float]) -> None:
+        self._room = room
+        self._journal = journal
+        self._frames = frames
+        self._now_s = now_s
+        self._lines: dict[StationId, Line] = {}
+        self._held: deque[Departing] = deque()
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._timer_at_s = float("inf")
+        self._closed = False
+        journal.on_durable(self._on_durable)
+
+    # --- LineHandler ---------------------------------------------------------------------------------------------------------
+
+    def admit(self, station_id: StationId, offered: Sequence[str], authorization: Credentials | None, peer: str) -> Admission:
+        """Decide on a handshake."""
+        return self._room.admit(station_id, offered, authorization)
+
+    def opened(self, line: Line) -> None:
+        """A line is open."""
+        self._lines[line.station_id] = line
+        self._room.opened(line.station_id, line.subprotocol, self._now_s())
+        self.kick()
+
+    def received(self, line: Line, text: bytes) -> None:
+        """One text from a station."""
+        now_s = self._now_s()
+        self._frames.append(line.station_id, "in", now_s, text)
+        self._room.received(line.station_id, text, now_s)
+        self.kick()
+
+    def closed(self, line: Line, reason: str) -> None:
+        """A line is gone; only the newest line of a station speaks for it."""
+        if self._lines.get(line.station_id) is line:
+            del self._lines[line.station_id]
+            self._room.closed(line.station_id, self._now_s(), reason)
+            self.kick()
+
+    # --- out -----------------------------------------------------------------------------------------------------------------
+
+    def kick(self) -> None:
+        """Send what may leave, and set the timer for what is due next. Call it after everything that touches the room."""
+        if self._closed:
+            return
+        departing = self._room.take_departing()
+        if departing:
+            self._held.extend(departing)
+            self._send_durable()
+        due_s = self._room.next_due_s()
+        if due_s is not None and due_s < self._timer_at_s:
+            self._set_timer(due_s)
+
+    async def settled(self) -> None:
+        """Send what is due, and wait until everything written so far is durable."""
+        self.kick()
+        position = self._journal.position
+        if self._journal.durable_position < position:
+            waiter = self._loop.create_future()
+            self._waiters.append((position, waiter))
+            await waiter
+
+    def disconnect(self, station_id: StationId) -> None:
+        """Close a station's line, if it has one."""
+        line = self._lines.get(station_id)
+        if line is not None:
+            line.close(CloseCode.POLICY_VIOLATION, "station removed")
+
+    def close(self) -> None:
+        """Stop the timer; nothing is sent any more."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _send_durable(self) -> None:
+        durable, held = self._journal.durable_position, self._held
+        now_s = self._now_s()
+        while held and held[0].position <= durable:
+            item = held.popleft()
+            line = self._lines.get(item.station_id)
+            if line is not None:
+                self._frames.append(item.station_id, "out", now_s, item.text)
+                line.send(item.text, is_call=item.is_call)
+
+    def _on_durable(self, position: int) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._release, position)
+        except RuntimeError:
+            # The loop has ended: the journal's last commit on the way out has nobody left to tell.
+            self._closed = True
+
+    def _release(self, position: int) -> None:
+        if self._held and not self._closed:
+            self._send_durable()
+        while self._waiters and self._waiters[0][0] <= position:
+            waiter = self._waiters.popleft()[1]
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _set_timer(self, due_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at_s = due_s
+        wait_s = due_s - self._now_s()
+        self._timer = self._loop.call_soon(self._on_timer) if wait_s <= 0.0 else self._loop.call_later(wait_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at_s = None, float("inf")
+        if not self._closed:
+            self._room.advance(self._now_s())
+            self.kick()

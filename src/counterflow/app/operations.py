@@ -1,0 +1,309 @@
+"""`Operations`: what the API and the command line may see and ask, on top of the control room.
+
+Commands run on the event loop, at once and whole; the answer waits until the journal is durable (decisions 8).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from secrets import token_hex
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from counterflow import __version__
+from counterflow.app.control_room import ControlRoom
+from counterflow.app.notices import NoticeBoard
+from counterflow.app.reporting import Reporting
+from counterflow.app.views import dispatch_view, fleet_view, session_views, station_view, view_of
+from counterflow.domain.delivery import DeliveryReport, SeriesPoint
+from counterflow.domain.ids import DispatchId, SessionUid, StationId
+from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder, Feasibility
+from counterflow.domain.reasons import ChangeReason
+from counterflow.domain.resources import StationRegistration
+from counterflow.domain.setpoints import CommandResult, Offline, RawAnswer
+from counterflow.domain.views import (
+    CallAnswer,
+    DispatchAnswer,
+    DispatchView,
+    FleetView,
+    HealthView,
+    Notice,
+    Refusal,
+    RefusalKind,
+    SessionView,
+    StationView,
+)
+from counterflow.engine.control.book import (
+    LIVE_STATES,
+    Move,
+    amended,
+    conflicts_of,
+    draw_up,
+    give_way,
+    ordered_power_w,
+    settle_conflicts,
+    with_feasibility,
+)
+from counterflow.engine.control.feasibility import feasible
+
+
+class LiveOperations:
+    """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
+
+    def __init__(
+        self,
+        room: ControlRoom,
+        *,
+        board: NoticeBoard,
+        reporting: Reporting,
+        now_s: Callable[[], float],
+        settled: Callable[[], Awaitable[None]],
+        alarms: Callable[[], tuple[str, ...]],
+        disconnect: Callable[[StationId], None],
+    ) -> None:
+        self._room = room
+        self._board = board
+        self._reporting = reporting
+        self._now_s = now_s
+        self._settled = settled
+        self._alarms = alarms
+        self._disconnect = disconnect
+        self._started_at_s = now_s()
+
+    # --- looking -------------------------------------------------------------------------------------------------------------
+
+    def health(self) -> HealthView:
+        """Ready means: the journal writes, and nothing is wrong that an operator must know before ordering."""
+        alarms = self._alarms()
+        if self._room.dispatcher.latch.on:
+            alarms = (*alarms, "The emergency stop is on.")
+        return HealthView(ready=not self._alarms(), alarms=alarms, started_at_s=self._started_at_s, version=__version__)
+
+    def fleet(self) -> FleetView:
+        """The whole fleet in one line."""
+        return fleet_view(self._room, self._now_s())
+
+    def stations(self) -> Sequence[StationView]:
+        """Registered and connected stations, by id."""
+        views = (station_view(self._room, station_id) for station_id in sorted(self._room.registry.registrations))
+        return [view for view in views if view is not None]
+
+    def station(self, station_id: StationId) -> StationView | Refusal:
+        """One station."""
+        return station_view(self._room, station_id) or _no_station(station_id)
+
+    def sessions(self) -> Sequence[SessionView]:
+        """Open sessions."""
+        return session_views(self._room, self._now_s())
+
+    def session(self, station_id: StationId, transaction_id: str) -> SessionView | Refusal:
+        """One open session."""
+        for view in self.sessions():
+            if (view.station_id, view.transaction_id) == (station_id, transaction_id):
+                return view
+        return Refusal(
+            kind=RefusalKind.NOT_FOUND,
+            sentence=f"Station {station_id} has no open session {transaction_id}.",
+            remedy="GET /api/v1/sessions lists the open sessions.",
+        )
+
+    def dispatches(self) -> Sequence[DispatchView]:
+        """All dispatches, newest first."""
+        newest_first = sorted(self._room.dispatcher.book.instructions.values(), key=lambda item: item.accepted_at_s, reverse=True)
+        return [view_of(self._room, instruction, self._now_s()) for instruction in newest_first]
+
+    def dispatch(self, dispatch_id: DispatchId) -> DispatchView | Refusal:
+        """One dispatch."""
+        return dispatch_view(self._room, dispatch_id, self._now_s()) or _no_dispatch(dispatch_id)
+
+    def notices(self) -> AsyncIterator[Notice]:
+        """What happens, as it happens."""
+        return self._board.listen()
+
+    async def series(self, dispatch_id: DispatchId, step_s: float) -> Sequence[SeriesPoint] | Refusal:
+        """Power and energy on a grid of `step_s`."""
+        instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
+        return _no_dispatch(dispatch_id) if instruction is None else await self._reporting.series(instruction, step_s, self._now_s())
+
+    async def report(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
+        """The settlement so far."""
+        instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
+        return _no_dispatch(dispatch_id) if instruction is None else await self._reporting.report(instruction, self._now_s())
+
+    # --- stations ------------------------------------------------------------------------------------------------------------
+
+    async def add_station(self, registration: StationRegistration) -> StationView | Refusal:
+        """Register a station so that it may connect; a known one is changed."""
+        if registration.site_id not in self._room.topology.site_ids:
+            known = ", ".join(self._room.topology.site_ids)
+            return Refusal(
+                kind=RefusalKind.INVALID, sentence=f"There is no site '{registration.site_id}'.", remedy=f"Known sites: {known}."
+            )
+        self._room.registry.add(replace(registration, added_at_s=self._now_s()))
+        self._room.fleet.register(registration.station_id, registration.site_id)
+        await self._settled()
+        return self.station(registration.station_id)
+
+    async def remove_station(self, station_id: StationId) -> StationView | Refusal:
+        """Forget a station and close its connection. Refused while profiles of ours may be there."""
+        view = self.station(station_id)
+        if isinstance(view, Refusal):
+            return view
+        if view.profiles:
+            return Refusal(
+                kind=RefusalKind.CONFLICT,
+                sentence=f"Station {station_id} may still hold {view.profiles} profiles of ours.",
+                remedy="Cancel the dispatch or run clear-all, wait until they are cleared, then remove the station.",
+            )
+        self._room.registry.remove(station_id)
+        self._room.fleet.forget(station_id)
+        self._disconnect(station_id)
+        await self._settled()
+        return view
+
+    async def call_station(self, station_id: StationId, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
+        """Send any OCPP request and wait for the answer."""
+        if isinstance(view := self.station(station_id), Refusal):
+            return view
+        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+
+        def done(result: CommandResult) -> None:
+            if not answer.done():
+                answer.set_result(result)
+
+        try:
+            self._room.call(station_id, action, payload, self._now_s(), done)
+        except ValueError as error:
+            return Refusal(kind=RefusalKind.INVALID, sentence=str(error), remedy="See the OCPP 2.1 schema of this request.")
+        await self._settled()
+        result = await answer
+        if isinstance(result, RawAnswer):
+            return CallAnswer(action=action, payload=result.payload, error_code=result.error_code, error_text=result.error_text)
+        if isinstance(result, Offline):
+            return Refusal(
+                kind=RefusalKind.OFFLINE, sentence=f"Station {station_id} is not connected.", remedy="Try again once it is back."
+            )
+        return Refusal(
+            kind=RefusalKind.TIMED_OUT,
+            sentence=f"Station {station_id} did not answer in time; whether it acted is unknown.",
+            remedy="Read the state back before sending it again.",
+        )
+
+    # --- dispatches ----------------------------------------------------------------------------------------------------------
+
+    async def order(self, order: DispatchOrder, idempotency_key: str | None, dry_run: bool) -> DispatchAnswer | Refusal:
+        """Accept an order, or say why not. A repeated key returns the same dispatch."""
+        now_s, dispatcher = self._now_s(), self._room.dispatcher
+        if idempotency_key is not None and idempotency_key in dispatcher.book.by_key:
+            known = dispatcher.book.instructions[dispatcher.book.by_key[idempotency_key]]
+            return DispatchAnswer(dispatch=view_of(self._room, known, now_s), repeated=True, dry_run=False)
+        if dispatcher.latch.on:
+            return Refusal(
+                kind=RefusalKind.STOPPED,
+                sentence="The emergency stop is on; no dispatch is accepted.",
+                remedy="Reset it first: counterflow emergency-stop --reset.",
+            )
+        instruction = draw_up(
+            order,
+            dispatch_id=DispatchId(f"d-{token_hex(4)}"),
+            now_s=now_s,
+            topology=self._room.topology,
+            settings=self._room.settings.orders,
+            idempotency_key=idempotency_key,
+        )
+        if isinstance(instruction, Refusal):
+            return instruction
+        conflicts = conflicts_of(instruction, dispatcher.book.instructions.values(), self._room.topology)
+        losers = settle_conflicts(instruction, conflicts)
+        if isinstance(losers, Refusal):
+            return losers
+        instruction = with_feasibility(instruction, self._feasibility(instruction, losers, now_s))
+        if not dry_run:
+            for loser in losers:
+                dispatcher.store(give_way(loser, instruction), now_s)
+            dispatcher.accept(instruction, now_s)
+            await self._settled()
+            instruction = dispatcher.book.instructions[instruction.dispatch_id]
+        return DispatchAnswer(
+            dispatch=view_of(self._room, instruction, now_s),
+            repeated=False,
+            dry_run=dry_run,
+            superseded=tuple(loser.dispatch_id for loser in losers),
+        )
+
+    async def amend(self, dispatch_id: DispatchId, amendment: Amendment, by: str) -> DispatchView | Refusal:
+        """Change power or end of a dispatch."""
+        now_s, dispatcher = self._now_s(), self._room.dispatcher
+        instruction = dispatcher.book.instructions.get(dispatch_id)
+        if instruction is None:
+            return _no_dispatch(dispatch_id)
+        changed = amended(instruction, amendment, now_s)
+        if isinstance(changed, Refusal):
+            return changed
+        conflicts = conflicts_of(changed, dispatcher.book.instructions.values(), self._room.topology)
+        losers = settle_conflicts(changed, conflicts)
+        if isinstance(losers, Refusal):
+            return losers
+        for loser in losers:
+            dispatcher.store(give_way(loser, changed), now_s)
+        dispatcher.amend(with_feasibility(changed, self._feasibility(changed, losers, now_s)), now_s, by)
+        await self._settled()
+        return self.dispatch(dispatch_id)
+
+    async def cancel(self, dispatch_id: DispatchId, by: str) -> DispatchView | Refusal:
+        """Stop a dispatch; charging is resumed paced. Cancelling one that is over changes nothing."""
+        instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
+        if instruction is None:
+            return _no_dispatch(dispatch_id)
+        if instruction.state in LIVE_STATES:
+            self._room.dispatcher.stop(dispatch_id, Move.CANCEL, ChangeReason.CANCELLED, self._now_s(), f"cancelled by {by}")
+            await self._settled()
+        return self.dispatch(dispatch_id)
+
+    async def clear_all(self, by: str) -> int:
+        """Cancel every dispatch, and clear every profile of ours everywhere: held cars paced, everything else at once."""
+        now_s, dispatcher = self._now_s(), self._room.dispatcher
+        profiles = len(self._room.ledger)
+        for instruction in dispatcher.book.in_state(*LIVE_STATES):
+            dispatcher.stop(instruction.dispatch_id, Move.CANCEL, ChangeReason.CANCELLED, now_s, f"clear-all by {by}")
+        held: frozenset[SessionUid] = frozenset(dispatcher.book.owner)
+        self._room.placement.clear_everything(now_s, held)
+        dispatcher.plan_next(now_s)
+        await self._settled()
+        return profiles
+
+    async def emergency_stop(self, on: bool, by: str) -> FleetView:
+        """Latch or reset the emergency stop."""
+        self._room.dispatcher.emergency_stop(on, self._now_s(), by)
+        await self._settled()
+        return self.fleet()
+
+    def _feasibility(self, instruction: DispatchInstruction, losers: Sequence[DispatchInstruction], now_s: float) -> Feasibility:
+        room, dispatcher = self._room, self._room.dispatcher
+        image = room.fleet.snapshot(now_s)
+        in_pool = image.occupied & room.topology.pool_mask(instruction.pool)[np.maximum(image.site, 0)]
+        from_s = max(now_s, instruction.start_s)
+        return feasible(
+            image,
+            dispatcher.capability_now(image, instruction.end_s),
+            dispatcher.gains(image),
+            in_pool & ~dispatcher.busy_rows(image, instruction.dispatch_id, [loser.dispatch_id for loser in losers]),
+            room.topology,
+            ordered_power_w=ordered_power_w(instruction, from_s),
+            window_s=instruction.end_s - from_s,
+            mode=instruction.mode,
+            settings=room.settings.feasibility,
+        )
+
+
+def _no_station(station_id: StationId) -> Refusal:
+    return Refusal(
+        kind=RefusalKind.NOT_FOUND, sentence=f"There is no station '{station_id}'.", remedy="counterflow stations list shows them."
+    )
+
+
+def _no_dispatch(dispatch_id: DispatchId) -> Refusal:
+    return Refusal(
+        kind=RefusalKind.NOT_FOUND, sentence=f"There is no dispatch '{dispatch_id}'.", remedy="counterflow dispatches lists them."
+    )

@@ -1,0 +1,367 @@
+"""Between a decision and the wire: every profile of ours passes here, so that three rules hold in one place.
+
+1. The ledger entry is in the journal before the message leaves (the server sends a frame only once the journal is durable).
+2. No discharge profile leaves before its fallback stands beneath it (decisions 4).
+3. Whatever may be at a station is either in use or being cleared; an unreachable station keeps a tombstone.
+"""
+
+from collections import Counter
+from typing import Annotated, assert_never
+
+from msgspec import Meta, Struct
+
+from counterflow.domain.commands import ClearProfile, Command, PlaceDischarge, PlaceFallback, ProfileKind
+from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
+from counterflow.domain.records import DocumentKind, ProfileRecord, ProfileState
+from counterflow.domain.resources import ControlMode
+from counterflow.domain.setpoints import (
+    Accepted,
+    NothingThere,
+    NotSupported,
+    Offline,
+    RawAnswer,
+    Rejected,
+    Superseded,
+    TimedOut,
+)
+from counterflow.domain.telemetry import CommandCompleted
+from counterflow.engine.control.ledger import Happening, ProfileLedger
+from counterflow.engine.control.refusals import RefusalSettings, Response, react
+from counterflow.engine.fleet.state import FleetState
+from counterflow.engine.ports import Journal, StationLink
+
+
+class PlacingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How profiles are written."""
+
+    start_lead_s: Annotated[
+        float,
+        Meta(
+            description="A schedule that begins now is dated this far back, so that a slow station clock still starts it.",
+            extra={"unit": "s"},
+            ge=0,
+        ),
+    ] = 5.0
+    max_offline_s: Annotated[
+        int,
+        Meta(description="maxOfflineDuration of discharge profiles, where the station supports it.", extra={"unit": "s"}, ge=1),
+    ] = 60
+    timeout_retries: Annotated[
+        int,
+        Meta(description="How often an order whose outcome is unknown is sent again before the session rests.", extra={"unit": "-"}, ge=0),
+    ] = 1
+
+
+class Placing(Struct, frozen=True, kw_only=True):
+    """One setpoint on its way to a session."""
+
+    uid: SessionUid
+    station_id: StationId
+    evse_id: EvseId
+    transaction_id: TransactionId
+    control_mode: ControlMode
+    max_stack_level: int | None
+    max_offline_supported: bool
+    power_w: float
+    discharge_until_s: float
+    hold_until_s: float
+    fallback_power_w: float
+    dispatch_id: str
+    reason: str
+    urgent: bool
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """A station would not take a profile of ours; the session is lost to its dispatch for a while."""
+
+    uid: SessionUid
+    dispatch_id: str
+    response: Response
+    text: str
+
+
+class Placement:
+    """Owns the ledger and what is waiting for a fallback."""
+
+    def __init__(
+        self,
+        *,
+        fleet: FleetState,
+        ledger: ProfileLedger,
+        journal: Journal,
+        link: StationLink,
+        settings: PlacingSettings,
+        refusals: RefusalSettings,
+        clear_retry_s: float,
+    ) -> None:
+        self.ledger = ledger
+        self.messages_by_dispatch: Counter[str] = Counter()
+        self._fleet = fleet
+        self._journal = journal
+        self._link = link
+        self._settings = settings
+        self._refusals = refusals
+        self._clear_retry_s = clear_retry_s
+        self._waiting: dict[SessionUid, Placing] = {}
+        self._latest: dict[SessionUid, Placing] = {}
+        self._retries: Counter[SessionUid] = Counter()
+        self._level_lift: dict[SessionUid, int] = {}
+        self._clear_sent_s: dict[tuple[StationId, ProfileId], float] = {}
+
+    def place(self, placing: Placing, now_s: float) -> None:
+        """Send a setpoint, after its fallback if that does not stand yet. A newer one replaces one that still waits."""
+        self._latest[placing.uid] = placing
+        self._fleet.setpoint_sent(placing.uid, placing.power_w, now_s, placing.discharge_until_s, placing.hold_until_s)
+        fallback = self.ledger.get(placing.station_id, self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK))
+        if fallback is not None and fallback.state is ProfileState.PLACED:
+            self._send_discharge(placing, now_s)
+            return
+        already_asked = placing.uid in self._waiting
+        self._waiting[placing.uid] = placing
+        if not already_asked:
+            self._send_fallback(placing, now_s)
+
+    def release(self, uid: SessionUid, now_s: float, *, urgent: bool = False) -> int:
+        """Take our profiles off a session, the discharge first. Returns how many clears were sent."""
+        self._waiting.pop(uid, None)
+        self._latest.pop(uid, None)
+        records = [record for record in self.ledger.of_session(uid) if record.state is not ProfileState.CLEARING]
+        for record in records:
+            self._send_clear(record, now_s, urgent=urgent)
+        return len(records)
+
+    def clear_everything(self, now_s: float, keep: frozenset[SessionUid]) -> int:
+        """Clear every profile of ours but those of the sessions in `keep`."""
+        records = [record for record in self.ledger if record.session_uid not in keep]
+        for record in records:
+            self._waiting.pop(record.session_uid, None)
+            self._latest.pop(record.session_uid, None)
+            self._send_clear(record, now_s, urgent=False)
+        return len(records)
+
+    def session_ended(self, uid: SessionUid) -> None:
+        """TxProfiles die with their transaction: nothing of ours is left there."""
+        self._waiting.pop(uid, None)
+        self._latest.pop(uid, None)
+        self._retries.pop(uid, None)
+        self._level_lift.pop(uid, None)
+        for record in self.ledger.of_session(uid):
+            self._gone(record.station_id, record.profile_id)
+
+    def station_back(self, station_id: StationId, now_s: float) -> None:
+        """After a reconnect: finish the tombstones, and say again what is in force (an idempotent replace, K01.FR.05)."""
+        for record in self.ledger.of_station(station_id):
+            latest = self._latest.get(record.session_uid)
+            if record.state is ProfileState.CLEARING or (latest is None and not self._in_force(record, now_s)):
+                self._send_clear(record, now_s, urgent=True)
+            elif latest is not None and record.kind is ProfileKind.DISCHARGE and now_s < latest.hold_until_s:
+                self._send_discharge(latest, now_s)
+
+    def retry_clears(self, now_s: float) -> None:
+        """Send again the clears that were not confirmed, station by station, no more often than the setting says."""
+        due = [key for key, sent_s in self._clear_sent_s.items() if now_s - sent_s >= self._clear_retry_s]
+        for station_id, profile_id in due:
+            record = self.ledger.get(station_id, profile_id)
+            if record is None or record.state is not ProfileState.CLEARING:
+                del self._clear_sent_s[station_id, profile_id]
+            else:
+                self._send_clear(record, now_s, urgent=False)
+
+    def completed(self, event: CommandCompleted, now_s: float) -> Refused | None:
+        """Take in the outcome of a command. Returns what was refused, if the session cannot go on."""
+        command = event.command
+        if isinstance(command, PlaceDischarge):
+            return self._discharge_completed(command, event, now_s)
+        if isinstance(command, PlaceFallback):
+            return self._fallback_completed(command, event, now_s)
+        if isinstance(command, ClearProfile):
+            self._clear_completed(command, event)
+        return None
+
+    def dispatch_of(self, uid: SessionUid) -> str:
+        """The dispatch that the newest order of this session belongs to, or ""."""
+        latest = self._latest.get(uid)
+        return latest.dispatch_id if latest else ""
+
+    def restore(self, record: ProfileRecord) -> None:
+        """An entry from the journal."""
+        self.ledger.restore(record)
+        if record.state is ProfileState.CLEARING:
+            self._clear_sent_s[record.station_id, record.profile_id] = 0.0
+
+    # --- sending -------------------------------------------------------------------------------------------------------------
+
+    def _send_discharge(self, placing: Placing, now_s: float) -> None:
+        level = self.ledger.stack_level(ProfileKind.DISCHARGE, placing.max_stack_level) + self._level_lift.get(placing.uid, 0)
+        command = PlaceDischarge(
+            station_id=placing.station_id,
+            evse_id=placing.evse_id,
+            transaction_id=placing.transaction_id,
+            session_uid=placing.uid,
+            profile_id=self.ledger.profile_id(placing.uid, ProfileKind.DISCHARGE),
+            stack_level=level,
+            power_w=placing.power_w,
+            start_s=now_s - self._settings.start_lead_s,
+            discharge_until_s=placing.discharge_until_s,
+            hold_until_s=placing.hold_until_s,
+            control_mode=placing.control_mode,
+            max_offline_s=self._settings.max_offline_s if placing.max_offline_supported else None,
+            urgent=placing.urgent,
+            reason=placing.reason,
+        )
+        self._write_then_submit(command, placing.dispatch_id, now_s)
+
+    def _send_fallback(self, placing: Placing, now_s: float) -> None:
+        level = self.ledger.stack_level(ProfileKind.FALLBACK, placing.max_stack_level) + self._level_lift.get(placing.uid, 0)
+        command = PlaceFallback(
+            station_id=placing.station_id,
+            evse_id=placing.evse_id,
+            transaction_id=placing.transaction_id,
+            session_uid=placing.uid,
+            profile_id=self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK),
+            stack_level=level,
+            charge_power_w=placing.fallback_power_w,
+            start_s=now_s - self._settings.start_lead_s,
+        )
+        self._fleet.fallback_sent(placing.uid)
+        self._write_then_submit(command, placing.dispatch_id, now_s)
+
+    def _write_then_submit(self, command: PlaceDischarge | PlaceFallback, dispatch_id: str, now_s: float) -> None:
+        record = self.ledger.sent(command, now_s, dispatch_id)
+        self._clear_sent_s.pop((command.station_id, command.profile_id), None)
+        self._journal.put(DocumentKind.PROFILE, document_key(command.station_id, command.profile_id), record)
+        self.messages_by_dispatch[dispatch_id] += 1
+        self._link.submit(command, now_s)
+
+    def _send_clear(self, record: ProfileRecord, now_s: float, *, urgent: bool) -> None:
+        moved = self.ledger.happened(record.station_id, record.profile_id, Happening.CLEAR_SENT)
+        if moved is not None and record.state is not ProfileState.CLEARING:
+            self._journal.put(DocumentKind.PROFILE, document_key(record.station_id, record.profile_id), moved)
+        self._clear_sent_s[record.station_id, record.profile_id] = now_s
+        self.messages_by_dispatch[record.dispatch_id] += 1
+        command: Command = ClearProfile(
+            station_id=record.station_id, profile_id=record.profile_id, session_uid=record.session_uid, urgent=urgent
+        )
+        self._link.submit(command, now_s)
+
+    def _gone(self, station_id: StationId, profile_id: ProfileId) -> None:
+        self.ledger.happened(station_id, profile_id, Happening.GONE)
+        self._clear_sent_s.pop((station_id, profile_id), None)
+        self._journal.delete(DocumentKind.PROFILE, document_key(station_id, profile_id))
+
+    # --- outcomes ------------------------------------------------------------------------------------------------------------
+
+    def _discharge_completed(self, command: PlaceDischarge, event: CommandCompleted, now_s: float) -> Refused | None:
+        result, uid = event.result, command.session_uid
+        match result:
+            case Superseded():
+                return None
+            case Accepted():
+                self._note(command, Happening.ACCEPTED)
+                self._retries.pop(uid, None)
+                self._fleet.setpoint_done(uid, result, now_s)
+                return None
+            case Rejected() | NotSupported():
+                self._note(command, Happening.REFUSED)
+                self._fleet.setpoint_done(uid, result, now_s)
+                return self._refused(command, result, now_s)
+            case TimedOut():
+                self._note(command, Happening.UNSURE)
+                self._fleet.setpoint_done(uid, result, now_s)
+                return self._unsure(command, now_s)
+            case Offline():
+                self._note(command, Happening.REFUSED)
+                self._fleet.setpoint_done(uid, result, now_s)
+                return None
+            case NothingThere() | RawAnswer():
+                raise AssertionError(f"{result} is no answer to a SetChargingProfile")
+            case _:
+                assert_never(result)
+
+    def _fallback_completed(self, command: PlaceFallback, event: CommandCompleted, now_s: float) -> Refused | None:
+        result, uid = event.result, command.session_uid
+        match result:
+            case Accepted():
+                self._note(command, Happening.ACCEPTED)
+                self._fleet.fallback_done(uid, result, now_s)
+                waiting = self._waiting.pop(uid, None)
+                if waiting is not None:
+                    self._send_discharge(waiting, now_s)
+                return None
+            case Rejected() | NotSupported():
+                self._note(command, Happening.REFUSED)
+                self._fleet.fallback_done(uid, result, now_s)
+                return self._refused(command, result, now_s)
+            case TimedOut():
+                self._note(command, Happening.UNSURE)
+                self._fleet.fallback_done(uid, result, now_s)
+                return self._unsure(command, now_s)
+            case Offline():
+                self._note(command, Happening.REFUSED)
+                self._fleet.fallback_done(uid, result, now_s)
+                self._drop_waiting(uid, now_s)
+                return None
+            case Superseded() | NothingThere() | RawAnswer():
+                raise AssertionError(f"{result} is no answer to a fallback profile")
+            case _:
+                assert_never(result)
+
+    def _clear_completed(self, command: ClearProfile, event: CommandCompleted) -> None:
+        if isinstance(event.result, Accepted | NothingThere):
+            kind = self.ledger.get(command.station_id, command.profile_id)
+            if kind is not None and kind.state is ProfileState.CLEARING:
+                if kind.kind is ProfileKind.DISCHARGE:
+                    self._fleet.setpoint_gone(command.session_uid)
+                else:
+                    self._fleet.fallback_gone(command.session_uid)
+                self._gone(command.station_id, command.profile_id)
+
+    def _note(self, command: PlaceDischarge | PlaceFallback, what: Happening) -> None:
+        before = self.ledger.get(command.station_id, command.profile_id)
+        after = self.ledger.happened(command.station_id, command.profile_id, what)
+        if before is not None and after is None:
+            self._journal.delete(DocumentKind.PROFILE, document_key(command.station_id, command.profile_id))
+
+    def _refused(self, command: PlaceDischarge | PlaceFallback, result: Rejected | NotSupported, now_s: float) -> Refused | None:
+        uid = command.session_uid
+        response = react(result, retried=uid in self._level_lift, settings=self._refusals)
+        latest = self._latest.get(uid)
+        if response.retry_level and latest is not None:
+            self._level_lift[uid] = 2
+            self._waiting.pop(uid, None)
+            self.place(latest, now_s)
+            return None
+        return self._give_up(uid, response, str(result), now_s)
+
+    def _unsure(self, command: PlaceDischarge | PlaceFallback, now_s: float) -> Refused | None:
+        """A time-out: the same id again is harmless whatever became of the first (4.4)."""
+        uid = command.session_uid
+        latest = self._latest.get(uid)
+        self._retries[uid] += 1
+        if latest is not None and self._retries[uid] <= self._settings.timeout_retries:
+            self._waiting.pop(uid, None)
+            self.place(latest, now_s)
+            return None
+        response = react(Rejected(reason_code=""), retried=True, settings=self._refusals)
+        return self._give_up(uid, response, "no answer in time", now_s)
+
+    def _give_up(self, uid: SessionUid, response: Response, text: str, now_s: float) -> Refused:
+        latest = self._latest.get(uid)
+        self._drop_waiting(uid, now_s)
+        self._retries.pop(uid, None)
+        self._fleet.exclude(uid, now_s + response.rest_s)
+        self.release(uid, now_s, urgent=True)
+        return Refused(uid=uid, dispatch_id=latest.dispatch_id if latest else "", response=response, text=text)
+
+    def _drop_waiting(self, uid: SessionUid, now_s: float) -> None:
+        """The discharge that waited for its fallback never left: nothing of it is in force."""
+        if self._waiting.pop(uid, None) is not None:
+            self._fleet.setpoint_done(uid, Offline(), now_s)
+
+    def _in_force(self, record: ProfileRecord, now_s: float) -> bool:
+        return (bool(record.dispatch_id) and record.kind is ProfileKind.FALLBACK) or now_s < record.hold_until_s
+
+
+def document_key(station_id: StationId, profile_id: ProfileId) -> str:
+    """The journal's key of a ledger entry."""
+    return f"{station_id}|{profile_id}"

@@ -1,0 +1,60 @@
+"""What the application answers when a station asks: may it boot, who may charge, may the car be discharged (decisions 5)."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+
+from counterflow.adapters.ocpp.policy import AuthorizationAnswer, BootAnswer, BootStatus, NeedsAnswer
+from counterflow.app.registry import Registry
+from counterflow.domain.commands import ProfileKind
+from counterflow.domain.ids import ProfileId, SiteId, StationId
+from counterflow.domain.resources import DriverTerms, StationIdentity
+from counterflow.domain.telemetry import ChargingNeedsReported
+from counterflow.engine.control.ledger import ProfileLedger
+
+BIDIRECTIONAL_TRANSFERS = ("AC_BPT", "DC_BPT")
+ONE_WAY_TRANSFERS = ("AC_single_phase", "AC_two_phase", "AC_three_phase", "DC")
+
+
+def token_hash(id_token: str) -> str:
+    """A short name for a driver's token that tells sessions of one driver apart without keeping the token."""
+    return blake2b(id_token.encode(), digest_size=12, person=b"cf-token").hexdigest() if id_token else ""
+
+
+class ConsentPolicy:
+    """`AnswerPolicy` of the OCPP adapter, by the registry and the drivers' terms."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        terms: Callable[[SiteId, str], DriverTerms],
+        ledger: ProfileLedger,
+        heartbeat_s: int,
+        wanted: Callable[[SiteId], bool],
+    ) -> None:
+        self._registry = registry
+        self._terms = terms
+        self._ledger = ledger
+        self._heartbeat_s = heartbeat_s
+        self._wanted = wanted
+
+    def boot(self, station_id: StationId, identity: StationIdentity, now_s: float) -> BootAnswer:
+        """Whoever was admitted at the door may work with us."""
+        self._registry.ensure(station_id, now_s)
+        return BootAnswer(BootStatus.ACCEPTED, self._heartbeat_s)
+
+    def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
+        """Everybody may charge; bidirectional transfer is offered where there is consent (Q01: leaving it out means charging only)."""
+        terms = self._terms(self._registry.ensure(station_id, now_s).site_id, id_token)
+        return AuthorizationAnswer("Accepted", (*ONE_WAY_TRANSFERS, *BIDIRECTIONAL_TRANSFERS) if terms.consent else None)
+
+    def needs(self, event: ChargingNeedsReported, now_s: float) -> NeedsAnswer:
+        """A profile follows when a dispatch that is running wants the car; else the station need not wait for one (3.2)."""
+        site_id = self._registry.ensure(event.station_id, now_s).site_id
+        return NeedsAnswer.PROCESSING if event.bidirectional and self._wanted(site_id) else NeedsAnswer.NO_PROFILE
+
+    def pull_setpoint(self, station_id: StationId, profile_id: ProfileId, now_s: float) -> float | None:
+        """What a station that pulls is told: the setpoint on record, 0 W once its time is over."""
+        record = self._ledger.get(station_id, profile_id)
+        if record is None or record.kind is not ProfileKind.DISCHARGE:
+            return None
+        return record.power_w if now_s < record.discharge_until_s else 0.0

@@ -1,0 +1,113 @@
+"""Which stations may connect, where they stand, and what discovery learned of them. Everything here is also in the journal."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from counterflow.adapters.ocpp.credentials import Credentials, verify
+from counterflow.adapters.ocpp.settings import SUBPROTOCOLS
+from counterflow.adapters.ocpp.transport import Admission, Admitted, Refused
+from counterflow.domain.ids import EvseId, SiteId, StationId
+from counterflow.domain.records import DiscoveryRecord, DocumentKind
+from counterflow.domain.resources import EvseCapability, StationIdentity, StationRegistration
+from counterflow.domain.telemetry import CapabilitiesDiscovered, StationBooted
+from counterflow.engine.ports import Journal
+
+
+class RegistrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may connect."""
+
+    accept_unknown: Annotated[
+        bool,
+        Meta(
+            description="Stations that nobody registered may connect, without a password; for demos and closed networks.",
+            extra={"unit": "-"},
+        ),
+    ] = False
+    default_site: Annotated[str, Meta(description="Site of stations that name none.", extra={"unit": "-"}, min_length=1)] = "default"
+
+
+class Registry:
+    """Single writer of registrations and discovery records."""
+
+    def __init__(self, settings: RegistrySettings, journal: Journal) -> None:
+        self._settings = settings
+        self._journal = journal
+        self.registrations: dict[StationId, StationRegistration] = {}
+        self.discoveries: dict[StationId, DiscoveryRecord] = {}
+
+    def restore(self) -> None:
+        """Everything from the journal."""
+        self.registrations = {StationId(key): record for key, record in self._journal.documents(DocumentKind.STATION)}
+        self.discoveries = {StationId(key): record for key, record in self._journal.documents(DocumentKind.DISCOVERY)}
+
+    def admit(self, station_id: StationId, offered: Sequence[str], credentials: Credentials | None) -> Admission:
+        """Decide on a handshake from memory: 404 unknown, 401 wrong or missing password (OCPP-J 3.1.2, 3.3; security profile 1)."""
+        registration = self.registrations.get(station_id)
+        if registration is None and not self._settings.accept_unknown:
+            return Refused(404, "unknown station")
+        if registration is not None and registration.password_hash is not None:
+            if credentials is None:
+                return Refused(401, "password missing")
+            if not verify(registration.password_hash, credentials.password):
+                return Refused(401, "password wrong")
+        common = next((name for name in offered if name in SUBPROTOCOLS), None)
+        return Admitted(common)
+
+    def ensure(self, station_id: StationId, now_s: float) -> StationRegistration:
+        """The registration of a station that has been let in; an unknown one is noted as such."""
+        registration = self.registrations.get(station_id)
+        if registration is None:
+            registration = StationRegistration(
+                station_id=station_id, site_id=SiteId(self._settings.default_site), added_at_s=now_s, accepted_unregistered=True
+            )
+            self.add(registration)
+        return registration
+
+    def add(self, registration: StationRegistration) -> None:
+        """Register, or replace a registration."""
+        self.registrations[registration.station_id] = registration
+        self._journal.put(DocumentKind.STATION, registration.station_id, registration)
+
+    def remove(self, station_id: StationId) -> None:
+        """Forget a station and what it said of itself."""
+        self.registrations.pop(station_id, None)
+        self.discoveries.pop(station_id, None)
+        self._journal.delete(DocumentKind.STATION, station_id)
+        self._journal.delete(DocumentKind.DISCOVERY, station_id)
+
+    def booted(self, event: StationBooted) -> None:
+        """Keep what the station says it is."""
+        known = self.discoveries.get(event.station_id)
+        if known is None:
+            known = DiscoveryRecord(station_id=event.station_id, identity=event.identity, at_s=event.at_s)
+        self._keep(replace(known, identity=event.identity))
+
+    def discovered(self, event: CapabilitiesDiscovered) -> None:
+        """Keep what the station can do."""
+        known = self.discoveries.get(event.station_id)
+        identity = known.identity if known else StationIdentity.unknown()
+        self._keep(
+            DiscoveryRecord(
+                station_id=event.station_id,
+                identity=identity,
+                evses=event.evses,
+                meter_interval_s=event.meter_interval_s,
+                at_s=event.at_s,
+                refusals=event.refusals,
+            )
+        )
+
+    def capability_of(self, station_id: str, evse_id: EvseId) -> EvseCapability | None:
+        """What discovery learned of one EVSE."""
+        known = self.discoveries.get(StationId(station_id))
+        if known is None:
+            return None
+        return next((evse for evse in known.evses if evse.evse_id == evse_id), None)
+
+    def _keep(self, record: DiscoveryRecord) -> None:
+        if self.discoveries.get(record.station_id) != record:
+            self.discoveries[record.station_id] = record
+            self._journal.put(DocumentKind.DISCOVERY, record.station_id, record)

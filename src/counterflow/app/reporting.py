@@ -1,0 +1,59 @@
+"""Reports from the journal: read, settle and keep, off the event loop. Made again from the log they come out the same."""
+
+import asyncio
+from collections.abc import Sequence
+
+from counterflow.domain.delivery import DeliveryReport, LogKind, SeriesPoint, Stored
+from counterflow.domain.ids import DispatchId
+from counterflow.domain.instructions import DispatchInstruction
+from counterflow.engine.control.book import OPEN_STATES
+from counterflow.engine.ports import Journal, ReportSink
+from counterflow.engine.settlement.delivery import build_report, build_series
+from counterflow.engine.settlement.settings import SettlementSettings
+
+MARGIN_S = 300.0
+"""Samples are read this far around the window, so that registers bracket it."""
+
+
+class Reporting:
+    """Builds reports; a final one is kept, with a new version when its content has changed."""
+
+    def __init__(self, journal: Journal, sink: ReportSink, settings: SettlementSettings) -> None:
+        self._journal = journal
+        self._sink = sink
+        self._settings = settings
+        self._kept: dict[DispatchId, DeliveryReport] = {}
+
+    async def report(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
+        """The report as of `now_s`."""
+        return await asyncio.to_thread(self.build, instruction, now_s)
+
+    async def series(self, instruction: DispatchInstruction, step_s: float, now_s: float) -> Sequence[SeriesPoint]:
+        """The series on a grid of `step_s`."""
+        return await asyncio.to_thread(lambda: build_series(self._stored(instruction, now_s), step_s, now_s, settings=self._settings))
+
+    def build(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
+        """Blocking: read the journal and settle."""
+        final = instruction.state not in OPEN_STATES
+        kept = self._kept.get(instruction.dispatch_id)
+        stored = self._stored(instruction, now_s)
+        version = kept.version if kept is not None else 1
+        report = build_report(stored, now_s, settings=self._settings, final=final, version=version)
+        if final and (kept is None or _substance(kept) != _substance(report)):
+            if kept is not None:
+                report = build_report(stored, now_s, settings=self._settings, final=final, version=version + 1)
+            self._kept[instruction.dispatch_id] = report
+            self._sink.keep(report)
+        return report
+
+    def _stored(self, instruction: DispatchInstruction, now_s: float) -> Stored:
+        self._journal.flush()
+        log = tuple(self._journal.dispatch_log(instruction.dispatch_id))
+        members = {entry.session_uid for entry in log if entry.kind == LogKind.JOINED}
+        to_s = min(now_s, instruction.end_s) + MARGIN_S
+        samples = self._journal.samples(members, instruction.start_s - MARGIN_S, to_s)
+        return Stored(instruction=instruction, log=log, samples=tuple(samples))
+
+
+def _substance(report: DeliveryReport) -> tuple[object, ...]:
+    return (report.delivered_energy_wh, report.uncertainty_wh, report.gaps, report.sessions)

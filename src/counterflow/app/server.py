@@ -1,0 +1,168 @@
+"""The live process: gateway, API, journal and timer around one control room, on one event loop."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import structlog
+import uvicorn
+
+from counterflow.adapters.ocpp.gateway import Gateway
+from counterflow.adapters.storage.frames import FrameRing
+from counterflow.adapters.storage.report_files import ReportFiles
+from counterflow.adapters.storage.retention import Retention
+from counterflow.adapters.storage.sqlite import SqliteJournal
+from counterflow.adapters.web.api import create_app
+from counterflow.app.clock import SystemClock
+from counterflow.app.config import Settings
+from counterflow.app.control_room import ControlRoom
+from counterflow.app.lines import Lines
+from counterflow.app.metrics import MetricsSource
+from counterflow.app.notices import NoticeBoard
+from counterflow.app.operations import LiveOperations
+from counterflow.app.rendering import render_report
+from counterflow.app.reporting import Reporting
+from counterflow.app.token import ensure_token
+from counterflow.domain.ids import DispatchId
+from counterflow.domain.views import Notice
+from counterflow.engine.control.book import OPEN_STATES
+from counterflow.engine.ports import Clock
+
+RETENTION_PAUSE_S = 30.0
+LATE_DATA_S = 60.0
+"""A finished dispatch is settled this long after its end, when late meter values have come in."""
+
+log = structlog.get_logger("counterflow")
+
+
+class _ApiServer(uvicorn.Server):
+    """uvicorn inside our loop: signals stay ours."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Install nothing."""
+        yield
+
+
+class Server:
+    """`start()`, then `stop()`. Ports may be 0; `ocpp_port` and `api_port` tell what was taken."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self._now_s = (clock or SystemClock()).now_s
+        self._data_dir = Path(settings.server.data_dir)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Open the data dir, restore what was known, then let stations and people in."""
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        token = ensure_token(self._data_dir)
+        self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
+        self.frames = FrameRing(self._data_dir / "frames", self.settings.storage)
+        self.board = NoticeBoard()
+        self.room = ControlRoom(self.settings, self.journal, new_message_id=lambda: str(uuid4()), notify=self.board.publish)
+        self.room.restore(self._now_s())
+        self.lines = Lines(self.room, self.journal, self.frames, self._now_s)
+        self.gateway = Gateway(self.lines, self.settings.gateway)
+        self.reporting = Reporting(self.journal, ReportFiles(self._data_dir / "reports"), self.settings.settlement)
+        self.operations = LiveOperations(
+            self.room,
+            board=self.board,
+            reporting=self.reporting,
+            now_s=self._now_s,
+            settled=self.lines.settled,
+            alarms=self.journal.alarms,
+            disconnect=self.lines.disconnect,
+        )
+        metrics = MetricsSource(self.room, self.gateway, self.journal, self.frames, self._now_s)
+        app = create_app(self.operations, {token}, metrics, self.settings.api, render_report=render_report)
+        self._api = _ApiServer(
+            uvicorn.Config(
+                app,
+                host=self.settings.api.host,
+                port=self.settings.api.port,
+                loop="none",
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+            )
+        )
+        self._spawn(self._api.serve())
+        while not self._api.started:
+            if self._api.should_exit:
+                raise OSError(f"The API port {self.settings.api.port} cannot be opened; is another server running?")
+            await asyncio.sleep(0.005)
+        await self.gateway.start()
+        self._spawn(self._keep_house())
+        self._spawn(self._settle_finished())
+        self.lines.kick()
+        log.info("serving", ocpp=self.ocpp_url, api=self.api_url, data_dir=str(self._data_dir))
+
+    async def stop(self) -> None:
+        """Close lines and API; orders at stations carry their own end, and the next start knows them."""
+        await self.gateway.stop()
+        self.lines.close()
+        self._api.should_exit = True
+        for task in tuple(self._tasks):
+            if task.get_name() != "api":
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.frames.close()
+        self.journal.close()
+
+    @property
+    def ocpp_port(self) -> int:
+        """The port stations connect to."""
+        return self.gateway.port
+
+    @property
+    def api_port(self) -> int:
+        """The port of the HTTP API."""
+        port: int = self._api.servers[0].sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def ocpp_url(self) -> str:
+        """Where stations connect; they append their identity."""
+        return f"ws://{self.settings.gateway.host}:{self.ocpp_port}{self.settings.gateway.path_prefix}"
+
+    @property
+    def api_url(self) -> str:
+        """Where the API is."""
+        return f"http://{self.settings.api.host}:{self.api_port}"
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="api" if not self._tasks else "work")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_report_failure)
+
+    async def _keep_house(self) -> None:
+        """Retention, one bounded step at a time, off the loop."""
+        retention = Retention(self.journal, self._data_dir, self.settings.storage)
+        while True:
+            await asyncio.sleep(RETENTION_PAUSE_S)
+            await asyncio.to_thread(retention.run_retention, self._now_s())
+
+    async def _settle_finished(self) -> None:
+        """Keep a final report of each dispatch that has ended."""
+        async for notice in self.board.listen():
+            if notice.kind == "dispatch.state" and self._is_over(notice):
+                asyncio.get_running_loop().call_later(LATE_DATA_S, self._settle, DispatchId(notice.subject))
+
+    def _is_over(self, notice: Notice) -> bool:
+        instruction = self.room.dispatcher.book.instructions.get(DispatchId(notice.subject))
+        return instruction is not None and instruction.state not in OPEN_STATES
+
+    def _settle(self, dispatch_id: DispatchId) -> None:
+        async def settle() -> None:
+            await self.operations.report(dispatch_id)
+
+        self._spawn(settle())
+
+
+def _report_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a background task failed", task=task.get_name(), error=repr(error))

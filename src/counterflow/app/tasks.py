@@ -1,0 +1,78 @@
+"""What the dispatcher remembers of each dispatch while it runs: who belongs to it, what was done, what it looks like now."""
+
+from msgspec import Struct
+
+from counterflow.domain.delivery import LogEntry, LogKind
+from counterflow.domain.ids import DispatchId, SessionUid
+from counterflow.domain.instructions import DispatchInstruction, DispatchState
+from counterflow.engine.control.decision import TaskMemory, TickFigures
+
+
+class RunningTask(Struct, kw_only=True):
+    """Mutable on purpose: the dispatcher is its single writer."""
+
+    instruction: DispatchInstruction
+    memory: TaskMemory
+    figures: TickFigures | None = None
+    members: set[SessionUid]
+    """Sessions that this dispatch holds now."""
+    ever: set[SessionUid]
+    """Every session that was ever a member, for the report."""
+    released_at_s: dict[SessionUid, float]
+    drop_outs: int = 0
+    announced_short: bool = False
+
+
+class Book:
+    """All instructions, the tasks of the open ones, and who owns which session."""
+
+    def __init__(self) -> None:
+        self.instructions: dict[DispatchId, DispatchInstruction] = {}
+        self.tasks: dict[DispatchId, RunningTask] = {}
+        self.owner: dict[SessionUid, DispatchId] = {}
+        self.by_key: dict[str, DispatchId] = {}
+        self.past_drop_outs: dict[DispatchId, int] = {}
+
+    def keep(self, instruction: DispatchInstruction) -> None:
+        """Remember the newest version of an instruction."""
+        self.instructions[instruction.dispatch_id] = instruction
+        if instruction.idempotency_key is not None:
+            self.by_key[instruction.idempotency_key] = instruction.dispatch_id
+        task = self.tasks.get(instruction.dispatch_id)
+        if task is not None:
+            task.instruction = instruction
+
+    def in_state(self, *states: DispatchState) -> list[DispatchInstruction]:
+        """Instructions in one of these states, oldest first."""
+        return [instruction for instruction in self.instructions.values() if instruction.state in states]
+
+    @property
+    def drop_outs(self) -> int:
+        """Drop-outs of all dispatches since the start."""
+        return sum(self.past_drop_outs.values()) + sum(task.drop_outs for task in self.tasks.values())
+
+    def close(self, dispatch_id: DispatchId) -> None:
+        """The dispatch is over: its task goes, its count stays."""
+        self.past_drop_outs[dispatch_id] = self.tasks.pop(dispatch_id).drop_outs
+
+    def claim(self, uid: SessionUid, dispatch_id: DispatchId) -> None:
+        """A session belongs to this dispatch from now on, and to no other."""
+        former = self.owner.get(uid)
+        if former is not None and former != dispatch_id and former in self.tasks:
+            self.tasks[former].members.discard(uid)
+        self.owner[uid] = dispatch_id
+        task = self.tasks[dispatch_id]
+        task.members.add(uid)
+        task.ever.add(uid)
+
+    def let_go(self, uid: SessionUid) -> DispatchId | None:
+        """A session belongs to no dispatch any more; returns the one it left."""
+        former = self.owner.pop(uid, None)
+        if former is not None and former in self.tasks:
+            self.tasks[former].members.discard(uid)
+        return former
+
+
+def state_entry(instruction: DispatchInstruction, at_s: float) -> LogEntry:
+    """The log line of a state."""
+    return LogEntry(at_s=at_s, kind=LogKind.STATE, text=instruction.state.value, result=instruction.state_reason)
