@@ -169,6 +169,13 @@ def test_strict_reading_refuses_what_lenient_reading_repairs() -> None:
     assert refused.code == "TypeConstraintViolation"
 
 
+def test_of_a_field_given_twice_the_last_is_read_and_a_strict_reader_refuses() -> None:
+    payload = b'{"type":"Later","type":"OnIdle"}'
+    assert rpc.decode_payload(payload, messages.ResetRequest) == rpc.Decoded(messages.ResetRequest(type="OnIdle"))
+    refused = rpc.decode_payload(payload, messages.ResetRequest, lenient=False)
+    assert refused == rpc.Refused(code="FormatViolation", description="Not as the schema has it: a field is given twice.")
+
+
 def test_a_request_from_a_dict_is_held_strictly_against_the_schema() -> None:
     assert rpc.request_from_dict("Reset", {"type": "OnIdle", "evseId": 1}) == messages.ResetRequest(type="OnIdle", evse_id=1)
     with pytest.raises(ValueError, match=r"Reset is not valid: .*Invalid enum value 'Later'.*type"):

@@ -179,6 +179,10 @@ def test_an_unusable_optional_field_is_dropped_and_named(field: str, value: obje
     assert result.repairs[0].startswith(f"{field}: dropped")
 
 
+def test_a_number_beyond_all_floats_is_dropped() -> None:
+    assert repaired({"totalCost": 10**400}, messages.TransactionEventResponse).tree == {}
+
+
 def test_unknown_fields_vanish_without_a_word() -> None:
     result = repaired(event(brandNew=1), EVENT)
     assert msgspec.convert(result.tree, EVENT) == msgspec.convert(event(), EVENT)

@@ -284,6 +284,16 @@ def test_an_urgent_call_supersedes_a_waiting_one_and_overtakes() -> None:
     assert [frame[1] for frame in sent(one)] == ["id1", new]
 
 
+def test_what_supersedes_an_urgent_call_stays_urgent() -> None:
+    one = csms()
+    one.call("Reset", RESET, 0.0)
+    one.call("ClearCache", CLEAR, 0.0)
+    one.call("ClearCache", CLEAR, 0.0, coalesce_key="evse 1", urgent=True)
+    new = one.call("ClearCache", CLEAR, 0.0, coalesce_key="evse 1")
+    one.receive('[3,"id1",{"status":"Accepted"}]', 0.0)
+    assert [frame[1] for frame in sent(one)] == ["id1", new]
+
+
 def test_a_call_in_flight_is_never_superseded() -> None:
     one = csms()
     first = one.call("ClearCache", CLEAR, 0.0, coalesce_key="evse 1")
@@ -301,6 +311,13 @@ def test_a_full_queue_says_so_and_still_takes_what_is_urgent() -> None:
     assert outcomes(one.on_deadline(0.0)) == {ids[2]: NotSent(reason="queue full")}
     one.receive(f'[3,"{ids[0]}",{{"status":"Accepted"}}]', 0.0)
     assert [frame[1] for frame in sent(one)] == [ids[0], urgent]
+
+
+def test_events_that_waited_come_in_order() -> None:
+    one = csms(queue_limit=0)
+    ids = [one.call("ClearCache", CLEAR, 0.0) for _ in range(3)]
+    events = one.receive(f'[3,"{ids[0]}",{{"status":"Accepted"}}]', 0.0)
+    assert [event.call_id for event in events if isinstance(event, CallDone)] == [ids[1], ids[2], ids[0]]
 
 
 def test_a_call_error_is_an_outcome_in_todays_spelling_and_cut() -> None:
@@ -497,9 +514,9 @@ texts = st.binary(max_size=40) | st.text(max_size=40) | seeds.map(mutated) | see
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(texts, min_size=1, max_size=6), st.booleans())
-def test_no_peer_makes_a_session_raise_or_lose_a_call(received: list[bytes | str], reads_2_1: bool) -> None:
-    one = csms(peer_reads_2_1_frames=reads_2_1)
+@given(st.lists(texts, min_size=1, max_size=6), st.booleans(), st.booleans())
+def test_no_peer_makes_a_session_raise_or_lose_a_call(received: list[bytes | str], reads_2_1: bool, lenient: bool) -> None:
+    one = csms(peer_reads_2_1_frames=reads_2_1, lenient=lenient)
     pending = {one.call("Reset", RESET, 0.0), one.call("ClearCache", CLEAR, 0.0)}
     ended: list[CallId] = []
     now_s = 0.0

@@ -143,25 +143,22 @@ def decode_payload(raw: Raw | bytes, kind: type[T], *, lenient: bool = True) -> 
         decoder = _payload_decoders[kind] = msgspec.json.Decoder(kind)
     try:
         return Decoded(decoder.decode(raw))
-    except _UNREADABLE as error:
-        return _second_reading(raw, kind, error, lenient=lenient)
-
-
-def _second_reading(raw: Raw | bytes, kind: type[T], error: Exception, *, lenient: bool) -> Decoded[T] | Refused:
-    try:
-        tree = msgspec.json.decode(raw)
     except _UNREADABLE:
-        return Refused(code="RpcFrameworkError", description="The payload is no valid JSON.")
+        return _second_reading(raw, kind, lenient=lenient)
+
+
+def _second_reading(raw: Raw | bytes, kind: type[T], *, lenient: bool) -> Decoded[T] | Refused:
     try:
-        repaired = salvage(tree, kind)
+        repaired = salvage(msgspec.json.decode(raw), kind)
         if isinstance(repaired, Unusable):
             return Refused(code=repaired.code, description=repaired.description)
         if not lenient:
-            first = repaired.repairs[0] if repaired.repairs else "it breaks the schema"
+            # No repairs where the first of two equal keys was the faulty one: the tree knows only the last.
+            first = repaired.repairs[0] if repaired.repairs else "a field is given twice"
             return Refused(code=repaired.first_code, description=f"Not as the schema has it: {first}.")
         return Decoded(msgspec.convert(repaired.tree, kind), repaired.repairs)
     except _UNREADABLE:
-        return Refused(code="FormatViolation", description=_cut(str(error)))
+        return Refused(code="RpcFrameworkError", description="The payload is no valid JSON.")
 
 
 def _diagnose(text: bytes | str) -> Malformed | CallError | CallResultError:

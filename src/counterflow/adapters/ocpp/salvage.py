@@ -19,6 +19,7 @@ What is unusable makes the object around it unusable, up to the next optional fi
 """
 
 import re
+import sys
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -274,6 +275,8 @@ class _Reading:
             else:
                 self.note(path, "decimal taken as an integer", "TypeConstraintViolation")
             node = rounded
+        if not whole and abs(node) > sys.float_info.max:
+            return Unusable(path=path, code="PropertyConstraintViolation", why="out of range")
         if (shape.ge is not None and node < shape.ge) or (shape.le is not None and node > shape.le):
             return Unusable(path=path, code="PropertyConstraintViolation", why="out of range")
         return node

@@ -323,11 +323,11 @@ class Session:
                 if queue is None or older.coalesce_key != newer.coalesce_key:
                     continue
                 self._deliver_later(_done(older, Superseded(by=newer.call_id)))
-                if older.urgent == newer.urgent:
-                    queue[place] = newer
-                    return True
-                del queue[place]
-                return False
+                if newer.urgent and queue is self._queue:
+                    del queue[place]
+                    return False
+                queue[place] = newer  # in the urgent queue too: what was urgent stays urgent
+                return True
         return False
 
     def _launch(self, pending: _Pending, now_s: float) -> None:
