@@ -73,6 +73,7 @@ class ChangeReason(IntEnum):
     CANCELLED = 12
     EMERGENCY_STOP = 13
     REFUSED_RETRY = 14
+    WITHDRAWN = 15
 
 
 class DropOutKind(IntEnum):

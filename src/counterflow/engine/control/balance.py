@@ -1,0 +1,60 @@
+"""The balance of a group: what its members deliver, in the terms of the order's mode (control.md 0). Discharge positive."""
+
+from typing import assert_never
+
+import numpy as np
+
+from counterflow.domain.instructions import DispatchMode
+from counterflow.domain.setpoints import SetpointState
+from counterflow.engine.control.response import level_in_force_w
+from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
+
+
+def as_delivery_w(mode: DispatchMode, export_w: F8, baseline_w: F8) -> F8:
+    """Delivery of rows whose net export (-P) is `export_w` (N,) and whose planned import is `baseline_w` (N,)."""
+    match mode:
+        case DispatchMode.NET_EXPORT:
+            return export_w
+        case DispatchMode.GROSS_EXPORT:
+            return np.maximum(export_w, 0.0)
+        case DispatchMode.RELATIVE:
+            return export_w + baseline_w
+        case _:
+            assert_never(mode)
+
+
+def engage_w(mode: DispatchMode, image: FleetImage, level_w: F8, baseline_w: F8) -> F8:
+    """What taking a row from left-alone to 0 W delivers by itself (N,), for held rows what letting it go would cost (RELATIVE only)."""
+    drawn_w = np.where(np.isnan(image.power_w), 0.0, np.maximum(image.power_w, 0.0))
+    match mode:
+        case DispatchMode.NET_EXPORT:
+            return np.where(np.isnan(level_w), drawn_w, 0.0)
+        case DispatchMode.GROSS_EXPORT:
+            return np.zeros_like(drawn_w)
+        case DispatchMode.RELATIVE:
+            return np.where(np.isnan(level_w), drawn_w, baseline_w)
+        case _:
+            assert_never(mode)
+
+
+def worst_export_w(image: FleetImage, level_w: F8) -> F8:
+    """Largest discharge a row may be giving while an order is under way: the worse of old and new (N,), W, >= 0 (I3).
+
+    A decrease makes room only once it is acknowledged and the meter shows it.
+    """
+    asked_w = np.nan_to_num(level_w)
+    ordered_w = np.nan_to_num(level_in_force_w(image, image.at_s))
+    nothing_sent = np.isnan(image.previous_setpoint_w) | (image.setpoint_state == SetpointState.NONE)
+    before_w = np.where(nothing_sent, 0.0, -image.previous_setpoint_w)
+    measured_w = np.where(np.isnan(image.power_w), np.inf, np.maximum(-image.power_w, 0.0))
+    acknowledged = image.setpoint_state == SetpointState.ACCEPTED
+    seen = image.power_at_s > image.setpoint_at_s
+    before_w = np.where(acknowledged & seen, np.minimum(before_w, measured_w), before_w)
+    running_w = np.where(np.isfinite(measured_w), measured_w, 0.0)
+    return np.where(image.uid != 0, np.maximum(np.maximum(asked_w, ordered_w), np.maximum(before_w, running_w)), 0.0)
+
+
+def site_export_w(image: FleetImage, rows: B1, sites: int) -> F8:
+    """Worst-case export of `rows` (N,) at each site (S,): what one dispatch tells the next as `other_export_w`."""
+    worst_w = np.where(rows, worst_export_w(image, np.zeros(len(image))), 0.0)
+    return np.bincount(image.site, weights=worst_w, minlength=sites)

@@ -1,0 +1,185 @@
+"""What a tick is given, what it decides and what it remembers: the types of `tick`. Figures are discharge positive."""
+
+from typing import Self, TypeVar
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import ArrayLike, NDArray
+
+from counterflow.domain.ids import SessionUid
+from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.reasons import ChangeReason, DropOutKind
+from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
+
+Kind = TypeVar("Kind", np.float64, np.int64, np.int32, np.bool_)
+
+
+class DispatchTask(Struct, frozen=True, kw_only=True):
+    """One dispatch and what others have taken of the fleet.
+
+    `busy` (N,) marks rows claimed by other dispatches. `other_export_w` (S,) is the export that others use per site.
+    `baseline_w` (N,), import positive, is the plan frozen when the order was accepted (RELATIVE only); None or NaN = the charging
+    power measured when the session joins.
+    """
+
+    instruction: DispatchInstruction
+    busy: B1
+    other_export_w: F8
+    baseline_w: F8 | None = None
+
+
+class SetpointChange(Struct, frozen=True, kw_only=True):
+    """One order to one session: `power_w` <= 0 until `discharge_until_s`, 0 W until `hold_until_s`."""
+
+    row: int
+    uid: SessionUid
+    power_w: float
+    discharge_until_s: float
+    hold_until_s: float
+    reason: ChangeReason
+    urgent: bool
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """Hand the car back to charging now."""
+
+    row: int
+    uid: SessionUid
+    reason: ChangeReason
+
+
+class Departure(Struct, frozen=True, kw_only=True):
+    """A member that cannot be steered any more, and the power that went with it.
+
+    `counted`: its session is still open, so that its metered power stays in the balance of the group (a car that charges counts
+    against a net export); it is `joined` again if it recovers.
+    """
+
+    uid: SessionUid
+    kind: DropOutKind
+    lost_w: float
+    counted: bool
+
+
+class TickFigures(Struct, frozen=True, kw_only=True):
+    """Where the dispatch stands, W, discharge positive."""
+
+    target_w: float
+    measured_w: float
+    expected_w: float
+    headroom_w: float
+    shortfall_w: float
+    members: int
+    discharging: int
+    reserve: int
+    unmeasured: int
+
+
+class TaskMemory(Struct, frozen=True, kw_only=True):
+    """What a dispatch remembers between ticks, one array entry a row (N,).
+
+    `group_uid` 0 = not in the group. `active` = may be steered; a group member that is not active still counts.
+    `level_w` is the discharge power last decided (>= 0; NaN = left alone), `level_at_s` when it last changed, `sent_at_s` when the row
+    last got an order, `expected_w` what it was expected to deliver.
+    """
+
+    started: bool
+    target_w: float
+    resorted_at_s: float
+    group_uid: I8
+    active: B1
+    must_charge: B1
+    baseline_w: F8
+    level_w: F8
+    level_at_s: F8
+    sent_at_s: F8
+    expected_w: F8
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Before the first tick."""
+        return cls(
+            started=False,
+            target_w=float("nan"),
+            resorted_at_s=float("-inf"),
+            group_uid=np.zeros(0, dtype=np.int64),
+            active=np.zeros(0, dtype=np.bool_),
+            must_charge=np.zeros(0, dtype=np.bool_),
+            baseline_w=np.zeros(0),
+            level_w=np.zeros(0),
+            level_at_s=np.zeros(0),
+            sent_at_s=np.zeros(0),
+            expected_w=np.zeros(0),
+        )
+
+    @classmethod
+    def resumed(cls, image: FleetImage, members: dict[SessionUid, float], now_s: float) -> Self:
+        """After a restart: `members` maps the uid of every member to its baseline (W, import positive); levels come from the image.
+
+        Sessions that are no longer in the image are simply not members any more; the caller logs them as left.
+        """
+        wanted = np.fromiter(members.keys(), dtype=np.int64, count=len(members))
+        baselines_w = np.fromiter(members.values(), dtype=np.float64, count=len(members))
+        member = image.occupied & np.isin(image.uid, wanted)
+        baseline_w = np.zeros(len(image))
+        if wanted.size:
+            order = np.argsort(wanted)
+            at = order[np.minimum(np.searchsorted(wanted, image.uid, sorter=order), wanted.size - 1)]
+            baseline_w = np.where(member, baselines_w[at], 0.0)
+        in_force = member & ~np.isnan(image.setpoint_w) & (now_s < image.discharge_until_s)
+        rows = len(image)
+        return cls(
+            started=True,
+            target_w=float("nan"),
+            resorted_at_s=now_s,
+            group_uid=np.where(member, image.uid, 0),
+            active=member,
+            must_charge=np.zeros(rows, dtype=np.bool_),
+            baseline_w=baseline_w,
+            level_w=np.where(in_force, -image.setpoint_w, np.nan),
+            level_at_s=np.where(in_force, image.setpoint_at_s, -np.inf),
+            sent_at_s=np.full(rows, -np.inf),
+            expected_w=np.zeros(rows),
+        )
+
+    def sized(self, rows: int) -> Self:
+        """The same memory for an image of `rows` rows (an image only ever grows)."""
+        if len(self.group_uid) == rows:
+            return self
+        return type(self)(
+            started=self.started,
+            target_w=self.target_w,
+            resorted_at_s=self.resorted_at_s,
+            group_uid=grown(self.group_uid, rows, 0),
+            active=grown(self.active, rows, False),
+            must_charge=grown(self.must_charge, rows, False),
+            baseline_w=grown(self.baseline_w, rows, 0.0),
+            level_w=grown(self.level_w, rows, np.nan),
+            level_at_s=grown(self.level_at_s, rows, -np.inf),
+            sent_at_s=grown(self.sent_at_s, rows, -np.inf),
+            expected_w=grown(self.expected_w, rows, 0.0),
+        )
+
+    def members(self) -> tuple[SessionUid, ...]:
+        """Uids of the group, in row order."""
+        return tuple(SessionUid(int(uid)) for uid in self.group_uid[self.group_uid != 0])
+
+
+def grown(column: NDArray[Kind], rows: int, empty: ArrayLike) -> NDArray[Kind]:
+    """`column` with `rows` rows; new ones hold `empty`. Raises ValueError when rows would be lost."""
+    missing = rows - len(column)
+    if missing < 0:
+        raise ValueError(f"the image shrank from {len(column)} to {rows} rows")
+    return column if missing == 0 else np.concatenate([column, np.full(missing, empty, dtype=column.dtype)])
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What to do now. `changes` are in sending order: decreases before increases."""
+
+    changes: tuple[SetpointChange, ...]
+    releases: tuple[Release, ...]
+    joined: tuple[tuple[int, SessionUid], ...]
+    left: tuple[Departure, ...]
+    figures: TickFigures
+    memory: TaskMemory
+    alarms: tuple[str, ...]

@@ -1,0 +1,83 @@
+"""From wanted levels to orders: only what is worth a message, each with its own end, decreases first."""
+
+import numpy as np
+
+from counterflow.domain.ids import SessionUid
+from counterflow.domain.reasons import ChangeReason
+from counterflow.domain.setpoints import SetpointState
+from counterflow.engine.control.decision import Release, SetpointChange
+from counterflow.engine.control.orders import Ends, due_for_renewal, ends_for
+from counterflow.engine.control.plan import Plan
+from counterflow.engine.control.scene import Scene
+from counterflow.engine.dispatch.shaping import worth_sending
+from counterflow.engine.fleet.snapshot import B1, I1
+
+
+def changes_of(scene: Scene, plan: Plan) -> tuple[SetpointChange, ...]:
+    """The orders to send, in order: for safety, then other decreases, then increases, the biggest first."""
+    reason = _reasons(scene, plan)
+    rows = np.flatnonzero(reason != 0)
+    if rows.size == 0:
+        return ()
+    ends = _ends(scene, plan)
+    # A car that has no time left at its level is lowered (0 W is always allowed to be sent), never raised or renewed.
+    rows = rows[(ends.run_s[rows] > 0.0) | (plan.level_w[rows] == 0.0)]
+    step_w = np.nan_to_num(plan.level_w[rows]) - np.nan_to_num(scene.level_w[rows])
+    kind = np.where(plan.urgent[rows], 0, np.where(step_w < 0.0, 1, 2))
+    rows = rows[np.lexsort((rows, -np.abs(step_w), kind))]
+    uid, power_w = scene.image.uid[rows].tolist(), (-plan.level_w[rows] + 0.0).tolist()
+    until_s, hold_s = ends.discharge_until_s[rows].tolist(), ends.hold_until_s[rows].tolist()
+    why, urgent = reason[rows].tolist(), plan.urgent[rows].tolist()
+    return tuple(
+        SetpointChange(
+            row=row,
+            uid=SessionUid(uid[at]),
+            power_w=power_w[at],
+            discharge_until_s=until_s[at],
+            hold_until_s=hold_s[at],
+            reason=ChangeReason(why[at]),
+            urgent=urgent[at],
+        )
+        for at, row in enumerate(rows.tolist())
+    )
+
+
+def releases_of(scene: Scene, plan: Plan) -> tuple[Release, ...]:
+    """Who is handed back to charging: members that left with an order of ours, and those that are too much."""
+    uid = scene.image.uid
+    let_go = tuple(
+        Release(row=row, uid=SessionUid(int(uid[row])), reason=ChangeReason(int(plan.reason[row])))
+        for row in np.flatnonzero(plan.let_go).tolist()
+    )
+    return scene.group.releases + let_go
+
+
+def _reasons(scene: Scene, plan: Plan) -> I1:
+    """Why each row gets a message (ChangeReason), 0 = it gets none."""
+    image, now_s = scene.image, scene.now_s
+    held = ~np.isnan(plan.level_w) & ~plan.let_go
+    worth: B1 = plan.urgent | worth_sending(scene.level_w, plan.level_w, scene.settings.quantum_w)
+    reason = np.where(held & worth, plan.reason, np.int8(0)).astype(np.int8)
+    quiet = held & (reason == 0) & scene.movable & (now_s - scene.memory.sent_at_s >= scene.settings.retry_s)
+    unsure = quiet & (image.setpoint_state == SetpointState.UNKNOWN) & (now_s - image.setpoint_at_s >= scene.settings.retry_s)
+    reason[unsure] = ChangeReason.REFUSED_RETRY
+    overlong = quiet & (plan.level_w > 0.0) & (image.discharge_until_s > scene.window_end_s + 1.0)
+    reason[overlong] = ChangeReason.TARGET_CHANGED
+    due = due_for_renewal(image, plan.level_w, quiet & (reason == 0), now_s=now_s, window_end_s=scene.window_end_s, settings=scene.settings)
+    if due.any():
+        gains_s = _ends(scene, plan).discharge_until_s - image.discharge_until_s
+        # An order that would end no later is not worth a message: the car runs out, in its own time.
+        reason[due & (gains_s >= scene.settings.min_run_s)] = ChangeReason.RE_ARM
+    return reason
+
+
+def _ends(scene: Scene, plan: Plan) -> Ends:
+    return ends_for(
+        scene.image,
+        scene.capability,
+        np.nan_to_num(plan.level_w),
+        now_s=scene.now_s,
+        window_end_s=scene.window_end_s,
+        capability_settings=scene.capability_settings,
+        settings=scene.settings,
+    )

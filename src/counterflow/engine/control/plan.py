@@ -1,0 +1,210 @@
+"""The levels that are wanted now, in order of rank: emergency stop, safety, the hold of reserve cars, the target."""
+
+import numpy as np
+from msgspec import Struct
+
+from counterflow.domain.instructions import AllocationPolicy, DispatchMode
+from counterflow.domain.reasons import ChangeReason
+from counterflow.domain.setpoints import SetpointState
+from counterflow.engine.control.balance import engage_w, worst_export_w
+from counterflow.engine.control.orders import ends_for
+from counterflow.engine.control.scene import Scene
+from counterflow.engine.control.tracker import Levers, adjust
+from counterflow.engine.dispatch.allocate import allocate
+from counterflow.engine.dispatch.limits import cap_in_order
+from counterflow.engine.dispatch.problem import AllocationProblem
+from counterflow.engine.dispatch.shaping import worth_sending
+from counterflow.engine.fleet.snapshot import B1, F8, I1
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Wanted levels (N,) (NaN = left alone), why each row changed (ChangeReason, 0 = it did not), which changes are for safety, whom to
+    hand back to charging, and when the ranking was last drawn up."""
+
+    level_w: F8
+    reason: I1
+    urgent: B1
+    let_go: B1
+    delivers_w: F8
+    resorted_at_s: float
+
+
+def stop_all(scene: Scene) -> Plan:
+    """Everything of ours to 0 W, whether it can be reached or not, whatever was promised (I11)."""
+    present = scene.group.counted
+    ordered_w = np.where(np.isnan(scene.image.setpoint_w), 0.0, -scene.image.setpoint_w)
+    open_outcome = (scene.image.setpoint_state == SetpointState.REJECTED) & (scene.image.power_w < -scene.settings.quantum_w)
+    runs = present & ((ordered_w > 0.0) | open_outcome) & (scene.now_s < np.fmax(scene.image.discharge_until_s, scene.now_s + 1.0))
+    level_w = np.where(runs, 0.0, scene.level_w)
+    return Plan(
+        level_w=level_w,
+        reason=np.where(runs, np.int8(ChangeReason.EMERGENCY_STOP), np.int8(0)),
+        urgent=runs,
+        let_go=np.zeros(len(level_w), dtype=np.bool_),
+        delivers_w=np.where(runs, 0.0, scene.delivers_w),
+        resorted_at_s=scene.memory.resorted_at_s,
+    )
+
+
+def track(scene: Scene) -> Plan:
+    """What safety and the target want."""
+    level_w = scene.level_w.copy()
+    reason = np.zeros(len(level_w), dtype=np.int8)
+    urgent = _keep_safe(scene, level_w, reason)
+    _hold_reserve(scene, level_w, reason)
+    resorted_at_s = scene.memory.resorted_at_s
+    if _draws_up_anew(scene):
+        wanted_w = _spread(scene, level_w)
+        _mark(reason, level_w, wanted_w, ChangeReason.START if scene.first else ChangeReason.TARGET_CHANGED)
+        level_w, resorted_at_s = wanted_w, scene.now_s
+    gap_w = scene.target_w - float(delivery_w(scene, level_w).sum())
+    let_go = np.zeros(len(level_w), dtype=np.bool_)
+    if scene.target_w <= 0.0:
+        idle_w = np.where(scene.movable & (level_w > 0.0), 0.0, level_w)
+        _mark(reason, level_w, idle_w, ChangeReason.TARGET_CHANGED)
+        level_w = idle_w
+    elif abs(gap_w) > scene.band_w:
+        adjustment = adjust(_levers(scene, level_w, upward=gap_w > 0.0), gap_w, quantum_w=scene.settings.quantum_w, haste=scene.haste)
+        _mark(reason, level_w, adjustment.level_w, _why(scene, gap_w))
+        level_w, let_go = adjustment.level_w, adjustment.let_go
+        reason[let_go] = ChangeReason.GAP_DOWN
+        level_w[let_go] = np.nan
+    return Plan(
+        level_w=level_w, reason=reason, urgent=urgent, let_go=let_go, delivers_w=delivery_w(scene, level_w), resorted_at_s=resorted_at_s
+    )
+
+
+def delivery_w(scene: Scene, level_w: F8) -> F8:
+    """Settled delivery of each row of the group at `level_w` instead of the scene's levels (N,)."""
+    alone_now, alone_then = np.isnan(scene.level_w), np.isnan(level_w)
+    step_w = scene.gain * (np.nan_to_num(level_w) - np.nan_to_num(scene.level_w))
+    taken_w = engage_w(scene.task.instruction.mode, scene.image, scene.level_w, scene.group.baseline_w)
+    turned_w = np.where(alone_now & ~alone_then, taken_w, 0.0) - np.where(~alone_now & alone_then, taken_w, 0.0)
+    return scene.delivers_w + np.where(scene.group.active, step_w + turned_w, 0.0)
+
+
+def _keep_safe(scene: Scene, level_w: F8, reason: I1) -> B1:
+    """Lower what is above its cap, then what is above its site's limit. Changes `level_w` and `reason`; returns what was touched."""
+    running_w = np.nan_to_num(level_w)
+    over = scene.movable & (running_w > scene.cap_w + 1.0)
+    level_w[over] = scene.cap_w[over]
+    reason[over] = ChangeReason.FLOOR_OR_DEPARTURE
+    if np.isinf(scene.site_w).all():
+        return over
+    running_w = np.nan_to_num(level_w)
+    allowed_w = cap_in_order(running_w, scene.rank, scene.limits(np.zeros(len(level_w))))
+    allowed_w = np.where(allowed_w < np.minimum(scene.min_w, running_w), 0.0, allowed_w)
+    crowded = scene.movable & (allowed_w < running_w - 1.0)
+    level_w[crowded] = allowed_w[crowded]
+    reason[crowded] = ChangeReason.SITE_LIMIT
+    return over | crowded
+
+
+def _hold_reserve(scene: Scene, level_w: F8, reason: I1) -> None:
+    """In a net export members that are not needed are held at 0 W, since what they charge counts against the group."""
+    if scene.task.instruction.mode is not DispatchMode.NET_EXPORT or scene.target_w <= 0.0:
+        return
+    loose = scene.movable & np.isnan(level_w) & (scene.memory.sent_at_s < scene.now_s - scene.settings.retry_s)
+    if not loose.any():
+        return
+    loose &= _runs_long_enough(scene, np.zeros(len(level_w)))
+    level_w[loose] = 0.0
+    reason[loose] = ChangeReason.START if scene.first else ChangeReason.RESERVE
+
+
+def _draws_up_anew(scene: Scene) -> bool:
+    if scene.target_w <= 0.0:
+        return False
+    relative = scene.task.instruction.mode is DispatchMode.RELATIVE
+    match scene.task.instruction.policy:
+        case AllocationPolicy.PROPORTIONAL:
+            return scene.first or scene.target_changed
+        case AllocationPolicy.MERIT:
+            due = scene.target_changed and scene.now_s - scene.memory.resorted_at_s >= scene.settings.resort_s
+            return not relative and (scene.first or due)
+        case AllocationPolicy.HYBRID:
+            return not relative and scene.first
+
+
+def _spread(scene: Scene, level_w: F8) -> F8:
+    """The policy's allocation over the cars that can be moved, as levels; changes not worth a message are left out."""
+    movable = scene.movable & ~(np.isnan(level_w) & (scene.task.instruction.mode is DispatchMode.NET_EXPORT))
+    caps_w = np.where(movable & _runs_long_enough(scene, scene.cap_w), scene.cap_w, 0.0)
+    running_w = np.nan_to_num(level_w)
+    zeroed_w = np.where(movable, 0.0, level_w)
+    base_w = float(delivery_w(scene, zeroed_w).sum())
+    problem = AllocationProblem(
+        target_w=max(0.0, scene.target_w - base_w),
+        caps_w=caps_w,
+        min_w=scene.min_w,
+        weights=np.fmax(scene.capability.sustained_power_w, 1.0),
+        gain=np.maximum(scene.gain, 1e-3),
+        energy_wh=np.fmax(np.nan_to_num(scene.capability.energy_wh), 0.0),
+        useful_until_s=np.nan_to_num(scene.capability.useful_until_s, nan=scene.now_s, posinf=scene.window_end_s),
+        running=running_w > 0.0,
+        limits=scene.limits(np.where(movable, 0.0, running_w)),
+        now_s=scene.now_s,
+        window_end_s=scene.window_end_s,
+    )
+    power_w = allocate(problem, scene.task.instruction.policy).power_w
+    wanted_w = np.where(movable & ((power_w > 0.0) | (running_w > 0.0)), power_w, level_w)
+    wanted_w = np.where(worth_sending(level_w, wanted_w, scene.settings.quantum_w), wanted_w, level_w)
+    return _after_decreases(scene, level_w, wanted_w)
+
+
+def _after_decreases(scene: Scene, level_w: F8, wanted_w: F8) -> F8:
+    """Increases wait where their site has no room before others' decreases have come through (I3)."""
+    limits = scene.limits(worst_export_w(scene.image, level_w))
+    if limits.unlimited:
+        return wanted_w
+    running_w = np.nan_to_num(level_w)
+    more_w = np.maximum(np.nan_to_num(wanted_w) - running_w, 0.0)
+    allowed_w = running_w + cap_in_order(more_w, scene.rank, limits)
+    allowed_w = np.where(allowed_w < scene.min_w, running_w, allowed_w)
+    return np.where((more_w > 0.0) & (allowed_w < wanted_w), np.where(allowed_w > running_w, allowed_w, level_w), wanted_w)
+
+
+def _levers(scene: Scene, level_w: F8, *, upward: bool) -> Levers:
+    cap_w = scene.cap_w
+    if upward:
+        cap_w = np.where(_runs_long_enough(scene, cap_w), cap_w, np.nan_to_num(level_w))
+    return Levers(
+        level_w=level_w,
+        cap_w=cap_w,
+        min_w=scene.min_w,
+        gain=np.maximum(scene.gain, 1e-3),
+        engage_w=engage_w(scene.task.instruction.mode, scene.image, level_w, scene.group.baseline_w),
+        rank=scene.rank,
+        movable=scene.movable,
+        rested=scene.rested,
+        room=scene.limits(worst_export_w(scene.image, level_w)),
+    )
+
+
+def _runs_long_enough(scene: Scene, level_w: F8) -> B1:
+    """Rows that could go on at `level_w` for a useful time, or to the end of the window, (N,)."""
+    ends = ends_for(
+        scene.image,
+        scene.capability,
+        level_w,
+        now_s=scene.now_s,
+        window_end_s=scene.window_end_s,
+        capability_settings=scene.capability_settings,
+        settings=scene.settings,
+    )
+    return ends.run_s >= min(scene.settings.min_run_s, max(0.0, scene.window_end_s - scene.now_s))
+
+
+def _mark(reason: I1, before_w: F8, after_w: F8, why: ChangeReason) -> None:
+    changed = ~((before_w == after_w) | (np.isnan(before_w) & np.isnan(after_w)))
+    reason[changed] = why
+
+
+def _why(scene: Scene, gap_w: float) -> ChangeReason:
+    if scene.first:
+        return ChangeReason.START
+    if scene.group.left and gap_w > 0.0:
+        return ChangeReason.DROP_OUT
+    if scene.target_changed:
+        return ChangeReason.TARGET_CHANGED
+    return ChangeReason.GAP_UP if gap_w > 0.0 else ChangeReason.GAP_DOWN

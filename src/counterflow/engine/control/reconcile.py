@@ -1,0 +1,148 @@
+"""Who is in the group, who can still be steered, who dropped out: the image against the task's memory of its members."""
+
+import numpy as np
+from msgspec import Struct
+
+from counterflow.domain.ids import SessionUid
+from counterflow.domain.instructions import DispatchMode
+from counterflow.domain.reasons import ChangeReason, DropOutKind, Reason
+from counterflow.domain.telemetry import TransactionPhase
+from counterflow.engine.control.decision import Departure, DispatchTask, Release, TaskMemory
+from counterflow.engine.control.response import ResponseMemory, level_in_force_w
+from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.snapshot import B1, F8, I1, I8, FleetImage
+from counterflow.engine.fleet.topology import Topology
+
+_LEAVES: dict[Reason, DropOutKind] = {
+    Reason.NO_SESSION: DropOutKind.ENDED,
+    Reason.EVSE_FAULTED: DropOutKind.FAULTED,
+    Reason.NO_CONSENT: DropOutKind.WITHDRAWN,
+    Reason.CAPABILITY_UNKNOWN: DropOutKind.WITHDRAWN,
+    Reason.NO_V2X_CONTROL: DropOutKind.WITHDRAWN,
+    Reason.NO_BIDIRECTIONAL_TRANSFER: DropOutKind.WITHDRAWN,
+    Reason.FOREIGN_PROFILE: DropOutKind.WITHDRAWN,
+    Reason.PRIORITY_CHARGING: DropOutKind.WITHDRAWN,
+    Reason.EXTERNAL_LIMIT: DropOutKind.WITHDRAWN,
+    Reason.GRID_FAULT: DropOutKind.FAULTED,
+    Reason.EV_NOT_READY: DropOutKind.SUSPENDED,
+    Reason.SILENT: DropOutKind.SILENT,
+    Reason.SOC_UNKNOWN: DropOutKind.WITHDRAWN,
+    Reason.POWER_UNKNOWN: DropOutKind.WITHDRAWN,
+    Reason.MUST_CHARGE: DropOutKind.MUST_CHARGE,
+    Reason.COOLING_DOWN: DropOutKind.REFUSED,
+    Reason.NOT_RESPONDING: DropOutKind.NOT_RESPONDING,
+}
+"""What a member's reason means for its dispatch. Reasons that are not here keep it: READY; BELOW_FLOOR and BELOW_MIN_POWER (it is held at
+0 W); STATION_OFFLINE (it may still discharge, and counts until its order ends or it is silent too long); EMERGENCY_STOP (see tick)."""
+
+_RELEASED: dict[DropOutKind, ChangeReason] = {
+    DropOutKind.MUST_CHARGE: ChangeReason.FLOOR_OR_DEPARTURE,
+    DropOutKind.WITHDRAWN: ChangeReason.WITHDRAWN,
+    DropOutKind.NOT_RESPONDING: ChangeReason.NOT_RESPONDING,
+    DropOutKind.SUSPENDED: ChangeReason.DROP_OUT,
+    DropOutKind.EV_GONE: ChangeReason.DROP_OUT,
+    DropOutKind.FAULTED: ChangeReason.DROP_OUT,
+}
+"""Kinds whose order is taken back at once, so that the car charges (or is free to) and nothing of ours waits for its return."""
+
+_STAYS = 0
+_KIND_OF_REASON = np.array([int(_LEAVES.get(Reason(code), _STAYS)) for code in range(len(Reason))], dtype=np.int8)
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """The group after this look at the image, arrays (N,). `active` rows may be steered, `counted` ones belong to the balance."""
+
+    uid: I8
+    active: B1
+    baseline_w: F8
+    must_charge: B1
+    joined: tuple[tuple[int, SessionUid], ...]
+    left: tuple[Departure, ...]
+    releases: tuple[Release, ...]
+
+    @property
+    def counted(self) -> B1:
+        """Rows of the group, (N,)."""
+        return np.not_equal(self.uid, 0)
+
+
+def reconcile(
+    image: FleetImage,
+    capability: Capability,
+    task: DispatchTask,
+    memory: TaskMemory,
+    response: ResponseMemory,
+    topology: Topology,
+    now_s: float,
+) -> Group:
+    """Compare the image with the memory. `memory` must have as many rows as the image."""
+    in_group = memory.group_uid != 0
+    present = in_group & (image.uid == memory.group_uid)
+    kind = _kinds(image, capability, response, now_s)
+    ended = in_group & ~present
+    leaves = present & memory.active & (kind != _STAYS)
+    uid = np.where(present, memory.group_uid, 0)
+    ready = (capability.reason == Reason.READY) & (kind == _STAYS)
+    newcomer = _newcomers(image, capability, task, memory, topology, ready & ~present)
+    returns = present & ~memory.active & ready & ~task.busy
+    active = (present & memory.active & ~leaves) | returns | (newcomer & ready)
+    left = _departures(memory.group_uid, ended, np.full(len(image), DropOutKind.ENDED, dtype=np.int8), memory.expected_w, counted=False)
+    left += _departures(memory.group_uid, leaves, kind, memory.expected_w, counted=True)
+    joins = newcomer | returns
+    return Group(
+        uid=np.where(newcomer, image.uid, uid),
+        active=active,
+        baseline_w=np.where(newcomer, _baseline_w(image, task), np.where(present, memory.baseline_w, 0.0)),
+        must_charge=capability.must_charge & (image.uid != 0),
+        joined=tuple((row, SessionUid(int(image.uid[row]))) for row in np.flatnonzero(joins).tolist()),
+        left=left,
+        releases=_releases(memory.group_uid, leaves, kind),
+    )
+
+
+def _kinds(image: FleetImage, capability: Capability, response: ResponseMemory, now_s: float) -> I1:
+    """How each row would be lost to its dispatch (N,), 0 = it stays."""
+    kind = _KIND_OF_REASON[capability.reason]
+    suspended = (kind == DropOutKind.SUSPENDED) & ((image.phase == TransactionPhase.EV_CONNECTED) | (image.phase == TransactionPhase.IDLE))
+    kind = np.where(suspended, DropOutKind.EV_GONE, kind)
+    offline = capability.reason == Reason.STATION_OFFLINE
+    lost = offline & (capability.silent | np.isnan(level_in_force_w(image, now_s)))
+    kind = np.where(lost, DropOutKind.OFFLINE, kind)
+    steerable = capability.reason == Reason.READY
+    kind = np.where(steerable & response.not_responding(now_s), DropOutKind.NOT_RESPONDING, kind)
+    return kind.astype(np.int8)
+
+
+def _newcomers(image: FleetImage, capability: Capability, task: DispatchTask, memory: TaskMemory, topology: Topology, ready: B1) -> B1:
+    """Sessions of the pool that may join: those that are ready; at the start of a net export also those that must charge, since
+    what they draw counts against the group."""
+    if not ready.any() and memory.started:
+        return ready
+    open_to_us = image.occupied & ~task.busy & topology.pool_mask(task.instruction.pool)[image.site]
+    joins = ready & open_to_us
+    if not memory.started and task.instruction.mode is DispatchMode.NET_EXPORT:
+        joins |= open_to_us & (capability.reason == Reason.MUST_CHARGE)
+    return joins
+
+
+def _baseline_w(image: FleetImage, task: DispatchTask) -> F8:
+    measured_w = np.fmax(image.power_w, 0.0)
+    if task.baseline_w is None:
+        return measured_w
+    return np.where(np.isnan(task.baseline_w), measured_w, task.baseline_w)
+
+
+def _departures(uid: I8, rows: B1, kind: I1, expected_w: F8, *, counted: bool) -> tuple[Departure, ...]:
+    return tuple(
+        Departure(uid=SessionUid(int(uid[row])), kind=DropOutKind(int(kind[row])), lost_w=max(0.0, float(expected_w[row])), counted=counted)
+        for row in np.flatnonzero(rows).tolist()
+    )
+
+
+def _releases(uid: I8, leaves: B1, kind: I1) -> tuple[Release, ...]:
+    releases = []
+    for row in np.flatnonzero(leaves).tolist():
+        reason = _RELEASED.get(DropOutKind(int(kind[row])))
+        if reason is not None:
+            releases.append(Release(row=row, uid=SessionUid(int(uid[row])), reason=reason))
+    return tuple(releases)

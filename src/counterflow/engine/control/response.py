@@ -1,0 +1,185 @@
+"""How each car answers its setpoint, learned one car at a time (no integral of the fleet's error anywhere).
+
+Only settled samples teach: the sample's own timestamp must be late enough after the last change of the level (control.md 4.2).
+What is under way is counted at its expected settled value, so that delay cannot cause a second action.
+"""
+
+from typing import Self
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from counterflow.domain.setpoints import SetpointState
+from counterflow.engine.control.decision import grown
+from counterflow.engine.control.settings import ResponseSettings
+from counterflow.engine.fleet.snapshot import B1, F8, I4, I8, FleetImage
+
+
+class ResponseMemory(Struct, frozen=True, kw_only=True):
+    """One entry a row (N,), all for session `uid` of that row; powers in W, discharge positive.
+
+    `gain` is delivered over asked after `readings` settled readings; `idle_w` is what the car delivers when held at 0 W (negative:
+    it draws); `level_w` and `level_since_s` are the level in force and since when (NaN = nothing of ours is in force), `from_w` the
+    level before; `settled_w` is the last settled reading at this level (NaN = none yet).
+    """
+
+    prior_gain: float
+    uid: I8
+    gain: F8
+    readings: I4
+    low_count: I4
+    not_responding_until_s: F8
+    idle_w: F8
+    idle_readings: I4
+    level_w: F8
+    level_since_s: F8
+    from_w: F8
+    settled_w: F8
+    last_observed_at_s: F8
+
+    @classmethod
+    def fresh(cls, rows: int, settings: ResponseSettings) -> Self:
+        """Nothing learned yet."""
+        return cls(
+            prior_gain=settings.prior_gain,
+            uid=np.zeros(rows, dtype=np.int64),
+            gain=np.full(rows, settings.prior_gain),
+            readings=np.zeros(rows, dtype=np.int32),
+            low_count=np.zeros(rows, dtype=np.int32),
+            not_responding_until_s=np.full(rows, -np.inf),
+            idle_w=np.zeros(rows),
+            idle_readings=np.zeros(rows, dtype=np.int32),
+            level_w=np.full(rows, np.nan),
+            level_since_s=np.full(rows, -np.inf),
+            from_w=np.zeros(rows),
+            settled_w=np.full(rows, np.nan),
+            last_observed_at_s=np.full(rows, -np.inf),
+        )
+
+    def gains(self) -> F8:
+        """Gain of each row (N,): learned, or the fleet's prior."""
+        return np.where(self.readings > 0, self.gain, self.prior_gain)
+
+    def not_responding(self, now_s: float) -> B1:
+        """Rows that are left out because they did not follow, (N,)."""
+        return self.not_responding_until_s > now_s
+
+
+def level_in_force_w(image: FleetImage, at_s: float) -> F8:
+    """Discharge power (>= 0, W) that the order in force asks for at `at_s` (N,); 0 during its hold, NaN = nothing of ours.
+
+    An order that was refused is not in force; one that is pending or whose outcome is unknown is taken as in force.
+    """
+    ordered = (image.uid != 0) & ~np.isnan(image.setpoint_w) & (image.setpoint_state != SetpointState.REJECTED)
+    level_w = np.where(at_s < image.discharge_until_s, -image.setpoint_w, 0.0)
+    return np.where(ordered & (at_s < np.fmax(image.hold_until_s, image.discharge_until_s)), level_w, np.nan)
+
+
+def settle_s(level_w: F8, from_w: F8, settings: ResponseSettings) -> F8:
+    """Time after a change from `from_w` to `level_w` after which a sample counts as settled (N,)."""
+    step_w = np.fmax(np.abs(level_w), np.abs(level_w - from_w))
+    ramp_s = np.fmax(settings.settle_ramp_min_s, step_w / settings.settle_ramp_w_per_s)
+    return settings.settle_base_s + settings.settle_share * ramp_s
+
+
+def observe(image: FleetImage, memory: ResponseMemory, now_s: float, settings: ResponseSettings) -> ResponseMemory:
+    """The memory after looking at `image`. Rows whose uid changed start anew. Cheap when nothing is new; call it once a tick."""
+    known = _for_sessions(image, memory, settings)
+    known = _with_levels(image, known, now_s)
+    # Two readings at the same timestamp are one reading; NaN (never measured) compares False.
+    fresh = (image.power_at_s > known.last_observed_at_s) & ~np.isnan(image.power_w)
+    settled = fresh & (image.power_at_s > known.level_since_s + settle_s(known.level_w, known.from_w, settings))
+    settled_w = np.where(settled, -image.power_w, known.settled_w)
+    known = replace(known, settled_w=settled_w, last_observed_at_s=np.where(fresh, image.power_at_s, known.last_observed_at_s))
+    teaches = settled & (image.setpoint_state == SetpointState.ACCEPTED)
+    if not teaches.any():
+        return known
+    return _learned(image, known, teaches, now_s, settings)
+
+
+def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
+    """Settled power of each session at the order in force at `at_s`, W, discharge positive (N,); 0 where nothing is known.
+
+    Unknown or pending outcome: the expected settled value, until a settled sample says what the car really does. Nothing in force,
+    or a refused order: the measured power.
+    """
+    level_w = level_in_force_w(image, at_s)
+    measured_w = np.where(np.isnan(image.power_w), 0.0, -image.power_w)
+    follows_w = np.where(level_w > 0.0, memory.gains() * level_w, memory.idle_w)
+    unsure = (image.setpoint_state == SetpointState.PENDING) | (image.setpoint_state == SetpointState.UNKNOWN)
+    # A settled reading belongs to the level that was observed, not to one that begins only at `at_s`.
+    same = level_w == memory.level_w
+    follows_w = np.where(unsure & same & ~np.isnan(memory.settled_w), memory.settled_w, follows_w)
+    return np.where(image.uid != 0, np.where(np.isnan(level_w), measured_w, follows_w), 0.0)
+
+
+def _for_sessions(image: FleetImage, memory: ResponseMemory, settings: ResponseSettings) -> ResponseMemory:
+    rows = len(image)
+    if len(memory.uid) != rows:
+        empty = ResponseMemory.fresh(1, settings)
+        names = [name for name in ResponseMemory.__struct_fields__ if name != "prior_gain"]
+        memory = replace(memory, **{name: grown(getattr(memory, name), rows, getattr(empty, name)[0]) for name in names})
+    new = image.uid != memory.uid
+    if not new.any():
+        return memory
+    start = ResponseMemory.fresh(1, settings)
+    names = [name for name in ResponseMemory.__struct_fields__ if name not in ("prior_gain", "uid")]
+    columns = {name: np.where(new, getattr(start, name)[0], getattr(memory, name)) for name in names}
+    return replace(memory, uid=image.uid.copy(), **columns)
+
+
+def _with_levels(image: FleetImage, memory: ResponseMemory, now_s: float) -> ResponseMemory:
+    level_w = level_in_force_w(image, now_s)
+    changed = (level_w != memory.level_w) & ~(np.isnan(level_w) & np.isnan(memory.level_w))
+    if not changed.any():
+        return memory
+    since_s = np.where(
+        now_s < image.discharge_until_s,
+        image.setpoint_at_s,
+        np.where(
+            now_s < image.hold_until_s,
+            np.fmax(image.discharge_until_s, image.setpoint_at_s),
+            np.fmax(image.hold_until_s, image.discharge_until_s),
+        ),
+    )
+    since_s = np.where(np.isnan(since_s), now_s, since_s)
+    measured_w = np.where(np.isnan(image.power_w), 0.0, -image.power_w)
+    before_w = np.where(np.isnan(memory.level_w), measured_w, memory.level_w)
+    return replace(
+        memory,
+        level_w=level_w,
+        level_since_s=np.where(changed, since_s, memory.level_since_s),
+        from_w=np.where(changed, before_w, memory.from_w),
+        settled_w=np.where(changed, np.nan, memory.settled_w),
+    )
+
+
+def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: float, settings: ResponseSettings) -> ResponseMemory:
+    delivered_w = -image.power_w
+    runs, held = teaches & (memory.level_w > 0.0), teaches & (memory.level_w == 0.0)
+    ratio = np.divide(delivered_w, memory.level_w, out=np.zeros_like(delivered_w), where=runs)
+    weight = 1.0 / (1.0 + np.minimum(memory.readings, settings.memory_readings))
+    gain = np.where(runs, np.clip(memory.gain + (ratio - memory.gain) * weight, settings.gain_min, settings.gain_max), memory.gain)
+    idle_weight = 1.0 / (1.0 + np.minimum(memory.idle_readings, settings.memory_readings))
+    idle_w = np.where(held, memory.idle_w + (delivered_w - memory.idle_w) * idle_weight, memory.idle_w)
+    low = (runs & (ratio < settings.low_share)) | (held & (delivered_w < -settings.idle_import_w))
+    low_count = np.where(low, memory.low_count + 1, np.where(teaches, 0, memory.low_count)).astype(np.int32)
+    given_up = low & (low_count >= settings.low_readings)
+    readings = (memory.readings + runs).astype(np.int32)
+    return replace(
+        memory,
+        prior_gain=_prior(gain, (readings > 0) & (low_count == 0), settings),
+        # A car that gets another chance later starts from the prior again.
+        gain=np.where(given_up, settings.prior_gain, gain),
+        readings=np.where(given_up, 0, readings).astype(np.int32),
+        low_count=np.where(given_up, 0, low_count).astype(np.int32),
+        not_responding_until_s=np.where(given_up, now_s + settings.reprobe_s, memory.not_responding_until_s),
+        idle_w=np.where(given_up, 0.0, idle_w),
+        idle_readings=np.where(given_up, 0, memory.idle_readings + held).astype(np.int32),
+    )
+
+
+def _prior(gain: F8, learned: B1, settings: ResponseSettings) -> float:
+    total = settings.prior_weight * settings.prior_gain + float(gain[learned].sum())
+    return total / (settings.prior_weight + float(np.count_nonzero(learned)))

@@ -1,0 +1,149 @@
+"""Everything that the steps of one tick look at together."""
+
+import numpy as np
+from msgspec import Struct
+
+from counterflow.domain.reasons import Reason
+from counterflow.engine.control.balance import as_delivery_w, worst_export_w
+from counterflow.engine.control.decision import DispatchTask, TaskMemory
+from counterflow.engine.control.reconcile import Group
+from counterflow.engine.control.response import ResponseMemory, expected_w, level_in_force_w
+from counterflow.engine.control.settings import ControlSettings
+from counterflow.engine.control.timeline import Timeline
+from counterflow.engine.dispatch.limits import Limits
+from counterflow.engine.dispatch.merit import merit_rank
+from counterflow.engine.dispatch.shaping import rested
+from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
+from counterflow.engine.fleet.topology import Topology
+
+UNDERWAY_S = 15.0
+"""A decision that the image does not show yet (the fallback goes first) is counted as under way for this long."""
+
+
+class Scene(Struct, frozen=True, kw_only=True):
+    """Arrays are (N,), powers in W and discharge positive.
+
+    `level_w`: what our orders ask for now (NaN = left alone); `delivers_w`: what each row of the group delivers, in the terms of the order's
+    mode, once everything under way has settled. `cap_w`/`min_w`: a row gives 0 or min..cap. `movable`: may get an order.
+    `site_w` (S,): what the group may export at each site.
+    """
+
+    image: FleetImage
+    task: DispatchTask
+    memory: TaskMemory
+    group: Group
+    capability: Capability
+    capability_settings: CapabilitySettings
+    settings: ControlSettings
+    now_s: float
+    window_end_s: float
+    target_w: float
+    level_w: F8
+    delivers_w: F8
+    gain: F8
+    cap_w: F8
+    min_w: F8
+    rank: F8
+    movable: B1
+    rested: B1
+    site_w: F8
+
+    @property
+    def band_w(self) -> float:
+        """A gap inside this sends no message."""
+        return max(self.settings.band_frac * self.target_w, self.settings.band_w)
+
+    @property
+    def first(self) -> bool:
+        """Nothing was sent for this dispatch yet."""
+        return not self.memory.started
+
+    @property
+    def target_changed(self) -> bool:
+        """The target is another than at the last tick."""
+        return self.target_w != self.memory.target_w
+
+    @property
+    def haste(self) -> bool:
+        """A car's dwell gives way: the target moved, or members were lost."""
+        return self.first or self.target_changed or bool(self.group.left)
+
+    def limits(self, used_w: F8) -> Limits:
+        """What the group may still export at each site when its rows already use `used_w` (N,)."""
+        if np.isinf(self.site_w).all():
+            return Limits.flat(self.image.site, self.site_w)
+        used_at_w = np.bincount(self.image.site, weights=np.where(self.group.active, used_w, 0.0), minlength=len(self.site_w))
+        return Limits.flat(self.image.site, np.maximum(0.0, self.site_w - used_at_w))
+
+
+def set_scene(
+    image: FleetImage,
+    task: DispatchTask,
+    memory: TaskMemory,
+    group: Group,
+    able: Capability,
+    response: ResponseMemory,
+    topology: Topology,
+    *,
+    timeline: Timeline,
+    now_s: float,
+    capability_settings: CapabilitySettings,
+    settings: ControlSettings,
+) -> Scene:
+    """Put the arrays together. `memory` must have as many rows as the image."""
+    ahead_s = min(now_s + settings.anticipate_s, max(now_s, timeline.end_s - 1e-3))
+    underway = group.active & (image.uid == memory.group_uid) & (memory.sent_at_s > now_s - UNDERWAY_S)
+    underway &= ~(image.setpoint_at_s >= memory.sent_at_s - 1e-3)
+    level_w = np.where(underway, memory.level_w, level_in_force_w(image, ahead_s))
+    level_w = np.where(group.active, level_w, np.nan)
+    gain = response.gains()
+    decided_w = np.where(np.isnan(level_w), -group.baseline_w, gain * level_w)
+    export_w = np.where(underway, decided_w, expected_w(image, response, ahead_s))
+    # A member that cannot be steered counts at the meter; when even that is silent, as lost.
+    metered_w = np.where(able.silent | np.isnan(image.power_w), np.nan, -image.power_w)
+    export_w = np.where(group.active, export_w, metered_w)
+    delivers_w = np.nan_to_num(as_delivery_w(task.instruction.mode, export_w, group.baseline_w))
+    ready = group.active & (able.reason == Reason.READY)
+    min_w = np.where(np.isnan(able.min_power_w), 0.0, able.min_power_w)
+    cap_w = np.where(ready, np.nan_to_num(able.max_power_w), 0.0)
+    cap_w = np.where(cap_w >= min_w, cap_w, 0.0)
+    rank = merit_rank(
+        cap_w,
+        np.nan_to_num(able.energy_wh, nan=0.0),
+        np.nan_to_num(able.useful_until_s, nan=now_s, posinf=timeline.end_s),
+        now_s,
+        timeline.end_s,
+    )
+    return Scene(
+        image=image,
+        task=task,
+        memory=memory,
+        group=group,
+        capability=able,
+        capability_settings=capability_settings,
+        settings=settings,
+        now_s=now_s,
+        window_end_s=timeline.end_s,
+        target_w=timeline.target_discharge_w(now_s),
+        level_w=level_w,
+        delivers_w=np.where(group.counted, delivers_w, 0.0),
+        gain=gain,
+        cap_w=cap_w,
+        min_w=min_w,
+        rank=rank,
+        movable=group.active & image.connected,
+        rested=rested(memory.level_at_s, now_s, settings.dwell_s),
+        site_w=_site_room_w(image, task, group, topology),
+    )
+
+
+def _site_room_w(image: FleetImage, task: DispatchTask, group: Group, topology: Topology) -> F8:
+    """What the group's active rows may export at each site (S,): the limit, less what others and lost members may be giving."""
+    room_w = topology.max_export_w + topology.uncontrolled_load_w - task.other_export_w
+    strays = group.counted & ~group.active
+    if np.isinf(room_w).all() or not strays.any():
+        return np.maximum(0.0, room_w)
+    worst_w = np.where(strays, worst_export_w(image, np.zeros(len(image))), 0.0)
+    return np.maximum(0.0, room_w - np.bincount(image.site, weights=worst_w, minlength=len(room_w)))

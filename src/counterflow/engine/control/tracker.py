@@ -1,0 +1,134 @@
+"""The feedback law: close the gap with few cars, each by much, those first that cost least (control.md 2.3, 3).
+
+A small error spread over many cars falls under every car's dead-band and never closes; moved by few cars it does.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from msgspec import Struct
+
+from counterflow.engine.dispatch.limits import Limits, cap_in_order
+from counterflow.engine.dispatch.merit import take_in_order
+from counterflow.engine.fleet.snapshot import B1, F8
+
+
+class Levers(Struct, frozen=True, kw_only=True):
+    """What can be moved, one entry a row (N,), powers in W as magnitudes of discharge.
+
+    `level_w`: decided power; NaN = left alone (it charges as it likes). `cap_w`, `min_w`: a car gives 0 or min..cap; `cap_w` 0 = cannot be
+    raised. `gain`: delivered over asked. `engage_w`: what taking a left-alone car to 0 W delivers by itself. `rank` in [0, 1]: merit, least
+    first. `movable`: may get an order. `rested`: its dwell is over. `room`: what each site may export more, asked power.
+    """
+
+    level_w: F8
+    cap_w: F8
+    min_w: F8
+    gain: F8
+    engage_w: F8
+    rank: F8
+    movable: B1
+    rested: B1
+    room: Limits
+
+
+class Adjustment(NamedTuple):
+    """New levels (N,), equal to the old ones where nothing changed; `let_go` (N,) = hand back to charging."""
+
+    level_w: F8
+    let_go: B1
+
+
+def adjust(levers: Levers, gap_w: float, *, quantum_w: float, haste: bool) -> Adjustment:
+    """Move what is delivered by `gap_w` (> 0 = more). `haste` also moves cars whose dwell is not over, after all others."""
+    if gap_w > 0.0:
+        return Adjustment(_up(levers, gap_w, quantum_w, haste), np.zeros(len(levers.level_w), dtype=np.bool_))
+    return _down(levers, -gap_w, quantum_w, haste)
+
+
+def _up(levers: Levers, need_w: float, quantum_w: float, haste: bool) -> F8:
+    level_w = np.nan_to_num(levers.level_w)
+    alone = np.isnan(levers.level_w)
+    may = levers.movable & (levers.rested | haste)
+    step_w = np.where(may, levers.cap_w - level_w, 0.0)
+    running = level_w > 0.0
+    step_w = np.where(step_w >= np.where(running, quantum_w, np.maximum(levers.min_w, 1.0)), step_w, 0.0)
+    # Partial cars first, the roomiest at the head (fewest messages); then idle ones by merit; those that have not rested last.
+    largest_w = max(float(step_w.max(initial=0.0)), 1e-9)
+    order = np.where(running, 0.249 * (1.0 - step_w / largest_w), 0.25 + 0.249 * levers.rank) + np.where(levers.rested, 0.0, 0.5)
+    step_w = cap_in_order(step_w, order, levers.room)
+    step_w = np.where(level_w + step_w >= levers.min_w, step_w, 0.0)
+    gives_w = np.where(step_w > 0.0, levers.gain * step_w + np.where(alone, levers.engage_w, 0.0), 0.0)
+    whole, part = take_in_order(order, gives_w, need_w)
+    result = levers.level_w.copy()
+    result[whole] = level_w[whole] + step_w[whole]
+    if part < 0:
+        return result
+    left_w = need_w - float(gives_w[whole].sum()) - (float(levers.engage_w[part]) if alone[part] else 0.0)
+    wanted_w = float(level_w[part]) + left_w / float(levers.gain[part])
+    least_w = float(levers.min_w[part])
+    if wanted_w >= least_w and wanted_w - float(level_w[part]) >= quantum_w:
+        result[part] = wanted_w
+    elif not running[part] and (left_w > 0.0 or alone[part]):
+        start_w = least_w if left_w > 0.0 else 0.0
+        _make_room(levers, result, part, start_w, float(levers.gain[part]) * start_w - left_w, quantum_w, may)
+    return result
+
+
+def _make_room(levers: Levers, result: F8, part: int, start_w: float, excess_w: float, quantum_w: float, may: B1) -> None:
+    """Put `part` at `start_w` (its minimum) and take what is then too much from one running car; if none can, leave `part` as it is."""
+    if start_w <= 0.0 and excess_w <= 0.0:
+        result[part] = 0.0
+        return
+    if start_w > 0.0 and start_w < quantum_w and excess_w <= 0.0:
+        return
+    running_w = np.nan_to_num(result)
+    lowered_w = running_w - excess_w / levers.gain
+    able = may & (running_w > 0.0) & (lowered_w >= np.maximum(levers.min_w, 1.0)) & (running_w - lowered_w >= min(quantum_w, excess_w))
+    able[part] = False
+    if not able.any():
+        return
+    # A car that changes anyway costs no further message.
+    changed = running_w != np.nan_to_num(levers.level_w)
+    other = int(np.argmax(np.where(able, levers.rank + np.where(changed, 2.0, 0.0), -1.0)))
+    result[other] = lowered_w[other]
+    result[part] = start_w
+
+
+def _down(levers: Levers, excess_w: float, quantum_w: float, haste: bool) -> Adjustment:
+    level_w = np.nan_to_num(levers.level_w)
+    may = levers.movable & (levers.rested | haste)
+    gives_w = np.where(may & (level_w > 0.0), levers.gain * level_w, 0.0)
+    partial = level_w < levers.cap_w - quantum_w
+    largest_w = max(float(level_w.max(initial=0.0)), 1e-9)
+    # Partial cars first, then the lowest merit; those that have not rested last.
+    order = np.where(partial, 0.249 * level_w / largest_w, 0.25 + 0.249 * (1.0 - levers.rank)) + np.where(levers.rested, 0.0, 0.5)
+    whole, part = take_in_order(order, gives_w, excess_w)
+    result = levers.level_w.copy()
+    result[whole] = 0.0
+    left_w = excess_w - float(gives_w[whole].sum())
+    if part >= 0:
+        _lower_one(levers, result, part, left_w, may, quantum_w)
+        return Adjustment(result, np.zeros(len(result), dtype=np.bool_))
+    return Adjustment(result, _let_go(levers, result, left_w, may))
+
+
+def _lower_one(levers: Levers, result: F8, part: int, left_w: float, may: B1, quantum_w: float) -> None:
+    """Take `left_w` from `part`, or from the car of least merit that can give it up and stay at or above its minimum."""
+    running_w = np.nan_to_num(result)
+    lowered_w = running_w - left_w / levers.gain
+    able = may & (running_w > 0.0) & (lowered_w >= np.maximum(levers.min_w, 1.0)) & (running_w - lowered_w >= quantum_w)
+    if able[part]:
+        result[part] = lowered_w[part]
+    elif able.any():
+        other = int(np.argmax(np.where(able, levers.rank, -1.0)))
+        result[other] = lowered_w[other]
+
+
+def _let_go(levers: Levers, result: F8, excess_w: float, may: B1) -> B1:
+    """Everything is at 0 W and it is still too much: hand cars back to charging, least merit first, never below the target."""
+    let_go = np.zeros(len(result), dtype=np.bool_)
+    gives_w = np.where(may & (result == 0.0), np.maximum(levers.engage_w, 0.0), 0.0)
+    whole, _ = take_in_order(1.0 - levers.rank, gives_w, excess_w)
+    let_go[whole] = gives_w[whole] > 0.0
+    return let_go

@@ -1,0 +1,71 @@
+"""Who goes first: discharge laxity, least first, so that energy that would be lost later is used now (control.md 2.2).
+
+Without departures this is "longest time-to-go first" (Evans, Tindemans, Angeli, arXiv 1710.06302).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterflow.engine.fleet.snapshot import B1, F8
+
+_LAXITY_STEP_S = 15.0
+_LAXITY_STEPS = 2**20
+_LEAVE_STEPS = 64
+_BUCKETS = 4096
+_SORT_BELOW = 3000
+
+
+def discharge_laxity_s(power_w: F8, energy_wh: F8, useful_until_s: F8, now_s: float, window_end_s: float) -> F8:
+    """Time a car can wait and still give all its energy inside the window (N,): `time left - energy / power`, >= 0; inf without power."""
+    left_s = np.clip(useful_until_s, now_s, window_end_s) - now_s
+    needs_s = np.divide(energy_wh * 3600.0, power_w, out=np.full_like(power_w, -np.inf), where=power_w > 0.0)
+    return left_s - np.minimum(needs_s, left_s)
+
+
+def merit_rank(power_w: F8, energy_wh: F8, useful_until_s: F8, now_s: float, window_end_s: float, running: B1 | None = None) -> F8:
+    """One sortable number a car in [0, 1) (N,), least first: laxity in steps of 15 s, then running cars (if given), then the earlier
+    end of use, then the larger power (fewer messages). Cars without power come last (1.0).
+    """
+    laxity_s = discharge_laxity_s(power_w, energy_wh, useful_until_s, now_s, window_end_s)
+    able = power_w > 0.0
+    step = np.minimum(np.floor(np.where(able, laxity_s, 0.0) / _LAXITY_STEP_S), _LAXITY_STEPS - 1)
+    window_s = max(window_end_s - now_s, 1e-9)
+    leaves = np.floor((_LEAVE_STEPS - 1) * np.clip((np.minimum(useful_until_s, window_end_s) - now_s) / window_s, 0.0, 1.0))
+    largest_w = max(float(power_w.max(initial=0.0)), 1e-9)
+    tie = (leaves + 0.999 * (1.0 - power_w / largest_w)) / _LEAVE_STEPS
+    if running is not None:
+        tie = np.where(running, 0.5 * tie, 0.5 + 0.5 * tie)
+    return np.where(able, (step + tie) / _LAXITY_STEPS, 1.0)
+
+
+def take_in_order(rank: F8, gives_w: F8, need_w: float) -> tuple[NDArray[np.intp], int]:
+    """Rows to take, least rank first, until they give `need_w`: (rows taken whole, the row that is needed in part or -1).
+
+    Rows that give nothing are never taken. Ranks are in [0, 1]; ties go by row. Large fleets are cut by a histogram, so that only
+    the marginal bucket is sorted.
+    """
+    rows = np.flatnonzero(gives_w > 0.0)
+    if need_w <= 0.0 or rows.size == 0:
+        return rows[:0], -1
+    sure = rows[:0]
+    if rows.size > _SORT_BELOW:
+        ranks = rank[rows]
+        lowest, highest = float(ranks.min()), float(ranks.max())
+        scale = (_BUCKETS - 1) / max(highest - lowest, 1e-300)
+        bucket = np.minimum((ranks - lowest) * scale, _BUCKETS - 1).astype(np.intp)
+        filled_w = np.cumsum(np.bincount(bucket, weights=gives_w[rows], minlength=_BUCKETS))
+        margin = int(np.searchsorted(filled_w, need_w, side="left"))
+        sure = rows[bucket < margin]
+        rows = rows[bucket == margin]
+        need_w -= float(gives_w[sure].sum())
+        if rows.size == 0:
+            return sure, -1
+    rows = rows[np.argsort(rank[rows], kind="stable")]
+    filled_w = np.cumsum(gives_w[rows])
+    # A millionth of a watt of rounding must not cost a message.
+    count = int(np.searchsorted(filled_w, need_w - 1e-6, side="left"))
+    if count >= rows.size:
+        return np.concatenate([sure, rows]), -1
+    if filled_w[count] <= need_w + 1e-6:
+        return np.concatenate([sure, rows[: count + 1]]), -1
+    return np.concatenate([sure, rows[:count]]), int(rows[count])
