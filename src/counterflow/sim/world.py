@@ -1,0 +1,215 @@
+"""The world on a virtual clock: a fleet and a CSMS, one event loop over one heap, no sleeping. Same seed, same run, byte for byte."""
+
+import heapq
+from collections.abc import Callable
+from math import inf
+from typing import Final, Protocol
+
+from counterflow.sim.fleet import Fleet
+from counterflow.sim.settings import WorldSettings
+from counterflow.sim.station import SimStation
+from counterflow.sim.vehicle import F8, Cars
+
+SUBPROTOCOL: Final = "ocpp2.1"
+RECONNECT_S: Final = 5.0
+PLANT_STEP_S: Final = 1.0
+
+
+class CsmsSide(Protocol):
+    """A CSMS as the world sees it: sans-I/O, many stations."""
+
+    def opened(self, station_id: str, subprotocol: str, now_s: float) -> None:
+        """A station's line is up."""
+        ...
+
+    def received(self, station_id: str, text: bytes, now_s: float) -> None:
+        """One WebSocket text message from a station."""
+        ...
+
+    def closed(self, station_id: str, now_s: float, reason: str) -> None:
+        """A station's line is gone."""
+        ...
+
+    def advance(self, now_s: float) -> None:
+        """Do whatever is due: control ticks, deadlines."""
+        ...
+
+    def next_due_s(self) -> float | None:
+        """When `advance` wants to be called next; None = nothing is due."""
+        ...
+
+    def take_outbox(self) -> list[tuple[str, bytes]]:
+        """(station id, frame) to send now, in order."""
+        ...
+
+
+class World:
+    """A CSMS and its fleet from `start_s` on, with a car at every station."""
+
+    def __init__(self, csms: CsmsSide, settings: WorldSettings, seed: int, start_s: float, *, cars: Cars | None = None) -> None:
+        self.csms = csms
+        self.settings = settings
+        self.now_s = start_s
+        self.fleet = Fleet(settings.stations, settings.prefix, seed, settings.plant, settings.station, settings.mix, cars=cars)
+        self.frames_up = 0
+        self.frames_down = 0
+        self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
+        self._sequence = 0
+        self._due_s: dict[str, float] = {}
+        self._lines: dict[str, int] = {}
+        self._connections = 0
+        self._csms_due_s = inf
+        self._at(start_s + PLANT_STEP_S, self._step_plant)
+        spread_s = settings.connect_over_s / max(1, settings.stations)
+        for number, station in enumerate(self.fleet.stations):
+            station.plug_in(start_s)
+            self._at(start_s + number * spread_s, self._connect, station)
+
+    # ---- for tests and the demo
+
+    @property
+    def stations(self) -> list[SimStation]:
+        """All stations."""
+        return self.fleet.stations
+
+    @property
+    def power_w(self) -> F8:
+        """(N,) true power of each car, import positive."""
+        return self.fleet.plant.power_w
+
+    def true_power_w(self) -> float:
+        """True power of the fleet, import positive."""
+        return self.fleet.true_power_w()
+
+    def at(self, t_s: float, action: Callable[[], object]) -> None:
+        """Call `action()` when the clock shows `t_s`; its effects on stations and CSMS are carried out right after."""
+        self._at(t_s, self._call, action)
+
+    def run_until(self, t_s: float) -> None:
+        """Advance the clock to `t_s`."""
+        heap = self._heap
+        while True:
+            due_s = heap[0][0] if heap else inf
+            if min(due_s, self._csms_due_s) > t_s:
+                break
+            if self._csms_due_s < due_s:
+                self.now_s = max(self.now_s, self._csms_due_s)
+                self._advance_csms()
+                continue
+            self.now_s, _, action, args = heapq.heappop(heap)
+            action(*args)
+        self.now_s = max(self.now_s, t_s)
+
+    def drop_out(self, share: float, silent_share: float) -> list[str]:
+        """A share of the cars in a session leaves now; returns their stations' ids."""
+        gone = self.fleet.drop_out(share, silent_share, self.now_s)
+        for station in gone:
+            self._flush(station)
+        return [station.station_id for station in gone]
+
+    def cut(self, station_id: str, for_s: float | None = None) -> None:
+        """A station's line breaks; it comes back after `for_s` (None = not by itself)."""
+        station = self.fleet.by_id[station_id]
+        self._disconnect(station, "cut")
+        if for_s is not None:
+            self._at(self.now_s + for_s, self._connect, station)
+
+    def cut_all(self, for_s: float | None = None) -> None:
+        """Every line breaks, as when the CSMS dies."""
+        for station in self.stations:
+            self.cut(station.station_id, for_s)
+
+    def replace_csms(self, csms: CsmsSide) -> None:
+        """Another CSMS process takes over (a restart); lines must have been cut before."""
+        self.csms = csms
+        self._csms_due_s = _or_never(csms.next_due_s())
+
+    # ---- the loop
+
+    def _at(self, due_s: float, action: Callable[..., None], *args: object) -> None:
+        self._sequence += 1
+        heapq.heappush(self._heap, (due_s, self._sequence, action, args))
+
+    def _call(self, action: Callable[[], object]) -> None:
+        action()
+        for station in self.stations:
+            self._flush(station)
+        self._drain_csms()
+
+    def _connect(self, station: SimStation) -> None:
+        if station.station_id in self._lines:
+            return
+        self._connections += 1
+        self._lines[station.station_id] = self._connections
+        self.csms.opened(station.station_id, SUBPROTOCOL, self.now_s)
+        station.connect(self.now_s)
+        self._flush(station)
+        self._drain_csms()
+
+    def _disconnect(self, station: SimStation, reason: str) -> None:
+        if self._lines.pop(station.station_id, None) is not None:
+            station.disconnect(self.now_s)
+            self._reschedule(station)
+            self.csms.closed(station.station_id, self.now_s, reason)
+            self._drain_csms()
+
+    def _flush(self, station: SimStation) -> None:
+        """Send what a station has to say, and note when it is due next."""
+        frames = station.take_outbox()
+        if frames:
+            line = self._lines.get(station.station_id)
+            due_s = self.now_s + self.settings.line_latency_s
+            for frame in frames:
+                self._at(due_s, self._arrive_at_csms, station.station_id, line, frame)
+        self._reschedule(station)
+        if station.drop_line and station.station_id in self._lines:
+            self._disconnect(station, "reset")
+            self._at(self.now_s + RECONNECT_S, self._connect, station)
+
+    def _reschedule(self, station: SimStation) -> None:
+        due_s = station.next_due_s()
+        if due_s is not None and due_s < self._due_s.get(station.station_id, inf):
+            due_s = max(due_s, self.now_s)
+            self._due_s[station.station_id] = due_s
+            self._at(due_s, self._step_station, station, due_s)
+
+    def _step_station(self, station: SimStation, due_s: float) -> None:
+        if self._due_s.get(station.station_id) != due_s:
+            return
+        self._due_s[station.station_id] = inf
+        station.step(self.now_s)
+        self._flush(station)
+
+    def _step_plant(self) -> None:
+        for station in self.fleet.step_plant(self.now_s - PLANT_STEP_S, PLANT_STEP_S):
+            self._flush(station)
+        self._at(self.now_s + PLANT_STEP_S, self._step_plant)
+
+    def _arrive_at_csms(self, station_id: str, line: int | None, frame: bytes) -> None:
+        if self._lines.get(station_id) == line and line is not None:
+            self.frames_up += 1
+            self.csms.received(station_id, frame, self.now_s)
+            self._drain_csms()
+
+    def _arrive_at_station(self, station_id: str, line: int, frame: bytes) -> None:
+        if self._lines.get(station_id) == line:
+            self.frames_down += 1
+            station = self.fleet.by_id[station_id]
+            station.receive(frame, self.now_s)
+            self._flush(station)
+
+    def _advance_csms(self) -> None:
+        self.csms.advance(self.now_s)
+        self._drain_csms()
+
+    def _drain_csms(self) -> None:
+        due_s = self.now_s + self.settings.line_latency_s
+        for station_id, frame in self.csms.take_outbox():
+            line = self._lines.get(station_id)
+            if line is not None:
+                self._at(due_s, self._arrive_at_station, station_id, line, frame)
+        self._csms_due_s = max(self.now_s, _or_never(self.csms.next_due_s()))
+
+
+def _or_never(due_s: float | None) -> float:
+    return inf if due_s is None else due_s
