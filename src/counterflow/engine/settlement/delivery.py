@@ -170,8 +170,7 @@ def fleet_energy(settled: Settled, at_s: F8) -> tuple[FleetEnergy, F8]:
                 continue
             _add(sums.metered_s, energy.metered_s(probe_s))
             each_wh[row, 0] += _add(sums.exported_wh, energy.exported.energy_at(probe_s))
-            if settled.mode is not DispatchMode.GROSS_EXPORT:
-                each_wh[row, 1] += _add(sums.imported_wh, energy.imported.energy_at(probe_s))
+            each_wh[row, 1] += _add(sums.imported_wh, energy.imported.energy_at(probe_s))
     return sums, each_wh
 
 

@@ -1,0 +1,59 @@
+from counterflow.domain.delivery import LogKind
+from counterflow.engine.settlement.members import drop_outs, members, messages_sent
+
+
+def found(world, start_s):
+    return members(world.log, start_s, start_s + 600)
+
+
+def test_a_member_counts_from_joined_to_left(world, start_s):
+    world.join(1, at=-20)
+    world.entry(100, LogKind.LEFT, 1, text="ended", power_w=6000.0, count=1)
+    (member,) = found(world, start_s)
+    assert member.spans == ((start_s, start_s + 100),)
+    assert (member.left_s, member.drop_out, member.station_id) == (start_s + 100, "ended", "CS1")
+
+
+def test_setpoints_without_joined_make_a_member(world, start_s):
+    world.entry(30, LogKind.SETPOINT, 1, power_w=-5000.0)
+    assert found(world, start_s)[0].spans == ((start_s + 30, start_s + 600),)
+
+
+def test_a_car_lost_to_sight_that_came_back_was_there_all_the_time(world, start_s):
+    world.join(1)
+    world.entry(100, LogKind.LEFT, 1, text="SILENT")
+    world.join(1, at=150)
+    (member,) = found(world, start_s)
+    assert member.spans == ((start_s, start_s + 600),)
+    assert member.left_s is None
+
+
+def test_a_car_that_was_withdrawn_and_joined_again_has_two_spans(world, start_s):
+    world.join(1)
+    world.entry(100, LogKind.LEFT, 1, text="must_charge")
+    world.join(1, at=150)
+    assert found(world, start_s)[0].spans == ((start_s, start_s + 100), (start_s + 150, start_s + 600))
+
+
+def test_who_left_before_the_start_is_no_member(world, start_s):
+    world.join(1, at=-60)
+    world.entry(-10, LogKind.LEFT, 1, text="ended")
+    assert found(world, start_s) == ()
+
+
+def test_a_drop_out_without_power_is_worth_its_last_setpoint(world, start_s):
+    world.join(1)
+    world.entry(0, LogKind.SETPOINT, 1, power_w=-6500.0)
+    world.entry(100, LogKind.LEFT, 1, text="offline", count=2)
+    world.entry(120, LogKind.LEFT, 2, text="")
+    (drop,) = drop_outs(world.log, start_s, start_s + 600)
+    assert (drop.lost_power_w, drop.replaced_by, drop.kind) == (6500.0, 2, "offline")
+
+
+def test_an_outcome_is_not_another_message(world, start_s):
+    world.entry(0, LogKind.SETPOINT, 1, power_w=-6500.0)
+    world.entry(1, LogKind.SETPOINT, 1, power_w=-6500.0, result="accepted")
+    world.entry(9, LogKind.SETPOINT, 1, power_w=0.0, result="accepted")
+    world.entry(9, LogKind.SETPOINT, 2, power_w=0.0)
+    assert messages_sent(world.log) == 3
+    assert found(world, start_s)[0].setpoint_changes == 2
