@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from counterflow.adapters.storage.documents import document_type
-from counterflow.adapters.storage.samples import PACK, NewestValues, Rows, as_rows, select, sorted_uids, to_samples
+from counterflow.adapters.storage.samples import PACK, NewestValues, as_rows, in_order_of_receipt, no_rows, select, sorted_uids, to_samples
 from counterflow.domain.delivery import LogEntry, Sample
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.records import DocumentKind
-
-_CHUNK_BYTES = 4 << 20
 
 
 class MemoryJournal:
@@ -30,8 +28,8 @@ class MemoryJournal:
         self._documents: dict[DocumentKind, dict[str, Any]] = {kind: {} for kind in DocumentKind}
         self._logs: defaultdict[DispatchId, list[LogEntry]] = defaultdict(list)
         self._full: list[tuple[float, float, bytes]] = []
-        self._rows = bytearray()
-        self._pending: list[Callable[[], None]] = []
+        self._rows: list[bytes] = []
+        self._pending: list[Callable[[], object]] = []
 
     @property
     def position(self) -> int:
@@ -63,16 +61,12 @@ class MemoryJournal:
     ) -> None:
         """Keep one meter sample; NaN = not in the sample."""
         row = PACK(session_uid, received_s, at_s, power_w, export_wh, import_wh, soc_frac)
-        if self._manual:
-            self._write(lambda: self._keep(row))
+        if self._manual or self._callbacks:
+            self._write(lambda: self._rows.append(row))
             return
+        self._rows.append(row)
         self._position += 1
-        self._rows += row
-        if len(self._rows) >= _CHUNK_BYTES:
-            self._close_chunk()
         self._durable_position = self._position
-        for callback in self._callbacks:
-            callback(self._position)
 
     def put(self, kind: DocumentKind, key: str, document: Any) -> None:
         """Insert or replace one document. Raises TypeError when it is not the Struct of its kind."""
@@ -100,15 +94,13 @@ class MemoryJournal:
     def samples(self, session_uids: Iterable[SessionUid], from_s: float, to_s: float) -> Sequence[Sample]:
         """Samples received in [from_s, to_s) of these sessions, in order of receipt."""
         uids = sorted_uids(session_uids)
-        chunks = [as_rows(packed) for first_s, last_s, packed in self._full if first_s < to_s and last_s >= from_s]
-        parts = [select(rows, uids, from_s, to_s) for rows in (*chunks, self._open_rows())]
-        return to_samples(np.concatenate(parts))
+        chunks = [as_rows(packed) for first_s, last_s, packed in self._chunks() if first_s < to_s and last_s >= from_s]
+        return to_samples(in_order_of_receipt(np.concatenate([no_rows(), *(select(rows, uids, from_s, to_s) for rows in chunks)])))
 
     def last_samples(self, session_uids: Iterable[SessionUid]) -> Sequence[Sample]:
         """The newest known value of each column of each session, as one sample a session."""
         newest = NewestValues(session_uids)
-        newest.add(self._open_rows())
-        for _, _, packed in reversed(self._full):
+        for _, _, packed in reversed(self._chunks()):
             if newest.complete:
                 break
             newest.add(as_rows(packed))
@@ -137,20 +129,15 @@ class MemoryJournal:
 
     def _write(self, write: Callable[[], object]) -> None:
         self._position += 1
-        self._pending.append(lambda: (write(), None)[1])
+        self._pending.append(write)
         if not self._manual:
             self.commit()
 
-    def _keep(self, row: bytes) -> None:
-        self._rows += row
-        if len(self._rows) >= _CHUNK_BYTES:
-            self._close_chunk()
-
-    def _close_chunk(self) -> None:
-        packed = bytes(self._rows)
-        received_s = as_rows(packed)["received_s"]
-        self._full.append((float(received_s.min()), float(received_s.max()), packed))
-        self._rows = bytearray()
-
-    def _open_rows(self) -> Rows:
-        return as_rows(bytes(self._rows))
+    def _chunks(self) -> list[tuple[float, float, bytes]]:
+        """(first receipt, last receipt, packed rows), oldest first."""
+        if self._rows:
+            packed = b"".join(self._rows)
+            received_s = as_rows(packed)["received_s"]
+            self._full.append((float(received_s.min()), float(received_s.max()), packed))
+            self._rows.clear()
+        return self._full

@@ -35,7 +35,7 @@ def no_rows() -> Rows:
     return np.empty(0, dtype=ROW)
 
 
-def as_rows(packed: bytes | bytearray | memoryview) -> Rows:
+def as_rows(packed: bytes) -> Rows:
     """(M,) rows over the same memory."""
     return np.frombuffer(packed, dtype=ROW)
 
@@ -62,7 +62,7 @@ def bucket_start_ms(at_ms: int) -> int:
     return at_ms - at_ms % BUCKET_MS
 
 
-def split_by_bucket(packed: bytearray) -> list[tuple[int, bytes | bytearray]]:
+def split_by_bucket(packed: bytes) -> list[tuple[int, bytes]]:
     """Cut packed rows into chunks that lie within one minute each: [(time of the first sample in ms, packed rows)].
 
     Nearly always this is one chunk and nothing is copied. Rows keep their order within a minute.
@@ -71,7 +71,7 @@ def split_by_bucket(packed: bytearray) -> list[tuple[int, bytes | bytearray]]:
     first_ms, last_ms = to_ms(float(received_s.min())), to_ms(float(received_s.max()))
     if bucket_start_ms(first_ms) == bucket_start_ms(last_ms):
         return [(first_ms, packed)]
-    rows = as_rows(bytes(packed))
+    rows = as_rows(packed)
     at_ms = np.fromiter(map(to_ms, received_s.tolist()), dtype=np.int64, count=len(rows))
     buckets = at_ms - at_ms % BUCKET_MS
     return [(int(at_ms[buckets == bucket].min()), rows[buckets == bucket].tobytes()) for bucket in np.unique(buckets)]
@@ -98,11 +98,16 @@ def select(rows: Rows, uids: NDArray[np.int64], from_s: float, to_s: float) -> R
     return rows[in_window & wanted]
 
 
-def to_samples(rows: Rows) -> list[Sample]:
-    """Rows as Structs, in order of the time of receipt (equal times keep their order)."""
+def in_order_of_receipt(rows: Rows) -> Rows:
+    """Rows by the time of receipt; equal times keep their order."""
     received_s = rows["received_s"]
-    if len(rows) > 1 and bool((received_s[1:] < received_s[:-1]).any()):
-        rows = rows[np.argsort(received_s, kind="stable")]
+    if len(rows) < 2 or not bool((received_s[1:] < received_s[:-1]).any()):
+        return rows
+    return rows[np.argsort(received_s, kind="stable")]
+
+
+def to_samples(rows: Rows) -> list[Sample]:
+    """Rows as Structs."""
     columns = [rows[name].tolist() for name in ("session_uid", "at_s", *VALUE_COLUMNS)]
     return list(map(Sample, *columns))
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from counterflow.adapters.storage.pending import Pending
+from counterflow.adapters.storage.pending import Change, Group, LogLine, Write
 from counterflow.adapters.storage.schema import CHUNK_STATEMENT, INTAKE_STATEMENT, StorageError, connect, prepare_intake
 from counterflow.adapters.storage.settings import StorageSettings
+
+_SAMPLE_BYTES = 104
+"""What a waiting sample takes in memory: its packed row as an object, and its place in the list."""
 
 Statement = tuple[str, tuple[int | float | str, ...]]
 
@@ -20,31 +23,37 @@ _CONNECTION_IS_DOUBTFUL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUP
 class GroupWriter:
     """One thread, one connection, one commit at a time.
 
-    A commit starts as soon as the one before has ended, but not before `commit_interval_s` after the first write of its group, so
-    that quiet hours are cheap and busy ones are not late. `lock` guards `pending`, `position` and everything else that both the
-    callers and the thread touch; it is held for a few hundred nanoseconds at a time.
+    A commit starts as soon as the one before has ended, but not before `commit_interval_s` after the one before had started, so
+    that quiet hours are cheap and no write waits longer than that for others.
+
+    `writes` is shared without a lock, since a lock would cost more than the rest of a write: callers only ever append to its end,
+    the thread only ever takes from its front, and both are one step under the interpreter lock. `lock` guards the counts.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, settings: StorageSettings) -> None:
-        self.lock = threading.Lock()
-        self.pending = Pending()
-        self.position = 0
+        self.writes: list[Write] = []
+        self.room = settings.pending_max_bytes // _SAMPLE_BYTES
+        """How many samples `writes` may hold."""
+        self.idle = False
+        """The thread sleeps until `wake`; read it after appending (it is set before the thread looks at `writes` a last time)."""
         self.durable_position = 0
         self.failed: str | None = None
         self.disk_alarm: str | None = None
         self.callback_alarm: str | None = None
         self.callbacks: list[Callable[[int], None]] = []
-        self.room_bytes = settings.pending_max_bytes
-        """What `pending` may grow to: the bound, less the group under way."""
+        self.lock = threading.Lock()
         self._path = path
         self._connection = connection
         self._settings = settings
-        self._lost_from: int | None = None
+        self._taken = 0
+        self._other_bytes = 0
+        self._under_way_bytes = 0
         self._lost = 0
+        self._lost_after: int | None = None
         self._jobs: list[tuple[Sequence[Statement], Future[int]]] = []
         self._flush_to = 0
         self._closing = False
-        self._idle = False
+        self._taken_at_s = float("-inf")
         self._disk_checked_at_s = float("-inf")
         self._sequence = time.time_ns() // 1000
         self._wake = threading.Event()
@@ -56,23 +65,47 @@ class GroupWriter:
 
     # -- callers' side ---------------------------------------------------------------------------------------------------------
 
-    def begin_group(self) -> None:
-        """Note the first write of a group; call with `lock` held."""
-        self.pending.first_at_s = time.monotonic()
-        if self._idle:
-            self._wake.set()
+    @property
+    def position(self) -> int:
+        """Number of the last write handed in."""
+        with self.lock:
+            return self._position()
+
+    def _position(self) -> int:
+        return self._taken + len(self.writes) + self._lost
+
+    def add(self, write: LogLine | Change) -> None:
+        """Hand in a write other than a sample."""
+        with self.lock:
+            if len(self.writes) >= self.room:
+                self._lose()
+                return
+            self._other_bytes += len(write[-1] or b"")
+            self._update_room()
+            self.writes.append(write)
+        if self.idle:
+            self.wake()
 
     def lose(self) -> None:
-        """Count a write that found no room; call with `lock` held. From here on nothing is called durable until a restart."""
+        """Count a write that found no room. From here on nothing more is called durable until a restart."""
+        with self.lock:
+            self._lose()
+
+    def _lose(self) -> None:
+        if self._lost_after is None:
+            self._lost_after = self._position()
         self._lost += 1
-        if self._lost_from is None:
-            self._lost_from = self.position
         self.failed = self._loss_text()
+
+    def wake(self) -> None:
+        """The thread has something to do; call it when `idle` is set."""
+        self.idle = False
+        self._wake.set()
 
     def flush(self) -> None:
         """Block until all that was handed in is durable; raises StorageError when the disk does not take it."""
         with self._changed:
-            target = self.position
+            target = self._position()
             self._flush_to = max(self._flush_to, target)
             self._wake.set()
             self._changed.wait_for(lambda: self.durable_position >= target or self.failed is not None or self._closing)
@@ -109,48 +142,60 @@ class GroupWriter:
                 self._commit_until_done(group)
             self._run_jobs()
             with self.lock:
-                if self._closing and (self.pending.first_at_s is None or self.failed is not None):
+                if self._closing and (not self.writes or self.failed is not None):
                     break
         for _, future in self._jobs:
             future.set_exception(StorageError("The journal was closed."))
 
     def _wait(self) -> None:
         """Sleep until a group is due, something is urgent, or the disk wants looking at."""
+        due_at_s = self._taken_at_s + self._settings.commit_interval_s
         while True:
+            self._wake.clear()
+            self.idle = True
             with self.lock:
-                self._wake.clear()
-                first_at_s = self.pending.first_at_s
-                self._idle = first_at_s is None
-                flush_waits = first_at_s is not None and self._flush_to > self.durable_position
+                empty = self.idle = not self.writes
+                flush_waits = not empty and self._flush_to > self.durable_position
                 if self._closing or self._jobs or flush_waits:
                     return
-            if first_at_s is None:
+            now_s = time.monotonic()
+            if empty:
                 if not self._wake.wait(self._settings.disk_check_s):
                     return
-                continue
-            remaining_s = first_at_s + self._settings.commit_interval_s - time.monotonic()
-            if remaining_s <= 0:
+                due_at_s = time.monotonic() + self._settings.commit_interval_s
+            elif due_at_s <= now_s:
                 return
-            self._wake.wait(remaining_s)
+            else:
+                self._wake.wait(due_at_s - now_s)
 
-    def _take(self) -> Pending | None:
+    def _take(self) -> Group | None:
+        self.idle = False
         with self.lock:
-            self._idle = False
-            if self.pending.first_at_s is None:
+            count = len(self.writes)
+            if count == 0:
                 return None
-            group, self.pending = self.pending, Pending()
-            group.last_position = self.position
-            self.room_bytes = self._settings.pending_max_bytes - group.size_bytes
-            return group
+            self._taken_at_s = time.monotonic()
+            writes = self.writes[:count]
+            del self.writes[:count]
+            self._taken += count
+            self._other_bytes = 0
+        group = Group(writes)
+        with self.lock:
+            self._under_way_bytes = group.size_bytes
+            self._update_room()
+        return group
 
-    def _commit_until_done(self, group: Pending) -> None:
+    def _update_room(self) -> None:
+        self.room = max(self._settings.pending_max_bytes - self._under_way_bytes - self._other_bytes, 0) // _SAMPLE_BYTES
+
+    def _commit_until_done(self, group: Group) -> None:
         while True:
             try:
                 self._commit(group)
             except Exception as error:  # noqa: BLE001 - whatever it is, the thread must live on, say so and try again
                 self._fail(error)
             else:
-                self._done(group)
+                self._done()
                 return
             self._run_jobs()
             with self.lock:
@@ -160,7 +205,7 @@ class GroupWriter:
             self._wake.wait(self._settings.retry_s)
             self._watch_disk()
 
-    def _commit(self, group: Pending) -> None:
+    def _commit(self, group: Group) -> None:
         connection = self._connection
         self._sequence += 1
         chunks = group.chunks(self._sequence)
@@ -171,14 +216,13 @@ class GroupWriter:
             connection.executemany(CHUNK_STATEMENT, chunks[:-1])
             connection.execute(INTAKE_STATEMENT, group.intake(chunks[-1]))
 
-    def _done(self, group: Pending) -> None:
+    def _done(self) -> None:
         with self._changed:
             before = self.durable_position
-            self.durable_position = (
-                group.last_position if self._lost_from is None else max(before, min(group.last_position, self._lost_from - 1))
-            )
-            self.room_bytes = self._settings.pending_max_bytes
-            self.failed = None if self._lost_from is None else self._loss_text()
+            self.durable_position = self._taken if self._lost_after is None else max(before, min(self._taken, self._lost_after))
+            self._under_way_bytes = 0
+            self._update_room()
+            self.failed = None if self._lost_after is None else self._loss_text()
             durable_position = self.durable_position
             self._changed.notify_all()
         if durable_position > before:
@@ -194,7 +238,7 @@ class GroupWriter:
     def _fail(self, error: Exception) -> None:
         text = f"The journal {self._path} cannot be written: {error}. Nothing is acknowledged until it can; free space or repair the disk."
         with self._changed:
-            self.failed = text if self._lost_from is None else self._loss_text()
+            self.failed = text if self._lost_after is None else self._loss_text()
             self._changed.notify_all()
         if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _CONNECTION_IS_DOUBTFUL:
             self._reconnect()
