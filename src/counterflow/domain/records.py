@@ -37,6 +37,8 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     needs: ChargingNeedsReported | None = None
     needs_export_wh: float | None = None
     needs_import_wh: float | None = None
+    needs_soc_frac: float | None = None
+    """The state of charge that goes with the needs, theirs or one reported close to them (capacity is inferred from it)."""
     priority_charging: bool = False
 
 

@@ -1,0 +1,157 @@
+"""What each car may be asked: energy, power and time, and the reason when it may be asked nothing (control 1.1 to 1.4).
+
+Pure and vectorised: one image in, arrays (N,) out.
+"""
+
+import numpy as np
+from msgspec import Struct
+
+from counterflow.domain.reasons import Reason
+from counterflow.domain.units import WH_PER_WS
+from counterflow.engine.fleet.curve import stretched, unstretched
+from counterflow.engine.fleet.eligibility import first_reasons, interval_s, silent_sessions, station_reasons
+from counterflow.engine.fleet.reckoning import Reckoning, recharge_per_s, recharge_s, reckon, run_within_s
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import B1, F8, I1, FleetImage
+
+__all__ = ["Capability", "CapabilitySettings", "capability"]
+
+
+class Capability(Struct, frozen=True, kw_only=True):
+    """What each session can give. Powers are magnitudes of discharge in W, 0 unless the reason is READY. Each (N,)."""
+
+    at_s: float
+    """The instant that it speaks of."""
+    soc_frac: F8
+    """Reckoned state of charge; NaN = unknown."""
+    energy_wh: F8
+    """AC-side energy that can be delivered down to floor and buffer, >= 0; NaN = unknown."""
+    buffer_frac: F8
+    """What is kept above the floor for errors of measurement and for latency."""
+    laxity_s: F8
+    """Time to departure less recharging time less margin; NaN = unknown."""
+    guard_s: F8
+    """Laxity that may be lost before our next message takes effect."""
+    recharge_s: F8
+    """Charging time from here to the departure energy; NaN = unknown."""
+    max_power_w: F8
+    """What can be asked at once: the least of car, EVSE and local limits."""
+    min_power_w: F8
+    """Below this the car cannot discharge; 0 = not told."""
+    sustained_power_w: F8
+    """What can be held until the window's end; 0 when that is below the minimum."""
+    useful_until_s: F8
+    """Latest end of discharge: when all that can be given is given by then, the car still makes its departure."""
+    must_charge: B1
+    """Laxity is used up (with hysteresis: hand this mask in again at the next call)."""
+    silent: B1
+    """No live power value for too long, or never."""
+    reason: I1
+    """`Reason` codes."""
+    reckoned: Reckoning
+    """Where the car stands; endurance is worked out from it."""
+
+
+def capability(
+    image: FleetImage,
+    now_s: float,
+    window_end_s: float,
+    settings: CapabilitySettings,
+    *,
+    emergency_stop: bool = False,
+    must_charge_before: B1 | None = None,
+) -> Capability:
+    """What every session can give between `now_s` and `window_end_s`.
+
+    `must_charge_before` is `Capability.must_charge` of the call before, by row; rows beyond its end count as free of it.
+    """
+    reckoned = reckon(image, now_s, settings)
+    lag_s = interval_s(image, settings) + settings.command_latency_s
+    rated_w = np.where(np.isnan(image.max_discharge_w), 0.0, image.max_discharge_w)
+    buffer_frac = _buffer_frac(image, reckoned, rated_w * lag_s * WH_PER_WS / settings.eta_discharge, settings)
+    battery_wh = _above_floor_wh(image, reckoned, buffer_frac, rated_w * lag_s * WH_PER_WS / settings.eta_discharge)
+    energy_wh = settings.eta_discharge * np.maximum(battery_wh, 0.0)
+    charging_s = recharge_s(reckoned, settings)
+    laxity_s = image.departure_s - now_s - charging_s - settings.laxity_margin_s
+    guard_s = lag_s * (1.0 + recharge_per_s(reckoned, rated_w, settings))
+    must_charge = ~(laxity_s > guard_s + _hysteresis_s(len(image), must_charge_before, settings)) & image.occupied
+    ceiling_w = np.where(
+        np.isnan(image.external_discharge_w), image.max_discharge_w, np.minimum(image.max_discharge_w, image.external_discharge_w)
+    )
+    min_power_w = np.where(np.isnan(image.min_discharge_w), 0.0, image.min_discharge_w)
+    smallest_w = np.where(min_power_w > 0.0, min_power_w, ceiling_w)
+    silent = silent_sessions(image, now_s, settings)
+    reasons = station_reasons(image, silent, emergency_stop) | {
+        Reason.SOC_UNKNOWN: np.isnan(energy_wh) | np.isnan(reckoned.goal_frac),
+        Reason.POWER_UNKNOWN: np.isnan(ceiling_w) | np.isnan(reckoned.full_charge_s),
+        Reason.BELOW_FLOOR: energy_wh <= 0.0,
+        Reason.MUST_CHARGE: must_charge,
+        Reason.BELOW_MIN_POWER: (ceiling_w <= 0.0) | (ceiling_w < min_power_w) | (energy_wh < smallest_w * settings.min_run_s * WH_PER_WS),
+        Reason.COOLING_DOWN: image.excluded_until_s > now_s,
+    }
+    reason = first_reasons(reasons, len(image))
+    max_power_w = np.where(reason == Reason.READY, ceiling_w, 0.0)
+    budget_s = np.maximum(laxity_s - guard_s, 0.0)
+    sustained_w = _sustained_w(reckoned, energy_wh, budget_s, window_end_s - now_s, settings)
+    sustained_w = np.where(max_power_w > 0.0, np.minimum(sustained_w, max_power_w), 0.0)
+    return Capability(
+        at_s=now_s,
+        soc_frac=reckoned.soc_frac,
+        energy_wh=energy_wh,
+        buffer_frac=buffer_frac,
+        laxity_s=laxity_s,
+        guard_s=guard_s,
+        recharge_s=charging_s,
+        max_power_w=max_power_w,
+        min_power_w=min_power_w,
+        sustained_power_w=np.where(sustained_w < min_power_w, 0.0, sustained_w),
+        useful_until_s=now_s + _useful_s(reckoned, energy_wh, budget_s, max_power_w, settings),
+        must_charge=must_charge,
+        silent=silent,
+        reason=reason,
+        reckoned=reckoned,
+    )
+
+
+def _buffer_frac(image: FleetImage, reckoned: Reckoning, lag_wh: F8, settings: CapabilitySettings) -> F8:
+    """`k*sigma + q/2 + P_max*(T_report + T_latency)/(eta_d*C)`; without a capacity only the error of the report (control 1.2)."""
+    drift = settings.sigma_eta * reckoned.moved_wh / image.capacity_wh
+    sigma = np.sqrt(settings.sigma_bms**2 + settings.soc_resolution**2 / 12.0 + np.fmax(drift, 0.0) ** 2)
+    lag_frac = np.fmax(lag_wh / image.capacity_wh, 0.0)
+    buffer: F8 = settings.k_sigma * sigma + 0.5 * settings.soc_resolution + lag_frac
+    return buffer
+
+
+def _above_floor_wh(image: FleetImage, reckoned: Reckoning, buffer_frac: F8, lag_wh: F8) -> F8:
+    """Battery-side energy above floor and buffer, the smaller of the two ways to know it; may be negative; NaN = unknown."""
+    above_frac = reckoned.soc_frac - image.soc_floor_frac - buffer_frac
+    above_wh = np.fmin(image.capacity_wh * above_frac, reckoned.v2x_above_wh - lag_wh)
+    # A state of charge at the floor counts even where no capacity says how much energy that is.
+    return np.where(above_frac <= 0.0, np.fmin(above_wh, 0.0), above_wh)
+
+
+def _hysteresis_s(rows: int, before: B1 | None, settings: CapabilitySettings) -> F8:
+    wanted_s = np.zeros(rows)
+    if before is not None:
+        known = min(rows, len(before))
+        wanted_s[:known][before[:known]] = settings.laxity_hysteresis_s
+    return wanted_s
+
+
+def _sustained_w(reckoned: Reckoning, energy_wh: F8, budget_s: F8, window_s: float, settings: CapabilitySettings) -> F8:
+    """Constant power until the window's end that neither runs out of energy nor of time to recharge afterwards, (N,); inf for no window."""
+    if window_s <= 0.0:
+        return np.where(energy_wh > 0.0, np.inf, 0.0)
+    goal = stretched(np.minimum(reckoned.goal_frac, reckoned.position_frac), settings)
+    spare = (budget_s - window_s) / reckoned.full_charge_s
+    lowest_frac = unstretched(goal - np.maximum(spare, 0.0), settings)
+    room_wh = np.maximum(reckoned.position_frac - lowest_frac, 0.0) * reckoned.scale_wh * settings.eta_discharge
+    held_w = np.fmin(energy_wh, room_wh) / (window_s * WH_PER_WS)
+    return np.where(spare >= 0.0, held_w, 0.0)
+
+
+def _useful_s(reckoned: Reckoning, energy_wh: F8, budget_s: F8, power_w: F8, settings: CapabilitySettings) -> F8:
+    """How long a car may wait and discharge altogether when it gives all it can, (N,); 0 when it can give nothing."""
+    given_wh = np.fmin(energy_wh, power_w * run_within_s(reckoned, power_w, budget_s, settings) * WH_PER_WS)
+    cost_s = recharge_s(reckoned, settings, given_wh) - recharge_s(reckoned, settings)
+    return np.where(power_w > 0.0, np.maximum(budget_s - cost_s, 0.0), 0.0)

@@ -1,0 +1,116 @@
+"""The writable columns behind the frozen image: rows are handed out, taken back and reused; arrays grow by doubling.
+
+Single cells are written through memoryviews (about 30 ns; a numpy scalar write takes twice as long), whole columns are
+read through numpy when an image is taken. Both see the same memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from counterflow.domain.ids import SessionKey, SessionUid
+from counterflow.engine.fleet.snapshot import COLUMNS, FleetImage, empty_columns, freeze
+
+FIRST_ROWS = 256
+
+
+class Columns:
+    """One memoryview a column, named as in `COLUMNS`; only the writer of the fleet state holds one."""
+
+    __slots__ = ("_arrays", "_free", "_keys", *COLUMNS)
+
+    uid: memoryview[int]
+    station: memoryview[int]
+    site: memoryview[int]
+    evse_id: memoryview[int]
+    connected: memoryview[bool]
+    phase: memoryview[int]
+    evse_fault: memoryview[bool]
+    grid_fault: memoryview[bool]
+    consent: memoryview[bool]
+    bidirectional: memoryview[bool]
+    control_mode: memoryview[int]
+    foreign_profile: memoryview[bool]
+    priority_charging: memoryview[bool]
+    excluded_until_s: memoryview[float]
+    started_s: memoryview[float]
+    departure_s: memoryview[float]
+    last_sample_s: memoryview[float]
+    meter_interval_s: memoryview[float]
+    power_w: memoryview[float]
+    power_at_s: memoryview[float]
+    export_wh: memoryview[float]
+    import_wh: memoryview[float]
+    register_at_s: memoryview[float]
+    soc_frac: memoryview[float]
+    soc_at_s: memoryview[float]
+    soc_export_wh: memoryview[float]
+    soc_import_wh: memoryview[float]
+    capacity_wh: memoryview[float]
+    soc_floor_frac: memoryview[float]
+    soc_target_frac: memoryview[float]
+    v2x_floor_wh: memoryview[float]
+    target_request_wh: memoryview[float]
+    needs_at_s: memoryview[float]
+    needs_export_wh: memoryview[float]
+    needs_import_wh: memoryview[float]
+    max_discharge_w: memoryview[float]
+    min_discharge_w: memoryview[float]
+    max_charge_w: memoryview[float]
+    min_charge_w: memoryview[float]
+    external_discharge_w: memoryview[float]
+    setpoint_w: memoryview[float]
+    setpoint_at_s: memoryview[float]
+    setpoint_state: memoryview[int]
+    previous_setpoint_w: memoryview[float]
+    discharge_until_s: memoryview[float]
+    hold_until_s: memoryview[float]
+    fallback_state: memoryview[int]
+
+    def __init__(self) -> None:
+        """Start without rows."""
+        self._keys: list[SessionKey | None] = []
+        self._free: list[int] = []
+        self._adopt(empty_columns(FIRST_ROWS))
+
+    def __len__(self) -> int:
+        """Rows ever in use at the same time, free ones included."""
+        return len(self._keys)
+
+    def take(self, uid: SessionUid, key: SessionKey) -> int:
+        """Hand out an empty row for a new session."""
+        if self._free:
+            row = self._free.pop()
+            self._keys[row] = key
+        else:
+            row = len(self._keys)
+            if row == len(self._arrays["uid"]):
+                self._grow()
+            self._keys.append(key)
+        self.uid[row] = uid
+        return row
+
+    def release(self, row: int) -> None:
+        """Take a row back; every cell is empty again."""
+        for name, column in COLUMNS.items():
+            self._arrays[name][row] = column.empty
+        self._keys[row] = None
+        self._free.append(row)
+
+    def image(self, at_s: float) -> FleetImage:
+        """A frozen copy of all rows."""
+        return freeze(self._arrays, tuple(self._keys), at_s)
+
+    def _grow(self) -> None:
+        rows = len(self._arrays["uid"])
+        wider = empty_columns(2 * rows)
+        for name, column in wider.items():
+            column[:rows] = self._arrays[name]
+        self._adopt(wider)
+
+    def _adopt(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._arrays = arrays
+        for name, array in arrays.items():
+            setattr(self, name, array.data)

@@ -1,0 +1,41 @@
+"""The charging curve of a car: full power up to a knee, then falling in a line to a small share when full.
+
+Charging times are differences of one increasing function of the state of charge, `stretched`: seconds to charge from a to b
+= `full_charge_s * (stretched(b) - stretched(a))`, where `full_charge_s` is what 1.0 would take at full power (control 1.3).
+"""
+
+import numpy as np
+
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import F8
+
+
+def taper(at_frac: F8, settings: CapabilitySettings) -> F8:
+    """Share of its full charging power that a car takes at a state of charge, (N,)."""
+    share: F8 = np.clip(1.0 - _steepness(settings) * (at_frac - settings.taper_from_soc_frac), settings.taper_end_share, 1.0)
+    return share
+
+
+def stretched(at_frac: F8, settings: CapabilitySettings) -> F8:
+    """The integral of 1 / taper, (N,); it goes on in a line below 0 and above 1, so that stand-in scales work too."""
+    knee = settings.taper_from_soc_frac
+    beyond: F8 = np.minimum(at_frac, knee) - np.log(taper(at_frac, settings)) / _steepness(settings)
+    beyond += np.maximum(at_frac - 1.0, 0.0) / settings.taper_end_share
+    return beyond
+
+
+def unstretched(value: F8, settings: CapabilitySettings) -> F8:
+    """The state of charge at which `stretched` takes a value, (N,)."""
+    knee, steepness = settings.taper_from_soc_frac, _steepness(settings)
+    full = knee - np.log(settings.taper_end_share) / steepness
+    bent = knee + (1.0 - np.exp(-steepness * (np.clip(value, knee, full) - knee))) / steepness
+    return np.where(value <= knee, value, bent + np.maximum(value - full, 0.0) * settings.taper_end_share)
+
+
+def mean_stretch(settings: CapabilitySettings) -> float:
+    """How much longer than at full power the stretch from the knee to full takes: the careful guess where the place is unknown."""
+    return float(-np.log(settings.taper_end_share)) / (1.0 - settings.taper_end_share)
+
+
+def _steepness(settings: CapabilitySettings) -> float:
+    return (1.0 - settings.taper_end_share) / (1.0 - settings.taper_from_soc_frac)

@@ -1,0 +1,52 @@
+"""May this car be discharged now? One reason code a session: the first that applies, in the order of `Reason`."""
+
+import numpy as np
+
+from counterflow.domain.reasons import Reason
+from counterflow.domain.resources import ControlMode
+from counterflow.domain.telemetry import TransactionPhase
+from counterflow.engine.fleet.lifecycle import PHASE_DROP_OUT
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import B1, F8, I1, FleetImage
+
+NOT_READY_PHASES = tuple(phase for phase in TransactionPhase if PHASE_DROP_OUT[phase] is not None)
+
+
+def silent_sessions(image: FleetImage, now_s: float, settings: CapabilitySettings) -> B1:
+    """Open sessions without a live power value for longer than their meter interval explains, or without any, (N,)."""
+    limit_s = np.maximum(settings.silence_factor * interval_s(image, settings), settings.silence_min_s)
+    fresh = now_s - image.last_sample_s <= limit_s
+    return image.occupied & ~fresh
+
+
+def interval_s(image: FleetImage, settings: CapabilitySettings) -> F8:
+    """The meter interval, or the assumed one where none is known, (N,)."""
+    return np.where(np.isnan(image.meter_interval_s), settings.default_meter_interval_s, image.meter_interval_s)
+
+
+def station_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict[Reason, B1]:
+    """What rights, wires and other actors forbid: each reason with the rows it applies to, (N,)."""
+    return {
+        Reason.NO_SESSION: ~image.occupied,
+        Reason.EMERGENCY_STOP: np.full(len(image), emergency_stop),
+        Reason.STATION_OFFLINE: ~image.connected,
+        Reason.EVSE_FAULTED: image.evse_fault,
+        Reason.NO_CONSENT: ~image.consent,
+        Reason.CAPABILITY_UNKNOWN: image.control_mode == ControlMode.UNKNOWN,
+        Reason.NO_V2X_CONTROL: image.control_mode == ControlMode.NONE,
+        Reason.NO_BIDIRECTIONAL_TRANSFER: ~image.bidirectional,
+        Reason.FOREIGN_PROFILE: image.foreign_profile,
+        Reason.PRIORITY_CHARGING: image.priority_charging,
+        Reason.EXTERNAL_LIMIT: image.external_discharge_w <= 0.0,
+        Reason.GRID_FAULT: image.grid_fault,
+        Reason.EV_NOT_READY: np.isin(image.phase, NOT_READY_PHASES),
+        Reason.SILENT: silent,
+    }
+
+
+def first_reasons(reasons: dict[Reason, B1], rows: int) -> I1:
+    """The code of the first reason that applies to each row, READY where none does, (N,)."""
+    codes: I1 = np.full(rows, Reason.READY, dtype=np.int8)
+    for reason in sorted(reasons, reverse=True):
+        codes[reasons[reason]] = reason
+    return codes

@@ -1,0 +1,127 @@
+"""One meter sample into one session: newest reading of each kind wins, and every reading keeps its own time.
+
+Energy since a report is the difference of a register and its *baseline*, the register at the time of that report. Where the
+two do not come together the baseline is chosen on the careful side: exports since the register before it count, imports only
+from the register after it.
+"""
+
+from math import nan
+
+from counterflow.domain.telemetry import Measurement
+from counterflow.engine.fleet.columns import Columns
+from counterflow.engine.fleet.sessions import Session
+from counterflow.engine.fleet.settings import FleetSettings
+
+MAX_SPACING_S = 3600.0
+
+
+def take_measurement(
+    session: Session, columns: Columns, sample: Measurement, received_s: float, live: bool, settings: FleetSettings
+) -> bool:
+    """Fold a sample into the session and its row. Returns whether the session's record or derived columns changed with it.
+
+    `live` is False for what was queued while the station was offline: its readings count by their time, but they never make a
+    session look fresh. A timestamp too far ahead of ours is replaced by `received_s`.
+    """
+    row = session.row
+    at_s = sample.at_s
+    if at_s > received_s + settings.max_clock_ahead_s:
+        at_s = received_s
+    news = False
+    power_w = sample.power_w
+    if power_w == power_w and at_s >= session.power_at_s:
+        if live and not session.interval_confirmed and at_s > session.power_at_s:
+            _observe_spacing(session, received_s, settings)
+            columns.meter_interval_s[row] = session.observed_interval_s
+        session.power_at_s = at_s
+        columns.power_w[row] = power_w
+        columns.power_at_s[row] = at_s
+        if live:
+            columns.last_sample_s[row] = received_s
+    export_wh = sample.export_wh
+    if export_wh == export_wh and at_s >= session.export_at_s:
+        news = _take_export(session, columns, export_wh)
+        session.export_at_s = at_s
+        columns.register_at_s[row] = at_s
+    import_wh = sample.import_wh
+    if import_wh == import_wh and at_s >= session.import_at_s:
+        news = _take_import(session, columns, import_wh) or news
+        session.import_at_s = at_s
+        if session.export_wh != session.export_wh:
+            columns.register_at_s[row] = at_s
+    soc_frac = sample.soc_frac
+    if soc_frac == soc_frac and at_s >= session.soc_at_s:
+        news = take_soc(session, columns, soc_frac, at_s, settings) or news
+    return news
+
+
+def take_soc(session: Session, columns: Columns, soc_frac: float, at_s: float, settings: FleetSettings) -> bool:
+    """A state of charge, from a sample or from the needs; dead reckoning starts anew at it. True when the needs were waiting for it."""
+    row = session.row
+    session.soc_frac = soc_frac
+    session.soc_at_s = at_s
+    columns.soc_frac[row] = soc_frac
+    columns.soc_at_s[row] = at_s
+    if session.export_at_s <= at_s or session.soc_export_wh != session.soc_export_wh:
+        session.soc_export_wh = session.export_wh
+        columns.soc_export_wh[row] = session.export_wh
+    baseline_wh = session.import_wh if session.import_at_s >= at_s else nan
+    session.soc_import_wh = baseline_wh
+    columns.soc_import_wh[row] = baseline_wh
+    needs = session.needs
+    if needs is not None and session.needs_soc_frac != session.needs_soc_frac and abs(at_s - needs.at_s) <= settings.needs_soc_age_s:
+        session.needs_soc_frac = soc_frac
+        return True
+    return False
+
+
+def _take_export(session: Session, columns: Columns, export_wh: float) -> bool:
+    """The export register; one that ran backwards takes its baselines along, so that energy already counted stays counted."""
+    row = session.row
+    learned = False
+    if export_wh < session.export_wh:
+        step_wh = export_wh - session.export_wh
+        session.soc_export_wh += step_wh
+        session.needs_export_wh += step_wh
+        columns.soc_export_wh[row] = session.soc_export_wh
+        learned = session.needs is not None
+    if session.soc_export_wh != session.soc_export_wh:
+        session.soc_export_wh = export_wh
+        columns.soc_export_wh[row] = export_wh
+    if session.needs_export_wh != session.needs_export_wh and session.needs is not None:
+        session.needs_export_wh = export_wh
+        learned = True
+    session.export_wh = export_wh
+    columns.export_wh[row] = export_wh
+    return learned
+
+
+def _take_import(session: Session, columns: Columns, import_wh: float) -> bool:
+    """The import register, in the same way."""
+    row = session.row
+    learned = False
+    if import_wh < session.import_wh:
+        step_wh = import_wh - session.import_wh
+        session.soc_import_wh += step_wh
+        session.needs_import_wh += step_wh
+        columns.soc_import_wh[row] = session.soc_import_wh
+        learned = session.needs is not None
+    if session.soc_import_wh != session.soc_import_wh:
+        session.soc_import_wh = import_wh
+        columns.soc_import_wh[row] = import_wh
+    if session.needs_import_wh != session.needs_import_wh and session.needs is not None:
+        session.needs_import_wh = import_wh
+        learned = True
+    session.import_wh = import_wh
+    columns.import_wh[row] = import_wh
+    return learned
+
+
+def _observe_spacing(session: Session, received_s: float, settings: FleetSettings) -> None:
+    """Keep a moving mean of how far apart live power samples arrive."""
+    spacing_s = received_s - session.arrived_s
+    session.arrived_s = received_s
+    if not 0.0 < spacing_s <= MAX_SPACING_S:
+        return
+    known_s = session.observed_interval_s
+    session.observed_interval_s = spacing_s if known_s != known_s else known_s + settings.interval_weight * (spacing_s - known_s)

@@ -1,0 +1,121 @@
+"""What one session was told: orders on their way, the one surely in force, and those whose outcome stayed open."""
+
+from math import isnan, nan
+from typing import NamedTuple, assert_never
+
+from counterflow.domain.setpoints import (
+    Accepted,
+    CommandResult,
+    NothingThere,
+    NotSupported,
+    Offline,
+    RawAnswer,
+    Rejected,
+    SetpointState,
+    Superseded,
+    TimedOut,
+)
+from counterflow.engine.fleet.columns import Columns
+
+
+class Order(NamedTuple):
+    """A setpoint with the ends that it carries; power in W, <= 0, NaN = nothing of ours."""
+
+    power_w: float
+    sent_s: float
+    discharge_until_s: float
+    hold_until_s: float
+
+
+NOTHING = Order(nan, nan, nan, nan)
+
+
+class OrderBook:
+    """The orders of one session, oldest first. Answers come in the order in which the orders left.
+
+    After an order has been accepted the station holds that one only; a refused one leaves what was before; one without an
+    answer may or may not be followed (`open_w` holds the worst of those: the strongest discharge).
+    """
+
+    __slots__ = ("_fallen", "_force", "_open_w", "_pending", "_state")
+
+    def __init__(self) -> None:
+        """Nothing was told yet."""
+        self._pending: list[Order] = []
+        self._fallen: Order | None = None
+        self.gone()
+
+    def sent(self, order: Order) -> None:
+        """An order was handed to the link."""
+        self._pending.append(order)
+
+    def done(self, result: CommandResult) -> None:
+        """The outcome of the oldest order under way (of the newest but one, when it was superseded before it left)."""
+        if not self._pending:
+            return
+        match result:
+            case Superseded():
+                self._pending.pop(-2 if len(self._pending) > 1 else -1)
+            case Accepted():
+                self._force = self._pending.pop(0)
+                self._fallen = None
+                self._open_w = nan
+                self._state = SetpointState.ACCEPTED
+            case Rejected() | NotSupported():
+                self._pending.pop(0)
+                self._state = SetpointState.UNKNOWN if self._fallen is not None else SetpointState.REJECTED
+            case TimedOut():
+                self._fallen = self._pending.pop(0)
+                self._open_w = _stronger(self._open_w, self._fallen.power_w)
+                self._state = SetpointState.UNKNOWN
+            case Offline():
+                self._pending.pop(0)
+                if self._fallen is None:
+                    self._state = SetpointState.NONE if isnan(self._force.power_w) else SetpointState.ACCEPTED
+            case NothingThere() | RawAnswer():
+                pass
+            case _:
+                assert_never(result)
+
+    def restored(self, order: Order, sure: bool) -> None:
+        """After a start: an order that is at the station, or that may be there."""
+        if sure:
+            self._force = order
+            self._state = SetpointState.ACCEPTED
+        else:
+            self._fallen = order
+            self._open_w = order.power_w
+            self._state = SetpointState.UNKNOWN
+
+    def gone(self) -> None:
+        """No discharge profile of ours is there any more, and none is on its way."""
+        self._pending.clear()
+        self._force = NOTHING
+        self._fallen = None
+        self._open_w = nan
+        self._state = SetpointState.NONE
+
+    def write(self, columns: Columns, row: int) -> None:
+        """Show the book in the session's row."""
+        shown, state, before_w = self._force, self._state, self._force.power_w
+        if self._pending:
+            shown, state = self._pending[-1], SetpointState.PENDING
+            before_w = _stronger(before_w, self._open_w)
+            for order in self._pending[:-1]:
+                before_w = _stronger(before_w, order.power_w)
+        elif self._fallen is not None:
+            shown = self._fallen
+            before_w = _stronger(before_w, self._open_w)
+        columns.setpoint_w[row] = shown.power_w
+        columns.setpoint_at_s[row] = shown.sent_s
+        columns.setpoint_state[row] = state
+        columns.previous_setpoint_w[row] = before_w
+        columns.discharge_until_s[row] = shown.discharge_until_s
+        columns.hold_until_s[row] = shown.hold_until_s
+
+
+def _stronger(one_w: float, other_w: float) -> float:
+    """The stronger discharge of two powers; an unknown one does not count."""
+    if isnan(one_w):
+        return other_w
+    return one_w if isnan(other_w) or one_w <= other_w else other_w

@@ -1,0 +1,125 @@
+"""Where every car stands now: state of charge and energies carried forward from the last reports.
+
+All arrays are (N,). Battery-side energy is reckoned on the careful side: imports count with the careful efficiency and only once
+a register shows them; exports also before a register has shown them, at the strongest discharge that may be going on.
+"""
+
+import numpy as np
+from msgspec import Struct
+
+from counterflow.domain.units import WH_PER_WS
+from counterflow.engine.fleet.curve import mean_stretch, stretched, taper
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import F8, FleetImage
+
+UNKNOWN_CAPACITY_WH = 1e7
+"""Stands in where the capacity is unknown: so large that a car's whole energy is a small step on its charging curve."""
+UNKNOWN_POSITION_FRAC = 0.5
+_NEWTON_STEPS = 4
+_SMALLEST_RATE = 1e-12
+
+
+class Reckoning(Struct, frozen=True, kw_only=True):
+    """Where each car stands, also on a scale of charge (its own, or a stand-in where its capacity is unknown). Each (N,)."""
+
+    soc_frac: F8
+    """Reckoned state of charge, 0..1; NaN = unknown."""
+    v2x_above_wh: F8
+    """Battery-side energy above the car's own V2X floor; may be negative; NaN = the car did not tell."""
+    position_frac: F8
+    """Where the car stands on its charging curve."""
+    goal_frac: F8
+    """Where it must stand at departure; may lie below the position. NaN = unknown."""
+    scale_wh: F8
+    """Battery-side energy of 1.0 on that curve."""
+    full_charge_s: F8
+    """Seconds that 1.0 on that curve takes at full charging power; NaN = power unknown."""
+    moved_wh: F8
+    """Battery-side energy moved since the state of charge was reported."""
+
+
+def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Reckoning:
+    """Carry the last reports of every session forward to `now_s`."""
+    soc_in_wh = _since(image.import_wh, image.soc_import_wh) * settings.eta_charge
+    soc_out_wh = _exported_wh(image, image.soc_export_wh, image.soc_at_s, now_s) / settings.eta_discharge
+    needs_in_wh = _since(image.import_wh, image.needs_import_wh) * settings.eta_charge
+    needs_out_wh = _exported_wh(image, image.needs_export_wh, image.needs_at_s, now_s) / settings.eta_discharge
+    carried_frac = np.clip(image.soc_frac + (soc_in_wh - soc_out_wh) / image.capacity_wh, 0.0, 1.0)
+    placed = ~np.isnan(carried_frac)
+    # Without a capacity a report cannot be carried on; it stands until the next one, and only energies are reckoned.
+    soc_frac = np.where(placed, carried_frac, image.soc_frac)
+    need_wh = np.fmax(
+        image.capacity_wh * (image.soc_target_frac - soc_frac),
+        image.target_request_wh - needs_in_wh + needs_out_wh,
+    )
+    scale_wh = np.where(placed, image.capacity_wh, UNKNOWN_CAPACITY_WH)
+    position_frac = np.where(placed, carried_frac, UNKNOWN_POSITION_FRAC)
+    stretch = np.where(placed, 1.0, mean_stretch(settings))
+    with np.errstate(divide="ignore"):
+        full_charge_s = stretch * scale_wh / (settings.eta_charge * WH_PER_WS * image.max_charge_w)
+    return Reckoning(
+        soc_frac=soc_frac,
+        v2x_above_wh=image.v2x_floor_wh + needs_in_wh - needs_out_wh,
+        position_frac=position_frac,
+        goal_frac=position_frac + need_wh / scale_wh,
+        scale_wh=scale_wh,
+        full_charge_s=full_charge_s,
+        moved_wh=soc_in_wh + soc_out_wh,
+    )
+
+
+def recharge_s(reckoning: Reckoning, settings: CapabilitySettings, discharged_wh: F8 | float = 0.0) -> F8:
+    """Seconds at full charging power until the goal, after `discharged_wh` (AC side) more have left the car, (N,). NaN = unknown."""
+    position_frac = reckoning.position_frac - discharged_wh / (settings.eta_discharge * reckoning.scale_wh)
+    gap = stretched(reckoning.goal_frac, settings) - stretched(position_frac, settings)
+    return reckoning.full_charge_s * np.maximum(gap, 0.0)
+
+
+def recharge_per_s(reckoning: Reckoning, power_w: F8, settings: CapabilitySettings) -> F8:
+    """Seconds of recharging that each second of discharge at `power_w` (magnitude) may cost at most from here on, (N,)."""
+    top_frac = np.minimum(reckoning.position_frac, reckoning.goal_frac)
+    return reckoning.full_charge_s * _rate(reckoning, power_w, settings) / taper(top_frac, settings)
+
+
+def run_within_s(reckoning: Reckoning, power_w: F8, budget_s: F8, settings: CapabilitySettings) -> F8:
+    """How long a car may discharge at `power_w` (magnitude) until the time lost to it, recharging included, is `budget_s`, (N,).
+
+    Discharge down to the goal costs its own time only. From there the cost rises by less and less (the lower, the faster a car
+    charges), so Newton's steps come from below: the answer is never too long.
+    """
+    rate = np.maximum(_rate(reckoning, power_w, settings), _SMALLEST_RATE)
+    free_s = np.maximum(reckoning.position_frac - reckoning.goal_frac, 0.0) / rate
+    top_frac = np.minimum(reckoning.position_frac, reckoning.goal_frac)
+    top = stretched(top_frac, settings)
+    left_s = np.maximum(budget_s - free_s, 0.0)
+    run_s = np.zeros_like(left_s)
+    for _ in range(_NEWTON_STEPS):
+        at_frac = top_frac - rate * run_s
+        cost_s = run_s + reckoning.full_charge_s * (top - stretched(at_frac, settings))
+        slope = 1.0 + reckoning.full_charge_s * rate / taper(at_frac, settings)
+        run_s = run_s + np.maximum(left_s - cost_s, 0.0) / slope
+    total_s: F8 = np.maximum(np.minimum(budget_s, free_s) + run_s, 0.0)
+    return total_s
+
+
+def _rate(reckoning: Reckoning, power_w: F8, settings: CapabilitySettings) -> F8:
+    """How fast a discharge moves the car down its curve, 1/s."""
+    return power_w * WH_PER_WS / (settings.eta_discharge * reckoning.scale_wh)
+
+
+def _since(register_wh: F8, baseline_wh: F8) -> F8:
+    """Energy since a report; 0 while either register is unknown."""
+    since_wh: F8 = np.fmax(register_wh - baseline_wh, 0.0)
+    return since_wh
+
+
+def _exported_wh(image: FleetImage, baseline_wh: F8, reported_s: F8, now_s: float) -> F8:
+    """AC energy exported since a report: by the register, and from its last reading (or the report) on by power and orders."""
+    from_s = np.where(np.isnan(image.export_wh), reported_s, image.register_at_s)
+    metered_w = np.fmax(-image.power_w, 0.0)
+    ordered_w = np.fmax(np.fmax(-image.setpoint_w, -image.previous_setpoint_w), 0.0)
+    metered_s = np.fmax(now_s - from_s, 0.0)
+    ordered_s = np.fmax(np.minimum(now_s, image.discharge_until_s) - np.maximum(from_s, image.setpoint_at_s), 0.0)
+    unseen_wh = (metered_w * metered_s + np.maximum(ordered_w - metered_w, 0.0) * ordered_s) * WH_PER_WS
+    exported_wh: F8 = _since(image.export_wh, baseline_wh) + unseen_wh
+    return exported_wh

@@ -1,0 +1,173 @@
+"""Who is there: stations, open sessions and their rows, and the ended ones that late messages may still speak of."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from counterflow.domain.ids import EvseId, SessionKey, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.records import SessionRecord
+from counterflow.domain.resources import DriverTerms
+from counterflow.domain.telemetry import ChargingNeedsReported
+from counterflow.engine.fleet.columns import Columns
+from counterflow.engine.fleet.metering import take_soc
+from counterflow.engine.fleet.sessions import Session
+from counterflow.engine.fleet.settings import FleetSettings
+from counterflow.engine.fleet.stations import WHOLE_STATION, Station
+from counterflow.engine.fleet.topology import DEFAULT_SITE, Topology
+
+TermsOf = Callable[[SiteId, str], DriverTerms]
+
+
+class Roster:
+    """Stations and sessions with their indexes. A row and a uid belong to a session as long as it lives; uids are never reused."""
+
+    def __init__(
+        self, settings: FleetSettings, topology: Topology, terms: TermsOf, first_uid: int, hash_token: Callable[[str], str]
+    ) -> None:
+        """Start empty; the first session gets `first_uid`."""
+        self.settings = settings
+        self.columns = Columns()
+        self.stations: dict[StationId, Station] = {}
+        self.open: dict[SessionUid, Session] = {}
+        self.ended: dict[SessionKey, SessionRecord] = {}
+        self._site_rows = {site_id: row for row, site_id in enumerate(topology.site_ids)}
+        self._terms = terms
+        self._hash_token = hash_token
+        self._next_uid = first_uid
+
+    def station(self, station_id: StationId) -> Station:
+        """The station of this name, made on first mention; it is on the default site until it is registered."""
+        station = self.stations.get(station_id)
+        if station is None:
+            station = self.stations[station_id] = Station(station_id, len(self.stations), DEFAULT_SITE)
+        return station
+
+    def move(self, station: Station, site_id: SiteId) -> None:
+        """A station belongs to another site from now on, and so do its open sessions."""
+        station.site_id = site_id
+        for session in station.sessions.values():
+            session.site_id = site_id
+            self.show(session, station)
+
+    def new_record(
+        self, station: Station, transaction_id: TransactionId, evse_id: EvseId, started_s: float, id_token: str
+    ) -> SessionRecord:
+        """A record with a uid of its own and the terms of this driver at this site."""
+        uid = SessionUid(self._next_uid)
+        self._next_uid += 1
+        return SessionRecord(
+            session_uid=uid,
+            station_id=station.station_id,
+            transaction_id=transaction_id,
+            site_id=station.site_id,
+            evse_id=evse_id,
+            started_s=started_s,
+            terms=self._terms(station.site_id, id_token),
+            id_token_hash=self.token_hash(id_token),
+        )
+
+    def token_hash(self, id_token: str) -> str:
+        """What is stored instead of an id token; "" for none."""
+        return self._hash_token(id_token) if id_token else ""
+
+    def learn_token(self, session: Session, id_token: str) -> None:
+        """The driver became known after the session was opened."""
+        session.id_token_hash = self.token_hash(id_token)
+        session.terms = self._terms(session.site_id, id_token)
+
+    def admit(self, record: SessionRecord) -> Session:
+        """Open a session from its record, in a row of its own."""
+        self._next_uid = max(self._next_uid, record.session_uid + 1)
+        station = self.station(record.station_id)
+        row = self.columns.take(record.session_uid, (record.station_id, record.transaction_id))
+        session = Session(record, row)
+        self.open[session.uid] = session
+        station.sessions[session.transaction_id] = session
+        self.ended.pop((record.station_id, record.transaction_id), None)
+        self.columns.station[row] = station.index
+        session.orders.write(self.columns, row)
+        if session.evse_id != WHOLE_STATION:
+            station.at[session.evse_id] = session
+        self._show_neighbours(station, session)
+        return session
+
+    def readmit(self, record: SessionRecord) -> None:
+        """After a start: an open session is opened again, an ended one is remembered. Its station's site is where it is."""
+        if record.ended_s is not None:
+            self._next_uid = max(self._next_uid, record.session_uid + 1)
+            self.remember(record)
+            return
+        station = self.station(record.station_id)
+        self.admit(msgspec.structs.replace(record, site_id=station.site_id))
+
+    def place(self, session: Session, station: Station, evse_id: EvseId) -> None:
+        """The EVSE of a session became known (or was corrected). Whoever is open there must have been closed before."""
+        if station.at.get(session.evse_id) is session:
+            del station.at[session.evse_id]
+        session.evse_id = evse_id
+        station.at[evse_id] = session
+        self.claim_needs(session, station)
+        self.show(session, station)
+
+    def claim_needs(self, session: Session, station: Station) -> None:
+        """Charging needs that came before their transaction was known are its own, when they are not too old."""
+        needs = station.early_needs.pop(session.evse_id, None)
+        if needs is not None and needs.at_s >= session.started_s - self.settings.early_needs_s:
+            self.take_needs(session, needs)
+
+    def take_needs(self, session: Session, needs: ChargingNeedsReported) -> None:
+        """New charging needs of an open session; their state of charge counts like a reported one."""
+        session.take_needs(needs, self.settings)
+        if needs.soc_frac is not None and needs.at_s >= session.soc_at_s:
+            take_soc(session, self.columns, needs.soc_frac, needs.at_s, self.settings)
+
+    def dismiss(self, session: Session, ended_s: float) -> SessionRecord:
+        """A session is over: its row is free, its record is remembered for late messages."""
+        station = self.stations[session.station_id]
+        record = session.record(ended_s=ended_s)
+        del self.open[session.uid]
+        del station.sessions[session.transaction_id]
+        if station.at.get(session.evse_id) is session:
+            del station.at[session.evse_id]
+        station.transaction_over(session.evse_id)
+        self.columns.release(session.row)
+        self.remember(record)
+        self._show_neighbours(station, None)
+        return record
+
+    def remember(self, record: SessionRecord) -> None:
+        """Keep an ended session's record; the oldest are forgotten."""
+        key = (record.station_id, record.transaction_id)
+        self.ended.pop(key, None)
+        self.ended[key] = record
+        if len(self.ended) > self.settings.ended_sessions_kept:
+            del self.ended[next(iter(self.ended))]
+
+    def show(self, session: Session, station: Station) -> None:
+        """Write everything but the meter readings into the session's row."""
+        columns, row, evse_id = self.columns, session.row, session.evse_id
+        columns.site[row] = self._site_rows.get(session.site_id, 0)
+        columns.evse_id[row] = evse_id
+        columns.connected[row] = station.connected
+        columns.phase[row] = session.phase
+        columns.evse_fault[row] = session.abnormal or station.faulty(evse_id)
+        columns.grid_fault[row] = station.grid_fault()
+        columns.control_mode[row] = station.control_mode(evse_id)
+        columns.foreign_profile[row] = station.foreign(evse_id)
+        columns.priority_charging[row] = session.priority_charging
+        columns.external_discharge_w[row] = station.discharge_cap_w(evse_id)
+        session.interval_confirmed = station.meter_interval_s is not None
+        columns.meter_interval_s[row] = session.observed_interval_s if station.meter_interval_s is None else station.meter_interval_s
+        session.write_needs(columns, self.settings, station.rated_discharge_w(evse_id))
+
+    def show_all(self, station: Station) -> None:
+        """The same for all sessions of a station."""
+        for session in station.sessions.values():
+            self.show(session, station)
+
+    def _show_neighbours(self, station: Station, session: Session | None) -> None:
+        """A cap on the whole station is shared, so one more or one less changes everybody's part."""
+        if station.limited():
+            self.show_all(station)
+        elif session is not None:
+            self.show(session, station)

@@ -1,0 +1,248 @@
+"""The single writer of the fleet: events in, rows and records out. No clock, no I/O; `now_s` comes in."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import assert_never
+
+from counterflow.domain.commands import ProfileKind
+from counterflow.domain.delivery import Sample
+from counterflow.domain.ids import EvseId, ProfileId, SessionKey, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord
+from counterflow.domain.resources import DriverTerms
+from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, Superseded
+from counterflow.domain.telemetry import (
+    CapabilitiesDiscovered,
+    ChargingNeedsReported,
+    CommandCompleted,
+    EvseMeasured,
+    EvseStatusChanged,
+    ExternalLimitChanged,
+    ForeignProfilesReported,
+    GridFaultReported,
+    Measurement,
+    PriorityChargingChanged,
+    StationBooted,
+    StationConnected,
+    StationDisconnected,
+    StationEvent,
+    StationWarned,
+    TransactionReported,
+)
+from counterflow.engine.fleet import actors, transactions
+from counterflow.engine.fleet.actors import IsOurs
+from counterflow.engine.fleet.applied import NOTHING, Applied
+from counterflow.engine.fleet.metering import take_measurement
+from counterflow.engine.fleet.orders import Order
+from counterflow.engine.fleet.roster import Roster
+from counterflow.engine.fleet.sessions import Session
+from counterflow.engine.fleet.settings import FleetSettings
+from counterflow.engine.fleet.snapshot import FleetImage
+from counterflow.engine.fleet.topology import DEFAULT_SITE, Topology
+
+__all__ = ["Applied", "FleetSettings", "FleetState"]
+
+
+def nothing_is_ours(_station_id: StationId, _profile_id: ProfileId) -> bool:
+    """No ledger: every transaction profile counts as another system's."""
+    return False
+
+
+class FleetState:
+    """All open sessions, written by one thread, read through frozen images.
+
+    Commands to sessions: call `setpoint_sent` / `fallback_sent` before the command is handed to the link, and the matching
+    `..._done` with its outcome. A uid that is not open (any more) is ignored there, since cars leave while answers travel.
+    """
+
+    def __init__(
+        self,
+        settings: FleetSettings,
+        topology: Topology,
+        terms: Callable[[SiteId, str], DriverTerms],
+        first_uid: int = 1,
+        hash_token: Callable[[str], str] = lambda _token: "",
+        is_ours: IsOurs = nothing_is_ours,
+    ) -> None:
+        """`terms(site, id token)` says what a driver agreed to; `hash_token` is what is kept of a token; `is_ours(station,
+        profile id)` tells our transaction profiles from others'."""
+        self._roster = Roster(settings, topology, terms, first_uid, hash_token)
+        self._is_ours = is_ours
+
+    def __len__(self) -> int:
+        """Open sessions."""
+        return len(self._roster.open)
+
+    @property
+    def station_ids(self) -> tuple[StationId, ...]:
+        """What the image's column `station` points into; a station keeps its index."""
+        return tuple(self._roster.stations)
+
+    def register(self, station_id: StationId, site_id: SiteId) -> None:
+        """A station belongs to a site. A site that the topology does not know counts as the default site."""
+        self._roster.move(self._roster.station(station_id), site_id)
+
+    def forget(self, station_id: StationId) -> None:
+        """A station is no longer registered: it falls to the default site."""
+        self._roster.move(self._roster.station(station_id), DEFAULT_SITE)
+
+    def apply(self, event: StationEvent, now_s: float) -> Applied:  # noqa: C901  # one flat match over the closed union of events
+        """Fold one event in; what must follow from it is in the answer. `now_s` is when it is applied."""
+        match event:
+            case TransactionReported():
+                return transactions.transaction_reported(self._roster, event)
+            case EvseMeasured():
+                return transactions.evse_measured(self._roster, event)
+            case ChargingNeedsReported():
+                return transactions.needs_reported(self._roster, event)
+            case EvseStatusChanged():
+                return actors.status_changed(self._roster, event)
+            case StationConnected():
+                return actors.connected(self._roster, event)
+            case StationDisconnected():
+                return actors.disconnected(self._roster, event)
+            case CapabilitiesDiscovered():
+                return actors.discovered(self._roster, event)
+            case ExternalLimitChanged():
+                return actors.external_limit_changed(self._roster, event)
+            case PriorityChargingChanged():
+                return actors.priority_changed(self._roster, event)
+            case GridFaultReported():
+                return actors.grid_fault_reported(self._roster, event)
+            case ForeignProfilesReported():
+                return actors.foreign_profiles_reported(self._roster, event, self._is_ours)
+            case StationBooted() | StationWarned() | CommandCompleted():
+                return NOTHING
+            case _:
+                assert_never(event)
+
+    def snapshot(self, now_s: float) -> FleetImage:
+        """A frozen image of all rows at `now_s`."""
+        return self._roster.columns.image(now_s)
+
+    def uids(self) -> Iterator[SessionUid]:
+        """Open sessions, oldest first."""
+        return iter(tuple(self._roster.open))
+
+    def row_of(self, uid: SessionUid) -> int | None:
+        """The row of an open session in images taken from now on; None when it is not open."""
+        session = self._roster.open.get(uid)
+        return None if session is None else session.row
+
+    def uid_of(self, station_id: StationId, transaction_id: TransactionId) -> SessionUid | None:
+        """The open session of a transaction."""
+        station = self._roster.stations.get(station_id)
+        session = None if station is None else station.sessions.get(transaction_id)
+        return None if session is None else session.uid
+
+    def uid_at(self, station_id: StationId, evse_id: EvseId) -> SessionUid | None:
+        """The session that is open on an EVSE."""
+        station = self._roster.stations.get(station_id)
+        session = None if station is None else station.at.get(evse_id)
+        return None if session is None else session.uid
+
+    def key_of(self, uid: SessionUid) -> SessionKey | None:
+        """(station, transaction) of an open session."""
+        session = self._roster.open.get(uid)
+        return None if session is None else (session.station_id, session.transaction_id)
+
+    def record_of(self, uid: SessionUid) -> SessionRecord:
+        """The record of an open session as it is now. Raises KeyError when it is not open."""
+        return self._roster.open[uid].record()
+
+    def setpoint_sent(self, uid: SessionUid, power_w: float, now_s: float, discharge_until_s: float, hold_until_s: float) -> None:
+        """A discharge order (`power_w` <= 0) is on its way, with the ends that it carries."""
+        session = self._roster.open.get(uid)
+        if session is not None:
+            session.orders.sent(Order(power_w, now_s, discharge_until_s, hold_until_s))
+            session.orders.write(self._roster.columns, session.row)
+
+    def setpoint_done(self, uid: SessionUid, result: CommandResult, now_s: float) -> None:
+        """The outcome of the oldest order on its way (for Superseded: of the one before the newest)."""
+        session = self._roster.open.get(uid)
+        if session is not None:
+            session.orders.done(result)
+            session.orders.write(self._roster.columns, session.row)
+
+    def setpoint_gone(self, uid: SessionUid) -> None:
+        """No discharge profile of ours is at the station for this session any more."""
+        session = self._roster.open.get(uid)
+        if session is not None:
+            session.orders.gone()
+            session.orders.write(self._roster.columns, session.row)
+
+    def fallback_sent(self, uid: SessionUid, now_s: float) -> None:
+        """The fallback profile is on its way."""
+        self._fallback(uid, FallbackState.PENDING)
+
+    def fallback_done(self, uid: SessionUid, result: CommandResult, now_s: float) -> None:
+        """Only an accepted fallback stands; after anything else it is to be placed again (the same id replaces itself)."""
+        match result:
+            case Superseded():
+                pass
+            case Accepted():
+                self._fallback(uid, FallbackState.PLACED)
+            case _:
+                self._fallback(uid, FallbackState.NONE)
+
+    def fallback_gone(self, uid: SessionUid) -> None:
+        """The fallback profile was removed."""
+        self._fallback(uid, FallbackState.NONE)
+
+    def exclude(self, uid: SessionUid, until_s: float) -> None:
+        """Ask nothing of this session before `until_s`."""
+        session = self._roster.open.get(uid)
+        if session is not None:
+            self._roster.columns.excluded_until_s[session.row] = until_s
+
+    def restore(
+        self,
+        records: Iterable[SessionRecord],
+        samples: Iterable[Sample],
+        discoveries: Iterable[DiscoveryRecord],
+        profiles: Iterable[ProfileRecord],
+        now_s: float,
+    ) -> None:
+        """Know the fleet again after a start. Register stations first.
+
+        No station is connected yet and no restored reading counts as fresh, so nothing can be dispatched before its station is
+        back and has sent a sample. `samples` in order of time, one or more a session.
+        """
+        for discovery in discoveries:
+            self._roster.station(discovery.station_id).discovered(discovery.evses, discovery.meter_interval_s)
+        for record in sorted(records, key=lambda record: record.started_s):
+            self._roster.readmit(record)
+        for sample in samples:
+            session = self._roster.open.get(sample.session_uid)
+            if session is not None:
+                self._restore_sample(session, sample, now_s)
+        for profile in profiles:
+            session = self._roster.open.get(profile.session_uid)
+            if session is not None:
+                self._restore_profile(session, profile)
+
+    def _restore_sample(self, session: Session, sample: Sample, now_s: float) -> None:
+        reading = Measurement(
+            at_s=sample.at_s,
+            power_w=sample.power_w,
+            export_wh=sample.export_wh,
+            import_wh=sample.import_wh,
+            soc_frac=sample.soc_frac,
+        )
+        if take_measurement(session, self._roster.columns, reading, now_s, False, self._roster.settings):
+            self._roster.show(session, self._roster.station(session.station_id))
+
+    def _restore_profile(self, session: Session, profile: ProfileRecord) -> None:
+        match profile.kind:
+            case ProfileKind.FALLBACK:
+                placed = profile.state is ProfileState.PLACED
+                self._roster.columns.fallback_state[session.row] = FallbackState.PLACED if placed else FallbackState.NONE
+            case ProfileKind.DISCHARGE:
+                order = Order(profile.power_w, profile.placed_at_s, profile.discharge_until_s, profile.hold_until_s)
+                session.orders.restored(order, sure=profile.state is ProfileState.PLACED)
+                session.orders.write(self._roster.columns, session.row)
+            case _:
+                assert_never(profile.kind)
+
+    def _fallback(self, uid: SessionUid, state: FallbackState) -> None:
+        session = self._roster.open.get(uid)
+        if session is not None:
+            self._roster.columns.fallback_state[session.row] = state

@@ -1,0 +1,147 @@
+"""What we know of one station apart from its sessions: connection, discovery, faults, other actors."""
+
+from math import nan
+
+from counterflow.domain.ids import EvseId, SiteId, StationId
+from counterflow.domain.resources import ControlMode, EvseCapability
+from counterflow.domain.telemetry import (
+    Availability,
+    ChargingNeedsReported,
+    EvseStatusChanged,
+    ExternalLimitChanged,
+    ForeignProfilesReported,
+    GridFaultReported,
+)
+from counterflow.engine.fleet.sessions import Session
+
+WHOLE_STATION = EvseId(0)
+
+
+class Station:
+    """Facts of one station, changed only by the fleet state."""
+
+    __slots__ = (
+        "_alarms",
+        "_capabilities",
+        "_connectors",
+        "_foreign",
+        "_foreign_part",
+        "_limits",
+        "at",
+        "connected",
+        "early_needs",
+        "index",
+        "meter_interval_s",
+        "sessions",
+        "site_id",
+        "station_id",
+    )
+
+    def __init__(self, station_id: StationId, index: int, site_id: SiteId) -> None:
+        """A station that we only know by name."""
+        self.station_id = station_id
+        self.index = index
+        self.site_id = site_id
+        self.connected = False
+        self.meter_interval_s: float | None = None
+        self.sessions: dict[str, Session] = {}
+        self.at: dict[int, Session] = {}
+        self.early_needs: dict[int, ChargingNeedsReported] = {}
+        self._capabilities: dict[int, EvseCapability] = {}
+        self._connectors: dict[tuple[int, int], tuple[float, Availability]] = {}
+        self._alarms: dict[str, float] = {}
+        self._limits: dict[int, dict[str, float]] = {}
+        self._foreign: set[int] = set()
+        self._foreign_part: set[int] = set()
+
+    def discovered(self, evses: tuple[EvseCapability, ...], meter_interval_s: float | None) -> None:
+        """Discovery is through: what it found replaces what we knew."""
+        self._capabilities = {evse.evse_id: evse for evse in evses}
+        self.meter_interval_s = meter_interval_s
+
+    def note_status(self, event: EvseStatusChanged) -> None:
+        """A connector's status; older and unknown ones change nothing."""
+        key = (event.evse_id, event.connector_id)
+        known = self._connectors.get(key)
+        if event.availability is not Availability.UNKNOWN and (known is None or event.at_s >= known[0]):
+            self._connectors[key] = (event.at_s, event.availability)
+
+    def note_alarm(self, event: GridFaultReported) -> None:
+        """A DER alarm begins or ends, one by one for each kind of control."""
+        if event.ended:
+            self._alarms.pop(event.control_type, None)
+        else:
+            self._alarms[event.control_type] = event.at_s
+
+    def note_limit(self, event: ExternalLimitChanged) -> None:
+        """Another actor sets or clears its limit; a limit without a discharge part caps nothing here."""
+        limits = self._limits.setdefault(event.evse_id, {})
+        if event.active and event.discharge_limit_w is not None:
+            limits[event.source] = abs(event.discharge_limit_w)
+        else:
+            limits.pop(event.source, None)
+        if not limits:
+            del self._limits[event.evse_id]
+
+    def note_profiles(self, event: ForeignProfilesReported, foreign: bool) -> None:
+        """A part of a profile report. A foreign profile counts at once; only a whole report without one clears it."""
+        if foreign:
+            self._foreign.add(event.evse_id)
+            self._foreign_part.add(event.evse_id)
+        if event.last:
+            if event.evse_id not in self._foreign_part:
+                self._foreign.discard(event.evse_id)
+            self._foreign_part.discard(event.evse_id)
+
+    def transaction_over(self, evse_id: EvseId) -> None:
+        """Transaction profiles die with their transaction, others' as well as ours."""
+        self._foreign.discard(evse_id)
+
+    def only_evse(self) -> EvseId:
+        """The EVSE of a station that has just one; 0 when there are more, or when discovery has not said."""
+        if len(self._capabilities) == 1:
+            return next(iter(self._capabilities.values())).evse_id
+        return WHOLE_STATION
+
+    def lodger(self) -> Session | None:
+        """The one session of the station, when it has one only and its EVSE is not known."""
+        if len(self.sessions) != 1:
+            return None
+        session = next(iter(self.sessions.values()))
+        return session if session.evse_id == WHOLE_STATION else None
+
+    def control_mode(self, evse_id: EvseId) -> ControlMode:
+        """How the EVSE can be told to discharge; UNKNOWN before discovery."""
+        capability = self._capabilities.get(evse_id)
+        return ControlMode.UNKNOWN if capability is None else capability.control_mode
+
+    def rated_discharge_w(self, evse_id: EvseId) -> float:
+        """The EVSE's discharge rating, magnitude; NaN when not said."""
+        capability = self._capabilities.get(evse_id)
+        if capability is None or capability.max_discharge_power_w is None:
+            return nan
+        return abs(capability.max_discharge_power_w)
+
+    def faulty(self, evse_id: EvseId) -> bool:
+        """A connector is faulted; or one is unavailable and none is in use (in use, its neighbours report unavailable)."""
+        states = {status for (evse, _), (_, status) in self._connectors.items() if evse in (evse_id, WHOLE_STATION)}
+        return Availability.FAULTED in states or (Availability.UNAVAILABLE in states and Availability.OCCUPIED not in states)
+
+    def grid_fault(self) -> bool:
+        """A DER alarm is active."""
+        return bool(self._alarms)
+
+    def foreign(self, evse_id: EvseId) -> bool:
+        """Another actor's transaction profile is on the EVSE."""
+        return evse_id in self._foreign or WHOLE_STATION in self._foreign
+
+    def limited(self) -> bool:
+        """Some actor caps discharge here."""
+        return bool(self._limits)
+
+    def discharge_cap_w(self, evse_id: EvseId) -> float:
+        """The least of the caps on this EVSE, magnitude; a cap on the whole station is shared evenly. NaN = none."""
+        caps = list(self._limits.get(evse_id, {}).values()) if evse_id != WHOLE_STATION else []
+        shares = max(1, len(self.sessions))
+        caps.extend(cap / shares for cap in self._limits.get(WHOLE_STATION, {}).values())
+        return min(caps, default=nan)
