@@ -29,7 +29,8 @@ DEFAULT_MEASURANDS: Final = (
 
 
 class Reading(Struct, frozen=True, gc=False):
-    """One instant of one EVSE: noisy power (import positive), registers in whole Wh, the car's own SoC, the setpoint in force."""
+    """One instant of one EVSE, its power shown in whole watts: noisy power (import positive),
+    registers in whole Wh, the car's own SoC, the setpoint in force."""
 
     at_s: float
     power_w: float
@@ -52,17 +53,17 @@ def _value(measurand: MeasurandEnumType, value: float, unit: UnitOfMeasureType, 
 
 
 def _import(reading: Reading, signed: bool, context: ReadingContextEnumType) -> SampledValueType:
-    power_w = round(reading.power_w, 1)
-    return _value("Power.Active.Import", power_w if signed else max(power_w, 0.0), _W, context)
+    power_w = round(reading.power_w)
+    return _value("Power.Active.Import", power_w if signed else max(power_w, 0), _W, context)
 
 
 def _export(reading: Reading, signed: bool, context: ReadingContextEnumType) -> SampledValueType | None:
-    return None if signed else _value("Power.Active.Export", max(-round(reading.power_w, 1), 0.0), _W, context)
+    return None if signed else _value("Power.Active.Export", max(-round(reading.power_w), 0), _W, context)
 
 
 def _setpoint(reading: Reading, signed: bool, context: ReadingContextEnumType) -> SampledValueType | None:
     del signed  # a setpoint always carries its sign
-    return None if reading.setpoint_w is None else _value("Power.Active.Setpoint", round(reading.setpoint_w, 1), _W, context)
+    return None if reading.setpoint_w is None else _value("Power.Active.Setpoint", round(reading.setpoint_w), _W, context)
 
 
 _READERS: Final[dict[str, Callable[[Reading, bool, ReadingContextEnumType], SampledValueType | None]]] = {

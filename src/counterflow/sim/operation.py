@@ -1,6 +1,6 @@
 """What happens at the EVSEs: cars come and go, profiles take hold, meters are read. Everything is told through the uplink."""
 
-from math import inf
+from math import ceil, inf
 from typing import Final
 
 from msgspec import UNSET, UnsetType
@@ -242,11 +242,11 @@ class Operation:
     # ---- metering
 
     def start_sampling(self, evse: SimEvse, now_s: float) -> None:
-        """Start an EVSE's sampling, or start it anew at another interval, with a phase of its own."""
+        """Start an EVSE's sampling, or start it anew at another interval, with a phase of its own, on whole seconds as meters do."""
         evse.sampling += 1
         interval_s = self.state.sampling_interval_s(evse)
         if interval_s > 0 and evse.charging and not evse.silent:
-            self.timers.at(now_s + self.draws.uniform() * interval_s, self._sample, evse, evse.sampling)
+            self.timers.at(ceil(now_s + self.draws.uniform() * interval_s), self._sample, evse, evse.sampling)
 
     def _sample(self, now_s: float, evse: SimEvse, sampling: int) -> None:
         if evse.sampling != sampling or not evse.charging:

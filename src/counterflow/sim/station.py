@@ -126,6 +126,11 @@ class SimStation:
         """Transactions that are alive (a silent one is not)."""
         return sum(evse.transaction_id is not None and not evse.silent for evse in self.state.evses.values())
 
+    @property
+    def settled(self) -> bool:
+        """No car here waits for its session to begin."""
+        return not any(evse.waiting or (evse.transaction_id is not None and not evse.charging) for evse in self.state.evses.values())
+
     # ---- what comes in
 
     def _handle(self, event: RpcEvent, now_s: float) -> None:

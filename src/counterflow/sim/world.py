@@ -43,6 +43,17 @@ class CsmsSide(Protocol):
         ...
 
 
+class _Seat:
+    """A station's place in the world: its line (None = cut) and when it is due."""
+
+    __slots__ = ("due_s", "line", "station")
+
+    def __init__(self, station: SimStation) -> None:
+        self.station = station
+        self.line: int | None = None
+        self.due_s = inf
+
+
 class World:
     """A CSMS and its fleet from `start_s` on, with a car at every station."""
 
@@ -55,15 +66,14 @@ class World:
         self.frames_down = 0
         self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._sequence = 0
-        self._due_s: dict[str, float] = {}
-        self._lines: dict[str, int] = {}
+        self._seats = {station.station_id: _Seat(station) for station in self.fleet.stations}
         self._connections = 0
         self._csms_due_s = inf
         self._at(start_s + PLANT_STEP_S, self._step_plant)
         spread_s = settings.connect_over_s / max(1, settings.stations)
         for number, station in enumerate(self.fleet.stations):
             station.plug_in(start_s)
-            self._at(start_s + number * spread_s, self._connect, station)
+            self._at(start_s + number * spread_s, self._connect, self._seats[station.station_id])
 
     # ---- for tests and the demo
 
@@ -102,22 +112,22 @@ class World:
 
     def drop_out(self, share: float, silent_share: float) -> list[str]:
         """A share of the cars in a session leaves now; returns their stations' ids."""
-        gone = self.fleet.drop_out(share, silent_share, self.now_s)
-        for station in gone:
-            self._flush(station)
-        return [station.station_id for station in gone]
+        gone = [station.station_id for station in self.fleet.drop_out(share, silent_share, self.now_s)]
+        for station_id in gone:
+            self._flush(self._seats[station_id])
+        return gone
 
     def cut(self, station_id: str, for_s: float | None = None) -> None:
         """A station's line breaks; it comes back after `for_s` (None = not by itself)."""
-        station = self.fleet.by_id[station_id]
-        self._disconnect(station, "cut")
+        seat = self._seats[station_id]
+        self._disconnect(seat, "cut")
         if for_s is not None:
-            self._at(self.now_s + for_s, self._connect, station)
+            self._at(self.now_s + for_s, self._connect, seat)
 
     def cut_all(self, for_s: float | None = None) -> None:
         """Every line breaks, as when the CSMS dies."""
-        for station in self.stations:
-            self.cut(station.station_id, for_s)
+        for station_id in self._seats:
+            self.cut(station_id, for_s)
 
     def replace_csms(self, csms: CsmsSide) -> None:
         """Another CSMS process takes over (a restart); lines must have been cut before."""
@@ -132,83 +142,75 @@ class World:
 
     def _call(self, action: Callable[[], object]) -> None:
         action()
-        for station in self.stations:
-            self._flush(station)
+        for seat in self._seats.values():
+            self._flush(seat)
         self._drain_csms()
 
-    def _connect(self, station: SimStation) -> None:
-        if station.station_id in self._lines:
+    def _connect(self, seat: _Seat) -> None:
+        if seat.line is not None:
             return
         self._connections += 1
-        self._lines[station.station_id] = self._connections
-        self.csms.opened(station.station_id, SUBPROTOCOL, self.now_s)
-        station.connect(self.now_s)
-        self._flush(station)
+        seat.line = self._connections
+        self.csms.opened(seat.station.station_id, SUBPROTOCOL, self.now_s)
+        seat.station.connect(self.now_s)
+        self._flush(seat)
         self._drain_csms()
 
-    def _disconnect(self, station: SimStation, reason: str) -> None:
-        if self._lines.pop(station.station_id, None) is not None:
-            station.disconnect(self.now_s)
-            self._reschedule(station)
-            self.csms.closed(station.station_id, self.now_s, reason)
+    def _disconnect(self, seat: _Seat, reason: str) -> None:
+        if seat.line is not None:
+            seat.line = None
+            seat.station.disconnect(self.now_s)
+            self._flush(seat)
+            self.csms.closed(seat.station.station_id, self.now_s, reason)
             self._drain_csms()
 
-    def _flush(self, station: SimStation) -> None:
+    def _flush(self, seat: _Seat) -> None:
         """Send what a station has to say, and note when it is due next."""
-        frames = station.take_outbox()
-        if frames:
-            line = self._lines.get(station.station_id)
-            due_s = self.now_s + self.settings.line_latency_s
-            for frame in frames:
-                self._at(due_s, self._arrive_at_csms, station.station_id, line, frame)
-        self._reschedule(station)
-        if station.drop_line and station.station_id in self._lines:
-            self._disconnect(station, "reset")
-            self._at(self.now_s + RECONNECT_S, self._connect, station)
-
-    def _reschedule(self, station: SimStation) -> None:
+        station = seat.station
+        for frame in station.take_outbox():
+            self._at(self.now_s + self.settings.line_latency_s, self._arrive_at_csms, seat, seat.line, frame)
         due_s = station.next_due_s()
-        if due_s is not None and due_s < self._due_s.get(station.station_id, inf):
-            due_s = max(due_s, self.now_s)
-            self._due_s[station.station_id] = due_s
-            self._at(due_s, self._step_station, station, due_s)
+        if due_s is not None and due_s < seat.due_s:
+            seat.due_s = due_s = max(due_s, self.now_s)
+            self._at(due_s, self._step_station, seat, due_s)
+        if station.drop_line and seat.line is not None:
+            self._disconnect(seat, "reset")
+            self._at(self.now_s + RECONNECT_S, self._connect, seat)
 
-    def _step_station(self, station: SimStation, due_s: float) -> None:
-        if self._due_s.get(station.station_id) != due_s:
-            return
-        self._due_s[station.station_id] = inf
-        station.step(self.now_s)
-        self._flush(station)
+    def _step_station(self, seat: _Seat, due_s: float) -> None:
+        if seat.due_s == due_s:
+            seat.due_s = inf
+            seat.station.step(self.now_s)
+            self._flush(seat)
 
     def _step_plant(self) -> None:
         for station in self.fleet.step_plant(self.now_s - PLANT_STEP_S, PLANT_STEP_S):
-            self._flush(station)
+            self._flush(self._seats[station.station_id])
         self._at(self.now_s + PLANT_STEP_S, self._step_plant)
 
-    def _arrive_at_csms(self, station_id: str, line: int | None, frame: bytes) -> None:
-        if self._lines.get(station_id) == line and line is not None:
+    def _arrive_at_csms(self, seat: _Seat, line: int, frame: bytes) -> None:
+        if seat.line == line:
             self.frames_up += 1
-            self.csms.received(station_id, frame, self.now_s)
+            self.csms.received(seat.station.station_id, frame, self.now_s)
             self._drain_csms()
 
-    def _arrive_at_station(self, station_id: str, line: int, frame: bytes) -> None:
-        if self._lines.get(station_id) == line:
+    def _arrive_at_station(self, seat: _Seat, line: int, frame: bytes) -> None:
+        if seat.line == line:
             self.frames_down += 1
-            station = self.fleet.by_id[station_id]
-            station.receive(frame, self.now_s)
-            self._flush(station)
+            seat.station.receive(frame, self.now_s)
+            self._flush(seat)
 
     def _advance_csms(self) -> None:
         self.csms.advance(self.now_s)
         self._drain_csms()
 
     def _drain_csms(self) -> None:
-        due_s = self.now_s + self.settings.line_latency_s
         for station_id, frame in self.csms.take_outbox():
-            line = self._lines.get(station_id)
-            if line is not None:
-                self._at(due_s, self._arrive_at_station, station_id, line, frame)
-        self._csms_due_s = max(self.now_s, _or_never(self.csms.next_due_s()))
+            seat = self._seats[station_id]
+            if seat.line is not None:
+                self._at(self.now_s + self.settings.line_latency_s, self._arrive_at_station, seat, seat.line, frame)
+        due_s = self.csms.next_due_s()
+        self._csms_due_s = inf if due_s is None else max(self.now_s, due_s)
 
 
 def _or_never(due_s: float | None) -> float:

@@ -1,0 +1,297 @@
+"""The fleet as real WebSocket clients: the same stations and cars as in `world`, on asyncio and the wall clock.
+
+One task steps the plant and the stations that are due; one short task per station opens its line and opens it again with a growing wait
+whenever it breaks. Ten thousand stations fit into one process.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import random
+import time
+import urllib.parse
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from counterflow.adapters.ocpp.client import ClientLine, HandshakeRefusedError, connect
+from counterflow.sim.fleet import Fleet
+from counterflow.sim.settings import FleetClientSettings
+from counterflow.sim.station import SimStation
+
+SUBPROTOCOL: Final = "ocpp2.1"
+BEAT_S: Final = 0.05
+"""How often due stations are looked after; far below the plant's own delays."""
+MAX_CATCH_UP_STEPS: Final = 30
+"""Plant steps made up for after a stall of the process; a longer one (a suspended laptop) is skipped."""
+_CONNECT_ERRORS: Final = (OSError, HandshakeRefusedError, TimeoutError)
+
+
+class FleetProgress(Struct, frozen=True, kw_only=True):
+    """How the fleet stands. `true_power_w` is import positive."""
+
+    stations: int
+    connected: int
+    booted: int
+    sessions: int
+    pending: int
+    """Stations whose car is not charging yet."""
+    messages_in: int
+    messages_out: int
+    true_power_w: float
+    refused: str | None
+    """Why the latest connection attempt failed, None if it did not."""
+
+    @property
+    def ready(self) -> bool:
+        """Every station is connected and booted, and the car at it in a session (unless it has left already)."""
+        return self.connected == self.booted == self.stations and self.pending == 0
+
+
+class _Seat:
+    """A station and its line."""
+
+    __slots__ = ("attempts", "due_s", "ended", "line", "reopening", "station")
+
+    def __init__(self, station: SimStation) -> None:
+        self.station = station
+        self.line: ClientLine | None = None
+        self.due_s = float("inf")
+        self.ended: ClientLine | None = None
+        self.attempts = 0
+        self.reopening: asyncio.Task[None] | None = None
+
+
+class FleetClient:
+    """A fleet that can be started, watched, hurt and stopped."""
+
+    def __init__(self, settings: FleetClientSettings) -> None:
+        self.settings = settings
+        self.fleet = Fleet(settings.stations, settings.prefix, settings.seed, settings.plant, settings.station, settings.mix)
+        self.messages_in = 0
+        self.messages_out = 0
+        self.refused: str | None = None
+        self._seats = [_Seat(station) for station in self.fleet.stations]
+        self._by_id = {seat.station.station_id: seat for seat in self._seats}
+        self._due: list[tuple[float, int, _Seat]] = []
+        self._sequence = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._plant_s = 0.0
+        self._back_off = random.Random(settings.seed)
+
+    # ---- start and stop
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once. `wait_ready` tells when the fleet stands."""
+        now_s = time.time()
+        self._plant_s = now_s
+        for seat in self._seats:
+            seat.station.plug_in(now_s)
+        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._connect_all())]
+
+    async def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """Until every station is connected, booted and has a session. Raises TimeoutError with what is missing."""
+        deadline_s = time.monotonic() + timeout_s
+        while not (progress := self.progress()).ready:
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(
+                    f"After {timeout_s:g} s {progress.connected} of {progress.stations} stations are connected, {progress.booted} booted, "
+                    f"{progress.pending} cars wait to charge; latest failure: {progress.refused or 'none'}."
+                )
+            await asyncio.sleep(BEAT_S)
+
+    async def stop(self) -> None:
+        """Close every line and end every task."""
+        self._stopping = True
+        tasks = self._tasks + [seat.reopening for seat in self._seats if seat.reopening is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for seat in self._seats:
+            if seat.line is not None:
+                seat.line.close()
+        deadline_s = time.monotonic() + 2.0
+        while any(seat.line is not None for seat in self._seats) and time.monotonic() < deadline_s:
+            await asyncio.sleep(BEAT_S)
+
+    # ---- what can be seen and done
+
+    def progress(self) -> FleetProgress:
+        """How the fleet stands now."""
+        return FleetProgress(
+            stations=len(self._seats),
+            connected=sum(seat.line is not None for seat in self._seats),
+            booted=sum(seat.station.booted for seat in self._seats),
+            sessions=sum(seat.station.sessions for seat in self._seats),
+            pending=sum(not seat.station.settled for seat in self._seats),
+            messages_in=self.messages_in,
+            messages_out=self.messages_out,
+            true_power_w=self.true_power_w(),
+            refused=self.refused,
+        )
+
+    def true_power_w(self) -> float:
+        """True power of the whole fleet, import positive."""
+        return self.fleet.true_power_w()
+
+    def drop_out(self, share: float, silent_share: float) -> list[str]:
+        """A share of the cars in a session leaves now, part of them without a word; returns their stations' ids."""
+        gone = self.fleet.drop_out(share, silent_share, time.time())
+        for station in gone:
+            self._flush(self._by_id[station.station_id])
+        return [station.station_id for station in gone]
+
+    def remaining_profiles(self) -> list[tuple[str, int]]:
+        """(station id, profile id) of every profile still stored at any station."""
+        return self.fleet.remaining_profiles()
+
+    def violations(self) -> list[str]:
+        """What the CSMS did against the rules, at any station."""
+        return self.fleet.violations()
+
+    # ---- lines
+
+    async def _connect_all(self) -> None:
+        """Open the lines at the chosen rate."""
+        started_s = time.monotonic()
+        for number, seat in enumerate(self._seats):
+            wait_s = started_s + number / self.settings.connect_rate_per_s - time.monotonic()
+            if wait_s > 0.0:
+                await asyncio.sleep(wait_s)
+            self._open_later(seat, 0.0)
+
+    def _open_later(self, seat: _Seat, wait_s: float) -> None:
+        if not self._stopping and seat.reopening is None:
+            seat.reopening = asyncio.create_task(self._open(seat, wait_s))
+
+    async def _open(self, seat: _Seat, wait_s: float) -> None:
+        """Open one line, with a growing wait between attempts (part 4, 5.4)."""
+        settings, station_id = self.settings, seat.station.station_id
+        url = f"{settings.url.rstrip('/')}/{urllib.parse.quote(station_id, safe='')}"
+        while not self._stopping:
+            if wait_s > 0.0:
+                await asyncio.sleep(wait_s)
+            try:
+                line = await connect(
+                    url,
+                    subprotocols=[SUBPROTOCOL],
+                    password=settings.passwords.get(station_id, settings.password),
+                    deflate=settings.deflate,
+                    on_text=lambda line, text: self._on_text(seat, line, text),
+                    on_close=lambda line, reason: self._on_close(seat, line, reason),
+                )
+            except _CONNECT_ERRORS as error:
+                self.refused = f"{station_id}: {str(error) or type(error).__name__}"
+                wait_s = self._next_wait_s(seat)
+                continue
+            if seat.ended is line:  # closed before `connect` came back
+                wait_s = self._next_wait_s(seat)
+                continue
+            seat.reopening = None
+            self._adopt(seat, line)
+            return
+
+    def _adopt(self, seat: _Seat, line: ClientLine) -> None:
+        """The line is up: the station starts to speak."""
+        if seat.line is line:
+            return
+        if line.subprotocol != SUBPROTOCOL:
+            self.refused = f"{seat.station.station_id}: the CSMS does not speak {SUBPROTOCOL}"
+        seat.line = line
+        seat.station.connect(time.time())
+        self._flush(seat)
+
+    def _next_wait_s(self, seat: _Seat) -> float:
+        seat.attempts += 1
+        doubled_s: float = self.settings.back_off_min_s * 2.0 ** min(seat.attempts - 1, 10)
+        return min(self.settings.back_off_max_s, doubled_s) * self._back_off.uniform(0.7, 1.0)
+
+    def _on_text(self, seat: _Seat, line: ClientLine, text: bytes) -> None:
+        self._adopt(seat, line)  # a CSMS may speak before `connect` has come back
+        self.messages_in += 1
+        seat.attempts = 0
+        seat.station.receive(text, time.time())
+        self._flush(seat)
+
+    def _on_close(self, seat: _Seat, line: ClientLine, reason: str) -> None:
+        seat.ended = line
+        if seat.line is line:
+            seat.line = None
+            seat.station.disconnect(time.time())
+            self._schedule(seat)
+        if not self._stopping:
+            self.refused = f"{seat.station.station_id}: {reason}"
+            self._open_later(seat, self._next_wait_s(seat))
+
+    def _flush(self, seat: _Seat) -> None:
+        """Send what the station has to say, and note when it is due next."""
+        line = seat.line
+        for frame in seat.station.take_outbox():
+            self.messages_out += 1
+            if line is not None:
+                line.send(frame)
+        self._schedule(seat)
+        if seat.station.drop_line and line is not None:
+            line.close()
+
+    # ---- time
+
+    def _schedule(self, seat: _Seat) -> None:
+        due_s = seat.station.next_due_s()
+        if due_s is not None and due_s < seat.due_s:
+            seat.due_s = due_s
+            self._sequence += 1
+            heapq.heappush(self._due, (due_s, self._sequence, seat))
+
+    async def _beat(self) -> None:
+        """Look after everything that is due, again and again."""
+        while True:
+            now_s = time.time()
+            self._step_plant(now_s)
+            self._step_stations(now_s)
+            await asyncio.sleep(BEAT_S)
+
+    def _step_plant(self, now_s: float) -> None:
+        if now_s - self._plant_s > MAX_CATCH_UP_STEPS:
+            self._plant_s = now_s - MAX_CATCH_UP_STEPS
+        while self._plant_s + 1.0 <= now_s:
+            for station in self.fleet.step_plant(self._plant_s, 1.0):
+                self._flush(self._by_id[station.station_id])
+            self._plant_s += 1.0
+
+    def _step_stations(self, now_s: float) -> None:
+        due = self._due
+        while due and due[0][0] <= now_s:
+            due_s, _, seat = heapq.heappop(due)
+            if seat.due_s == due_s:
+                seat.due_s = float("inf")
+                seat.station.step(now_s)
+                self._flush(seat)
+
+
+async def run_fleet(
+    settings: FleetClientSettings,
+    *,
+    stop: asyncio.Event,
+    on_ready: Callable[[FleetClient], None] | None = None,
+    on_progress: Callable[[FleetProgress], None] | None = None,
+    progress_every_s: float = 1.0,
+) -> FleetProgress:
+    """Run a fleet until `stop` is set; returns how it stood at the end. `on_ready` is called once, when the whole fleet stands."""
+    client = FleetClient(settings)
+    await client.start()
+    try:
+        while not stop.is_set():
+            progress = client.progress()
+            if on_progress is not None:
+                on_progress(progress)
+            if on_ready is not None and progress.ready:
+                on_ready(client)
+                on_ready = None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), progress_every_s)
+        return client.progress()
+    finally:
+        await client.stop()
