@@ -146,8 +146,7 @@ class Gateway:
 
     def leave(self, line: StationLine) -> None:
         """A line has ended."""
-        if self._lines.get(line.station_id) is line:
-            del self._lines[line.station_id]
+        del self._lines[line.station_id]  # it is this very line: an older one left before its successor was entered
         self.counters.connections = len(self._lines)
 
     async def _sweep_forever(self) -> None:
