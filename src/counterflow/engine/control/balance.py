@@ -42,8 +42,8 @@ def worst_export_w(image: FleetImage, level_w: F8) -> F8:
 
     A decrease makes room only once it is acknowledged and the meter shows it.
     """
-    asked_w = np.nan_to_num(level_w)
-    ordered_w = np.nan_to_num(level_in_force_w(image, image.at_s))
+    asked_w = np.fmax(level_w, 0.0)
+    ordered_w = np.fmax(level_in_force_w(image, image.at_s), 0.0)
     nothing_sent = np.isnan(image.previous_setpoint_w) | (image.setpoint_state == SetpointState.NONE)
     before_w = np.where(nothing_sent, 0.0, -image.previous_setpoint_w)
     measured_w = np.where(np.isnan(image.power_w), np.inf, np.maximum(-image.power_w, 0.0))
@@ -57,4 +57,5 @@ def worst_export_w(image: FleetImage, level_w: F8) -> F8:
 def site_export_w(image: FleetImage, rows: B1, sites: int) -> F8:
     """Worst-case export of `rows` (N,) at each site (S,): what one dispatch tells the next as `other_export_w`."""
     worst_w = np.where(rows, worst_export_w(image, np.zeros(len(image))), 0.0)
-    return np.bincount(image.site, weights=worst_w, minlength=sites)
+    total_w: F8 = np.bincount(image.site, weights=worst_w, minlength=sites).astype(np.float64)
+    return total_w

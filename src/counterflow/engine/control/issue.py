@@ -9,6 +9,7 @@ from counterflow.engine.control.decision import Release, SetpointChange
 from counterflow.engine.control.orders import Ends, due_for_renewal, ends_for
 from counterflow.engine.control.plan import Plan
 from counterflow.engine.control.scene import Scene
+from counterflow.engine.dispatch.limits import Rows
 from counterflow.engine.dispatch.shaping import worth_sending
 from counterflow.engine.fleet.snapshot import B1, I1
 
@@ -19,14 +20,16 @@ def changes_of(scene: Scene, plan: Plan) -> tuple[SetpointChange, ...]:
     rows = np.flatnonzero(reason != 0)
     if rows.size == 0:
         return ()
-    ends = _ends(scene, plan)
+    ends = _ends(scene, plan, rows)
     # A car that has no time left at its level is lowered (0 W is always allowed to be sent), never raised or renewed.
-    rows = rows[(ends.run_s[rows] > 0.0) | (plan.level_w[rows] == 0.0)]
-    step_w = np.nan_to_num(plan.level_w[rows]) - np.nan_to_num(scene.level_w[rows])
+    usable = (ends.run_s > 0.0) | (plan.level_w[rows] == 0.0)
+    step_w = np.fmax(plan.level_w[rows], 0.0) - np.fmax(scene.level_w[rows], 0.0)
     kind = np.where(plan.urgent[rows], 0, np.where(step_w < 0.0, 1, 2))
-    rows = rows[np.lexsort((rows, -np.abs(step_w), kind))]
+    order = np.lexsort((rows, -np.abs(step_w), kind))
+    order = order[usable[order]]
+    rows = rows[order]
     uid, power_w = scene.image.uid[rows].tolist(), (-plan.level_w[rows] + 0.0).tolist()
-    until_s, hold_s = ends.discharge_until_s[rows].tolist(), ends.hold_until_s[rows].tolist()
+    until_s, hold_s = ends.discharge_until_s[order].tolist(), ends.hold_until_s[order].tolist()
     why, urgent = reason[rows].tolist(), plan.urgent[rows].tolist()
     return tuple(
         SetpointChange(
@@ -64,18 +67,20 @@ def _reasons(scene: Scene, plan: Plan) -> I1:
     overlong = quiet & (plan.level_w > 0.0) & (image.discharge_until_s > scene.window_end_s + 1.0)
     reason[overlong] = ChangeReason.TARGET_CHANGED
     due = due_for_renewal(image, plan.level_w, quiet & (reason == 0), now_s=now_s, window_end_s=scene.window_end_s, settings=scene.settings)
-    if due.any():
-        gains_s = _ends(scene, plan).discharge_until_s - image.discharge_until_s
+    rows = np.flatnonzero(due)
+    if rows.size:
+        gains_s = _ends(scene, plan, rows).discharge_until_s - image.discharge_until_s[rows]
         # An order that would end no later is not worth a message: the car runs out, in its own time.
-        reason[due & (gains_s >= scene.settings.min_run_s)] = ChangeReason.RE_ARM
+        reason[rows[gains_s >= scene.settings.min_run_s]] = ChangeReason.RE_ARM
     return reason
 
 
-def _ends(scene: Scene, plan: Plan) -> Ends:
+def _ends(scene: Scene, plan: Plan, rows: Rows) -> Ends:
     return ends_for(
         scene.image,
         scene.capability,
-        np.nan_to_num(plan.level_w),
+        rows,
+        np.fmax(plan.level_w[rows], 0.0),
         now_s=scene.now_s,
         window_end_s=scene.window_end_s,
         capability_settings=scene.capability_settings,

@@ -7,17 +7,19 @@ import numpy as np
 from msgspec import Struct
 
 from counterflow.engine.control.settings import ControlSettings
+from counterflow.engine.dispatch.limits import Rows
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.endurance import endurance_s, hold_endurance_s
+from counterflow.engine.fleet.reckoning import Reckoning
 from counterflow.engine.fleet.settings import CapabilitySettings
-from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
+from counterflow.engine.fleet.snapshot import B1, COLUMNS, F8, I8, FleetImage
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 divided by the golden ratio: multiples of it spread evenly (Knuth, TAOCP 3, 6.4)."""
 
 
 class Ends(Struct, frozen=True, kw_only=True):
-    """Ends of orders that would be sent now, (N,), epoch seconds; `run_s` is how long the car could go on at the power asked for."""
+    """Ends of orders that would be sent now, (K,), epoch seconds; `run_s` is how long the car could go on at the power asked for."""
 
     discharge_until_s: F8
     hold_until_s: F8
@@ -27,6 +29,7 @@ class Ends(Struct, frozen=True, kw_only=True):
 def ends_for(
     image: FleetImage,
     capability: Capability,
+    rows: Rows,
     level_w: F8,
     *,
     now_s: float,
@@ -34,18 +37,28 @@ def ends_for(
     capability_settings: CapabilitySettings,
     settings: ControlSettings,
 ) -> Ends:
-    """Ends for every row if it were to discharge at `level_w` (N,) from now on; 0 W = a hold."""
-    hold_s = np.maximum(0.0, hold_endurance_s(image, capability, now_s, capability_settings))
-    run_s = np.maximum(0.0, endurance_s(image, capability, level_w, now_s, capability_settings))
-    run_s = np.where(level_w > 0.0, run_s, hold_s)
-    left_s = max(0.0, window_end_s - now_s)
-    for_s = np.minimum(run_s, left_s)
-    # Discharge uses up the laxity of a hold at least in proportion; what is left of it bounds the hold that follows.
-    spare_s = np.where(level_w > 0.0, hold_s * (1.0 - np.divide(for_s, run_s, out=np.ones_like(run_s), where=run_s > 0.0)), hold_s - for_s)
-    spare_s = np.where(np.isinf(hold_s), np.inf, np.nan_to_num(spare_s, nan=0.0, posinf=np.inf))
+    """Ends for `rows` (K,) if they were to discharge at `level_w` (K,) from now on; 0 W = a hold."""
+    image, capability = image_of(image, rows), capability_of(capability, rows)
+    run_s = endurance_s(image, capability, level_w, now_s, capability_settings)
+    for_s = np.minimum(run_s, max(0.0, window_end_s - now_s))
+    spare_s = hold_endurance_s(image, capability, level_w, for_s, now_s, capability_settings)
     until_s = now_s + for_s
-    hold_until_s = until_s + np.minimum(stagger_s(image.uid, settings), np.maximum(0.0, spare_s))
+    hold_until_s = until_s + np.minimum(stagger_s(image.uid, settings), spare_s)
     return Ends(discharge_until_s=until_s, hold_until_s=hold_until_s, run_s=run_s)
+
+
+def image_of(image: FleetImage, rows: Rows) -> FleetImage:
+    """The image of a selection of rows."""
+    columns = {name: getattr(image, name)[rows] for name in COLUMNS}
+    return FleetImage(at_s=image.at_s, keys=tuple(image.keys[row] for row in rows.tolist()), **columns)
+
+
+def capability_of(capability: Capability, rows: Rows) -> Capability:
+    """The capability of a selection of rows."""
+    columns = {name: getattr(capability, name)[rows] for name in Capability.__struct_fields__ if name not in ("at_s", "reckoned")}
+    reckoned = capability.reckoned
+    selected = {name: getattr(reckoned, name)[rows] for name in Reckoning.__struct_fields__}
+    return Capability(at_s=capability.at_s, reckoned=Reckoning(**selected), **columns)
 
 
 def stagger_s(uid: I8, settings: ControlSettings) -> F8:

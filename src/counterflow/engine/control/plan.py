@@ -6,14 +6,15 @@ from msgspec import Struct
 from counterflow.domain.instructions import AllocationPolicy, DispatchMode
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.setpoints import SetpointState
+from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.control.balance import engage_w, worst_export_w
-from counterflow.engine.control.orders import ends_for
 from counterflow.engine.control.scene import Scene
 from counterflow.engine.control.tracker import Levers, adjust
 from counterflow.engine.dispatch.allocate import allocate
 from counterflow.engine.dispatch.limits import cap_in_order
 from counterflow.engine.dispatch.problem import AllocationProblem
 from counterflow.engine.dispatch.shaping import worth_sending
+from counterflow.engine.fleet.reckoning import recharge_per_s
 from counterflow.engine.fleet.snapshot import B1, F8, I1
 
 
@@ -77,7 +78,7 @@ def track(scene: Scene) -> Plan:
 def delivery_w(scene: Scene, level_w: F8) -> F8:
     """Settled delivery of each row of the group at `level_w` instead of the scene's levels (N,)."""
     alone_now, alone_then = np.isnan(scene.level_w), np.isnan(level_w)
-    step_w = scene.gain * (np.nan_to_num(level_w) - np.nan_to_num(scene.level_w))
+    step_w = scene.gain * (np.fmax(level_w, 0.0) - np.fmax(scene.level_w, 0.0))
     taken_w = engage_w(scene.task.instruction.mode, scene.image, scene.level_w, scene.group.baseline_w)
     turned_w = np.where(alone_now & ~alone_then, taken_w, 0.0) - np.where(~alone_now & alone_then, taken_w, 0.0)
     return scene.delivers_w + np.where(scene.group.active, step_w + turned_w, 0.0)
@@ -85,13 +86,13 @@ def delivery_w(scene: Scene, level_w: F8) -> F8:
 
 def _keep_safe(scene: Scene, level_w: F8, reason: I1) -> B1:
     """Lower what is above its cap, then what is above its site's limit. Changes `level_w` and `reason`; returns what was touched."""
-    running_w = np.nan_to_num(level_w)
+    running_w = np.fmax(level_w, 0.0)
     over = scene.movable & (running_w > scene.cap_w + 1.0)
     level_w[over] = scene.cap_w[over]
     reason[over] = ChangeReason.FLOOR_OR_DEPARTURE
     if np.isinf(scene.site_w).all():
         return over
-    running_w = np.nan_to_num(level_w)
+    running_w = np.fmax(level_w, 0.0)
     allowed_w = cap_in_order(running_w, scene.rank, scene.limits(np.zeros(len(level_w))))
     allowed_w = np.where(allowed_w < np.minimum(scene.min_w, running_w), 0.0, allowed_w)
     crowded = scene.movable & (allowed_w < running_w - 1.0)
@@ -130,7 +131,7 @@ def _spread(scene: Scene, level_w: F8) -> F8:
     """The policy's allocation over the cars that can be moved, as levels; changes not worth a message are left out."""
     movable = scene.movable & ~(np.isnan(level_w) & (scene.task.instruction.mode is DispatchMode.NET_EXPORT))
     caps_w = np.where(movable & _runs_long_enough(scene, scene.cap_w), scene.cap_w, 0.0)
-    running_w = np.nan_to_num(level_w)
+    running_w = np.fmax(level_w, 0.0)
     zeroed_w = np.where(movable, 0.0, level_w)
     base_w = float(delivery_w(scene, zeroed_w).sum())
     problem = AllocationProblem(
@@ -139,8 +140,8 @@ def _spread(scene: Scene, level_w: F8) -> F8:
         min_w=scene.min_w,
         weights=np.fmax(scene.capability.sustained_power_w, 1.0),
         gain=np.maximum(scene.gain, 1e-3),
-        energy_wh=np.fmax(np.nan_to_num(scene.capability.energy_wh), 0.0),
-        useful_until_s=np.nan_to_num(scene.capability.useful_until_s, nan=scene.now_s, posinf=scene.window_end_s),
+        energy_wh=np.fmax(scene.capability.energy_wh, 0.0),
+        useful_until_s=np.fmin(np.fmax(scene.capability.useful_until_s, scene.now_s), scene.window_end_s),
         running=running_w > 0.0,
         limits=scene.limits(np.where(movable, 0.0, running_w)),
         now_s=scene.now_s,
@@ -157,8 +158,8 @@ def _after_decreases(scene: Scene, level_w: F8, wanted_w: F8) -> F8:
     limits = scene.limits(worst_export_w(scene.image, level_w))
     if limits.unlimited:
         return wanted_w
-    running_w = np.nan_to_num(level_w)
-    more_w = np.maximum(np.nan_to_num(wanted_w) - running_w, 0.0)
+    running_w = np.fmax(level_w, 0.0)
+    more_w = np.maximum(np.fmax(wanted_w, 0.0) - running_w, 0.0)
     allowed_w = running_w + cap_in_order(more_w, scene.rank, limits)
     allowed_w = np.where(allowed_w < scene.min_w, running_w, allowed_w)
     return np.where((more_w > 0.0) & (allowed_w < wanted_w), np.where(allowed_w > running_w, allowed_w, level_w), wanted_w)
@@ -167,7 +168,7 @@ def _after_decreases(scene: Scene, level_w: F8, wanted_w: F8) -> F8:
 def _levers(scene: Scene, level_w: F8, *, upward: bool) -> Levers:
     cap_w = scene.cap_w
     if upward:
-        cap_w = np.where(_runs_long_enough(scene, cap_w), cap_w, np.nan_to_num(level_w))
+        cap_w = np.where(_runs_long_enough(scene, cap_w), cap_w, np.fmax(level_w, 0.0))
     return Levers(
         level_w=level_w,
         cap_w=cap_w,
@@ -182,17 +183,14 @@ def _levers(scene: Scene, level_w: F8, *, upward: bool) -> Levers:
 
 
 def _runs_long_enough(scene: Scene, level_w: F8) -> B1:
-    """Rows that could go on at `level_w` for a useful time, or to the end of the window, (N,)."""
-    ends = ends_for(
-        scene.image,
-        scene.capability,
-        level_w,
-        now_s=scene.now_s,
-        window_end_s=scene.window_end_s,
-        capability_settings=scene.capability_settings,
-        settings=scene.settings,
-    )
-    return ends.run_s >= min(scene.settings.min_run_s, max(0.0, scene.window_end_s - scene.now_s))
+    """Rows that could go on at `level_w` for a useful time, or to the end of the window, (N,).
+
+    A quick bound that errs to the short side; the order that is sent carries the exact end.
+    """
+    able = scene.capability
+    useful_s = min(scene.settings.min_run_s, max(0.0, scene.window_end_s - scene.now_s))
+    wears_per_s = 1.0 + recharge_per_s(able.reckoned, level_w, scene.capability_settings)
+    return (able.laxity_s - able.guard_s >= useful_s * wears_per_s) & (able.energy_wh >= level_w * useful_s * WH_PER_WS)
 
 
 def _mark(reason: I1, before_w: F8, after_w: F8, why: ChangeReason) -> None:

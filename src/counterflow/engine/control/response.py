@@ -21,7 +21,8 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
 
     `gain` is delivered over asked after `readings` settled readings; `idle_w` is what the car delivers when held at 0 W (negative:
     it draws); `level_w` and `level_since_s` are the level in force and since when (NaN = nothing of ours is in force), `from_w` the
-    level before; `settled_w` is the last settled reading at this level (NaN = none yet).
+    level before; `settled_w` is the last settled reading at this level (NaN = none yet). `doubtful`: the order of `seen_setpoint_at_s` was
+    refused or its outcome is unknown, so that the next one starts the level anew even if it says the same.
     """
 
     prior_gain: float
@@ -37,6 +38,8 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
     from_w: F8
     settled_w: F8
     last_observed_at_s: F8
+    seen_setpoint_at_s: F8
+    doubtful: B1
 
     @classmethod
     def fresh(cls, rows: int, settings: ResponseSettings) -> Self:
@@ -55,15 +58,22 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
             from_w=np.zeros(rows),
             settled_w=np.full(rows, np.nan),
             last_observed_at_s=np.full(rows, -np.inf),
+            seen_setpoint_at_s=np.full(rows, -np.inf),
+            doubtful=np.zeros(rows, dtype=np.bool_),
         )
 
     def gains(self) -> F8:
         """Gain of each row (N,): learned, or the fleet's prior."""
         return np.where(self.readings > 0, self.gain, self.prior_gain)
 
+    def astray(self, image: FleetImage) -> B1:
+        """Rows whose order timed out and whose meter says that they do not follow it, (N,): the order surely never arrived."""
+        lost: B1 = (image.setpoint_state == SetpointState.UNKNOWN) & (self.level_w > 0.0) & (self.settled_w < 0.5 * self.level_w)
+        return lost
+
     def not_responding(self, now_s: float) -> B1:
         """Rows that are left out because they did not follow, (N,)."""
-        return self.not_responding_until_s > now_s
+        return np.greater(self.not_responding_until_s, now_s)
 
 
 def level_in_force_w(image: FleetImage, at_s: float) -> F8:
@@ -131,27 +141,24 @@ def _for_sessions(image: FleetImage, memory: ResponseMemory, settings: ResponseS
 
 def _with_levels(image: FleetImage, memory: ResponseMemory, now_s: float) -> ResponseMemory:
     level_w = level_in_force_w(image, now_s)
+    doubtful = (image.setpoint_state == SetpointState.UNKNOWN) | (image.setpoint_state == SetpointState.REJECTED)
     changed = (level_w != memory.level_w) & ~(np.isnan(level_w) & np.isnan(memory.level_w))
+    changed |= memory.doubtful & (image.setpoint_at_s > memory.seen_setpoint_at_s)
     if not changed.any():
-        return memory
-    since_s = np.where(
-        now_s < image.discharge_until_s,
-        image.setpoint_at_s,
-        np.where(
-            now_s < image.hold_until_s,
-            np.fmax(image.discharge_until_s, image.setpoint_at_s),
-            np.fmax(image.hold_until_s, image.discharge_until_s),
-        ),
-    )
+        return replace(memory, doubtful=doubtful, seen_setpoint_at_s=image.setpoint_at_s)
+    ended_s = np.where(now_s < image.hold_until_s, image.discharge_until_s, np.fmax(image.hold_until_s, image.discharge_until_s))
+    since_s = np.where(now_s < image.discharge_until_s, image.setpoint_at_s, np.fmax(ended_s, image.setpoint_at_s))
     since_s = np.where(np.isnan(since_s), now_s, since_s)
     measured_w = np.where(np.isnan(image.power_w), 0.0, -image.power_w)
-    before_w = np.where(np.isnan(memory.level_w), measured_w, memory.level_w)
+    before_w = np.where(np.isnan(memory.level_w) | memory.doubtful, measured_w, memory.level_w)
     return replace(
         memory,
         level_w=level_w,
         level_since_s=np.where(changed, since_s, memory.level_since_s),
         from_w=np.where(changed, before_w, memory.from_w),
         settled_w=np.where(changed, np.nan, memory.settled_w),
+        doubtful=doubtful,
+        seen_setpoint_at_s=image.setpoint_at_s,
     )
 
 

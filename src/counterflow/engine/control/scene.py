@@ -1,5 +1,7 @@
 """Everything that the steps of one tick look at together."""
 
+from functools import cached_property
+
 import numpy as np
 from msgspec import Struct
 
@@ -22,11 +24,11 @@ UNDERWAY_S = 15.0
 """A decision that the image does not show yet (the fallback goes first) is counted as under way for this long."""
 
 
-class Scene(Struct, frozen=True, kw_only=True):
+class Scene(Struct, frozen=True, kw_only=True, dict=True):
     """Arrays are (N,), powers in W and discharge positive.
 
-    `level_w`: what our orders ask for now (NaN = left alone); `delivers_w`: what each row of the group delivers, in the terms of the order's
-    mode, once everything under way has settled. `cap_w`/`min_w`: a row gives 0 or min..cap. `movable`: may get an order.
+    `level_w`: what our orders ask for now (NaN = left alone); `delivers_w`: what each row of the group delivers, in the terms of the
+    order's mode, once everything under way has settled. `cap_w`/`min_w`: a row gives 0 or min..cap. `movable`: may get an order.
     `site_w` (S,): what the group may export at each site.
     """
 
@@ -45,10 +47,15 @@ class Scene(Struct, frozen=True, kw_only=True):
     gain: F8
     cap_w: F8
     min_w: F8
-    rank: F8
     movable: B1
     rested: B1
     site_w: F8
+
+    @cached_property
+    def rank(self) -> F8:
+        """Merit in [0, 1], least first (N,); worked out only when somebody asks."""
+        useful_until_s = np.fmin(np.fmax(self.capability.useful_until_s, self.now_s), self.window_end_s)
+        return merit_rank(self.cap_w, np.fmax(self.capability.energy_wh, 0.0), useful_until_s, self.now_s, self.window_end_s)
 
     @property
     def band_w(self) -> float:
@@ -97,6 +104,8 @@ def set_scene(
     underway = group.active & (image.uid == memory.group_uid) & (memory.sent_at_s > now_s - UNDERWAY_S)
     underway &= ~(image.setpoint_at_s >= memory.sent_at_s - 1e-3)
     level_w = np.where(underway, memory.level_w, level_in_force_w(image, ahead_s))
+    # An order that got lost is written off, not repeated: others have long taken its place.
+    level_w = np.where(response.astray(image) & ~underway, 0.0, level_w)
     level_w = np.where(group.active, level_w, np.nan)
     gain = response.gains()
     decided_w = np.where(np.isnan(level_w), -group.baseline_w, gain * level_w)
@@ -104,18 +113,11 @@ def set_scene(
     # A member that cannot be steered counts at the meter; when even that is silent, as lost.
     metered_w = np.where(able.silent | np.isnan(image.power_w), np.nan, -image.power_w)
     export_w = np.where(group.active, export_w, metered_w)
-    delivers_w = np.nan_to_num(as_delivery_w(task.instruction.mode, export_w, group.baseline_w))
+    delivers_w = as_delivery_w(task.instruction.mode, export_w, group.baseline_w)
     ready = group.active & (able.reason == Reason.READY)
-    min_w = np.where(np.isnan(able.min_power_w), 0.0, able.min_power_w)
-    cap_w = np.where(ready, np.nan_to_num(able.max_power_w), 0.0)
+    min_w = np.fmax(able.min_power_w, 0.0)
+    cap_w = np.where(ready, np.fmax(able.max_power_w, 0.0), 0.0)
     cap_w = np.where(cap_w >= min_w, cap_w, 0.0)
-    rank = merit_rank(
-        cap_w,
-        np.nan_to_num(able.energy_wh, nan=0.0),
-        np.nan_to_num(able.useful_until_s, nan=now_s, posinf=timeline.end_s),
-        now_s,
-        timeline.end_s,
-    )
     return Scene(
         image=image,
         task=task,
@@ -128,11 +130,10 @@ def set_scene(
         window_end_s=timeline.end_s,
         target_w=timeline.target_discharge_w(now_s),
         level_w=level_w,
-        delivers_w=np.where(group.counted, delivers_w, 0.0),
+        delivers_w=np.where(group.counted & ~np.isnan(delivers_w), delivers_w, 0.0),
         gain=gain,
         cap_w=cap_w,
         min_w=min_w,
-        rank=rank,
         movable=group.active & image.connected,
         rested=rested(memory.level_at_s, now_s, settings.dwell_s),
         site_w=_site_room_w(image, task, group, topology),

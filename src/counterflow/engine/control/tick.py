@@ -21,7 +21,7 @@ from counterflow.engine.control.scene import Scene, set_scene
 from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.control.timeline import Timeline
 from counterflow.engine.dispatch.limits import cap_in_order
-from counterflow.engine.fleet.capability import capability
+from counterflow.engine.fleet.capability import Capability, capability
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.topology import Topology
@@ -37,22 +37,21 @@ def tick(
     capability_settings: CapabilitySettings,
     settings: ControlSettings,
     emergency_stop: bool = False,
+    able: Capability | None = None,
 ) -> Decision:
     """Decide for one dispatch at `now_s`. `response` is the memory after `observe` on the same image.
 
     The caller sends `changes` in their order, hands `releases` back to charging, logs `joined` and `left`, and keeps `memory` for the next
-    call. Between calls the image must show what was sent (pending setpoints count as in force).
+    call. Between calls the image must show what was sent (pending setpoints count as in force). `able` spares working out the capability
+    anew; it must be of this image, this window's end and this emergency stop.
     """
     timeline = Timeline.of(task.instruction)
     memory = memory.sized(len(image))
-    able = capability(
-        image,
-        now_s,
-        timeline.end_s,
-        capability_settings,
-        emergency_stop=emergency_stop,
-        must_charge_before=memory.must_charge & (image.uid == memory.group_uid),
-    )
+    if able is None:
+        must_charge_before = memory.must_charge & (image.uid == memory.group_uid)
+        able = capability(
+            image, now_s, timeline.end_s, capability_settings, emergency_stop=emergency_stop, must_charge_before=must_charge_before
+        )
     group = reconcile(image, able, task, memory, response, topology, now_s)
     scene = set_scene(
         image,
@@ -87,8 +86,10 @@ def _figures(scene: Scene, plan: Plan) -> TickFigures:
     metered_w = as_delivery_w(scene.task.instruction.mode, -image.power_w, group.baseline_w)
     measured_w = np.where(unmeasured, np.where(group.active, scene.delivers_w, 0.0), metered_w)
     expected_w = float(plan.delivers_w.sum())
-    spare_w = np.where(scene.movable, np.maximum(scene.cap_w - np.nan_to_num(plan.level_w), 0.0), 0.0)
-    spare_w = cap_in_order(spare_w, scene.rank, scene.limits(np.nan_to_num(plan.level_w)))
+    spare_w = np.where(scene.movable, np.maximum(scene.cap_w - np.fmax(plan.level_w, 0.0), 0.0), 0.0)
+    limits = scene.limits(np.fmax(plan.level_w, 0.0))
+    if not limits.unlimited:
+        spare_w = cap_in_order(spare_w, scene.rank, limits)
     headroom_w = float((scene.gain * spare_w).sum())
     missing_w = scene.target_w - expected_w
     discharging = group.active & (plan.level_w > 0.0)
@@ -111,7 +112,7 @@ def _remembered(scene: Scene, plan: Plan, changes: tuple[SetpointChange, ...]) -
     sent[[change.row for change in changes]] = True
     sent |= plan.let_go
     same_session = scene.group.uid == memory.group_uid
-    moved = sent & (np.nan_to_num(plan.level_w) != np.nan_to_num(scene.level_w))
+    moved = sent & (np.fmax(plan.level_w, 0.0) != np.fmax(scene.level_w, 0.0))
     return TaskMemory(
         started=True,
         target_w=scene.target_w,

@@ -47,7 +47,7 @@ def adjust(levers: Levers, gap_w: float, *, quantum_w: float, haste: bool) -> Ad
 
 
 def _up(levers: Levers, need_w: float, quantum_w: float, haste: bool) -> F8:
-    level_w = np.nan_to_num(levers.level_w)
+    level_w = np.fmax(levers.level_w, 0.0)
     alone = np.isnan(levers.level_w)
     may = levers.movable & (levers.rested | haste)
     step_w = np.where(may, levers.cap_w - level_w, 0.0)
@@ -82,21 +82,21 @@ def _make_room(levers: Levers, result: F8, part: int, start_w: float, excess_w: 
         return
     if start_w > 0.0 and start_w < quantum_w and excess_w <= 0.0:
         return
-    running_w = np.nan_to_num(result)
+    running_w = np.fmax(result, 0.0)
     lowered_w = running_w - excess_w / levers.gain
     able = may & (running_w > 0.0) & (lowered_w >= np.maximum(levers.min_w, 1.0)) & (running_w - lowered_w >= min(quantum_w, excess_w))
     able[part] = False
     if not able.any():
         return
     # A car that changes anyway costs no further message.
-    changed = running_w != np.nan_to_num(levers.level_w)
+    changed = running_w != np.fmax(levers.level_w, 0.0)
     other = int(np.argmax(np.where(able, levers.rank + np.where(changed, 2.0, 0.0), -1.0)))
     result[other] = lowered_w[other]
     result[part] = start_w
 
 
 def _down(levers: Levers, excess_w: float, quantum_w: float, haste: bool) -> Adjustment:
-    level_w = np.nan_to_num(levers.level_w)
+    level_w = np.fmax(levers.level_w, 0.0)
     may = levers.movable & (levers.rested | haste)
     gives_w = np.where(may & (level_w > 0.0), levers.gain * level_w, 0.0)
     partial = level_w < levers.cap_w - quantum_w
@@ -115,7 +115,7 @@ def _down(levers: Levers, excess_w: float, quantum_w: float, haste: bool) -> Adj
 
 def _lower_one(levers: Levers, result: F8, part: int, left_w: float, may: B1, quantum_w: float) -> None:
     """Take `left_w` from `part`, or from the car of least merit that can give it up and stay at or above its minimum."""
-    running_w = np.nan_to_num(result)
+    running_w = np.fmax(result, 0.0)
     lowered_w = running_w - left_w / levers.gain
     able = may & (running_w > 0.0) & (lowered_w >= np.maximum(levers.min_w, 1.0)) & (running_w - lowered_w >= quantum_w)
     if able[part]:

@@ -135,7 +135,8 @@ def _fill_groups(caps_w: F8, weights: F8, group: Rows, cap_w: F8) -> F8:
     unsaturated = np.flatnonzero(lambdas <= t)
     level = np.full(len(cap_w), np.inf)
     level[g[unsaturated[::-1]]] = lambdas[unsaturated[::-1]]
-    return np.minimum(caps_w, weights * np.maximum(level, 0.0)[group])
+    filled: F8 = np.minimum(caps_w, weights * np.maximum(level, 0.0)[group])
+    return filled
 
 
 def _first_of(sorted_groups: Rows) -> Rows:

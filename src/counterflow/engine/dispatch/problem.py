@@ -10,9 +10,10 @@ from counterflow.engine.fleet.snapshot import B1, F8
 class AllocationProblem(Struct, frozen=True, kw_only=True):
     """Discharge `target_w` (>= 0) with N cars. All powers are magnitudes in W.
 
-    `caps_w` and `min_w` (N,): a car gives 0 or min..cap. `weights` (N,), > 0 where the cap is (sustained power). `gain` (N,): delivered
-    over asked; the target is what is delivered, caps and limits are what is asked (their worst case). `energy_wh` (N,) above the floor, AC side,
-    and `useful_until_s` (N,) rank the cars for merit; `running` (N,) are ranked before others of the same merit.
+    `caps_w` and `min_w` (N,): a car gives 0 or min..cap. `weights` (N,), > 0 where the cap is (sustained power).
+    `gain` (N,): delivered over asked; the target is what is delivered, caps and limits are what is asked (their worst case).
+    `energy_wh` (N,) above the floor, AC side, and `useful_until_s` (N,) rank the cars for merit; `running` (N,) are ranked before others
+    of the same merit.
     Raises ValueError when a shape or a value cannot be.
     """
 

@@ -13,7 +13,8 @@ def worth_sending(now_w: F8, wanted_w: F8, quantum_w: float) -> B1:
     left_alone = np.isnan(now_w) != np.isnan(wanted_w)
     step_w = np.abs(np.nan_to_num(wanted_w) - np.nan_to_num(now_w))
     to_or_from_zero = (step_w > 0.0) & ((now_w == 0.0) | (wanted_w == 0.0))
-    return left_alone | to_or_from_zero | ((step_w > 0.0) & (step_w >= quantum_w))
+    worth: B1 = left_alone | to_or_from_zero | ((step_w > 0.0) & (step_w >= quantum_w))
+    return worth
 
 
 def rested(changed_at_s: F8, now_s: float, dwell_s: float) -> B1:
