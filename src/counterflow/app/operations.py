@@ -15,7 +15,7 @@ from counterflow import __version__
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.reporting import Reporting
-from counterflow.app.views import dispatch_view, fleet_view, session_views, station_view, view_of
+from counterflow.app.views import dispatch_view, fleet_view, session_views, sessions_by_station, station_view, view_of
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
 from counterflow.domain.ids import DispatchId, SessionUid, StationId
 from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder, Feasibility
@@ -86,12 +86,13 @@ class LiveOperations:
 
     def stations(self) -> Sequence[StationView]:
         """Registered and connected stations, by id."""
-        views = (station_view(self._room, station_id) for station_id in sorted(self._room.registry.registrations))
+        sessions = sessions_by_station(self._room)
+        views = (station_view(self._room, station_id, sessions) for station_id in sorted(self._room.registry.registrations))
         return [view for view in views if view is not None]
 
     def station(self, station_id: StationId) -> StationView | Refusal:
         """One station."""
-        return station_view(self._room, station_id) or _no_station(station_id)
+        return station_view(self._room, station_id, sessions_by_station(self._room)) or _no_station(station_id)
 
     def sessions(self) -> Sequence[SessionView]:
         """Open sessions."""

@@ -223,7 +223,7 @@ class Placement:
             charge_power_w=placing.fallback_power_w,
             start_s=now_s - self._settings.start_lead_s,
         )
-        self._fleet.fallback_sent(placing.uid)
+        self._fleet.fallback_sent(placing.uid, now_s)
         self._write_then_submit(command, placing.dispatch_id, now_s)
 
     def _write_then_submit(self, command: PlaceDischarge | PlaceFallback, dispatch_id: str, now_s: float) -> None:

@@ -6,4 +6,4 @@ from counterflow.domain.delivery import DeliveryReport
 
 def render_report(report: DeliveryReport, report_format: str) -> tuple[bytes, str, str]:
     """(content, media type, file name). Raises KeyError for a format that is not known."""
-    return reports.render(report, report_format)
+    return reports.render_first(report, report_format)

@@ -31,6 +31,7 @@ from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Clock
 
 RETENTION_PAUSE_S = 30.0
+RETENTION_STEP_S = 0.2
 LATE_DATA_S = 60.0
 """A finished dispatch is settled this long after its end, when late meter values have come in."""
 
@@ -60,20 +61,22 @@ class Server:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         token = ensure_token(self._data_dir)
         self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
-        self.frames = FrameRing(self._data_dir / "frames", self.settings.storage)
+        self.frames = FrameRing(self._data_dir / "frames", self.settings.storage.frames_max_bytes)
         self.board = NoticeBoard()
         self.room = ControlRoom(self.settings, self.journal, new_message_id=lambda: str(uuid4()), notify=self.board.publish)
         self.room.restore(self._now_s())
         self.lines = Lines(self.room, self.journal, self.frames, self._now_s)
         self.gateway = Gateway(self.lines, self.settings.gateway)
-        self.reporting = Reporting(self.journal, ReportFiles(self._data_dir / "reports"), self.settings.settlement)
+        self.reports = ReportFiles(self._data_dir / "reports")
+        self.reporting = Reporting(self.journal, self.reports, self.settings.settlement)
+        self.retention = Retention(self.journal, self.reports, self.settings.storage)
         self.operations = LiveOperations(
             self.room,
             board=self.board,
             reporting=self.reporting,
             now_s=self._now_s,
             settled=self.lines.settled,
-            alarms=self.journal.alarms,
+            alarms=self.alarms,
             disconnect=self.lines.disconnect,
         )
         metrics = MetricsSource(self.room, self.gateway, self.journal, self.frames, self._now_s)
@@ -112,6 +115,11 @@ class Server:
         self.frames.close()
         self.journal.close()
 
+    def alarms(self) -> tuple[str, ...]:
+        """What an operator must know before ordering."""
+        housekeeping = (self.retention.alarm,) if self.retention.alarm else ()
+        return (*self.journal.alarms(), *housekeeping)
+
     @property
     def ocpp_port(self) -> int:
         """The port stations connect to."""
@@ -141,10 +149,9 @@ class Server:
 
     async def _keep_house(self) -> None:
         """Retention, one bounded step at a time, off the loop."""
-        retention = Retention(self.journal, self._data_dir, self.settings.storage)
         while True:
-            await asyncio.sleep(RETENTION_PAUSE_S)
-            await asyncio.to_thread(retention.run_retention, self._now_s())
+            done = await asyncio.to_thread(self.retention.run_retention, self._now_s())
+            await asyncio.sleep(RETENTION_STEP_S if done else RETENTION_PAUSE_S)
 
     async def _settle_finished(self) -> None:
         """Keep a final report of each dispatch that has ended."""

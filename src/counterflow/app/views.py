@@ -1,5 +1,7 @@
 """From images and records to what people are shown: discharge positive, unknown as None."""
 
+from collections import Counter
+
 import numpy as np
 
 from counterflow.app.control_room import ControlRoom
@@ -50,7 +52,13 @@ def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
     )
 
 
-def station_view(room: ControlRoom, station_id: StationId) -> StationView | None:
+def sessions_by_station(room: ControlRoom) -> Counter[StationId]:
+    """How many open sessions each station has."""
+    keys = (room.fleet.key_of(uid) for uid in room.fleet.uids())
+    return Counter(key[0] for key in keys if key is not None)
+
+
+def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[StationId]) -> StationView | None:
     """One station, or None when it is not known."""
     registration = room.registry.registrations.get(station_id)
     if registration is None:
@@ -67,7 +75,7 @@ def station_view(room: ControlRoom, station_id: StationId) -> StationView | None
         evses=known.evses if known else (),
         meter_interval_s=known.meter_interval_s if known else None,
         refusals=known.refusals if known else (),
-        sessions=room.fleet.open_sessions_at(station_id),
+        sessions=sessions[station_id],
         profiles=len(room.ledger.of_station(station_id)),
         password_set=registration.password_hash is not None,
     )

@@ -1,0 +1,137 @@
+"""Dispatches and reports in words."""
+
+from counterflow.app.tables import clock, instant, span
+from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.instructions import DispatchInstruction, Feasibility
+from counterflow.domain.units import format_energy, format_power
+from counterflow.domain.views import DispatchAnswer, DispatchView
+
+NOTICEABLE = 1e-3
+"""Shortfalls below this share of the order are rounding."""
+
+
+def length(duration_s: float) -> str:
+    """A duration as one orders it: `90 s`, `15 min`, `1.5 h`."""
+    if duration_s < 120.0 or duration_s % 60.0:
+        return f"{duration_s:.0f} s"
+    if duration_s < 7_200.0:
+        return f"{duration_s / 60.0:.0f} min"
+    return f"{duration_s / 3600.0:.4g} h"
+
+
+def power(power_w: float | None) -> str:
+    """Watts in words; unknown is said."""
+    return "unknown" if power_w is None else format_power(power_w)
+
+
+def ordered_power_w(instruction: DispatchInstruction) -> float:
+    """The power of the last step: what was ordered, or amended to."""
+    return instruction.steps[-1].discharge_power_w if instruction.steps else 0.0
+
+
+def ordered_energy_wh(instruction: DispatchInstruction) -> float:
+    """The energy under the steps."""
+    ends = [step.from_s for step in instruction.steps[1:]] + [instruction.end_s]
+    return sum(
+        step.discharge_power_w * max(0.0, min(end_s, instruction.end_s) - step.from_s) / 3600.0
+        for step, end_s in zip(instruction.steps, ends, strict=True)
+    )
+
+
+def answer_words(answer: DispatchAnswer, now_s: float) -> list[str]:
+    """The answer to an order, a sentence a line."""
+    instruction = answer.dispatch.instruction
+    lines = [_headline(answer, now_s)]
+    if answer.superseded:
+        lines.append(
+            f"It has priority over {', '.join(answer.superseded)}, which {'is' if len(answer.superseded) == 1 else 'are'} cut short."
+        )
+    return lines + feasibility_words(instruction, answer.dispatch.feasibility)
+
+
+def _headline(answer: DispatchAnswer, now_s: float) -> str:
+    instruction = answer.dispatch.instruction
+    what = order_words(instruction, now_s)
+    if answer.dry_run:
+        return f"Dry run, nothing is started: {what}."
+    if answer.repeated:
+        return (
+            f"This idempotency key was used before; it stands for dispatch {instruction.dispatch_id} ({instruction.state.value}): {what}."
+        )
+    return f"Dispatch {instruction.dispatch_id} is accepted: {what}."
+
+
+def order_words(instruction: DispatchInstruction, now_s: float) -> str:
+    """What a dispatch is to do, without a full stop."""
+    start = f"from {instant(instruction.start_s)}" if instruction.start_s > now_s + 1.0 else f"until {clock(instruction.end_s, now_s)} UTC"
+    return (
+        f"{power(ordered_power_w(instruction))} for {length(instruction.end_s - instruction.start_s)} {start} "
+        f"({format_energy(ordered_energy_wh(instruction))}; pool {instruction.pool}, {instruction.policy.value}, {instruction.mode.value})"
+    )
+
+
+def feasibility_words(instruction: DispatchInstruction, feasibility: Feasibility) -> list[str]:
+    """What is feasible, what is committed, and what is missing."""
+    sessions = f"{feasibility.sessions} session{'' if feasibility.sessions == 1 else 's'}"
+    lines = [
+        f"Feasible power:  {power(feasibility.expected_power_w)} expected, {power(feasibility.low_power_w)} low, from {sessions}.",
+        f"Feasible energy: {format_energy(feasibility.expected_energy_wh)} expected, {format_energy(feasibility.low_energy_wh)} low.",
+        f"Committed:       {power(feasibility.committed_power_w)}.",
+    ]
+    if feasibility.shortfall_power_w > NOTICEABLE * ordered_power_w(instruction):
+        lines.append(f"Shortfall:       {power(feasibility.shortfall_power_w)} of the order cannot be promised now.")
+    else:
+        lines.append("Shortfall:       none.")
+    return lines
+
+
+def state_words(view: DispatchView, now_s: float) -> str:
+    """Where a dispatch stands, without a full stop."""
+    instruction = view.instruction
+    reason = f" ({instruction.state_reason})" if instruction.state_reason else ""
+    match instruction.state.value:
+        case "scheduled":
+            return f"scheduled, starts in {span(max(0.0, instruction.start_s - now_s))}{reason}"
+        case "running":
+            left_s = max(0.0, instruction.end_s - now_s)
+            return f"running, {span(left_s)} left of {length(instruction.end_s - instruction.start_s)}{reason}"
+        case "resuming":
+            return f"charging is being resumed{reason}"
+        case ended:
+            return f"{ended}{reason}"
+
+
+def verdict_words(report: DeliveryReport) -> list[str]:
+    """What was delivered, how well, and what happened, a sentence a line."""
+    lines = [_delivered(report)]
+    if report.tracking_rmse_frac is not None:
+        quality = [f"tracking error {_percent(report.tracking_rmse_frac)} (RMSE)"]
+        if report.worst_10s_error_frac is not None:
+            quality.append(f"worst 10-second mean {_percent(report.worst_10s_error_frac)} off")
+        if report.time_in_band_frac is not None:
+            quality.append(f"{_percent(report.time_in_band_frac)} of the time in the band")
+        lines.append(f"How well:  {', '.join(quality)}.")
+    else:
+        lines.append("How well:  the tracking error is unknown, since too little was metered.")
+    if report.shortfall_energy_wh > NOTICEABLE * report.target_energy_wh:
+        lines.append(f"Shortfall: {format_energy(report.shortfall_energy_wh)}.")
+    lines.append(
+        f"Fleet:     {report.members} sessions, {len(report.drop_outs)} drop-outs, {report.messages_sent} messages, "
+        f"{len(report.gaps)} gaps in the meter data."
+    )
+    lines += [f"Note:      {note}" for note in report.notes]
+    if not report.final:
+        lines.append("These figures are provisional: the dispatch has not ended, or late meter values may still come.")
+    return lines
+
+
+def _delivered(report: DeliveryReport) -> str:
+    share = f", {_percent(report.delivered_energy_wh / report.target_energy_wh)}" if report.target_energy_wh > 0.0 else ""
+    return (
+        f"Delivered: {format_energy(report.delivered_energy_wh)} ± {format_energy(report.uncertainty_wh)} "
+        f"of {format_energy(report.target_energy_wh)} ordered{share}."
+    )
+
+
+def _percent(fraction: float) -> str:
+    return f"{fraction * 100.0:.1f} %"
