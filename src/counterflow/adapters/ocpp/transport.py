@@ -141,7 +141,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_connections: Annotated[int, Meta(description="Open lines; further stations are answered 503.", ge=1, le=1_000_000)] = 15_000
     handshake_timeout_s: Annotated[
         float, Meta(description="Time for a new connection to finish its HTTP request.", extra={"unit": "s"}, ge=0.1, le=120.0)
-    ] = 10.0
+    ] = 20.0
     max_message_bytes: Annotated[
         int,
         Meta(
