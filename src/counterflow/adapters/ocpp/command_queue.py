@@ -17,41 +17,38 @@ MAX_WAITING: Final = 64
 class CommandQueue:
     """A small list: a station has as many sessions as EVSEs."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("waiting",)
 
     def __init__(self) -> None:
-        self._waiting: list[Command] = []
-
-    def __len__(self) -> int:
-        return len(self._waiting)
+        self.waiting: list[Command] = []
 
     def is_full(self) -> bool:
         """No room for calls that a person typed."""
-        return len(self._waiting) >= MAX_WAITING
+        return len(self.waiting) >= MAX_WAITING
 
     def add(self, command: Command) -> list[Command]:
         """Queue `command`; returns the older ones that it makes pointless, which will not leave."""
         pointless = _pointless(command)
-        replaced = [older for older in self._waiting if pointless(older)]
+        replaced = [older for older in self.waiting if pointless(older)]
         if replaced:
-            self._waiting = [older for older in self._waiting if not pointless(older)]
-        self._waiting.append(command)
+            self.waiting = [older for older in self.waiting if not pointless(older)]
+        self.waiting.append(command)
         return replaced
 
     def pop(self) -> Command | None:
         """The next command to send: the oldest of a session that has an urgent one, else the oldest."""
-        if not self._waiting:
+        if not self.waiting:
             return None
         place = 0
-        urgent = next((command for command in self._waiting if _is_urgent(command)), None)
+        urgent = next((command for command in self.waiting if _is_urgent(command)), None)
         if urgent is not None:
             session = session_of(urgent)
-            place = next(number for number, command in enumerate(self._waiting) if session_of(command) == session)
-        return self._waiting.pop(place)
+            place = next(number for number, command in enumerate(self.waiting) if session_of(command) == session)
+        return self.waiting.pop(place)
 
     def drain(self) -> list[Command]:
         """All that waited, oldest first; the queue is empty afterwards."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         return waiting
 
 

@@ -9,12 +9,13 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import NamedTuple
+from typing import assert_never
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from counterflow.adapters.ocpp import events as rpc
 from counterflow.adapters.ocpp import messages as ocpp
+from counterflow.adapters.ocpp.counters import OcppCounters, count_one
 from counterflow.adapters.ocpp.discovery import Discovery
 from counterflow.adapters.ocpp.handlers.context import StationContext, WarningKind, warn_once
 from counterflow.adapters.ocpp.line import ADMISSIONS, Admission, Line, allowed, invited_by, needs_discovery
@@ -50,36 +51,15 @@ __all__ = [
 ]
 
 
-class Outgoing(NamedTuple):
+_CALL, _ANSWER, _CALL_ERROR = b"234"
+
+
+class Outgoing(Struct, frozen=True, gc=False):
     """One message to send to one station."""
 
     station_id: StationId
     text: bytes
     is_call: bool
-
-
-class OcppCounters(Struct, kw_only=True):
-    """What has passed since the start, over all stations. `dropped_values` counts meter values left out, by reason."""
-
-    requests: dict[str, int] = field(default_factory=dict)
-    """CALLs and SENDs from stations that could be read, by action."""
-    calls: dict[str, int] = field(default_factory=dict)
-    """CALLs of ours, by action."""
-    outcomes: dict[str, int] = field(default_factory=dict)
-    """How those ended: Answered, ErrorAnswer, InvalidAnswer, TimedOut, ConnectionLost."""
-    answers: int = 0
-    call_errors: int = 0
-    """CALLERRORs of ours: unreadable requests, and stations that are not accepted."""
-    salvaged: int = 0
-    """Requests and answers of stations that had to be repaired to be read."""
-    violations: int = 0
-    late_answers: int = 0
-    handler_failures: int = 0
-    dropped_values: dict[str, int] = field(default_factory=dict)
-    lines: int = 0
-    """Stations connected now."""
-    discovering: int = 0
-    """Stations in discovery now."""
 
 
 class Csms:
@@ -135,11 +115,17 @@ class Csms:
         session = line.session
         violations = session.violations
         for event in session.receive(text, now_s):
-            self._on_rpc(line, event, now_s, happened)
+            if type(event) is rpc.IncomingCall:  # the usual case, tested the quick way
+                self._answer(line, event, now_s, happened)
+            else:
+                self._on_rpc(line, event, now_s, happened)
         if session.violations != violations:
             self.counters.violations += session.violations - violations
             happened += warn_once(line.context, WarningKind.VIOLATION, session.last_violation, now_s)
-        self._go_on(line, now_s, happened)
+        if line.in_flight or not line.is_idle():
+            self._go_on(line, now_s, happened)
+        else:
+            self._collect(line)  # the usual case: an answer goes out, nothing of ours waits
         return happened
 
     def close(self, station_id: StationId, now_s: float, reason: str) -> list[StationEvent]:
@@ -151,7 +137,7 @@ class Csms:
         line.closed = True
         for event in line.session.close(now_s):
             if isinstance(event, rpc.CallDone):
-                self._count_outcome(event)
+                count_one(self.counters.outcomes, type(event.outcome).__name__)
                 if not isinstance(event.context, Discovery) and event.context is not None:
                     self._complete(line, event.context, command_result(event.context, event.outcome), now_s, happened)
         for command in line.queue.drain():
@@ -189,13 +175,11 @@ class Csms:
         return Offline()
 
     def _complete(self, line: Line, command: Command, result: CommandResult, now_s: float, happened: list[StationEvent]) -> None:
-        happened.append(CommandCompleted(station_id=line.context.station_id, at_s=now_s, command=command, result=result))
+        happened.append(CommandCompleted(station_id=line.station_id, at_s=now_s, command=command, result=result))
         if isinstance(command, ReadProfiles) and isinstance(result, NothingThere):
             # No report follows a NoProfiles answer (K09), so the empty one is said here.
             happened.append(
-                ForeignProfilesReported(
-                    station_id=line.context.station_id, evse_id=command.evse_id, at_s=now_s, source="", profiles=(), last=True
-                )
+                ForeignProfilesReported(station_id=line.station_id, evse_id=command.evse_id, at_s=now_s, source="", profiles=(), last=True)
             )
 
     # ---- time and output
@@ -226,20 +210,22 @@ class Csms:
 
     def _go_on(self, line: Line, now_s: float, happened: list[StationEvent]) -> None:
         """After anything happened on a line: send the next call if none is in flight, collect what is to be sent, set the alarm."""
-        if not line.in_flight and not line.closed:
+        if not line.in_flight:
             self._send_next(line, now_s, happened)
-        for text in line.session.take_outbox():
-            is_call = text.startswith(b"[2,")
-            if not is_call:
-                if text.startswith(b"[4,"):
-                    self.counters.call_errors += 1
-                else:
-                    self.counters.answers += 1
-            self._outbox.append(Outgoing(line.context.station_id, text, is_call))
+        self._collect(line)
         deadline_s = line.deadline_s()
         if deadline_s is not None and (line.heap_at_s is None or deadline_s < line.heap_at_s):
             line.heap_at_s = deadline_s
             heapq.heappush(self._deadlines, (deadline_s, next(self._tickets), line))
+
+    def _collect(self, line: Line) -> None:
+        for text in line.session.take_outbox():
+            kind = text[1]  # the frame's type number, as a character
+            if kind == _ANSWER:
+                self.counters.answers += 1
+            elif kind == _CALL_ERROR:
+                self.counters.call_errors += 1
+            self._outbox.append(Outgoing(line.station_id, text, kind == _CALL))
 
     def _send_next(self, line: Line, now_s: float, happened: list[StationEvent]) -> None:
         if line.asks_for_boot:
@@ -276,7 +262,7 @@ class Csms:
         line.in_flight = True
         if line.admission is not Admission.ACCEPTED:
             line.invited |= invited_by(action, request)
-        self.counters.calls[action] = self.counters.calls.get(action, 0) + 1
+        count_one(self.counters.calls, action)
 
     # ---- discovery
 
@@ -294,7 +280,7 @@ class Csms:
             self._call(line, ask.action, ask.request, now_s, discovery)
         elif discovery.result is not None:
             line.covered = len(discovery.result)
-            happened.append(discovery.event(line.context.station_id, now_s))
+            happened.append(discovery.event(line.station_id, now_s))
             self._drop_discovery(line)
             self._discover_on(line, now_s, happened)
             self._start_discoveries(now_s, happened)
@@ -318,20 +304,22 @@ class Csms:
     # ---- what stations say
 
     def _on_rpc(self, line: Line, event: rpc.RpcEvent, now_s: float, happened: list[StationEvent]) -> None:
-        if isinstance(event, rpc.IncomingCall):
-            self._count_request(line, event, now_s, happened)
-            self._answer(line, event, now_s, happened)
-        elif isinstance(event, rpc.CallDone):
-            self._on_done(line, event, now_s, happened)
-        elif isinstance(event, rpc.IncomingSend):
-            self._count_request(line, event, now_s, happened)
-        elif isinstance(event, rpc.LateAnswer):
-            self.counters.late_answers += 1
-            text = f"{event.action} was answered after its time-out."
-            happened += warn_once(line.context, WarningKind.LATE, text, now_s)
-        else:
-            text = f"The station could not read an answer of ours: {event.code} {event.description}"
-            happened += warn_once(line.context, WarningKind.VIOLATION, text, now_s)
+        match event:
+            case rpc.IncomingCall():
+                self._answer(line, event, now_s, happened)
+            case rpc.IncomingSend():
+                self._count_request(line, event, now_s, happened)
+            case rpc.CallDone():
+                self._on_done(line, event, now_s, happened)
+            case rpc.LateAnswer():
+                self.counters.late_answers += 1
+                text = f"{event.action} was answered after its time-out."
+                happened += warn_once(line.context, WarningKind.LATE, text, now_s)
+            case rpc.AnswerRefused():
+                text = f"The station could not read an answer of ours: {event.code} {event.description}"
+                happened += warn_once(line.context, WarningKind.VIOLATION, text, now_s)
+            case _:
+                assert_never(event)
 
     def _count_request(self, line: Line, event: rpc.IncomingCall | rpc.IncomingSend, now_s: float, happened: list[StationEvent]) -> None:
         requests = self.counters.requests
@@ -346,6 +334,7 @@ class Csms:
 
     def _answer(self, line: Line, call: rpc.IncomingCall, now_s: float, happened: list[StationEvent]) -> None:
         action, context = call.action, line.context
+        self._count_request(line, call, now_s, happened)
         if line.admission is not Admission.ACCEPTED and action != "BootNotification" and action not in line.invited:
             self._turn_away(line, call, now_s, happened)
             return
@@ -363,9 +352,9 @@ class Csms:
             evse_id = getattr(event, "evse_id", 0)
             if evse_id != 0 and evse_id not in line.evse_ids:
                 line.mention(EvseId(evse_id))
-        if isinstance(response, ocpp.BootNotificationResponse):
+        if action == "BootNotification":
             self._booted(line, BootStatus(response.status), events)
-        elif line.discovery is not None and isinstance(call.request, ocpp.NotifyReportRequest):
+        elif action == "NotifyReport" and line.discovery is not None:
             line.discovery.reported(call.request)
 
     def _turn_away(self, line: Line, call: rpc.IncomingCall, now_s: float, happened: list[StationEvent]) -> None:
@@ -379,9 +368,9 @@ class Csms:
     def _booted(self, line: Line, status: BootStatus, events: list[StationEvent]) -> None:
         line.admission = ADMISSIONS[status]
         if line.admission is not Admission.ACCEPTED:
-            self._accepted.discard(line.context.station_id)
+            self._accepted.discard(line.station_id)
             return
-        self._accepted.add(line.context.station_id)
+        self._accepted.add(line.station_id)
         line.invited = frozenset()
         identity = next((event.identity for event in events if isinstance(event, StationBooted)), line.context.identity)
         if identity != line.context.identity:
@@ -392,7 +381,7 @@ class Csms:
 
     def _on_done(self, line: Line, done: rpc.CallDone, now_s: float, happened: list[StationEvent]) -> None:
         line.in_flight = False
-        self._count_outcome(done)
+        count_one(self.counters.outcomes, type(done.outcome).__name__)
         outcome, context = done.outcome, done.context
         if isinstance(outcome, rpc.Answered) and outcome.salvaged:
             self._count_salvaged(line, f"answer to {done.action}", outcome.salvaged, now_s, happened)
@@ -401,7 +390,3 @@ class Csms:
                 context.answered(outcome, now_s)
         elif context is not None:
             self._complete(line, context, command_result(context, outcome), now_s, happened)
-
-    def _count_outcome(self, done: rpc.CallDone) -> None:
-        name = type(done.outcome).__name__
-        self.counters.outcomes[name] = self.counters.outcomes.get(name, 0) + 1

@@ -238,13 +238,13 @@ class Discovery:
         refused = yield from self._write(wanted)
         if INTERVAL not in refused:
             self._interval_s = float(interval)
-        lists = [variable for variable in refused if variable in MEASURANDS]
+        lists = [variable for variable, why in refused.items() if variable in MEASURANDS and why.startswith("Rejected")]
         if lists:
             narrowed = yield from self._narrow(lists)
             for variable in narrowed:
                 del refused[variable]
             refused |= yield from self._write(narrowed)
-        self._refusals += [f"The station did not set {_words(variable)} to {wanted[variable]}: {why}." for variable, why in refused.items()]
+        self._refusals += [f"The station did not set {_words(variable)}: {why}." for variable, why in refused.items()]
 
     def _write(self, wanted: dict[Variable, str]) -> Generator[Ask | AwaitReport, CallOutcome | ValuesLists | None, dict[Variable, str]]:
         """SetVariables for what is not so already; returns what was refused, with the reason in words."""

@@ -55,9 +55,11 @@ class Line:
         "invited",
         "queue",
         "session",
+        "station_id",
     )
 
     def __init__(self, context: StationContext, session: Session, admission: Admission) -> None:
+        self.station_id = context.station_id
         self.context = context
         self.session = session
         self.admission = admission
@@ -77,6 +79,12 @@ class Line:
         """An EVSE that was not known is named by the station."""
         if len(self.evse_ids) < MAX_EVSES:
             self.evse_ids.append(evse_id)
+
+    def is_idle(self) -> bool:
+        """Nothing of ours waits to be sent. This is asked after every message of a station."""
+        if self.discovery is not None or self.asks_for_boot or self.queue.waiting:
+            return False
+        return self.covered >= len(self.evse_ids) or self.awaits_discovery or self.admission is not Admission.ACCEPTED
 
     def wants_discovery(self) -> bool:
         """Something about the station has not been asked yet."""

@@ -12,11 +12,11 @@ What cannot be trusted (unknown unit, absurd size, SoC outside 0..100, a phase m
 """
 
 from math import nan
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from counterflow.adapters.ocpp.messages import MeterValueType, SampledValueType, UnitOfMeasureType
+from counterflow.adapters.ocpp.messages import MeterValueType, SampledValueType
 from counterflow.domain.telemetry import Measurement
 
 MAX_POWER_W: Final = 100e6
@@ -38,31 +38,39 @@ _KINDS: Final[dict[str | UnsetType, int]] = {
     "SoC": _SOC,
     "Display.PresentSOC": _DISPLAY_SOC,
 }
-
-_POWER_SCALES: Final[dict[str | UnsetType, float]] = {UNSET: 1.0, "W": 1.0, "kW": 1e3, "MW": 1e6, "w": 1.0, "kw": 1e3, "KW": 1e3}
-_ENERGY_SCALES: Final[dict[str | UnsetType, float]] = {
-    UNSET: 1.0,
-    "Wh": 1.0,
-    "kWh": 1e3,
-    "MWh": 1e6,
-    "WH": 1.0,
-    "wh": 1.0,
-    "kwh": 1e3,
-    "KWh": 1e3,
-    "KWH": 1e3,
-}
-_SOC_SCALES: Final[dict[str | UnsetType, float]] = {UNSET: 1.0, "Percent": 1.0, "percent": 1.0, "%": 1.0}
-_SCALES: Final = (_POWER_SCALES, _POWER_SCALES, _ENERGY_SCALES, _ENERGY_SCALES, _SOC_SCALES, _SOC_SCALES)
+_SCALES: Final = (
+    *({"w": 1.0, "kw": 1e3, "mw": 1e6},) * 2,
+    *({"wh": 1.0, "kwh": 1e3, "mwh": 1e6},) * 2,
+    *({"percent": 1.0, "%": 1.0},) * 2,
+)
 _LOWEST: Final = (-MAX_POWER_W, -MAX_POWER_W, 0.0, 0.0, 0.0, 0.0)
 _HIGHEST: Final = (MAX_POWER_W, MAX_POWER_W, MAX_REGISTER_WH, MAX_REGISTER_WH, 100.0, 100.0)
 
-_OUTLET, _INLET, _NOWHERE = 0, 8, -1
-_LOCATIONS: Final[dict[str | UnsetType, int]] = {UNSET: _OUTLET, "Outlet": _OUTLET, "Inlet": _INLET}
-# A key is kind + location, and once more + phase * 16 for the values of single phases.
-_PHASES: Final[dict[str, int]] = {"L1": 16, "L2": 32, "L3": 48, "L1-N": 16, "L2-N": 32, "L3-N": 48}
+# A slot is a kind, plus 8 when measured at the inlet, plus 16, 32 or 48 for one phase.
+_INLET: Final = 8
+_SINGLE_PHASE: Final = 16
+_LOCATIONS: Final[dict[str | UnsetType, int]] = {UNSET: 0, "Outlet": 0, "Inlet": _INLET}
+_PHASES: Final[dict[str | UnsetType, int]] = {UNSET: 0, "L1": 16, "L2": 32, "L3": 48, "L1-N": 16, "L2-N": 32, "L3-N": 48}
+_IGNORED: Final = -1
 
 Dropped = dict[str, int]
 """How many values were left out, by reason."""
+
+_Kind = tuple[str | UnsetType, str | UnsetType, str | UnsetType, str | UnsetType, int | UnsetType]
+
+
+class _Reading(NamedTuple):
+    """What to do with every sampled value of one kind; `slot` _IGNORED = nothing, `scale` 0 = the unit cannot be used."""
+
+    slot: int
+    scale: float
+    lowest: float
+    highest: float
+
+
+_readings: Final[dict[_Kind, _Reading]] = {}
+MAX_READINGS: Final = 4096
+"""Stations use a few dozen kinds of values; what one invents beyond this many is worked out anew each time."""
 
 
 def normalise(meter_values: list[MeterValueType], dropped: Dropped) -> tuple[Measurement, ...]:
@@ -83,73 +91,73 @@ def normalise(meter_values: list[MeterValueType], dropped: Dropped) -> tuple[Mea
 
 def _measurement(at_s: float, sampled: list[SampledValueType], dropped: Dropped) -> Measurement | None:
     values: dict[int, float] = {}
+    split = False
     for sample in sampled:
-        kind = _KINDS.get(sample.measurand, _NOWHERE)
-        if kind < 0:
-            continue
-        location = _OUTLET if kind >= _SOC else _LOCATIONS.get(sample.location, _NOWHERE)
-        if location < 0:
-            continue
-        value = sample.value
         unit = sample.unit_of_measure
-        if unit is not UNSET:
-            scale = _scale(unit, kind)
-            if scale is None:
-                dropped[BAD_UNIT] = dropped.get(BAD_UNIT, 0) + 1
-                continue
-            value *= scale
-        if not _LOWEST[kind] <= value <= _HIGHEST[kind]:  # also false for NaN
-            dropped[BAD_SIZE] = dropped.get(BAD_SIZE, 0) + 1
+        kind = (
+            (sample.measurand, sample.location, sample.phase, UNSET, UNSET)
+            if unit is UNSET
+            else (sample.measurand, sample.location, sample.phase, unit.unit, unit.multiplier)
+        )
+        slot, scale, lowest, highest = _readings.get(kind) or _reading(kind)
+        if slot < 0:
             continue
-        key = kind + location
-        phase = sample.phase
-        if phase is not UNSET and kind < _SOC:
-            key += _PHASES.get(phase, 64)  # line-to-line and neutral values have no use here
-        if key not in values:
-            values[key] = value
-    if not values:
-        return None
-    return _assemble(at_s, values, dropped)
-
-
-def _scale(unit: UnitOfMeasureType, kind: int) -> float | None:
-    scale = _SCALES[kind].get(unit.unit)
-    multiplier = unit.multiplier
-    if multiplier is UNSET or multiplier == 0 or scale is None:
-        return scale
-    return scale * 10.0**multiplier if -MAX_MULTIPLIER <= multiplier <= MAX_MULTIPLIER else None
-
-
-def _assemble(at_s: float, values: dict[int, float], dropped: Dropped) -> Measurement | None:
-    if max(values) >= 16:
+        value = sample.value * scale
+        if scale == 0.0:
+            dropped[BAD_UNIT] = dropped.get(BAD_UNIT, 0) + 1
+        elif not lowest <= value <= highest:  # also true of NaN
+            dropped[BAD_SIZE] = dropped.get(BAD_SIZE, 0) + 1
+        elif slot not in values:
+            values[slot] = value
+            split = split or slot >= _SINGLE_PHASE
+    if split:
         _sum_phases(values, dropped)
-    power_import, power_export = _pair(values, _POWER_IMPORT, _POWER_EXPORT)
-    energy_import, energy_export = _pair(values, _ENERGY_IMPORT, _ENERGY_EXPORT)
-    soc_percent = values.get(_SOC)
-    if soc_percent is None:
-        soc_percent = values.get(_DISPLAY_SOC, nan)
-    power_w = _signed_power(power_import, power_export)
-    if power_w != power_w and energy_import != energy_import and energy_export != energy_export and soc_percent != soc_percent:
-        return None
-    return Measurement(at_s, power_w, energy_export, energy_import, soc_percent / 100.0)
+    return _assemble(at_s, values) if values else None
+
+
+def _reading(kind: _Kind) -> _Reading:
+    measurand, location, phase, unit, multiplier = kind
+    number = _KINDS.get(measurand)
+    reading = _Reading(_IGNORED, 1.0, 0.0, 0.0)
+    if number is not None:
+        # A state of charge is the car's wherever it is said; a power or energy at the car or upstream is none of the EVSE's.
+        slot = number
+        if number < _SOC:
+            place, line = _LOCATIONS.get(location), _PHASES.get(phase)
+            slot = _IGNORED if place is None or line is None else number + place + line
+        scale = 1.0 if unit is UNSET else _SCALES[number].get(unit.casefold(), 0.0)
+        if multiplier is not UNSET:
+            scale = scale * 10.0**multiplier if -MAX_MULTIPLIER <= multiplier <= MAX_MULTIPLIER else 0.0
+        reading = _Reading(slot, scale, _LOWEST[number], _HIGHEST[number])
+    if len(_readings) < MAX_READINGS:
+        _readings[kind] = reading
+    return reading
 
 
 def _sum_phases(values: dict[int, float], dropped: Dropped) -> None:
-    """Put the sum of three phases where no overall value is; a part of the phases is no value."""
-    for key in {key & 15 for key in values if 16 <= key < 64} - values.keys():
-        phases = [values[key + phase] for phase in (16, 32, 48) if key + phase in values]
+    """Put the sum of three phases where no overall value is; a part of the phases is no value. Only overall slots are left."""
+    single = {slot: values.pop(slot) for slot in [slot for slot in values if slot >= _SINGLE_PHASE]}
+    for overall in {slot % _SINGLE_PHASE for slot in single} - values.keys():
+        phases = [value for slot, value in single.items() if slot % _SINGLE_PHASE == overall]
         if len(phases) == 3:
-            values[key] = sum(phases)
+            values[overall] = sum(phases)
         else:
             dropped[BAD_PHASES] = dropped.get(BAD_PHASES, 0) + len(phases)
 
 
-def _pair(values: dict[int, float], kind_import: int, kind_export: int) -> tuple[float, float]:
-    """Both directions from one location: the outlet if it has either, else the inlet."""
-    bought, sold = values.get(kind_import, nan), values.get(kind_export, nan)
-    if bought != bought and sold != sold:
-        return values.get(kind_import + _INLET, nan), values.get(kind_export + _INLET, nan)
-    return bought, sold
+def _assemble(at_s: float, values: dict[int, float]) -> Measurement:
+    """Both directions of power, and of energy, come from one place: the outlet if it has either, else the inlet."""
+    get = values.get
+    power_import, power_export = get(_POWER_IMPORT, nan), get(_POWER_EXPORT, nan)
+    if power_import != power_import and power_export != power_export:
+        power_import, power_export = get(_POWER_IMPORT + _INLET, nan), get(_POWER_EXPORT + _INLET, nan)
+    energy_import, energy_export = get(_ENERGY_IMPORT, nan), get(_ENERGY_EXPORT, nan)
+    if energy_import != energy_import and energy_export != energy_export:
+        energy_import, energy_export = get(_ENERGY_IMPORT + _INLET, nan), get(_ENERGY_EXPORT + _INLET, nan)
+    soc_percent = get(_SOC, nan)
+    if soc_percent != soc_percent:
+        soc_percent = get(_DISPLAY_SOC, nan)
+    return Measurement(at_s, _signed_power(power_import, power_export), energy_export, energy_import, soc_percent / 100.0)
 
 
 def _signed_power(power_import: float, power_export: float) -> float:

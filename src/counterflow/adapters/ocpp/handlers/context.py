@@ -35,7 +35,8 @@ class StationContext(Struct, kw_only=True):
     warned: set[str] | None = None
 
 
-Answer = tuple[Wire, list[StationEvent]]
+Answer = tuple[Any, list[StationEvent]]
+"""Our response, of the action's type (the session checks it), and what happened."""
 Handler = Callable[[Any, StationContext, float], Answer]
 """A station's request, the station, and the time: our answer and what happened. Called for accepted stations only, but for boots."""
 
