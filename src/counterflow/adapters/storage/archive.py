@@ -4,7 +4,7 @@ Columns as in `samples.ROW`; null = not in the sample.
 """
 
 import os
-from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from counterflow.adapters.storage.files import sync_directory
 from counterflow.adapters.storage.samples import COLUMNS, ROW, VALUE_COLUMNS, Rows, select
+
+ARCHIVE_ERRORS = (OSError, pa.ArrowException)
+"""What reading a broken or vanished file raises."""
 
 _EPOCH = date(1970, 1, 1)
 SCHEMA = pa.schema(
@@ -64,25 +68,44 @@ class SampleArchive:
         """Delete the file of a day; absent is fine."""
         self.path(day).unlink(missing_ok=True)
 
-    def write(self, day: int, pieces: Iterable[Rows]) -> int:
-        """Write a day, replacing an earlier try; returns the number of rows (none: no file). Durable once it returns."""
+    def writer(self, day: int) -> "DayWriter":
+        """Begin the file of a day; it takes the place of an earlier one when it is finished."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        part = self.path(day).with_suffix(".part")
-        count = 0
-        with part.open("wb") as file:
-            with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-                for rows in pieces:
-                    writer.write_table(to_table(rows))
-                    count += len(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        if count:
-            part.replace(self.path(day))
-        else:
-            part.unlink()
-            self.remove(day)
-        sync_directory(self.directory)
-        return count
+        return DayWriter(self.path(day))
+
+
+class DayWriter:
+    """Writes one Parquet file piece by piece beside its place; an unfinished file is never read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_suffix(".part")
+        self._file = self._part.open("wb")
+        self._parquet = pq.ParquetWriter(self._file, SCHEMA, compression="zstd")
+        self._count = 0
+
+    def add(self, rows: Rows) -> None:
+        """Append rows as one row group. Raises OSError when the disk is full."""
+        self._parquet.write_table(to_table(rows))
+        self._count += len(rows)
+
+    def finish(self) -> int:
+        """Sync the file and move it into place; returns the number of rows. Durable once this returns."""
+        self._parquet.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._part.replace(self._path)
+        sync_directory(self._path.parent)
+        return self._count
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        with suppress(OSError, pa.ArrowException):
+            self._parquet.close()
+        with suppress(OSError):
+            self._file.close()
+        self._part.unlink(missing_ok=True)
 
 
 def to_table(rows: Rows) -> pa.Table:
@@ -97,12 +120,3 @@ def to_rows(table: pa.Table) -> Rows:
     for name in COLUMNS:
         rows[name] = table.column(name).to_numpy()
     return rows
-
-
-def sync_directory(directory: Path) -> None:
-    """Make renames inside a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,19 +18,17 @@ def archived_day(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT archived_day FROM sample_boundary").fetchone()[0])
 
 
-def sealed_day(connection: sqlite3.Connection) -> int:
-    """Days before this one get no new chunks."""
-    return int(connection.execute("SELECT sealed_day FROM sample_boundary").fetchone()[0])
-
-
 def read_run(connection: sqlite3.Connection, from_ms: int, to_ms: int) -> Rows | None:
     """All rows of the chunks keyed in [from_ms, to_ms), in the order of their keys; None when there are none."""
     packed = connection.execute(_RUN, (chunk_key(from_ms), chunk_key(to_ms))).fetchone()[0]
     return None if packed is None else as_rows(packed)
 
 
-def read_forwards(connection: sqlite3.Connection, from_ms: int, to_ms: int) -> Iterator[Rows]:
-    """Pieces of moderate size that together hold every sample received in [from_ms, to_ms); the first may begin up to a minute early."""
+def read_forwards(connection: sqlite3.Connection, from_ms: int, to_ms: int) -> Iterator[tuple[Rows, int]]:
+    """Pieces of moderate size that together hold every sample received in [from_ms, to_ms), each with the time up to which it reaches.
+
+    The first may begin up to a minute early, since a chunk is filed under its first sample.
+    """
     width_ms = BUCKET_MS
     at_ms = bucket_start_ms(from_ms)
     while at_ms < to_ms:
@@ -41,7 +39,7 @@ def read_forwards(connection: sqlite3.Connection, from_ms: int, to_ms: int) -> I
         end_ms = min(at_ms + width_ms, to_ms)
         rows = read_run(connection, at_ms, end_ms)
         if rows is not None:
-            yield rows
+            yield rows, end_ms
             width_ms = next_width_ms(width_ms, rows.nbytes)
         at_ms = end_ms
 

@@ -13,6 +13,9 @@ from counterflow.domain.resources import StationRegistration
 
 _ENCODER = msgspec.json.Encoder()
 encode_log = _ENCODER.encode
+UNREADABLE = (msgspec.DecodeError, UnicodeError, TypeError)
+"""What decoding a broken document or log line raises."""
+
 decode_log = msgspec.json.Decoder(LogEntry).decode
 
 

@@ -45,11 +45,15 @@ class Group:
                     self._changes[kind, key] = entry
         self.size_bytes = len(self._rows) + sum(map(len, self._logs)) + sum(len(entry or b"") for entry in self._changes.values())
 
-    def chunks(self, sequence: int) -> list[tuple[int, bytes]]:
-        """The samples as rows of `sample_chunk`; `sequence` keeps their keys apart from others of the same millisecond."""
+    def chunks(self, sequence: int, not_before_ms: int) -> list[tuple[int, bytes]]:
+        """The samples as rows of `sample_chunk`; `sequence` keeps their keys apart from others of the same millisecond.
+
+        Samples older than `not_before_ms` (the clock was set back by days) are filed there, each minute under its own key.
+        """
         if not self._rows:
             return []
-        return [(chunk_key(at_ms, sequence), body) for at_ms, body in split_by_bucket(self._rows)]
+        chunks = split_by_bucket(self._rows)
+        return [(chunk_key(max(at_ms, not_before_ms), sequence + number), body) for number, (at_ms, body) in enumerate(chunks)]
 
     def intake(self, chunk: tuple[int, bytes] | None) -> tuple[int | bytes | str | None, ...]:
         """One row of the view `intake` (schema): a chunk, the log lines and the documents."""

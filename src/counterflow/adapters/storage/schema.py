@@ -4,7 +4,6 @@ import fcntl
 import os
 import sqlite3
 from pathlib import Path
-from typing import Self
 
 from counterflow.domain.records import DocumentKind
 
@@ -66,12 +65,6 @@ class DataLock:
     def release(self) -> None:
         """Let others in."""
         os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 def connect(path: Path) -> sqlite3.Connection:

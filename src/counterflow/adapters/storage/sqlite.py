@@ -2,16 +2,17 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from counterflow.adapters.storage.archive import SampleArchive
+from counterflow.adapters.storage.archive import ARCHIVE_ERRORS, SampleArchive
 from counterflow.adapters.storage.chunks import archived_day, read_backwards, read_forwards
-from counterflow.adapters.storage.documents import decode_document, decode_log, encode_document, encode_log
+from counterflow.adapters.storage.documents import UNREADABLE, decode_document, decode_log, encode_document, encode_log
 from counterflow.adapters.storage.pending import keyed, spell_key
 from counterflow.adapters.storage.samples import (
     DAY_MS,
@@ -25,7 +26,7 @@ from counterflow.adapters.storage.samples import (
     to_ms,
     to_samples,
 )
-from counterflow.adapters.storage.schema import DataLock, open_database, table_of
+from counterflow.adapters.storage.schema import DataLock, StorageError, open_database, table_of
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.writer import GroupWriter, Statement
 from counterflow.domain.delivery import LogEntry, Sample
@@ -45,16 +46,18 @@ class SqliteJournal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.archive = SampleArchive(path.parent / "archive")
+        self.closed = False
+        self._settings = settings
+        self._read_lock = threading.Lock()
+        self._broken: dict[str, dict[str, str]] = {}
         self._lock_file = DataLock(path.with_suffix(".lock"))
         try:
             self._writer = GroupWriter(path, open_database(path), settings)
             self._reader = open_database(path)
+            self._writer.sealed_day = self.boundary()[0]
         except BaseException:
             self._lock_file.release()
             raise
-        self._settings = settings
-        self._read_lock = threading.Lock()
-        self._broken: dict[str, dict[str, str]] = {}
 
     # -- writes ----------------------------------------------------------------------------------------------------------------
 
@@ -122,7 +125,10 @@ class SqliteJournal:
         self._writer.flush()
 
     def close(self) -> None:
-        """Commit what is pending if the disk takes it, and let others open the data directory."""
+        """Commit what is pending if the disk takes it, and let others open the data directory; once is enough."""
+        if self.closed:
+            return
+        self.closed = True
         self._writer.close()
         with self._read_lock:
             self._reader.close()
@@ -140,10 +146,10 @@ class SqliteJournal:
         """All committed documents of a kind, by key; one that cannot be decoded is skipped and becomes an alarm."""
         found: list[tuple[str, Any]] = []
         broken: dict[str, str] = {}
-        for key, body in self.query(f"SELECT key, body FROM {table_of(kind)} ORDER BY key"):
+        for key, body in self.query(f"SELECT key, CAST(body AS BLOB) FROM {table_of(kind)} ORDER BY key"):
             try:
                 found.append((key, decode_document(kind, body)))
-            except (msgspec.DecodeError, UnicodeError, TypeError) as error:
+            except UNREADABLE as error:
                 broken[key] = str(error)
         self._broken[f"The {kind.value} document"] = broken
         return found
@@ -152,13 +158,14 @@ class SqliteJournal:
         """The committed log of one dispatch, oldest first; a line that cannot be decoded is skipped and becomes an alarm."""
         found: list[LogEntry] = []
         broken: dict[str, str] = {}
-        key = spell_key(dispatch_id)
-        for log_id, body in self.query("SELECT log_id, body FROM dispatch_log WHERE dispatch_id = ? ORDER BY log_id", (key,)):
+        ordered = "SELECT body FROM dispatch_log WHERE dispatch_id = ? ORDER BY log_id"
+        lines = self.query(f"SELECT CAST(group_concat(body, char(10)) AS BLOB) FROM ({ordered})", (spell_key(dispatch_id),))[0][0]
+        for number, line in enumerate(() if lines is None else lines.split(b"\n"), start=1):
             try:
-                found.append(decode_log(body))
-            except (msgspec.DecodeError, UnicodeError, TypeError) as error:
-                broken[str(log_id)] = str(error)
-        self._broken[f"A log line of dispatch {dispatch_id}"] = broken
+                found.append(decode_log(line))
+            except UNREADABLE as error:
+                broken[str(number)] = str(error)
+        self._broken[f"Of dispatch {dispatch_id}, log line"] = broken
         return found
 
     def samples(self, session_uids: Iterable[SessionUid], from_s: float, to_s: float) -> Sequence[Sample]:
@@ -169,13 +176,27 @@ class SqliteJournal:
         """The same as packed rows (M,) of `samples.ROW`, for millions of them."""
         uids = sorted_uids(session_uids)
         from_ms, to_ms_ = to_ms(from_s), to_ms(to_s) + 1
-        with self._read_lock, _Snapshot(self._reader):
+        with self._reading():
             boundary_ms = archived_day(self._reader) * DAY_MS
-            parts = [select(rows, uids, from_s, to_s) for rows in read_forwards(self._reader, max(from_ms, boundary_ms), to_ms_)]
+            parts = [select(rows, uids, from_s, to_s) for rows, _ in read_forwards(self._reader, max(from_ms, boundary_ms), to_ms_)]
         archived = [
             self.archive.read(day, uids, from_s, to_s) for day in self.archive.days() if from_ms < (day + 1) * DAY_MS <= boundary_ms
         ]
         return in_order_of_receipt(np.concatenate([no_rows(), *archived, *parts]))
+
+    def _archived_rows(self, uids: NDArray[np.int64], from_s: float, to_s: float, boundary_ms: int) -> list[Rows]:
+        """Rows of the archived days in the window; a file that cannot be read is skipped and becomes an alarm."""
+        found: list[Rows] = []
+        broken: dict[str, str] = {}
+        from_ms, to_ms_ = to_ms(from_s), min(to_ms(to_s) + 1, boundary_ms)
+        for day in self.archive.days():
+            if day * DAY_MS < to_ms_ and from_ms < (day + 1) * DAY_MS:
+                try:
+                    found.append(self.archive.read(day, uids, from_s, to_s))
+                except ARCHIVE_ERRORS as error:
+                    broken[self.archive.path(day).name] = str(error)
+        self._broken["The archive file"] = broken
+        return found
 
     def last_samples(self, session_uids: Iterable[SessionUid]) -> Sequence[Sample]:
         """The newest known value of each column of each session as one sample a session.
@@ -185,7 +206,7 @@ class SqliteJournal:
         """
         newest = NewestValues(session_uids)
         read = 0
-        with self._read_lock, _Snapshot(self._reader):
+        with self._reading():
             for rows in read_backwards(self._reader, to_ms(self._settings.last_samples_lookback_s)):
                 newest.add(rows)
                 read += len(rows)
@@ -197,22 +218,37 @@ class SqliteJournal:
 
     def query(self, statement: str, parameters: tuple[int | float | str, ...] = ()) -> list[tuple[Any, ...]]:
         """Rows of a read-only statement, as committed."""
-        with self._read_lock:
+        with self._reading():
             return self._reader.execute(statement, parameters).fetchall()
+
+    def boundary(self) -> tuple[int, int]:
+        """(sealed day, archived day) since 1970: days before the first get no new chunks, days before the second are read from Parquet."""
+        sealed_day, archived_day = self.query("SELECT sealed_day, archived_day FROM sample_boundary")[0]
+        return sealed_day, archived_day
+
+    def seal_days_before(self, day: int) -> None:
+        """No new chunk is filed under days before this one, whatever time a sample claims; durable once this returns."""
+        self._writer.sealed_day = max(self._writer.sealed_day, day)
+        self.run_between_commits(("UPDATE sample_boundary SET sealed_day = max(sealed_day, ?)", (day,)))
+
+    def first_piece(self, from_ms: int, to_ms: int) -> tuple[Rows, int] | None:
+        """The first samples filed in [from_ms, to_ms), and the time up to which they reach; None when there are no more."""
+        with self._reading():
+            return next(read_forwards(self._reader, from_ms, to_ms), None)
 
     def run_between_commits(self, *statements: Statement) -> int:
         """Run (statement, parameters) pairs as one transaction of the writer thread; returns how many rows the last one changed."""
         return self._writer.run_between_commits(statements)
 
-
-class _Snapshot:
-    """All reads inside see one state of the database."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN")
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.execute("COMMIT")
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """All reads inside see one state of the database. Raises StorageError when it cannot be read."""
+        with self._read_lock:
+            try:
+                self._reader.execute("BEGIN")
+                try:
+                    yield
+                finally:
+                    self._reader.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise StorageError(f"The journal {self.path} cannot be read: {error}.") from error

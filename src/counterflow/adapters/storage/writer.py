@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from counterflow.adapters.storage.pending import Change, Group, LogLine, Write
+from counterflow.adapters.storage.samples import DAY_MS
 from counterflow.adapters.storage.schema import CHUNK_STATEMENT, INTAKE_STATEMENT, StorageError, connect, prepare_intake
 from counterflow.adapters.storage.settings import StorageSettings
 
@@ -38,6 +39,8 @@ class GroupWriter:
         """The thread sleeps until `wake`; read it after appending (it is set before the thread looks at `writes` a last time)."""
         self.durable_position = 0
         self.failed: str | None = None
+        self.sealed_day = 0
+        """No chunk is filed under days (since 1970) before this one."""
         self.disk_alarm: str | None = None
         self.callback_alarm: str | None = None
         self.callbacks: list[Callable[[int], None]] = []
@@ -207,8 +210,8 @@ class GroupWriter:
 
     def _commit(self, group: Group) -> None:
         connection = self._connection
-        self._sequence += 1
-        chunks = group.chunks(self._sequence)
+        chunks = group.chunks(self._sequence, self.sealed_day * DAY_MS)
+        self._sequence += len(chunks)
         if len(chunks) <= 1:
             connection.execute(INTAKE_STATEMENT, group.intake(chunks[0] if chunks else None))
             return
