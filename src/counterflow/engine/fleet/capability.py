@@ -65,6 +65,10 @@ def capability(
 
     `must_charge_before` is `Capability.must_charge` of the call before, by row; rows beyond its end count as free of it.
     """
+    before = np.zeros(len(image), dtype=np.bool_)
+    if must_charge_before is not None:
+        known = min(len(image), len(must_charge_before))
+        before[:known] = must_charge_before[:known]
     reckoned = reckon(image, now_s, settings)
     lag_s = interval_s(image, settings) + settings.command_latency_s
     rated_w = np.where(np.isnan(image.max_discharge_w), 0.0, image.max_discharge_w)
@@ -74,7 +78,8 @@ def capability(
     charging_s = recharge_s(reckoned, settings)
     laxity_s = image.departure_s - now_s - charging_s - settings.laxity_margin_s
     guard_s = lag_s * (1.0 + recharge_per_s(reckoned, rated_w, settings))
-    must_charge = ~(laxity_s > guard_s + _hysteresis_s(len(image), must_charge_before, settings)) & image.occupied
+    wanted_s = np.where(before, guard_s + settings.laxity_hysteresis_s, guard_s)
+    must_charge = ~(laxity_s > wanted_s) & image.occupied
     ceiling_w = np.where(
         np.isnan(image.external_discharge_w), image.max_discharge_w, np.minimum(image.max_discharge_w, image.external_discharge_w)
     )
@@ -105,7 +110,7 @@ def capability(
         max_power_w=max_power_w,
         min_power_w=min_power_w,
         sustained_power_w=np.where(sustained_w < min_power_w, 0.0, sustained_w),
-        useful_until_s=now_s + _useful_s(reckoned, energy_wh, budget_s, max_power_w, settings),
+        useful_until_s=now_s + _useful_s(reckoned, energy_wh, charging_s, budget_s, max_power_w, settings),
         must_charge=must_charge,
         silent=silent,
         reason=reason,
@@ -130,14 +135,6 @@ def _above_floor_wh(image: FleetImage, reckoned: Reckoning, buffer_frac: F8, lag
     return np.where(above_frac <= 0.0, np.fmin(above_wh, 0.0), above_wh)
 
 
-def _hysteresis_s(rows: int, before: B1 | None, settings: CapabilitySettings) -> F8:
-    wanted_s = np.zeros(rows)
-    if before is not None:
-        known = min(rows, len(before))
-        wanted_s[:known][before[:known]] = settings.laxity_hysteresis_s
-    return wanted_s
-
-
 def _sustained_w(reckoned: Reckoning, energy_wh: F8, budget_s: F8, window_s: float, settings: CapabilitySettings) -> F8:
     """Constant power until the window's end that neither runs out of energy nor of time to recharge afterwards, (N,); inf for no window."""
     if window_s <= 0.0:
@@ -150,8 +147,8 @@ def _sustained_w(reckoned: Reckoning, energy_wh: F8, budget_s: F8, window_s: flo
     return np.where(spare >= 0.0, held_w, 0.0)
 
 
-def _useful_s(reckoned: Reckoning, energy_wh: F8, budget_s: F8, power_w: F8, settings: CapabilitySettings) -> F8:
+def _useful_s(reckoned: Reckoning, energy_wh: F8, charging_s: F8, budget_s: F8, power_w: F8, settings: CapabilitySettings) -> F8:
     """How long a car may wait and discharge altogether when it gives all it can, (N,); 0 when it can give nothing."""
     given_wh = np.fmin(energy_wh, power_w * run_within_s(reckoned, power_w, budget_s, settings) * WH_PER_WS)
-    cost_s = recharge_s(reckoned, settings, given_wh) - recharge_s(reckoned, settings)
+    cost_s = recharge_s(reckoned, settings, given_wh) - charging_s
     return np.where(power_w > 0.0, np.maximum(budget_s - cost_s, 0.0), 0.0)

@@ -18,10 +18,12 @@ def taper(at_frac: F8, settings: CapabilitySettings) -> F8:
 
 def stretched(at_frac: F8, settings: CapabilitySettings) -> F8:
     """The integral of 1 / taper, (N,); it goes on in a line below 0 and above 1, so that stand-in scales work too."""
-    knee = settings.taper_from_soc_frac
-    beyond: F8 = np.minimum(at_frac, knee) - np.log(taper(at_frac, settings)) / _steepness(settings)
-    beyond += np.maximum(at_frac - 1.0, 0.0) / settings.taper_end_share
-    return beyond
+    result = np.array(at_frac, dtype=np.float64)
+    bent = np.flatnonzero(result > settings.taper_from_soc_frac)
+    above = result[bent]
+    result[bent] = settings.taper_from_soc_frac - np.log(taper(above, settings)) / _steepness(settings)
+    result[bent] += np.maximum(above - 1.0, 0.0) / settings.taper_end_share
+    return result
 
 
 def unstretched(value: F8, settings: CapabilitySettings) -> F8:

@@ -8,7 +8,7 @@ from the register after it.
 from math import nan
 
 from counterflow.domain.telemetry import Measurement
-from counterflow.engine.fleet.columns import Columns
+from counterflow.engine.fleet.columns import READINGS_BYTES, Columns, write_readings
 from counterflow.engine.fleet.sessions import Session
 from counterflow.engine.fleet.settings import FleetSettings
 
@@ -23,35 +23,72 @@ def take_measurement(
     `live` is False for what was queued while the station was offline: its readings count by their time, but they never make a
     session look fresh. A timestamp too far ahead of ours is replaced by `received_s`.
     """
-    row = session.row
     at_s = sample.at_s
     if at_s > received_s + settings.max_clock_ahead_s:
         at_s = received_s
+    power_w, export_wh, import_wh, soc_frac = sample.power_w, sample.export_wh, sample.import_wh, sample.soc_frac
+    if (
+        at_s > session.newest_s
+        and live
+        and session.settled
+        and power_w == power_w
+        and export_wh >= session.export_wh
+        and import_wh >= session.import_wh
+        and soc_frac == soc_frac
+    ):
+        # The usual sample, whole and in order: the branches below come to the same, in three times the time.
+        session.newest_s = session.power_at_s = session.export_at_s = session.import_at_s = session.soc_at_s = at_s
+        session.export_wh = session.soc_export_wh = export_wh
+        session.import_wh = session.soc_import_wh = import_wh
+        session.soc_frac = soc_frac
+        write_readings(
+            columns.readings,
+            session.row * READINGS_BYTES,
+            received_s,
+            power_w,
+            at_s,
+            export_wh,
+            import_wh,
+            at_s,
+            soc_frac,
+            at_s,
+            export_wh,
+            import_wh,
+        )
+        return False
+    return _take_readings(session, columns, sample, at_s, received_s, live, settings)
+
+
+def _take_readings(
+    session: Session, columns: Columns, sample: Measurement, at_s: float, received_s: float, live: bool, settings: FleetSettings
+) -> bool:
+    """Reading by reading: each may be missing, late, or the first of its kind."""
+    power_w, export_wh, import_wh, soc_frac = sample.power_w, sample.export_wh, sample.import_wh, sample.soc_frac
     news = False
-    power_w = sample.power_w
+    if at_s > session.newest_s:
+        session.newest_s = at_s
     if power_w == power_w and at_s >= session.power_at_s:
-        if live and not session.interval_confirmed and at_s > session.power_at_s:
-            _observe_spacing(session, received_s, settings)
-            columns.meter_interval_s[row] = session.observed_interval_s
+        row = session.row
+        if live:
+            if not session.interval_confirmed and at_s > session.power_at_s:
+                _observe_spacing(session, received_s, settings)
+                columns.meter_interval_s[row] = session.observed_interval_s
+            columns.last_sample_s[row] = received_s
         session.power_at_s = at_s
         columns.power_w[row] = power_w
         columns.power_at_s[row] = at_s
-        if live:
-            columns.last_sample_s[row] = received_s
-    export_wh = sample.export_wh
     if export_wh == export_wh and at_s >= session.export_at_s:
         news = _take_export(session, columns, export_wh)
         session.export_at_s = at_s
-        columns.register_at_s[row] = at_s
-    import_wh = sample.import_wh
+        columns.register_at_s[session.row] = at_s
     if import_wh == import_wh and at_s >= session.import_at_s:
         news = _take_import(session, columns, import_wh) or news
         session.import_at_s = at_s
         if session.export_wh != session.export_wh:
-            columns.register_at_s[row] = at_s
-    soc_frac = sample.soc_frac
+            columns.register_at_s[session.row] = at_s
     if soc_frac == soc_frac and at_s >= session.soc_at_s:
         news = take_soc(session, columns, soc_frac, at_s, settings) or news
+    session.settle()
     return news
 
 
@@ -60,6 +97,7 @@ def take_soc(session: Session, columns: Columns, soc_frac: float, at_s: float, s
     row = session.row
     session.soc_frac = soc_frac
     session.soc_at_s = at_s
+    session.newest_s = max(session.newest_s, at_s)
     columns.soc_frac[row] = soc_frac
     columns.soc_at_s[row] = at_s
     if session.export_at_s <= at_s or session.soc_export_wh != session.soc_export_wh:

@@ -15,7 +15,7 @@ from counterflow.engine.fleet.snapshot import F8, FleetImage
 UNKNOWN_CAPACITY_WH = 1e7
 """Stands in where the capacity is unknown: so large that a car's whole energy is a small step on its charging curve."""
 UNKNOWN_POSITION_FRAC = 0.5
-_NEWTON_STEPS = 4
+_NEWTON_STEPS = 3
 _SMALLEST_RATE = 1e-12
 
 

@@ -158,6 +158,7 @@ class Roster:
         columns.external_discharge_w[row] = station.discharge_cap_w(evse_id)
         session.interval_confirmed = station.meter_interval_s is not None
         columns.meter_interval_s[row] = session.observed_interval_s if station.meter_interval_s is None else station.meter_interval_s
+        session.settled = False
         session.write_needs(columns, self.settings, station.rated_discharge_w(evse_id))
 
     def show_all(self, station: Station) -> None:

@@ -33,6 +33,7 @@ class Session:
         "needs_export_wh",
         "needs_import_wh",
         "needs_soc_frac",
+        "newest_s",
         "observed_interval_s",
         "orders",
         "phase",
@@ -42,6 +43,7 @@ class Session:
         "quiet",
         "recent",
         "row",
+        "settled",
         "site_id",
         "soc_at_s",
         "soc_export_wh",
@@ -51,6 +53,7 @@ class Session:
         "station_id",
         "terms",
         "transaction_id",
+        "turn",
         "uid",
     )
 
@@ -82,26 +85,35 @@ class Session:
         self.soc_at_s = -inf
         self.soc_export_wh = nan
         self.soc_import_wh = nan
+        self.newest_s = -inf
+        self.settled = False
+        """Nothing waits for a first reading, and spacing is not observed: a whole sample in order changes readings only."""
         self.arrived_s = nan
         self.observed_interval_s = nan
         self.interval_confirmed = False
         self.event_s = -inf
-        self.recent: list[EventKey] = []
+        self.recent: list[EventKey | None] = [None] * RECENT_EVENTS
+        self.turn = 0
         self.orders = OrderBook()
         self.quiet = Applied(sampled=record.session_uid)
         """The answer to an ordinary sample, made once."""
 
-    def seen_before(self, key: EventKey) -> bool:
+    def seen_before(self, seq_no: int, at_s: float, kind: EventKind) -> bool:
         """Whether this very event was taken already; some stations number all events 0, so time and kind count too."""
-        recent = self.recent
-        if key[1] <= self.event_s and key in recent:
+        key = (seq_no, at_s, kind)
+        if at_s > self.event_s:
+            self.event_s = at_s
+        elif key in self.recent:
             return True
-        if key[1] > self.event_s:
-            self.event_s = key[1]
-        recent.append(key)
-        if len(recent) > RECENT_EVENTS:
-            del recent[0]
+        self.turn = turn = (self.turn + 1) % RECENT_EVENTS
+        self.recent[turn] = key
         return False
+
+    def settle(self) -> None:
+        """See whether anything still waits for a reading."""
+        self.settled = self.interval_confirmed and (
+            self.needs is None or not (isnan(self.needs_export_wh) or isnan(self.needs_import_wh) or isnan(self.needs_soc_frac))
+        )
 
     def forget_freshness(self, columns: Columns) -> None:
         """The line was cut: whatever is known is old until a live sample comes."""
@@ -110,6 +122,7 @@ class Session:
 
     def take_needs(self, needs: ChargingNeedsReported, settings: FleetSettings) -> None:
         """New charging needs: energies count from here, by the registers."""
+        self.settled = False
         self.needs = needs
         self.needs_export_wh = self.export_wh
         self.needs_import_wh = nan

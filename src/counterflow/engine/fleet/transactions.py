@@ -15,6 +15,8 @@ from counterflow.engine.fleet.roster import Roster
 from counterflow.engine.fleet.sessions import Session
 from counterflow.engine.fleet.stations import WHOLE_STATION, Station
 
+_UNKNOWN = TransactionPhase.UNKNOWN
+_ENDED = EventKind.ENDED
 _ORDINARY_TRIGGERS = frozenset({"MeterValuePeriodic", "MeterValueClock", "Trigger"})
 
 
@@ -24,7 +26,7 @@ def transaction_reported(roster: Roster, event: TransactionReported) -> Applied:
     if station is None:
         station = roster.station(event.station_id)
     session = station.sessions.get(event.transaction_id)
-    if session is not None and event.kind is not EventKind.ENDED:
+    if session is not None and event.kind is not _ENDED:
         return _update(roster, station, session, event)
     ended = roster.ended.get((event.station_id, event.transaction_id))
     standing = Standing.OPEN if session is not None else Standing.ABSENT if ended is None else Standing.ENDED
@@ -80,7 +82,7 @@ def needs_reported(roster: Roster, event: ChargingNeedsReported) -> Applied:
 
 
 def _update(roster: Roster, station: Station, session: Session, event: TransactionReported) -> Applied:
-    if session.seen_before((event.seq_no, event.at_s, event.kind)):
+    if session.seen_before(event.seq_no, event.at_s, event.kind):
         return NOTHING
     learned = False
     for sample in event.measurements:
@@ -89,13 +91,13 @@ def _update(roster: Roster, station: Station, session: Session, event: Transacti
     phase = event.phase
     if (
         learned
-        or (phase is not session.phase and phase is not TransactionPhase.UNKNOWN)
-        or (event.evse_id != session.evse_id and event.evse_id != WHOLE_STATION)
+        or (phase is not session.phase and phase is not _UNKNOWN)
         or event.trigger not in _ORDINARY_TRIGGERS
+        or (event.evse_id != session.evse_id and event.evse_id != WHOLE_STATION)
         or event.id_token
     ):
         return _change(roster, station, session, event, learned)
-    if phase is not TransactionPhase.UNKNOWN and event.at_s > session.phase_at_s:
+    if phase is not _UNKNOWN and event.at_s > session.phase_at_s:
         session.phase_at_s = event.at_s
     return session.quiet if event.measurements else NOTHING
 
@@ -149,7 +151,7 @@ def _open(roster: Roster, station: Station, event: TransactionReported) -> Appli
     roster.claim_needs(session, station)
     if event.phase is not TransactionPhase.UNKNOWN:
         session.phase_at_s = event.at_s
-    session.seen_before((event.seq_no, event.at_s, event.kind))
+    session.seen_before(event.seq_no, event.at_s, event.kind)
     for sample in event.measurements:
         take_measurement(session, roster.columns, sample, event.received_s, not event.offline, roster.settings)
     roster.show(session, station)
