@@ -11,8 +11,7 @@ LIMITS = {"power_max_w": 22_000.0, "gap_s": 30.0, "anchors_s": np.array([])}
 
 def curve(at, power, export, **changes):
     columns = MeterColumns(*(np.array(each, dtype=float) for each in (at, power, export, [nan] * len(at))))
-    found = nodes(columns)
-    return energy_curve(found.at_s, -found.power_w, found.export_wh, found.power_interval_s, **{**LIMITS, **changes})
+    return energy_curve(nodes(columns), exported=True, **{**LIMITS, **changes})
 
 
 def test_the_curve_passes_through_the_readings():
@@ -70,3 +69,16 @@ def test_a_coarse_register_does_not_turn_steady_power_into_a_staircase():
 
 def test_one_sample_makes_a_level_curve():
     assert curve([5], [-7000], [100]).energy_at(np.array([0.0, 5.0, 9.0])).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("moved_wh", "at_full_s"), [(18.0, 9.0), (2.0, 1.0), (10.0, 5.0)])
+def test_registers_tell_when_within_the_interval_the_power_changed(moved_wh, at_full_s):
+    found = curve([0, 10, 20, 30], [-7200, -7200, 0, 0], [0.001, 20.001, 20.001 + moved_wh, 20.001 + moved_wh])
+    before_wh = found.energy_at(np.array([10 + at_full_s - min(at_full_s, 10 - at_full_s)]))[0]
+    assert before_wh == pytest.approx(20.0 + 2.0 * (at_full_s - min(at_full_s, 10 - at_full_s)))
+    assert found.rate_w.max() == pytest.approx(7200.0, rel=1e-6)
+
+
+def test_a_coarse_register_places_no_change():
+    found = curve([0, 10, 20, 30], [-7200, -7200, 0, 0], [0, 100, 100, 100])
+    assert len(found.at_s) == 4

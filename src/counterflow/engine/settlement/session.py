@@ -59,8 +59,8 @@ def member_energy(member: Member, columns: MeterColumns, settings: SettlementSet
     anchors_s = np.array([edge for span in member.spans for edge in span])
     limits: _Limits = {"power_max_w": power_max_w, "gap_s": gap_s, "anchors_s": anchors_s}
     at = nodes(columns)
-    exported = energy_curve(at.at_s, -at.power_w, at.export_wh, at.power_interval_s, **limits)
-    imported = energy_curve(at.at_s, at.power_w, at.import_wh, at.power_interval_s, **limits)
+    exported = energy_curve(at, exported=True, **limits)
+    imported = energy_curve(at, exported=False, **limits)
     heard = np.concatenate(([0.0], np.cumsum(np.where(lengths_s <= gap_s, lengths_s, 0.0))))
     return MemberEnergy(member, exported, imported, at_s, heard, gap_s)
 
@@ -100,9 +100,9 @@ def spread(energy: MemberEnergy, *, count_import: bool) -> Spread:
     """Standard uncertainty of one member's delivered energy. The rule (report figures are twice this, about 95 %):
 
     - meter resolution r: two truncated readings, r/sqrt(6), once a span and direction; r is the coarsest decimal step in the readings;
-    - boundary: where a span begins or ends between two samples, the power may have changed from one to the other at any instant, so the
-      split is known to dP t (h-t)/h (t into the interval of length h), as a uniform error; without power, to the smaller share;
-      shared, since a whole fleet changes at the same instants, so it adds up linearly over sessions;
+    - boundary: where a span begins or ends between two samples, a change of power dP drawn as a ramp of length w may really have been
+      a step, so the split is known to dP w/6, as a uniform error; without power, to the smaller share; shared, since a whole fleet
+      changes at the same instants, so it adds up linearly over sessions;
     - power only: dP h / sqrt(12) for each interval, as a step at any instant;
     - unknown stretches: anything from nothing to the largest power seen, uniform.
     The accuracy class of the meter itself is not in it.
@@ -117,7 +117,7 @@ def spread(energy: MemberEnergy, *, count_import: bool) -> Spread:
             if curve.by_register.any():
                 variance += curve.resolution_wh**2 / 6.0
             variance += _inside_variance(curve, from_s, to_s, peak_w)
-            shared += _boundary_wh(curve, from_s) + _boundary_wh(curve, to_s)
+            shared += _boundary_wh(curve, energy.heard_s, from_s) + _boundary_wh(curve, energy.heard_s, to_s)
     return Spread(float(np.sqrt(variance)), shared)
 
 
@@ -135,16 +135,15 @@ def _inside_variance(curve: Curve, from_s: float, to_s: float, peak_w: float) ->
     return float(np.sum(power_wh**2)) + (peak_w * unknown_s * WH_PER_WS) ** 2 / 3.0
 
 
-def _boundary_wh(curve: Curve, at_s: float) -> float:
-    """Standard uncertainty of the split at one instant."""
-    piece = int(np.searchsorted(curve.at_s, at_s, side="right")) - 1
-    if not 0 <= piece < len(curve.rate_w):
+def _boundary_wh(curve: Curve, sampled_s: F8, at_s: float) -> float:
+    """Standard uncertainty of the split at one instant; nothing at a sample, or where there are none around it."""
+    after = int(np.searchsorted(sampled_s, at_s))
+    if not 0 < after < len(sampled_s) or sampled_s[after] == at_s:
         return 0.0
-    begin_s, end_s = float(curve.at_s[piece]), float(curve.at_s[piece + 1])
-    if curve.by_time[piece]:
+    first, last = np.searchsorted(curve.at_s, sampled_s[after - 1 : after + 1])
+    if curve.by_time[first]:
         after = int(np.searchsorted(curve.reading_s, at_s, side="right"))
         around = curve.energy_at(np.array([curve.reading_s[after - 1], at_s, curve.reading_s[after]]))
         return float(min(around[1] - around[0], around[2] - around[1]) / np.sqrt(3.0))
-    length_s, into_s = end_s - begin_s, at_s - begin_s
-    change_w = abs(float(curve.slope_w_per_s[piece])) * length_s
-    return change_w * into_s * (length_s - into_s) / length_s * WH_PER_WS / float(np.sqrt(3.0))
+    ramps = np.abs(curve.slope_w_per_s[first:last]) * np.diff(curve.at_s[first : last + 1]) ** 2
+    return float(np.sum(ramps)) / 6.0 * WH_PER_WS / float(np.sqrt(3.0))
