@@ -9,7 +9,7 @@ from rich.text import Text
 from counterflow.app.api_client import ApiClient, ApiError, segment
 from counterflow.app.cli_shared import FailedError, Surroundings
 from counterflow.app.cli_words import power, state_words, verdict_words
-from counterflow.app.tables import instant, say, span, visible
+from counterflow.app.tables import instant, say, visible
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
 from counterflow.domain.views import DispatchView
@@ -101,7 +101,7 @@ def frame(view: DispatchView, now_s: float, note: str = "") -> Group:
         Text.assemble((f"Dispatch {visible(instruction.dispatch_id)}", "bold"), f"  {visible(state_words(view, now_s))}"),
         ProgressBar(total=max(1.0, instruction.end_s - instruction.start_s), completed=elapsed_s, width=60),
         grid,
-        Text(_footer(instruction, now_s, note), style="yellow" if note else "dim"),
+        Text(_footer(instruction, note), style="yellow" if note else "dim"),
     ]
     return Group(*parts)
 
@@ -135,9 +135,9 @@ def _shown(power_w: float | None) -> str:
     return "-" if power_w is None else power(power_w)
 
 
-def _footer(instruction: DispatchInstruction, now_s: float, note: str) -> str:
+def _footer(instruction: DispatchInstruction, note: str) -> str:
     if note:
         return f"{note[:1].upper()}{note[1:]}."
     if instruction.state in ENDED:
-        return f"Ended; the window closed {span(max(0.0, now_s - instruction.end_s))} ago."
+        return "Ended."
     return "Ctrl-C leaves this view; the dispatch goes on."

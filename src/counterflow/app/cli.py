@@ -1,0 +1,44 @@
+"""The command `counterflow`: one root, its commands in the modules beside this one."""
+
+from typing import Annotated
+
+import typer
+
+from counterflow import __version__
+from counterflow.app import cli_looks, cli_orders, cli_run
+from counterflow.app.cli_shared import SentenceGroup
+
+app = typer.Typer(
+    name="counterflow",
+    cls=SentenceGroup,
+    help="Turn plugged-in cars into a virtual power plant: run the server, order discharge, see what was delivered.",
+    epilog="Example: counterflow serve, and in another terminal: counterflow dispatch 100kW 15min --watch",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_show_locals=False,
+)
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=lambda asked: _version(asked))
+    ] = False,
+) -> None:
+    """The root itself does nothing."""
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"counterflow {__version__}")
+        raise typer.Exit
+
+
+cli_run.register(app)
+cli_orders.register(app)
+cli_looks.register(app)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

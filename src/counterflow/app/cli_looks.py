@@ -1,0 +1,383 @@
+"""Commands that look: fleet, sessions, stations; and those that register stations or call one."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from counterflow.adapters.ocpp.credentials import LONGEST_PASSWORD, SHORTEST_PASSWORD, new_password
+from counterflow.app.api_client import segment
+from counterflow.app.cli_shared import (
+    API_URL,
+    DATA_DIR,
+    ApiOption,
+    DataDirOption,
+    FailedError,
+    JsonOption,
+    TokenOption,
+    WrongUsageError,
+    connect,
+    screen,
+    surroundings,
+)
+from counterflow.app.cli_words import power
+from counterflow.app.tables import (
+    Column,
+    clock,
+    column,
+    figures,
+    kilo,
+    percent,
+    print_facts,
+    print_table,
+    say,
+    span,
+    visible,
+    whole,
+    words,
+    yes_no,
+)
+from counterflow.domain.reasons import REASON_WORDS, Reason
+from counterflow.domain.resources import EvseCapability
+from counterflow.domain.units import format_energy
+from counterflow.domain.views import CallAnswer, FleetView, SessionView, StationView
+
+ROWS_SHOWN = 500
+
+stations_app = typer.Typer(help="Stations that may connect.", no_args_is_help=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands into the root."""
+    app.command("fleet", epilog="Example: counterflow fleet")(fleet)
+    app.command("sessions", epilog="Example: counterflow sessions --limit 20")(sessions)
+    app.command("call", epilog="""Example: counterflow call CS-1 Reset '{"type": "OnIdle"}'""")(call)
+    app.add_typer(stations_app, name="stations", epilog="Example: counterflow stations, counterflow stations add CS-1")
+
+
+def fleet(
+    ctx: typer.Context,
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Show the whole fleet: what is connected, what it gives, what it could give."""
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.get("/fleet")
+    if as_json:
+        typer.echo(reply.text)
+        return
+    print_facts(screen(), fleet_facts(reply.read(FleetView)))
+
+
+def fleet_facts(view: FleetView) -> list[tuple[str, str]]:
+    """The fleet in words, discharge positive."""
+    unmeasured = f", {view.unmeasured_sessions} sessions not measured" if view.unmeasured_sessions else ""
+    facts = [
+        ("Stations", f"{view.stations_connected} connected of {view.stations_known} known"),
+        ("Sessions", f"{view.sessions_ready} can be discharged, of {view.sessions}"),
+    ]
+    for name, count in sorted(view.reasons.items(), key=lambda item: -item[1]):
+        if name != Reason.READY.name.lower():
+            facts.append(("", f"{count}: {_reason_words(name)}"))
+    facts += [
+        ("Power now", f"{power(view.measured_power_w)}{unmeasured} (discharge is positive)"),
+        ("Available", f"{power(view.available_power_w)}, {format_energy(view.available_energy_wh)} (coming 15 min)"),
+        ("Target", "no dispatch is running" if view.target_power_w is None else power(view.target_power_w)),
+    ]
+    if view.headroom_power_w is not None:
+        facts.append(("Headroom", power(view.headroom_power_w)))
+    if view.running_dispatches:
+        facts.append(("Dispatches", ", ".join(view.running_dispatches)))
+    facts += [
+        ("Profiles", f"{view.profiles_placed} of ours at the stations"),
+        ("Messages", f"{view.messages_sent} sent in dispatches, {view.drop_outs} drop-outs"),
+        ("Emergency", "THE EMERGENCY STOP IS ON" if view.emergency_stop else "stop is off"),
+    ]
+    return facts
+
+
+def _reason_words(name: str) -> str:
+    """Words of a reason; one that this version does not know is shown as it is named."""
+    try:
+        return REASON_WORDS[Reason[name.upper()]]
+    except KeyError:
+        return name.replace("_", " ")
+
+
+def sessions(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Rows shown at most; 0 = all.")] = ROWS_SHOWN,
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """List the open sessions, and why each can or cannot be discharged now."""
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.get("/sessions")
+    if as_json:
+        typer.echo(reply.text)
+        return
+    views = reply.read(list[SessionView])
+    ready = sum(view.reason == Reason.READY.name.lower() for view in views)
+    print_table(
+        screen(),
+        views if limit == 0 else views[:limit],
+        session_columns(surroundings(ctx).now_s()),
+        empty="There are no open sessions.",
+        note=f"{_shown(views, limit)}{ready} of {len(views)} sessions can be discharged. Discharge is positive.",
+    )
+
+
+def session_columns(now_s: float) -> list[Column[SessionView]]:
+    """The columns of the list of sessions."""
+    return [
+        column("Station", lambda view: view.station_id),
+        figures("EVSE", lambda view: whole(view.evse_id), 5),
+        figures("SoC %", lambda view: percent(view.soc_frac), 1),
+        figures("Floor %", lambda view: percent(view.soc_floor_frac), 6),
+        figures("Spare kWh", lambda view: kilo(view.energy_above_floor_wh), 7),
+        figures("Now kW", lambda view: kilo(view.power_w)),
+        figures("Set kW", lambda view: kilo(view.setpoint_w), 2),
+        figures("Can kW", lambda view: kilo(view.available_power_w), 3),
+        figures("Age", lambda view: span(view.power_age_s), 4),
+        column("Leaves", lambda view: clock(view.departure_s, now_s), 8),
+        column("Setpoint", lambda view: view.setpoint_state, 10),
+        column("Dispatch", lambda view: view.dispatch_id or "-", 9),
+        column("Site", lambda view: view.site_id, 11),
+        column("Transaction", lambda view: view.transaction_id, 12),
+        words("Why", lambda view: view.reason_text),
+    ]
+
+
+@stations_app.callback(invoke_without_command=True)
+def stations(
+    ctx: typer.Context,
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """List the stations, or register, show and remove one."""
+    if ctx.invoked_subcommand is None:
+        stations_list(ctx, as_json=as_json, api=api, token=token, data_dir=data_dir)
+
+
+@stations_app.command("list", epilog="Example: counterflow stations list --json")
+def stations_list(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Rows shown at most; 0 = all.")] = ROWS_SHOWN,
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """List the stations that are registered or were let in."""
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.get("/stations")
+    if as_json:
+        typer.echo(reply.text)
+        return
+    views = reply.read(list[StationView])
+    connected = sum(view.connected for view in views)
+    print_table(
+        screen(),
+        views if limit == 0 else views[:limit],
+        station_columns(surroundings(ctx).now_s()),
+        empty="No station is registered. Register one: counterflow stations add CS-1",
+        note=f"{_shown(views, limit)}{connected} of {len(views)} stations are connected.",
+    )
+
+
+def station_columns(now_s: float) -> list[Column[StationView]]:
+    """The columns of the list of stations."""
+    return [
+        column("Station", lambda view: view.station_id),
+        column("Online", lambda view: yes_no(view.connected)),
+        figures("Seen", lambda view: "-" if view.last_seen_s is None else span(max(0.0, now_s - view.last_seen_s)), 2),
+        column("Model", lambda view: f"{view.identity.vendor_name} {view.identity.model}".strip() or "-", 3),
+        figures("EVSEs", lambda view: whole(len(view.evses)) if view.evses else "-", 4),
+        column("V2X", _control_modes, 1),
+        figures("Sessions", lambda view: whole(view.sessions), 5),
+        figures("Profiles", lambda view: whole(view.profiles), 6),
+        column("Site", lambda view: view.site_id, 7),
+        column("Password", lambda view: yes_no(view.password_set), 8),
+        column("Registered", lambda view: yes_no(view.registered), 9),
+        figures("Meter s", lambda view: whole(view.meter_interval_s), 10),
+        figures("Refusals", lambda view: whole(len(view.refusals)), 11),
+    ]
+
+
+def _control_modes(view: StationView) -> str:
+    return ", ".join(sorted({evse.control_mode.name.lower() for evse in view.evses})) or "-"
+
+
+def _shown(views: list[Any], limit: int) -> str:
+    return f"The first {limit} of {len(views)} are shown (--limit 0 shows all). " if 0 < limit < len(views) else ""
+
+
+@stations_app.command("show", epilog="Example: counterflow stations show CS-1")
+def stations_show(
+    ctx: typer.Context,
+    station_id: Annotated[str, typer.Argument(metavar="ID", help="Identity of the station, as in its OCPP address.")],
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Show one station: what it is, what it can do, and what it refused."""
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.get(f"/stations/{segment(station_id)}")
+    if as_json:
+        typer.echo(reply.text)
+        return
+    view, console = reply.read(StationView), screen()
+    print_facts(console, station_facts(view, surroundings(ctx).now_s()))
+    if view.evses:
+        console.print()
+    print_table(console, view.evses, EVSE_COLUMNS, empty="Nothing is known of its EVSEs yet.")
+
+
+def station_facts(view: StationView, now_s: float) -> list[tuple[str, str]]:
+    """One station in words."""
+    seen = "never" if view.last_seen_s is None else f"{span(max(0.0, now_s - view.last_seen_s))} ago"
+    identity = view.identity
+    meter = "unknown" if view.meter_interval_s is None else f"a value every {span(view.meter_interval_s)}"
+    facts = [
+        ("Station", view.station_id),
+        ("Site", view.site_id),
+        ("Registered", "yes" if view.registered else "no, accepted as unknown"),
+        ("Password", "set" if view.password_set else "none"),
+        ("Connected", f"yes, {view.subprotocol or 'no subprotocol'}" if view.connected else f"no, last seen {seen}"),
+        ("Model", f"{identity.vendor_name} {identity.model}".strip() or "unknown"),
+        ("Serial", identity.serial_number or "unknown"),
+        ("Firmware", identity.firmware_version or "unknown"),
+        ("Meter", meter),
+        ("Sessions", str(view.sessions)),
+        ("Profiles", f"{view.profiles} of ours"),
+    ]
+    return facts + [("Refused" if number == 0 else "", text) for number, text in enumerate(view.refusals)]
+
+
+EVSE_COLUMNS: list[Column[EvseCapability]] = [
+    figures("EVSE", lambda evse: whole(evse.evse_id)),
+    column("Control", lambda evse: evse.control_mode.name.lower()),
+    figures("Max kW", lambda evse: kilo(evse.max_discharge_power_w)),
+    figures("Levels", lambda evse: whole(evse.max_stack_level), 2),
+    column("Units", lambda evse: ", ".join(evse.rate_units) or "-", 3),
+    column("Dynamic", lambda evse: yes_no(evse.dynamic_profiles), 4),
+    column("Offline limit", lambda evse: yes_no(evse.max_offline_duration), 5),
+    words("Why", lambda evse: evse.reason or "-"),
+]
+
+
+@stations_app.command("add", epilog="Example: counterflow stations add CS-1 --site depot")
+def stations_add(
+    ctx: typer.Context,
+    station_id: Annotated[str, typer.Argument(metavar="ID", help="Identity of the station, as in its OCPP address.")],
+    site: Annotated[str | None, typer.Option(metavar="NAME", help="Site it stands at. Default: the server's default site.")] = None,
+    password: Annotated[
+        str | None, typer.Option(metavar="ask|-", help="ask: type the password; -: read it from standard input.", show_default=False)
+    ] = None,
+    no_password: Annotated[bool, typer.Option("--no-password", help="Ask the station for none (trusted network only).")] = False,
+    generate: Annotated[bool, typer.Option("--generate-password", help="Make one and print it once; this is the default.")] = False,
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Register a station so that it may connect; a known one gets the new site and password."""
+    if sum((password is not None, no_password, generate)) > 1:
+        raise WrongUsageError("Choose one of --password, --no-password and --generate-password.")
+    secret, generated = _station_password(password, no_password=no_password)
+    body: dict[str, object] = {"station_id": station_id, "password": secret}
+    if site is not None:
+        body["site_id"] = site
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.request("POST", "/stations", body=body)
+    if as_json:
+        typer.echo(reply.text)
+        if generated:
+            typer.echo(secret, err=True)
+        return
+    view, console = reply.read(StationView), screen()
+    say(console, f"Station {view.station_id} is registered at site {view.site_id}.")
+    if generated and secret is not None:
+        say(console, "Its password, shown only now:")
+        typer.echo(secret)
+    elif secret is None:
+        say(console, "It connects without a password.")
+
+
+def _station_password(password: str | None, *, no_password: bool) -> tuple[str | None, bool]:
+    """The password to register, and whether it was made here."""
+    if no_password:
+        return None, False
+    if password is None:
+        return new_password(), True
+    if password == "-":
+        secret = sys.stdin.readline().rstrip("\r\n")
+    elif password.lower() == "ask":
+        secret = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    else:
+        raise WrongUsageError(
+            "A password on the command line would stay in the shell's history: use --password ask, or --password - to pipe it in."
+        )
+    if not SHORTEST_PASSWORD <= len(secret) <= LONGEST_PASSWORD:
+        raise WrongUsageError(f"A station's password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters; this one has {len(secret)}.")
+    return secret, False
+
+
+@stations_app.command("remove", epilog="Example: counterflow stations remove CS-1")
+def stations_remove(
+    ctx: typer.Context,
+    station_id: Annotated[str, typer.Argument(metavar="ID", help="Identity of the station.")],
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Forget a station and close its connection."""
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.request("DELETE", f"/stations/{segment(station_id)}")
+    if as_json:
+        typer.echo(reply.text)
+        return
+    say(screen(), f"Station {station_id} is removed; it can no longer connect as a registered station.")
+
+
+def call(
+    ctx: typer.Context,
+    station_id: Annotated[str, typer.Argument(metavar="STATION", help="Identity of the station.")],
+    action: Annotated[str, typer.Argument(help="OCPP action, such as GetVariables or Reset.")],
+    payload: Annotated[str, typer.Argument(metavar="[JSON]", help="The request as a JSON object; - reads it from standard input.")] = "{}",
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Send any OCPP request to a station and print its answer."""
+    request = _json_object(sys.stdin.read() if payload == "-" else payload)
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.request("POST", f"/stations/{segment(station_id)}/calls", body={"action": action, "payload": request})
+    answer = reply.read(CallAnswer)
+    if as_json:
+        typer.echo(reply.text)
+    elif answer.error_code is None:
+        typer.echo(json.dumps(answer.payload, indent=2))
+    if answer.error_code is not None:
+        text = f": {visible(answer.error_text)}" if answer.error_text else ""
+        raise FailedError(f"Station {station_id} answered {answer.action} with the error {answer.error_code}{text}.")
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise WrongUsageError(f'The request is not JSON: {error}. Quote it for the shell, like \'{{"type": "OnIdle"}}\'.') from None
+    if not isinstance(value, dict):
+        raise WrongUsageError('The request must be a JSON object, like \'{"type": "OnIdle"}\'.')
+    return value

@@ -1,0 +1,329 @@
+"""Commands that ask for something: dispatch, amend, cancel, report, clear-all, emergency-stop; and the list of dispatches."""
+
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+from typer.core import TyperCommand
+
+from counterflow.app.api_client import ApiClient, OutcomeUnknownError, Reply, segment
+from counterflow.app.cli_shared import (
+    API_URL,
+    DATA_DIR,
+    ApiOption,
+    DataDirOption,
+    FailedError,
+    JsonOption,
+    TokenOption,
+    WrongUsageError,
+    connect,
+    note,
+    screen,
+    surroundings,
+)
+from counterflow.app.cli_watch import watch
+from counterflow.app.cli_words import answer_words, feasibility_words, order_words, ordered_power_w, state_words, verdict_words
+from counterflow.app.tables import Column, clock, column, figures, kilo, print_table, say, whole
+from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.ids import ALL_SITES
+from counterflow.domain.instructions import AllocationPolicy, DispatchMode
+from counterflow.domain.units import parse_discharge_power_w, parse_duration_s, parse_instant_s
+from counterflow.domain.views import DispatchAnswer, DispatchView, FleetView
+
+_NEGATIVE = re.compile(r"-[\d.]")
+
+
+class ReportFormat(StrEnum):
+    """Formats of a report."""
+
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+    PNG = "png"
+
+
+class QuantityCommand(TyperCommand):
+    """A command whose arguments are quantities: `-1MW` is a negative power, not an option nobody knows."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Say in a sentence what is wrong with a negative quantity; leave everything else to the parser."""
+        for argument in args:
+            if argument == "--":
+                break
+            if _NEGATIVE.match(argument):
+                refuse = parse_discharge_power_w if argument.rstrip().lower().endswith("w") else parse_duration_s
+                refuse(argument)
+                raise WrongUsageError(f"'{argument}' is not understood.")
+        return super().parse_args(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands into the root."""
+    app.command(
+        "dispatch", cls=QuantityCommand, epilog="Example: counterflow dispatch 2.5MW 15min --start 2026-11-22T17:00Z --pool north --watch"
+    )(dispatch)
+    app.command("amend", cls=QuantityCommand, epilog="Example: counterflow amend d-1a2b3c4d --power 2MW --for 10min")(amend)
+    app.command("cancel", epilog="Example: counterflow cancel d-1a2b3c4d")(cancel)
+    app.command("dispatches", epilog="Example: counterflow dispatches --json")(dispatches)
+    app.command("report", epilog="Example: counterflow report d-1a2b3c4d --format csv --output delivery.csv")(report)
+    app.command("clear-all", epilog="Example: counterflow clear-all")(clear_all)
+    app.command("emergency-stop", epilog="Example: counterflow emergency-stop, and later: counterflow emergency-stop --reset")(
+        emergency_stop
+    )
+
+
+def dispatch(
+    ctx: typer.Context,
+    discharge: Annotated[str, typer.Argument(metavar="POWER", help="Discharge power with its unit: 2.5MW, 1400kW, 7000W.")],
+    duration: Annotated[str, typer.Argument(metavar="DURATION", help="How long: 900s, 15min, 1.5h.")],
+    start: Annotated[str | None, typer.Option(metavar="INSTANT", help="When, with its time zone: 2026-11-22T17:00Z. Default: now.")] = None,
+    pool: Annotated[str, typer.Option(metavar="NAME", help="Group of sites that takes part.")] = ALL_SITES,
+    policy: Annotated[
+        AllocationPolicy, typer.Option(metavar="POLICY", help="How power is split over cars: hybrid, proportional, merit.")
+    ] = AllocationPolicy.HYBRID,
+    mode: Annotated[
+        DispatchMode, typer.Option(metavar="MODE", help="What counts: net_export, gross_export, relative.")
+    ] = DispatchMode.NET_EXPORT,
+    priority: Annotated[int, typer.Option(metavar="N", help="A higher one wins where orders overlap.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is feasible.")] = False,
+    watch_it: Annotated[bool, typer.Option("--watch", help="Show the dispatch live until it ends, then the verdict.")] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Repeating an order with the same key returns the same dispatch.")
+    ] = None,
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Order discharge power from the fleet, and learn at once what is feasible."""
+    if watch_it and (as_json or dry_run):
+        raise WrongUsageError(f"--watch cannot be combined with {'--json' if as_json else '--dry-run'}: choose one of them.")
+    body = {
+        "discharge_power_w": parse_discharge_power_w(discharge),
+        "duration_s": parse_duration_s(duration),
+        "start_s": None if start is None else parse_instant_s(start),
+        "pool": pool,
+        "policy": policy.value,
+        "mode": mode.value,
+        "priority": priority,
+        "dry_run": dry_run,
+    }
+    around, console = surroundings(ctx), screen()
+    with connect(ctx, api, token, data_dir) as client:
+        reply = _order(client, body, idempotency_key)
+        if as_json:
+            typer.echo(reply.text)
+            return
+        answer = reply.read(DispatchAnswer)
+        for line in answer_words(answer, around.now_s()):
+            say(console, line)
+        if watch_it:
+            watch(client, answer.dispatch.instruction.dispatch_id, console, around)
+
+
+def _order(client: ApiClient, body: dict[str, object], key: str | None) -> Reply:
+    """POST the order. It always has a key, so that an answer that was lost can be asked for again without ordering twice."""
+    used = key if key is not None else str(uuid4())
+    try:
+        return client.request("POST", "/dispatches", body=body, headers={"Idempotency-Key": used})
+    except OutcomeUnknownError as error:
+        raise OutcomeUnknownError(
+            f"{error.sentence} Whether the order was accepted is unknown: repeat the command with --idempotency-key {used} "
+            "to find out without ordering twice."
+        ) from None
+
+
+def amend(
+    ctx: typer.Context,
+    dispatch_id: Annotated[str, typer.Argument(metavar="ID", help="The dispatch, as 'counterflow dispatches' shows it.")],
+    new_power: Annotated[str | None, typer.Option("--power", metavar="POWER", help="New discharge power: 2MW.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="INSTANT", help="New end, with its time zone: 2026-11-22T17:20Z.")] = None,
+    lasting: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="New end, counted from now (or from a start still to come): 10min.")
+    ] = None,
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Change the power or the end of a dispatch."""
+    if new_power is None and end is None and lasting is None:
+        raise WrongUsageError("Say what to change: --power, --end or --for.")
+    if end is not None and lasting is not None:
+        raise WrongUsageError("--end and --for both set the end: choose one of them.")
+    body: dict[str, float] = {}
+    if new_power is not None:
+        body["discharge_power_w"] = parse_discharge_power_w(new_power)
+    if end is not None:
+        body["end_s"] = parse_instant_s(end)
+    lasting_s = None if lasting is None else parse_duration_s(lasting)
+    with connect(ctx, api, token, data_dir) as client:
+        path = f"/dispatches/{segment(dispatch_id)}"
+        if lasting_s is not None:
+            # The server's clock counts, not this machine's.
+            now_s = client.get("/fleet").read(FleetView).at_s
+            body["end_s"] = max(now_s, client.get(path).read(DispatchView).instruction.start_s) + lasting_s
+        reply = client.request("PATCH", path, body=body)
+    if as_json:
+        typer.echo(reply.text)
+        return
+    view, console, now_s = reply.read(DispatchView), screen(), surroundings(ctx).now_s()
+    say(console, f"Dispatch {view.instruction.dispatch_id} is now: {order_words(view.instruction, now_s)}.")
+    for line in feasibility_words(view.instruction, view.feasibility):
+        say(console, line)
+
+
+def cancel(
+    ctx: typer.Context,
+    dispatch_id: Annotated[str, typer.Argument(metavar="ID", help="The dispatch, as 'counterflow dispatches' shows it.")],
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Stop a dispatch; the cars resume charging step by step."""
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.request("DELETE", f"/dispatches/{segment(dispatch_id)}")
+    if as_json:
+        typer.echo(reply.text)
+        return
+    view = reply.read(DispatchView)
+    say(screen(), f"Dispatch {view.instruction.dispatch_id}: {state_words(view, surroundings(ctx).now_s())}.")
+
+
+def dispatches(
+    ctx: typer.Context,
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """List the dispatches, newest first."""
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.get("/dispatches")
+    if as_json:
+        typer.echo(reply.text)
+        return
+    print_table(
+        screen(),
+        reply.read(list[DispatchView]),
+        dispatch_columns(surroundings(ctx).now_s()),
+        empty="There are no dispatches yet. Order one: counterflow dispatch 100kW 15min",
+        note="Times are UTC; discharge is positive.",
+    )
+
+
+def dispatch_columns(now_s: float) -> list[Column[DispatchView]]:
+    """The columns of the list."""
+    return [
+        column("Dispatch", lambda view: view.instruction.dispatch_id),
+        column("State", lambda view: view.instruction.state.value),
+        column("Start", lambda view: clock(view.instruction.start_s, now_s), 2),
+        column("End", lambda view: clock(view.instruction.end_s, now_s), 3),
+        figures("Order kW", lambda view: kilo(ordered_power_w(view.instruction))),
+        figures("Now kW", lambda view: kilo(view.delivered_power_w), 1),
+        figures("Short kW", lambda view: kilo(view.shortfall_power_w), 4),
+        figures("Cars", lambda view: whole(view.members), 5),
+        figures("Lost", lambda view: whole(view.drop_outs), 6),
+        figures("Messages", lambda view: whole(view.messages_sent), 10),
+        figures("Prio", lambda view: whole(view.instruction.priority), 11),
+        column("Pool", lambda view: view.instruction.pool, 7),
+        column("Policy", lambda view: view.instruction.policy.value, 8),
+        column("Mode", lambda view: view.instruction.mode.value, 9),
+    ]
+
+
+def report(
+    ctx: typer.Context,
+    dispatch_id: Annotated[str, typer.Argument(metavar="ID", help="The dispatch, as 'counterflow dispatches' shows it.")],
+    report_format: Annotated[
+        ReportFormat | None, typer.Option("--format", help="Without it the verdict is printed in words.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="File or folder to write to; - is standard output. Default: json and csv are printed, parquet and png become a file here.",
+        ),
+    ] = None,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """What a dispatch has delivered."""
+    if report_format is None and output is not None:
+        raise WrongUsageError("--output needs a --format: json, csv, parquet or png.")
+    asked = ReportFormat.JSON if report_format is None else report_format
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.get(f"/dispatches/{segment(dispatch_id)}/report", {"format": asked.value})
+    if report_format is None:
+        console = screen()
+        for line in verdict_words(reply.read(DeliveryReport)):
+            say(console, line)
+        return
+    target = _destination(output, f"{dispatch_id}.{asked.value}", asked)
+    if target is None:
+        sys.stdout.buffer.write(reply.content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        target.write_bytes(reply.content)
+    except OSError as error:
+        raise FailedError(f"The report cannot be written to {target}: {error.strerror}.") from None
+    note(f"Wrote {target} ({len(reply.content)} bytes).")
+
+
+def _destination(output: Path | None, name: str, asked: ReportFormat) -> Path | None:
+    """Where the report goes; None = standard output."""
+    if output is None:
+        return None if asked in {ReportFormat.JSON, ReportFormat.CSV} else Path(Path(name).name)
+    if str(output) == "-":
+        return None
+    return output / Path(name).name if output.is_dir() else output
+
+
+def clear_all(
+    ctx: typer.Context,
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Cancel every dispatch, and clear every profile of ours at every station."""
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.request("POST", "/clear-all")
+    if as_json:
+        typer.echo(reply.text)
+        return
+    count = reply.read(dict[str, Any]).get("profiles", 0)
+    say(screen(), f"{count} profiles are being cleared; those at stations that are offline, on their return.")
+
+
+def emergency_stop(
+    ctx: typer.Context,
+    reset: Annotated[bool, typer.Option("--reset", help="Allow dispatches again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a reset.")] = False,
+    as_json: JsonOption = False,
+    api: ApiOption = API_URL,
+    token: TokenOption = None,
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Abort all dispatches now and refuse new ones until a person resets it. It acts at once, without asking."""
+    if reset and not yes and not typer.confirm("Allow dispatches again?", err=True):
+        note("The emergency stop stays as it is.")
+        raise typer.Exit(1)
+    with connect(ctx, api, token, data_dir) as client:
+        reply = client.request("DELETE" if reset else "POST", "/emergency-stop")
+    if as_json:
+        typer.echo(reply.text)
+        return
+    view, console = reply.read(FleetView), screen()
+    if view.emergency_stop:
+        say(console, "THE EMERGENCY STOP IS ON. Every dispatch is aborted and new ones are refused.", "bold red")
+        say(console, "To allow dispatches again: counterflow emergency-stop --reset")
+    else:
+        say(console, f"The emergency stop is off. {view.sessions_ready} of {view.sessions} sessions can be dispatched.")

@@ -1,0 +1,211 @@
+"""Commands that run for a while: serve and simulate. The server and the simulated fleet are imported when they are asked for,
+so that the commands that only talk to the API start at once."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+from urllib.parse import urlsplit
+
+import typer
+from rich.live import Live
+from rich.text import Text
+
+from counterflow import __version__
+from counterflow.app.cli_shared import FailedError, WrongUsageError, note, screen
+from counterflow.app.cli_words import power
+from counterflow.app.tables import visible
+from counterflow.app.token import TOKEN_FILE
+from counterflow.domain.units import parse_duration_s
+
+if TYPE_CHECKING:
+    from counterflow.app.config import Settings
+    from counterflow.sim.client import FleetClient, FleetProgress
+    from counterflow.sim.settings import FleetClientSettings
+
+T = TypeVar("T")
+
+LINE_EVERY_S = 10
+"""Where there is no terminal, the simulated fleet writes a line this often."""
+VIOLATIONS_SHOWN = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands into the root."""
+    app.command("serve", epilog="Example: counterflow serve --config counterflow.toml --data-dir /var/lib/counterflow")(serve)
+    app.command("simulate", epilog="Example: counterflow simulate --stations 1000 --url ws://127.0.0.1:9000/ocpp")(simulate)
+
+
+def serve(
+    config: Annotated[
+        Path | None, typer.Option(envvar="COUNTERFLOW_CONFIG", metavar="FILE", help="Settings file (TOML); see docs/settings.md.")
+    ] = None,
+    ocpp_host: Annotated[str | None, typer.Option(metavar="HOST", help="Address for stations. Default: 127.0.0.1.")] = None,
+    ocpp_port: Annotated[int | None, typer.Option(metavar="PORT", help="Port for stations; 0 takes a free one. Default: 9000.")] = None,
+    api_host: Annotated[str | None, typer.Option(metavar="HOST", help="Address of the HTTP API. Default: 127.0.0.1.")] = None,
+    api_port: Annotated[int | None, typer.Option(metavar="PORT", help="Port of the HTTP API; 0 takes a free one. Default: 8000.")] = None,
+    data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Database, reports, token. Default: counterflow-data.")] = None,
+    accept_unknown_stations: Annotated[
+        bool | None,
+        typer.Option("--accept-unknown-stations/--refuse-unknown-stations", help="Whether a station that nobody registered may connect."),
+    ] = None,
+    default_consent: Annotated[
+        bool | None,
+        typer.Option("--default-consent/--no-default-consent", help="Whether drivers have agreed to discharge where nothing else is said."),
+    ] = None,
+) -> None:
+    """Run the server: OCPP for stations, the HTTP API for people and machines. Ctrl-C stops it.
+
+    Options win over environment variables (COUNTERFLOW_OCPP_PORT and so on), and these over the settings file.
+    """
+    from counterflow.app.config import SettingsError, load  # brings in every room; the other commands need none
+
+    options = {
+        "ocpp_host": ocpp_host,
+        "ocpp_port": ocpp_port,
+        "api_host": api_host,
+        "api_port": api_port,
+        "data_dir": data_dir,
+        "accept_unknown_stations": accept_unknown_stations,
+        "default_consent": default_consent,
+    }
+    try:
+        settings = load(config, os.environ, options)
+    except SettingsError as error:
+        raise WrongUsageError(str(error)) from None
+    _run(_serve(settings))
+
+
+async def _serve(settings: "Settings") -> None:
+    from counterflow.app.logs import configure_logging
+    from counterflow.app.server import Server  # loads the web framework and the database
+
+    configure_logging(settings.server.log_level)
+    stop = _stop_on_signals()
+    server = Server(settings)
+    try:
+        await server.start()
+    except OSError as error:
+        raise FailedError(f"The server cannot start: {_os_words(error)}.") from None
+    try:
+        typer.echo(welcome(server.ocpp_url, server.api_url, Path(settings.server.data_dir)))
+        sys.stdout.flush()
+        await stop.wait()
+        note("Stopping. Orders at the stations carry their own end; the next start knows them.")
+    finally:
+        await server.stop()
+
+
+def welcome(ocpp_url: str, api_url: str, data_dir: Path) -> str:
+    """What a person needs to know when the server is up."""
+    return "\n".join(
+        (
+            f"Counterflow {__version__} is serving. Ctrl-C stops it.",
+            f"  Stations   {ocpp_url.rstrip('/')}/<station id>",
+            f"  HTTP API   {api_url}",
+            f"  Data dir   {data_dir.resolve()}",
+            f"  API token  {data_dir.resolve() / TOKEN_FILE}",
+        )
+    )
+
+
+def simulate(
+    url: Annotated[
+        str, typer.Option(metavar="URL", help="Where stations connect, without the station's identity: ws://127.0.0.1:9000/ocpp")
+    ],
+    stations: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="Number of stations, one car each.")] = 200,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same cars.")] = 1,
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Identities are this and a number: SIM-00001.")] = "SIM",
+    password: Annotated[str | None, typer.Option(metavar="TEXT", help="Password of every station, if the server asks for one.")] = None,
+    modern: Annotated[
+        bool, typer.Option("--modern", help="Stations report connectors by NotifyEvent, and discharge as negative import.")
+    ] = False,
+    lasting: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="Stop after this time: 10min. Default: until Ctrl-C.")
+    ] = None,
+) -> None:
+    """Run a fleet of simulated V2G stations against any OCPP 2.1 server. Ctrl-C stops it."""
+    from counterflow.sim.settings import FleetClientSettings, StationSettings
+
+    parts = urlsplit(url)
+    if parts.scheme not in {"ws", "wss"} or not parts.netloc:
+        raise WrongUsageError(f"'{url}' is not where stations connect: write it like ws://127.0.0.1:9000/ocpp.")
+    settings = FleetClientSettings(
+        url=url,
+        stations=stations,
+        seed=seed,
+        prefix=prefix,
+        password=password,
+        station=StationSettings(event_status=modern, signed_import=modern),
+    )
+    _run(_simulate(settings, None if lasting is None else parse_duration_s(lasting)))
+
+
+async def _simulate(settings: "FleetClientSettings", lasting_s: float | None) -> None:
+    from counterflow.sim.client import run_fleet
+
+    stop = _stop_on_signals()
+    if lasting_s is not None:
+        asyncio.get_running_loop().call_later(lasting_s, stop.set)
+    console, fleets, most = screen(), list["FleetClient"](), 0
+    shown = 0
+
+    with Live(console=console, auto_refresh=False) as live:
+
+        def show(progress: "FleetProgress") -> None:
+            nonlocal shown, most
+            most = max(most, progress.connected)
+            text = Text(simulation_words(progress))
+            if console.is_terminal:
+                live.update(text, refresh=True)
+            elif shown % LINE_EVERY_S == 0:
+                typer.echo(text.plain.replace("\n", "; "))
+            shown += 1
+
+        last = await run_fleet(settings, stop=stop, on_ready=fleets.append, on_progress=show)
+        show(last)
+    if most == 0:
+        raise FailedError(f"No station could connect to {settings.url}: {visible(last.refused or 'there was no time')}.")
+    broken = [sentence for fleet in fleets for sentence in fleet.violations()]
+    if broken:
+        note(f"The server broke the rules {len(broken)} times:")
+        for sentence in broken[:VIOLATIONS_SHOWN]:
+            note(f"  {sentence}")
+
+
+def simulation_words(progress: "FleetProgress") -> str:
+    """How the simulated fleet stands; discharge positive."""
+    text = (
+        f"{progress.connected} of {progress.stations} stations connected, {progress.booted} booted, {progress.sessions} sessions, "
+        f"{power(0.0 - progress.true_power_w)} discharge\n"
+        f"{progress.messages_in} messages in, {progress.messages_out} out"
+    )
+    return text + (f"; latest failure: {visible(progress.refused)}" if progress.refused is not None and not progress.ready else "")
+
+
+def _run(work: Coroutine[object, object, T]) -> T:
+    import uvloop  # only the long-running commands need it
+
+    return uvloop.run(work)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that Ctrl-C or SIGTERM sets; a second one ends the process the hard way."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def ask_to_stop() -> None:
+        stop.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ask_to_stop)
+    return stop
+
+
+def _os_words(error: OSError) -> str:
+    place = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{place}".rstrip(".")
