@@ -25,7 +25,7 @@ class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(
             description="Writes kept in memory while the disk does not take them; beyond it they are lost and never acknowledged.",
             extra={"unit": "B"},
-            ge=65_536,
+            ge=1_048_576,
         ),
     ] = 134_217_728
     disk_check_s: Annotated[

@@ -179,9 +179,7 @@ class SqliteJournal:
         with self._reading():
             boundary_ms = archived_day(self._reader) * DAY_MS
             parts = [select(rows, uids, from_s, to_s) for rows, _ in read_forwards(self._reader, max(from_ms, boundary_ms), to_ms_)]
-        archived = [
-            self.archive.read(day, uids, from_s, to_s) for day in self.archive.days() if from_ms < (day + 1) * DAY_MS <= boundary_ms
-        ]
+        archived = self._archived_rows(uids, from_s, to_s, boundary_ms)
         return in_order_of_receipt(np.concatenate([no_rows(), *archived, *parts]))
 
     def _archived_rows(self, uids: NDArray[np.int64], from_s: float, to_s: float, boundary_ms: int) -> list[Rows]:
