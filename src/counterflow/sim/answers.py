@@ -212,7 +212,7 @@ def _trigger_meter(op: Operation, evse: SimEvse, now_s: float) -> None:
     if evse.silent:
         return
     state = op.state
-    value = meter_value(evse.reading(now_s), state.measurands, signed=state.settings.signed_import, context="Trigger")
+    value = meter_value(evse.reading(now_s), state.measurands["Updated"], signed=state.settings.signed_import, context="Trigger")
     op.uplink.call("MeterValues", m.MeterValuesRequest(evse_id=evse.evse_id, meter_value=[value]), now_s)
 
 

@@ -201,7 +201,7 @@ class Operation:
         values: list[MeterValueType] | None = None
         if context is not None:
             state = self.state
-            values = [meter_value(evse.reading(now_s), state.measurands, signed=state.settings.signed_import, context=context)]
+            values = [meter_value(evse.reading(now_s), state.measurands[kind], signed=state.settings.signed_import, context=context)]
         self._queue(evse, kind, trigger, values, now_s, now_s, stopped_reason, remote_start_id)
 
     def _queue(
@@ -259,7 +259,7 @@ class Operation:
         draws, plant, state = self.draws, evse.plant.settings, self.state
         if draws.uniform() < plant.meter_loss:
             return
-        value = meter_value(evse.reading(now_s), state.measurands, signed=state.settings.signed_import)
+        value = meter_value(evse.reading(now_s), state.measurands["Updated"], signed=state.settings.signed_import)
         latency_s = plant.meter_latency_s + plant.meter_latency_mean_s * draws.exponential()
         self.timers.at(now_s + latency_s, self._send_sample, evse, evse.transaction_id, now_s, value)
 
@@ -274,7 +274,7 @@ class Operation:
         if evse.transaction_id is None or not evse.charging:
             return
         profiles = self.state.profiles
-        before = evse.effective
+        before, interval_s = evse.effective, self.state.sampling_interval_s(evse)
         effective = profiles.effective(evse.evse_id, evse.transaction_id, now_s, tx_started_s=evse.started_charging_s)
         evse.effective = effective
         resent = by_profile is not None and effective.profile_id == by_profile
@@ -283,8 +283,8 @@ class Operation:
             evse.delivered = effective.order
         if effective.operation_mode != before.operation_mode:
             self._queue(evse, "Updated", "OperationModeChanged", None, now_s, now_s)
-            if self.state.setpoint_interval_s > 0:
-                self.start_sampling(evse, now_s)
+        if self.state.sampling_interval_s(evse) != interval_s:
+            self.start_sampling(evse, now_s)
         edge_s = profiles.next_change_s(evse.evse_id, now_s, tx_started_s=evse.started_charging_s)
         if edge_s != evse.edge_s and edge_s < inf:
             self.timers.at(edge_s, self._edge, evse, edge_s)

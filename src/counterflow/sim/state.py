@@ -20,7 +20,8 @@ class StationState:
         self.meter_interval_s = settings.meter_interval_s
         self.setpoint_interval_s = 0
         """V2XChargingCtrlr.TxUpdatedInterval[CentralSetpoint]; 0 = the general interval holds."""
-        self.measurands: tuple[str, ...] = DEFAULT_MEASURANDS
+        self.measurands: dict[str, tuple[str, ...]] = dict.fromkeys(("Started", "Updated", "Ended"), DEFAULT_MEASURANDS)
+        """By the eventType of the TransactionEvent that carries them."""
         self.heartbeat_interval_s = 86_400
         self.setpoint_priority = "ExternalSystem"
         self.violations: list[str] = []

@@ -56,12 +56,26 @@ def _interval_in_setpoint(station: StationState, text: str) -> bool:
     return True
 
 
-def _measurands(station: StationState, text: str) -> bool:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not set(names) <= set(SUPPORTED_MEASURANDS):
-        return False
-    station.measurands = names
-    return True
+def _measurands(kind: str) -> Callable[[StationState, str], bool]:
+    def write(station: StationState, text: str) -> bool:
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        if not set(names) <= set(SUPPORTED_MEASURANDS):
+            return False
+        station.measurands[kind] = names
+        return True
+
+    return write
+
+
+def _measurand_list(kind: str) -> Variable:
+    return Variable(
+        component="SampledDataCtrlr",
+        name=f"Tx{kind}Measurands",
+        kind="MemberList",
+        values=_LIST,
+        read=lambda s, _e, _t: ",".join(s.measurands[kind]),
+        write=_measurands(kind),
+    )
 
 
 def _heartbeat(station: StationState, text: str) -> bool:
@@ -97,28 +111,7 @@ _V2X: Final = "V2XChargingCtrlr"
 
 VARIABLES: Final[tuple[Variable, ...]] = (
     Variable(component="SampledDataCtrlr", name="Enabled", kind="boolean", read=_fixed("true")),
-    Variable(
-        component="SampledDataCtrlr",
-        name="TxStartedMeasurands",
-        kind="MemberList",
-        values=_LIST,
-        read=lambda s, _e, _t: ",".join(s.measurands),
-    ),
-    Variable(
-        component="SampledDataCtrlr",
-        name="TxUpdatedMeasurands",
-        kind="MemberList",
-        values=_LIST,
-        read=lambda s, _e, _t: ",".join(s.measurands),
-        write=_measurands,
-    ),
-    Variable(
-        component="SampledDataCtrlr",
-        name="TxEndedMeasurands",
-        kind="MemberList",
-        values=_LIST,
-        read=lambda s, _e, _t: ",".join(s.measurands),
-    ),
+    *(_measurand_list(kind) for kind in ("Started", "Updated", "Ended")),
     Variable(
         component="SampledDataCtrlr",
         name="TxUpdatedInterval",
@@ -291,16 +284,18 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable(component="DeviceDataCtrlr", name="ItemsPerMessage", instance="SetVariables", kind="integer", read=_fixed("50")),
 )
 
-_COMPONENTS: Final = frozenset(variable.component for variable in VARIABLES)
-_BY_KEY: Final = {(variable.component, variable.name, variable.instance): variable for variable in VARIABLES}
+
+def _key(component: str, name: str, instance: str | UnsetType | None) -> tuple[str, str, str]:
+    """Names are compared without case (part 2, datatypes)."""
+    return component.casefold(), name.casefold(), instance.casefold() if isinstance(instance, str) else ""
 
 
-def _text(value: str | UnsetType) -> str | None:
-    return None if isinstance(value, UnsetType) else value
+_COMPONENTS: Final = frozenset(variable.component.casefold() for variable in VARIABLES)
+_BY_KEY: Final = {_key(variable.component, variable.name, variable.instance): variable for variable in VARIABLES}
 
 
 def _find(station: StationState, component: ComponentType, variable: VariableType) -> tuple[Variable, SimEvse] | None:
-    row = _BY_KEY.get((component.name, variable.name, _text(variable.instance)))
+    row = _BY_KEY.get(_key(component.name, variable.name, variable.instance))
     if row is None:
         return None
     if isinstance(component.evse, UnsetType):
@@ -314,7 +309,7 @@ def get_variable(station: StationState, asked: GetVariableDataType, now_s: float
     found = _find(station, asked.component, asked.variable)
     attribute = asked.attribute_type
     if found is None:
-        unknown = "UnknownVariable" if asked.component.name in _COMPONENTS else "UnknownComponent"
+        unknown = "UnknownVariable" if asked.component.name.casefold() in _COMPONENTS else "UnknownComponent"
         return GetVariableResultType(
             attribute_status=unknown,  # type: ignore[arg-type]  # one of two members of the enum, both spelled above
             component=asked.component,
@@ -340,7 +335,7 @@ def set_variable(station: StationState, wish: SetVariableDataType) -> SetVariabl
     found = _find(station, wish.component, wish.variable)
     status: SetVariableStatusEnumType
     if found is None:
-        status = "UnknownVariable" if wish.component.name in _COMPONENTS else "UnknownComponent"
+        status = "UnknownVariable" if wish.component.name.casefold() in _COMPONENTS else "UnknownComponent"
     elif wish.attribute_type not in (UNSET, "Actual"):
         status = "NotSupportedAttributeType"
     else:
