@@ -1,0 +1,154 @@
+"""Write the tables in docs/ from the code: settings, fleet columns, state tables, reasons, metrics. `--check` only compares."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from msgspec import UNSET, Meta, Struct
+from msgspec.structs import fields
+
+from counterflow.app.config import ENVIRONMENT_PREFIX, SHORTCUTS, Settings
+from counterflow.app.metrics import METRICS
+from counterflow.domain.reasons import REASON_WORDS
+from counterflow.engine.control import book, ledger
+from counterflow.engine.fleet.snapshot import COLUMNS
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+NOTE = "<!-- Made by `make docs` from the code; change it there. -->\n"
+
+
+def settings_page() -> str:
+    """Every setting with unit, default and meaning."""
+    lines = [
+        NOTE,
+        "# Settings",
+        "",
+        "Read in this order, later wins: built-in defaults, the TOML file (`--config FILE`), environment variables, options of `serve`.",
+        "An unknown or wrong setting stops the start with one sentence. A file holds only what differs from the default:",
+        "",
+        "```toml",
+        "[stations]",
+        "accept_unknown = false",
+        "",
+        "[drivers.default]",
+        "consent = true",
+        "min_soc_frac = 0.4",
+        "",
+        "[[sites]]",
+        'site_id = "depot-north"',
+        "max_export_power_w = 400000.0",
+        'pools = ["north"]',
+        "```",
+        "",
+        "Settings with an option and an environment variable of their own:",
+        "",
+        "| option of `serve` | environment variable | setting |",
+        "|---|---|---|",
+    ]
+    for shortcut, (section, name) in SHORTCUTS.items():
+        lines.append(f"| `--{shortcut.replace('_', '-')}` | `{ENVIRONMENT_PREFIX}{shortcut.upper()}` | `[{section}] {name}` |")
+    lines += ["| `--config` | `COUNTERFLOW_CONFIG` | the TOML file |", ""]
+    for section, kind in _hints(Settings).items():
+        bare = get_args(kind)[0] if section == "sites" else _bare(kind)
+        title = "[[sites]]" if section == "sites" else f"[{section}]"
+        lines += [f"## `{title}`", "", _first_sentence(bare), "", "| setting | unit | default | meaning |", "|---|---|---|---|"]
+        lines += list(_rows(bare, ""))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def columns_page() -> str:
+    """The columns of the fleet image."""
+    lines = [NOTE, "# Columns of the fleet image", "", "| column | type | unit | empty | meaning |", "|---|---|---|---|---|"]
+    lines += [f"| `{name}` | {c.dtype} | {c.unit} | {c.empty} | {c.meaning} |" for name, c in COLUMNS.items()]
+    lines += ["", "# Why a session can or cannot be discharged", "", "| code | words |", "|---|---|"]
+    lines += [f"| `{reason.name.lower()}` | {words} |" for reason, words in REASON_WORDS.items()]
+    return "\n".join([*lines, ""])
+
+
+def states_page() -> str:
+    """The state tables as diagrams."""
+    return "\n".join(
+        [
+            NOTE,
+            "# State tables",
+            "",
+            "## A dispatch",
+            "",
+            *_diagram({(str(a), str(m)): str(b) for (a, m), b in book.MOVES.items()}),
+            "",
+            "## A profile in the ledger",
+            "",
+            *_diagram({(str(a or "none"), str(m)): str(b or "none") for (a, m), b in ledger.MOVES.items()}),
+            "",
+        ]
+    )
+
+
+def metrics_page() -> str:
+    """The Prometheus metrics."""
+    lines = [NOTE, "# Metrics", "", "`GET /metrics` (Prometheus text format, behind the API token).", "", "| metric | type | labels | meaning |"]
+    lines.append("|---|---|---|---|")
+    lines += [f"| `{m.name}` | {m.kind} | {', '.join(m.labels) or '-'} | {m.meaning} |" for m in METRICS]
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"settings.md": settings_page, "columns.md": columns_page, "states.md": states_page, "metrics.md": metrics_page}
+
+
+def main() -> int:
+    """Write the pages, or with `--check` say which are out of date."""
+    stale = []
+    for name, page in PAGES.items():
+        path, text = DOCS / name, page()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(text, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        print(f"out of date: {', '.join(stale)}; run make docs")
+        return 1
+    return 0
+
+
+def _rows(kind: type[Struct], prefix: str) -> list[str]:
+    rows: list[str] = []
+    hints = _hints(kind)
+    for field in fields(kind):
+        bare, meta = _bare(hints[field.name]), _meta(hints[field.name])
+        if isinstance(bare, type) and issubclass(bare, Struct):
+            rows += _rows(bare, f"{prefix}{field.name}.")
+            continue
+        default = field.default if field.default is not UNSET and "NODEFAULT" not in repr(field.default) else None
+        shown = "-" if default is None else f"`{default}`"
+        unit = (meta.extra or {}).get("unit", "-") if meta else "-"
+        words = meta.description if meta and meta.description else "-"
+        rows.append(f"| `{prefix}{field.name}` | {unit} | {shown} | {words} |")
+    return rows
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _meta(kind: Any) -> Meta | None:
+    return next((item for item in get_args(kind)[1:] if isinstance(item, Meta)), None) if get_origin(kind) is Annotated else None
+
+
+def _first_sentence(kind: type) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _diagram(moves: Mapping[tuple[str, str], str]) -> list[str]:
+    lines = ["```mermaid", "stateDiagram-v2"]
+    lines += [f"    {before} --> {after}: {what}" for (before, what), after in moves.items() if before != after]
+    return [*lines, "```"]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
