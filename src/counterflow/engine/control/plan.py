@@ -35,7 +35,8 @@ def stop_all(scene: Scene) -> Plan:
     present = scene.group.counted
     ordered_w = np.where(np.isnan(scene.image.setpoint_w), 0.0, -scene.image.setpoint_w)
     open_outcome = (scene.image.setpoint_state == SetpointState.REJECTED) & (scene.image.power_w < -scene.settings.quantum_w)
-    runs = present & ((ordered_w > 0.0) | open_outcome) & (scene.now_s < np.fmax(scene.image.discharge_until_s, scene.now_s + 1.0))
+    runs = present & ((ordered_w > 0.0) & (scene.now_s < scene.image.discharge_until_s) | open_outcome)
+    runs &= ~(scene.memory.sent_at_s > scene.now_s - scene.settings.retry_s) | (ordered_w > 0.0)
     level_w = np.where(runs, 0.0, scene.level_w)
     return Plan(
         level_w=level_w,

@@ -165,15 +165,18 @@ def _with_levels(image: FleetImage, memory: ResponseMemory, now_s: float) -> Res
 def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: float, settings: ResponseSettings) -> ResponseMemory:
     delivered_w = -image.power_w
     runs, held = teaches & (memory.level_w > 0.0), teaches & (memory.level_w == 0.0)
-    ratio = np.divide(delivered_w, memory.level_w, out=np.zeros_like(delivered_w), where=runs)
+    level_w = np.where(runs, memory.level_w, np.inf)
     weight = 1.0 / (1.0 + np.minimum(memory.readings, settings.memory_readings))
-    gain = np.where(runs, np.clip(memory.gain + (ratio - memory.gain) * weight, settings.gain_min, settings.gain_max), memory.gain)
+    # At a small setpoint the car's own consumption would pass for a poor gain: such readings teach less, and convict nobody.
+    telling = runs & (level_w >= settings.learn_from_w)
+    error = np.where(runs, delivered_w - memory.gain * memory.level_w, 0.0) / np.maximum(level_w, settings.learn_from_w)
+    gain = np.where(runs, np.clip(memory.gain + error * weight, settings.gain_min, settings.gain_max), memory.gain)
     idle_weight = 1.0 / (1.0 + np.minimum(memory.idle_readings, settings.memory_readings))
     idle_w = np.where(held, memory.idle_w + (delivered_w - memory.idle_w) * idle_weight, memory.idle_w)
-    low = (runs & (ratio < settings.low_share)) | (held & (delivered_w < -settings.idle_import_w))
+    low = (telling & (delivered_w < settings.low_share * level_w)) | (held & (delivered_w < -settings.idle_import_w))
     low_count = np.where(low, memory.low_count + 1, np.where(teaches, 0, memory.low_count)).astype(np.int32)
     given_up = low & (low_count >= settings.low_readings)
-    readings = (memory.readings + runs).astype(np.int32)
+    readings = (memory.readings + telling).astype(np.int32)
     return replace(
         memory,
         prior_gain=_prior(gain, (readings > 0) & (low_count == 0), settings),

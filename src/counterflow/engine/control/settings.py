@@ -65,6 +65,10 @@ class ResponseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 20.0
     gain_min: Annotated[float, Meta(description="Lower clip of a learned gain.", extra={"unit": "-"}, ge=0)] = 0.2
     gain_max: Annotated[float, Meta(description="Upper clip of a learned gain.", extra={"unit": "-"}, gt=0)] = 1.15
+    learn_from_w: Annotated[
+        float,
+        Meta(description="Readings at a smaller setpoint teach as if it were this large.", extra={"unit": "W"}, gt=0),
+    ] = 2_000.0
     memory_readings: Annotated[
         int, Meta(description="A new reading weighs at least 1/(1 + this); more remembers longer.", extra={"unit": "-"}, ge=0)
     ] = 4

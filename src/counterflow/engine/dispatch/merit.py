@@ -13,6 +13,8 @@ _LAXITY_STEPS = 2**20
 _LEAVE_STEPS = 64
 _BUCKETS = 4096
 _SORT_BELOW = 3000
+_NOTHING_W = 1e-6
+"""A millionth of a watt of rounding must not cost a message."""
 
 
 def discharge_laxity_s(power_w: F8, energy_wh: F8, useful_until_s: F8, now_s: float, window_end_s: float) -> F8:
@@ -45,7 +47,7 @@ def take_in_order(rank: F8, gives_w: F8, need_w: float) -> tuple[NDArray[np.intp
     the marginal bucket is sorted.
     """
     rows = np.flatnonzero(gives_w > 0.0)
-    if need_w <= 0.0 or rows.size == 0:
+    if need_w <= _NOTHING_W or rows.size == 0:
         return rows[:0], -1
     sure = rows[:0]
     if rows.size > _SORT_BELOW:
@@ -62,10 +64,9 @@ def take_in_order(rank: F8, gives_w: F8, need_w: float) -> tuple[NDArray[np.intp
             return sure, -1
     rows = rows[np.argsort(rank[rows], kind="stable")]
     filled_w = np.cumsum(gives_w[rows])
-    # A millionth of a watt of rounding must not cost a message.
-    count = int(np.searchsorted(filled_w, need_w - 1e-6, side="left"))
+    count = int(np.searchsorted(filled_w, need_w - _NOTHING_W, side="left"))
     if count >= rows.size:
         return np.concatenate([sure, rows]), -1
-    if filled_w[count] <= need_w + 1e-6:
+    if filled_w[count] <= need_w + _NOTHING_W:
         return np.concatenate([sure, rows[: count + 1]]), -1
     return np.concatenate([sure, rows[:count]]), int(rows[count])
