@@ -78,11 +78,11 @@ class SimStation:
 
     def next_due_s(self) -> float | None:
         """When `step` wants to be called next."""
-        session = self.uplink.session
-        deadline_s = None if session is None else session.next_deadline_s()
-        due_s = self._timers.next_s
-        if deadline_s is not None and deadline_s < due_s:
-            return deadline_s
+        session, due_s = self.uplink.session, self._timers.next_s
+        if session is not None:
+            deadline_s = session.next_deadline_s()
+            if deadline_s is not None and deadline_s < due_s:
+                return deadline_s
         return None if due_s == inf else due_s
 
     def take_outbox(self) -> list[bytes]:

@@ -1,6 +1,7 @@
 """The world on a virtual clock: a fleet and a CSMS, one event loop over one heap, no sleeping. Same seed, same run, byte for byte."""
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
@@ -62,6 +63,7 @@ class World:
         self.settings = settings
         self.now_s = start_s
         self.fleet = Fleet(settings.stations, settings.prefix, seed, settings.plant, settings.station, settings.mix, cars=cars)
+        self._latency_s = settings.line_latency_s
         self.frames_up = 0
         self.frames_down = 0
         self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
@@ -69,6 +71,8 @@ class World:
         self._seats = {station.station_id: _Seat(station) for station in self.fleet.stations}
         self._connections = 0
         self._csms_due_s = inf
+        # Every frame takes equally long, so those in flight leave in the order in which they came.
+        self._in_flight: deque[tuple[float, _Seat, int, bytes, bool]] = deque()
         self._at(start_s + PLANT_STEP_S, self._step_plant)
         spread_s = settings.connect_over_s / max(1, settings.stations)
         for number, station in enumerate(self.fleet.stations):
@@ -97,17 +101,26 @@ class World:
 
     def run_until(self, t_s: float) -> None:
         """Advance the clock to `t_s`."""
-        heap = self._heap
+        heap, in_flight = self._heap, self._in_flight
         while True:
             due_s = heap[0][0] if heap else inf
-            if min(due_s, self._csms_due_s) > t_s:
-                break
-            if self._csms_due_s < due_s:
+            arrives_s = in_flight[0][0] if in_flight else inf
+            if self._csms_due_s < due_s and self._csms_due_s < arrives_s:
+                if self._csms_due_s > t_s:
+                    break
                 self.now_s = max(self.now_s, self._csms_due_s)
                 self._advance_csms()
-                continue
-            self.now_s, _, action, args = heapq.heappop(heap)
-            action(*args)
+            elif arrives_s <= due_s:
+                if arrives_s > t_s:
+                    break
+                self.now_s, seat, line, frame, upwards = in_flight.popleft()
+                if seat.line == line:
+                    (self._arrive_at_csms if upwards else self._arrive_at_station)(seat, frame)
+            else:
+                if due_s > t_s:
+                    break
+                self.now_s, _, action, args = heapq.heappop(heap)
+                action(*args)
         self.now_s = max(self.now_s, t_s)
 
     def drop_out(self, share: float, silent_share: float) -> list[str]:
@@ -167,13 +180,15 @@ class World:
     def _flush(self, seat: _Seat) -> None:
         """Send what a station has to say, and note when it is due next."""
         station = seat.station
-        for frame in station.take_outbox():
-            self._at(self.now_s + self.settings.line_latency_s, self._arrive_at_csms, seat, seat.line, frame)
+        line = seat.line
+        if line is not None:
+            for frame in station.take_outbox():
+                self._in_flight.append((self.now_s + self._latency_s, seat, line, frame, True))
         due_s = station.next_due_s()
         if due_s is not None and due_s < seat.due_s:
             seat.due_s = due_s = max(due_s, self.now_s)
             self._at(due_s, self._step_station, seat, due_s)
-        if station.drop_line and seat.line is not None:
+        if station.drop_line and line is not None:
             self._disconnect(seat, "reset")
             self._at(self.now_s + RECONNECT_S, self._connect, seat)
 
@@ -188,17 +203,15 @@ class World:
             self._flush(self._seats[station.station_id])
         self._at(self.now_s + PLANT_STEP_S, self._step_plant)
 
-    def _arrive_at_csms(self, seat: _Seat, line: int, frame: bytes) -> None:
-        if seat.line == line:
-            self.frames_up += 1
-            self.csms.received(seat.station.station_id, frame, self.now_s)
-            self._drain_csms()
+    def _arrive_at_csms(self, seat: _Seat, frame: bytes) -> None:
+        self.frames_up += 1
+        self.csms.received(seat.station.station_id, frame, self.now_s)
+        self._drain_csms()
 
-    def _arrive_at_station(self, seat: _Seat, line: int, frame: bytes) -> None:
-        if seat.line == line:
-            self.frames_down += 1
-            seat.station.receive(frame, self.now_s)
-            self._flush(seat)
+    def _arrive_at_station(self, seat: _Seat, frame: bytes) -> None:
+        self.frames_down += 1
+        seat.station.receive(frame, self.now_s)
+        self._flush(seat)
 
     def _advance_csms(self) -> None:
         self.csms.advance(self.now_s)
@@ -208,7 +221,7 @@ class World:
         for station_id, frame in self.csms.take_outbox():
             seat = self._seats[station_id]
             if seat.line is not None:
-                self._at(self.now_s + self.settings.line_latency_s, self._arrive_at_station, seat, seat.line, frame)
+                self._in_flight.append((self.now_s + self._latency_s, seat, seat.line, frame, False))
         due_s = self.csms.next_due_s()
         self._csms_due_s = inf if due_s is None else max(self.now_s, due_s)
 
