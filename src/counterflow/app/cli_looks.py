@@ -149,7 +149,7 @@ def session_columns(now_s: float) -> list[Column[SessionView]]:
         column("Dispatch", lambda view: view.dispatch_id or "-", 9),
         column("Site", lambda view: view.site_id, 11),
         column("Transaction", lambda view: view.transaction_id, 12),
-        words("Why", lambda view: view.reason_text),
+        words("Why", lambda view: view.reason_text, least_width=24),
     ]
 
 

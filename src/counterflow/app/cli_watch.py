@@ -2,7 +2,6 @@
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ LINE_EVERY_S = 15.0
 """Where there is no terminal, a line is written this often and when the state changes."""
 PATIENCE_S = 120.0
 """A server that is away is waited for this long, so that a restart does not end the watching."""
+BAR_WIDTH = 60
 ENDED = frozenset({DispatchState.COMPLETED, DispatchState.CANCELLED, DispatchState.ABORTED})
 
 
@@ -96,10 +96,9 @@ def frame(view: DispatchView, now_s: float, note: str = "") -> Group:
     grid.add_column(overflow="fold")
     for name, value, remark in figures(view):
         grid.add_row(name, value, Text(visible(remark), style="dim"))
-    elapsed_s = min(max(0.0, now_s - instruction.start_s), instruction.end_s - instruction.start_s)
     parts = [
         Text.assemble((f"Dispatch {visible(instruction.dispatch_id)}", "bold"), f"  {visible(state_words(view, now_s))}"),
-        ProgressBar(total=max(1.0, instruction.end_s - instruction.start_s), completed=elapsed_s, width=60),
+        _bar(instruction, now_s),
         grid,
         Text(_footer(instruction, note), style="yellow" if note else "dim"),
     ]
@@ -129,6 +128,12 @@ def line(view: DispatchView, now_s: float, note: str = "") -> str:
     """The live view in one line, for a log."""
     parts = [f"{what.lower()} {value}" for what, value, _ in figures(view)]
     return visible(f"{instant(now_s)} {state_words(view, now_s)}: {', '.join(parts)}{f' ({note})' if note else ''}")
+
+
+def _bar(instruction: DispatchInstruction, now_s: float) -> Text:
+    share = (now_s - instruction.start_s) / max(1.0, instruction.end_s - instruction.start_s)
+    done = round(BAR_WIDTH * min(1.0, max(0.0, share)))
+    return Text.assemble(("━" * done, "green"), ("─" * (BAR_WIDTH - done), "dim"))
 
 
 def _shown(power_w: float | None) -> str:

@@ -1,0 +1,59 @@
+"""Words about dispatches and reports say what is known, and say when something is not."""
+
+import pytest
+from msgspec.structs import replace
+
+from counterflow.app.cli_words import answer_words, feasibility_words, length, order_words, ordered_energy_wh, state_words, verdict_words
+from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.instructions import DispatchState, TargetStep
+from counterflow.domain.views import DispatchAnswer, DispatchView
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "text"),
+    [(30.0, "30 s"), (90.0, "90 s"), (900.0, "15 min"), (905.0, "905 s"), (7_200.0, "2 h"), (5_400.0, "90 min"), (9_000.0, "2.5 h")],
+)
+def test_a_length_is_said_as_it_is_ordered(duration_s: float, text: str) -> None:
+    assert length(duration_s) == text
+
+
+def test_the_ordered_energy_follows_the_steps_up_to_an_amended_end(dispatch: DispatchView) -> None:
+    start_s = dispatch.instruction.start_s
+    steps = (TargetStep(from_s=start_s, discharge_power_w=2_000_000.0), TargetStep(from_s=start_s + 360.0, discharge_power_w=1_000_000.0))
+    amended = replace(dispatch.instruction, steps=steps, end_s=start_s + 720.0)
+    assert ordered_energy_wh(amended) == pytest.approx(300_000.0)
+    assert ordered_energy_wh(replace(amended, end_s=start_s + 180.0)) == pytest.approx(100_000.0)
+    assert order_words(amended, start_s).startswith("1.000 MW for 12 min until 17:12:00 UTC (300.00 kWh")
+
+
+def test_an_order_for_later_says_when(answer: DispatchAnswer) -> None:
+    assert "from 2026-11-22T17:00:00Z" in answer_words(answer, answer.dispatch.instruction.start_s - 7_200.0)[0]
+
+
+def test_no_shortfall_is_said_too(dispatch: DispatchView) -> None:
+    none = replace(dispatch.feasibility, shortfall_power_w=0.5, sessions=1)
+    lines = feasibility_words(dispatch.instruction, none)
+    assert lines[-1].split() == ["Shortfall:", "none."]
+    assert lines[0].endswith("from 1 session.")
+
+
+@pytest.mark.parametrize("state", list(DispatchState))
+def test_every_state_has_words_and_its_reason(dispatch: DispatchView, state: DispatchState) -> None:
+    view = replace(dispatch, instruction=replace(dispatch.instruction, state=state, state_reason="because"))
+    text = state_words(view, dispatch.instruction.start_s - 60.0)
+    assert text.endswith("(because)")
+    assert len(text) > len(" (because)")
+
+
+def test_the_verdict_of_an_unmetered_dispatch_says_unknown(delivery: DeliveryReport) -> None:
+    blind = replace(delivery, tracking_rmse_frac=None, target_energy_wh=0.0, final=False, notes=("One gap.",))
+    lines = verdict_words(blind)
+    assert "%" not in lines[0]
+    assert any("tracking error is unknown" in text for text in lines)
+    assert "Note:      One gap." in lines
+    assert "provisional" in lines[-1]
+
+
+def test_the_verdict_names_a_shortfall_beyond_rounding(delivery: DeliveryReport) -> None:
+    assert "Shortfall: 2.50 kWh." in verdict_words(delivery)
+    assert not any("Shortfall" in text for text in verdict_words(replace(delivery, shortfall_energy_wh=100.0)))
