@@ -60,6 +60,7 @@ class ControlRoom:
         *,
         new_message_id: Callable[[], str],
         notify: Callable[[Notice], None],
+        stopwatch: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.settings = settings
         self.journal = journal
@@ -97,6 +98,7 @@ class ControlRoom:
             response=settings.response,
             resume=settings.resume,
             capability_settings=settings.capability,
+            stopwatch=stopwatch,
         )
         self.connected: dict[StationId, str] = {}
         self.last_seen_s: dict[StationId, float] = {}

@@ -62,6 +62,7 @@ class Dispatcher:
         response: ResponseSettings,
         resume: ResumeSettings,
         capability_settings: CapabilitySettings,
+        stopwatch: Callable[[], float],
     ) -> None:
         self.book = Book()
         self.latch = Latch(on=False, at_s=0.0, by="")
@@ -76,6 +77,7 @@ class Dispatcher:
         self._response_settings = response
         self._resume = resume
         self._capability_settings = capability_settings
+        self._stopwatch = stopwatch
         self.carrying = Carrying(
             fleet=fleet,
             topology=topology,
@@ -87,6 +89,9 @@ class Dispatcher:
             control=control,
             resume=resume,
         )
+        self.ticks = 0
+        self.late_ticks = 0
+        self.last_tick_took_s = 0.0
         self._last_tick_s = -np.inf
         self._next_tick_s = np.inf
 
@@ -101,6 +106,7 @@ class Dispatcher:
     def advance(self, now_s: float) -> None:
         """Do what is due: hand out a portion of setpoints, or run a tick."""
         if now_s >= self._next_tick_s:
+            self.late_ticks += now_s - self._next_tick_s > self._control.tick_interval_s / 2.0
             self.run_tick(now_s)
         self.carrying.hand_out(self._settings.fan_out_per_turn, now_s)
 
@@ -122,6 +128,7 @@ class Dispatcher:
 
     def run_tick(self, now_s: float) -> None:
         """One round of control over all open dispatches, on one frozen image."""
+        began_s = self._stopwatch()
         self._last_tick_s = now_s
         self._move_by_time(now_s)
         image = self._fleet.snapshot(now_s)
@@ -132,6 +139,8 @@ class Dispatcher:
             self._tick_resuming(self.book.tasks[instruction.dispatch_id], image, now_s)
         self._placement.retry_clears(now_s)
         self.plan_next(now_s)
+        self.ticks += 1
+        self.last_tick_took_s = self._stopwatch() - began_s
 
     # --- commands ------------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -19,7 +20,7 @@ from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.lines import Lines
-from counterflow.app.metrics import MetricsSource
+from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
 from counterflow.app.rendering import render_report
@@ -63,7 +64,9 @@ class Server:
         self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
         self.frames = FrameRing(self._data_dir / "frames", self.settings.storage.frames_max_bytes)
         self.board = NoticeBoard()
-        self.room = ControlRoom(self.settings, self.journal, new_message_id=lambda: str(uuid4()), notify=self.board.publish)
+        self.room = ControlRoom(
+            self.settings, self.journal, new_message_id=lambda: str(uuid4()), notify=self.board.publish, stopwatch=time.perf_counter
+        )
         self.room.restore(self._now_s())
         self.lines = Lines(self.room, self.journal, self.frames, self._now_s)
         self.gateway = Gateway(self.lines, self.settings.gateway)
@@ -79,7 +82,7 @@ class Server:
             alarms=self.alarms,
             disconnect=self.lines.disconnect,
         )
-        metrics = MetricsSource(self.room, self.gateway, self.journal, self.frames, self._now_s)
+        metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames)
         app = create_app(self.operations, {token}, metrics, self.settings.api, render_report=render_report)
         self._api = _ApiServer(
             uvicorn.Config(
