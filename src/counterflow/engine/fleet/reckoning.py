@@ -15,6 +15,8 @@ from counterflow.engine.fleet.snapshot import F8, FleetImage
 UNKNOWN_CAPACITY_WH = 1e7
 """Stands in where the capacity is unknown: so large that a car's whole energy is a small step on its charging curve."""
 UNKNOWN_POSITION_FRAC = 0.5
+_LEAST_CHARGE_W = 1.0
+"""A car that cannot charge at all takes practically for ever."""
 _NEWTON_STEPS = 3
 _SMALLEST_RATE = 1e-12
 
@@ -55,8 +57,8 @@ def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Rec
     scale_wh = np.where(placed, image.capacity_wh, UNKNOWN_CAPACITY_WH)
     position_frac = np.where(placed, carried_frac, UNKNOWN_POSITION_FRAC)
     stretch = np.where(placed, 1.0, mean_stretch(settings))
-    with np.errstate(divide="ignore"):
-        full_charge_s = stretch * scale_wh / (settings.eta_charge * WH_PER_WS * image.max_charge_w)
+    charge_w = np.maximum(image.max_charge_w, _LEAST_CHARGE_W)
+    full_charge_s = stretch * scale_wh / (settings.eta_charge * WH_PER_WS * charge_w)
     return Reckoning(
         soc_frac=soc_frac,
         v2x_above_wh=image.v2x_floor_wh + needs_in_wh - needs_out_wh,

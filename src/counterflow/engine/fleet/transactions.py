@@ -106,22 +106,27 @@ def _change(roster: Roster, station: Station, session: Session, event: Transacti
     """An event that may change more than readings: phase, fault, EVSE, driver."""
     left: list[Loss] = []
     displaced: tuple[SessionRecord, ...] = ()
-    before = session.record()
+    before, was_abnormal = session.record(), session.abnormal
     _take_phase(session, event, left)
     if event.kind is EventKind.STARTED:
         session.started_s = min(session.started_s, event.at_s)
     if event.id_token and not session.id_token_hash:
         roster.learn_token(session, event.id_token)
     if event.evse_id not in (WHOLE_STATION, session.evse_id):
+        settled = station.at.get(event.evse_id)
+        if settled is not None and settled.started_s > session.started_s:
+            # The newer transaction on this EVSE shows that the one spoken of is over, and we missed its Ended.
+            record = roster.dismiss(session, settled.started_s)
+            sampled = session.uid if event.measurements else NOTHING.sampled
+            return Applied(sampled=sampled, changed=(record,), left=((session.uid, DropOutKind.ENDED),), wake=True)
         displaced = _vacate(roster, station, event.evse_id, event.at_s)
         left.extend((record.session_uid, DropOutKind.ENDED) for record in displaced)
         roster.place(session, station, event.evse_id)
     after = session.record()
-    if learned or left or after != before:
-        roster.show(session, station)
+    roster.show(session, station)
     changed = (*displaced, after) if learned or after != before else displaced
     sampled = session.quiet.sampled if event.measurements else NOTHING.sampled
-    return Applied(sampled=sampled, changed=changed, left=tuple(left), wake=bool(changed or left))
+    return Applied(sampled=sampled, changed=changed, left=tuple(left), wake=bool(changed or left) or session.abnormal != was_abnormal)
 
 
 def _take_phase(session: Session, event: TransactionReported, left: list[Loss]) -> None:

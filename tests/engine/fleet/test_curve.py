@@ -1,0 +1,41 @@
+"""The charging curve."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counterflow.engine.fleet.curve import mean_stretch, stretched, taper, unstretched
+from counterflow.engine.fleet.settings import CapabilitySettings
+
+PLAIN = CapabilitySettings()
+FRAC = st.floats(-0.5, 1.5)
+
+
+def test_power_falls_from_the_knee_to_a_quarter() -> None:
+    assert taper(np.array([0.0, 0.8, 0.9, 1.0, 1.2]), PLAIN).tolist() == pytest.approx([1.0, 1.0, 0.625, 0.25, 0.25])
+
+
+def test_stretched_is_the_integral_of_one_over_taper() -> None:
+    grid = np.linspace(0.0, 1.1, 110_001)
+    middle = (grid[1:] + grid[:-1]) / 2.0
+    integral = np.concatenate([[0.0], np.cumsum(np.diff(grid) / taper(middle, PLAIN))])
+    assert np.abs(stretched(grid, PLAIN) - integral).max() < 1e-6
+
+
+@settings(max_examples=100, deadline=None)
+@given(at=FRAC, knee=st.floats(0.3, 0.95), end=st.floats(0.05, 0.95))
+def test_unstretched_undoes_stretched(at: float, knee: float, end: float) -> None:
+    curve = CapabilitySettings(taper_from_soc_frac=knee, taper_end_share=end)
+    assert unstretched(stretched(np.array([at]), curve), curve)[0] == pytest.approx(at, abs=1e-9)
+
+
+def test_mean_stretch_is_that_of_the_bent_part() -> None:
+    bent = stretched(np.array([1.0]), PLAIN)[0] - stretched(np.array([0.8]), PLAIN)[0]
+    assert mean_stretch(PLAIN) == pytest.approx(bent / 0.2)
+
+
+def test_unknown_stays_unknown() -> None:
+    nothing = np.array([np.nan])
+    assert np.isnan(stretched(nothing, PLAIN)).all()
+    assert np.isnan(unstretched(nothing, PLAIN)).all()

@@ -1,0 +1,132 @@
+"""How long an order may run, and that floor and departure hold when it ran exactly so long and everything else died."""
+
+from collections.abc import Callable
+from math import nan
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from counterflow.domain.reasons import Reason
+from counterflow.engine.fleet.capability import Capability, CapabilitySettings, capability
+from counterflow.engine.fleet.endurance import endurance_s, hold_endurance_s
+from counterflow.engine.fleet.snapshot import FleetImage
+
+Cars = Callable[..., FleetImage]
+PLAIN = CapabilitySettings()
+T = 1_800_000_000.0
+LAG_S = 20.0
+"""Meter interval and command latency of the cars here."""
+
+
+def of(image: FleetImage) -> Capability:
+    return capability(image, T, T + 900.0, PLAIN)
+
+
+def run(image: FleetImage, power_w: float, now_s: float = T) -> float:
+    return float(endurance_s(image, of(image), np.array([power_w]), now_s, PLAIN)[0])
+
+
+def hold(image: FleetImage, power_w: float, run_s: float) -> float:
+    return float(hold_endurance_s(image, of(image), np.array([power_w]), np.array([run_s]), T, PLAIN)[0])
+
+
+def test_the_floor_ends_a_run(cars: Cars) -> None:
+    image = cars()
+    assert run(image, 7000.0) == pytest.approx(of(image).energy_wh[0] / 7000.0 * 3600.0)
+
+
+def test_the_departure_ends_a_run(cars: Cars) -> None:
+    image = cars(departure_s=T + 2 * 3600.0)
+    cap = of(image)
+    assert run(image, 7000.0) == pytest.approx((cap.laxity_s[0] - cap.guard_s[0]) / (1.0 + 7000.0 / 8910.0))
+    assert run(image, 7000.0) < cap.energy_wh[0] / 7000.0 * 3600.0
+
+
+def test_holding_costs_a_second_each_second(cars: Cars) -> None:
+    image = cars()
+    cap = of(image)
+    budget_s = cap.laxity_s[0] - cap.guard_s[0]
+    assert run(image, 0.0) == pytest.approx(budget_s)
+    assert hold(image, 0.0, 0.0) == pytest.approx(budget_s)
+    assert hold(image, 8910.0, 100.0) == pytest.approx(budget_s - 200.0)
+
+
+@pytest.mark.parametrize("unknown", ["soc_frac", "max_charge_w", "departure_s"])
+def test_what_is_unknown_endures_nothing(cars: Cars, unknown: str) -> None:
+    image = cars(**{unknown: nan})
+    assert run(image, 7000.0) == 0.0
+    assert hold(image, 7000.0, 10.0) == 0.0
+
+
+def test_an_empty_row_endures_nothing(cars: Cars) -> None:
+    assert run(cars(uid=0), 0.0) == 0.0
+
+
+def test_time_that_passed_since_the_capability_is_taken_off(cars: Cars) -> None:
+    image = cars()
+    assert run(image, 7000.0, T + 5.0) == pytest.approx(run(image, 7000.0) - 5.0)
+    assert run(image, 7000.0, T - 5.0) == pytest.approx(run(image, 7000.0))
+
+
+def charge_until_s(soc_frac: float, capacity_wh: float, power_w: float, eta: float, from_s: float, target_frac: float) -> float:
+    """A car that charges by the tapered curve, step by step: when it has its target."""
+    at_s, step_s = from_s, 5.0
+    while soc_frac < target_frac - 1e-9:
+        share = 1.0 if soc_frac <= 0.8 else max(0.25, 1.0 - 3.75 * (soc_frac - 0.8))
+        gain = eta * power_w * share / 3600.0 / capacity_wh
+        used_s = min(step_s, (target_frac - soc_frac) / gain)
+        soc_frac += gain * used_s
+        at_s += used_s
+    return at_s
+
+
+CAR = {
+    "soc": st.floats(0.35, 1.0), "floor": st.floats(0.1, 0.5), "target": st.floats(0.4, 1.0), "capacity_wh": st.floats(20_000.0, 100_000.0),
+    "departure_s": st.floats(1800.0, 36_000.0), "charge_w": st.floats(3000.0, 22_000.0), "rated_w": st.floats(1000.0, 22_000.0),
+    "share": st.floats(0.05, 1.0),
+}  # fmt: skip
+
+
+@settings(max_examples=80, deadline=None)
+@given(eta=st.floats(0.9, 1.0), hold_share=st.floats(0.0, 1.0), **CAR)
+def test_decision_3_floor_and_departure_hold_when_everything_dies_after_the_message(
+    cars: Cars, eta: float, hold_share: float, soc: float, floor: float, target: float, capacity_wh: float, departure_s: float,
+    charge_w: float, rated_w: float, share: float,
+) -> None:  # fmt: skip
+    image = cars(
+        soc_frac=soc, soc_floor_frac=floor, soc_target_frac=target, capacity_wh=capacity_wh, departure_s=T + departure_s,
+        max_charge_w=charge_w, max_discharge_w=rated_w, min_discharge_w=nan,
+    )  # fmt: skip
+    power_w = share * rated_w
+    run_s = run(image, power_w)
+    assume(of(image).reason[0] == Reason.READY)
+    hold_s = hold(image, power_w, run_s)
+    assert run_s > 0.0
+    really_s = run_s + LAG_S
+    soc_then = soc - power_w * really_s / 3600.0 / eta / capacity_wh
+    assert soc_then >= floor + 3.0 * PLAIN.sigma_bms
+    ready_s = charge_until_s(soc_then, capacity_wh, charge_w, eta, really_s + hold_share * hold_s, target)
+    assert ready_s <= departure_s - PLAIN.laxity_margin_s + 5.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(**CAR)
+def test_a_stronger_discharge_never_runs_longer_and_a_run_leaves_no_negative_hold(
+    cars: Cars,
+    soc: float,
+    floor: float,
+    target: float,
+    capacity_wh: float,
+    departure_s: float,
+    charge_w: float,
+    rated_w: float,
+    share: float,
+) -> None:
+    image = cars(
+        soc_frac=soc, soc_floor_frac=floor, soc_target_frac=target, capacity_wh=capacity_wh, departure_s=T + departure_s,
+        max_charge_w=charge_w, max_discharge_w=rated_w, min_discharge_w=nan,
+    )  # fmt: skip
+    assert run(image, rated_w) <= run(image, share * rated_w) * (1.0 + 1e-2) + 1.0
+    assert hold(image, rated_w, run(image, rated_w)) >= 0.0

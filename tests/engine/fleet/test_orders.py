@@ -1,0 +1,99 @@
+"""What a session was told."""
+
+from math import nan
+from typing import Any
+
+import numpy as np
+import pytest
+
+from counterflow.domain.ids import SessionUid, StationId, TransactionId
+from counterflow.domain.setpoints import (
+    Accepted,
+    CommandResult,
+    NothingThere,
+    NotSupported,
+    Offline,
+    RawAnswer,
+    Rejected,
+    SetpointState,
+    Superseded,
+    TimedOut,
+)
+from counterflow.engine.fleet.columns import Columns
+from counterflow.engine.fleet.orders import Order, OrderBook
+
+
+def order(power_w: float) -> Order:
+    return Order(power_w, -power_w, 100.0 - power_w, 200.0 - power_w)
+
+
+def shown(book: OrderBook) -> tuple[Any, ...]:
+    """(setpoint, state, previous); the ends always belong to the setpoint."""
+    columns = Columns()
+    row = columns.take(SessionUid(1), (StationId("A"), TransactionId("t")))
+    book.write(columns, row)
+    power_w = columns.setpoint_w[row]
+    ends = [columns.setpoint_at_s[row], columns.discharge_until_s[row], columns.hold_until_s[row]]
+    np.testing.assert_equal(ends, list(order(power_w))[1:])
+    return (power_w, SetpointState(columns.setpoint_state[row]), columns.previous_setpoint_w[row])
+
+
+def play(*steps: float | CommandResult) -> OrderBook:
+    book = OrderBook()
+    for step in steps:
+        if isinstance(step, float):
+            book.sent(order(step))
+        else:
+            book.done(step)
+    return book
+
+
+NO, WAIT, YES, REFUSED, OPEN = SetpointState
+REJECTED = Rejected(reason_code="TxNotFound")
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ((), (nan, NO, nan)),
+        ((-5.0,), (-5.0, WAIT, nan)),
+        ((-5.0, Accepted()), (-5.0, YES, -5.0)),
+        ((-5.0, REJECTED), (nan, REFUSED, nan)),
+        ((-5.0, Offline()), (nan, NO, nan)),
+        ((-5.0, TimedOut()), (-5.0, OPEN, -5.0)),
+        ((-5.0, Accepted(), -9.0), (-9.0, WAIT, -5.0)),
+        ((-5.0, Accepted(), -9.0, REJECTED), (-5.0, REFUSED, -5.0)),
+        ((-5.0, Accepted(), -9.0, NotSupported(code="NotSupported")), (-5.0, REFUSED, -5.0)),
+        ((-5.0, Accepted(), -9.0, Offline()), (-5.0, YES, -5.0)),
+        ((-5.0, TimedOut(), -1.0), (-1.0, WAIT, -5.0)),
+        ((-5.0, TimedOut(), -1.0, REJECTED), (-5.0, OPEN, -5.0)),
+        ((-5.0, TimedOut(), -1.0, Offline()), (-5.0, OPEN, -5.0)),
+        ((-5.0, TimedOut(), -1.0, Accepted()), (-1.0, YES, -1.0)),
+        ((-9.0, Accepted(), -5.0, TimedOut()), (-5.0, OPEN, -9.0)),
+        ((-1.0, -9.0, -5.0), (-5.0, WAIT, -9.0)),
+        ((-1.0, -9.0, Accepted()), (-9.0, WAIT, -1.0)),
+        ((-1.0, -9.0, -5.0, Superseded()), (-5.0, WAIT, -1.0)),
+        ((-1.0, Superseded()), (nan, NO, nan)),
+        ((-5.0, NothingThere()), (-5.0, WAIT, nan)),
+        ((-5.0, RawAnswer()), (-5.0, WAIT, nan)),
+        ((Accepted(),), (nan, NO, nan)),
+    ],
+)
+def test_the_book_shows_the_newest_order_and_the_worst_of_what_may_still_be_in_force(
+    steps: tuple[float | CommandResult, ...], expected: tuple[Any, ...]
+) -> None:
+    np.testing.assert_equal(shown(play(*steps)), expected)
+
+
+def test_gone_forgets_everything() -> None:
+    book = play(-5.0, TimedOut(), -9.0, Accepted(), -3.0)
+    book.gone()
+    np.testing.assert_equal(shown(book), (nan, NO, nan))
+
+
+def test_restored_orders_are_in_force_or_may_be() -> None:
+    sure, unsure = OrderBook(), OrderBook()
+    sure.restored(order(-5.0), sure=True)
+    unsure.restored(order(-5.0), sure=False)
+    assert shown(sure) == (-5.0, YES, -5.0)
+    assert shown(unsure) == (-5.0, OPEN, -5.0)
