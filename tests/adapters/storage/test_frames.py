@@ -49,6 +49,16 @@ def test_the_ring_never_takes_more_than_its_bound_and_ends_with_the_newest(
         assert not fitting or (found and found[0] >= fitting[-1])
 
 
+def test_a_full_ring_uses_most_of_its_bound_and_not_a_byte_more(tmp_path: Path) -> None:
+    with FrameRing(tmp_path, 20_000) as ring:
+        for number in range(1000):
+            ring.record(ONE, "in", T0 + number, "x" * 100)
+            ring.write_out()
+            assert size_bytes(tmp_path) <= 20_000
+        assert size_bytes(tmp_path) > 15_000
+        assert ring.dropped == 0
+
+
 def test_a_ring_opened_again_goes_on_and_a_smaller_bound_holds(tmp_path: Path) -> None:
     with FrameRing(tmp_path, 80_000) as ring:
         for number in range(500):

@@ -32,13 +32,11 @@ class Group:
     """The writes of one commit. Of several changes of one document only the last is kept; everything else in order."""
 
     def __init__(self, writes: list[Write]) -> None:
-        self._rows = b"".join(write for write in writes if type(write) is bytes)
+        self._rows = b"".join([write for write in writes if isinstance(write, bytes)])
         self._logs: list[bytes] = []
         self._changes: dict[tuple[DocumentKind, str], bytes | None] = {}
-        for write in writes:
+        for write in [write for write in writes if not isinstance(write, bytes)]:
             match write:
-                case bytes():
-                    continue
                 case (None, line):
                     self._logs.append(line)
                 case (kind, key, entry):
