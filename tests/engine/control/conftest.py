@@ -282,3 +282,66 @@ def loop() -> Callable[..., Loop]:
         return Loop(PlantOptions(**options), settings)
 
     return build
+
+
+def picture(cars: int, now_s: float = START_S, **columns: Any) -> FleetImage:
+    """An image of `cars` cars of 7 kW that may be discharged; `columns` overrides single columns (scalars or sequences)."""
+    plant = Plant(PlantOptions(cars=cars, smallest_w=7_000.0, largest_w=7_000.0))
+    for name in ("last_sample_s", "power_at_s", "soc_at_s", "register_at_s"):
+        plant.columns[name][:] = now_s - 1.0
+    for name, values in columns.items():
+        plant.columns[name][:] = values
+    return freeze(plant.columns, plant.keys, now_s)
+
+
+@pytest.fixture
+def image() -> Callable[..., FleetImage]:
+    """`image(3, power_w=[...], setpoint_w=-7000.0, ...)`."""
+    return picture
+
+
+@dataclass
+class Desk:
+    """Single ticks on hand-made images."""
+
+    mode: DispatchMode = DispatchMode.NET_EXPORT
+    policy: AllocationPolicy = AllocationPolicy.HYBRID
+    target_w: float = 14_000.0
+    duration_s: float = 900.0
+    sites: tuple[Site, ...] = ()
+    settings: ControlSettings = field(default_factory=ControlSettings)
+    memory: TaskMemory = field(default_factory=TaskMemory.fresh)
+    response: ResponseMemory = field(default_factory=lambda: ResponseMemory.fresh(0, ResponseSettings()))
+    busy: Any = False
+    stop: bool = False
+    capability: CapabilitySettings = field(default_factory=CapabilitySettings)
+
+    def look(self, image: FleetImage) -> Decision:
+        """Observe and tick at the image's own time; what was decided is remembered."""
+        topology = Topology(self.sites)
+        instruction = DispatchInstruction(
+            dispatch_id=DispatchId("d1"),
+            start_s=START_S,
+            end_s=START_S + self.duration_s,
+            steps=(TargetStep(from_s=START_S, discharge_power_w=self.target_w),),
+            pool=ALL_SITES,
+            policy=self.policy,
+            mode=self.mode,
+            priority=0,
+            accepted_at_s=START_S,
+        )
+        task = DispatchTask(
+            instruction=instruction, busy=np.zeros(len(image), dtype=bool) | self.busy, other_export_w=np.zeros(len(topology))
+        )
+        self.response = observe(image, self.response, image.at_s, ResponseSettings())
+        decision = tick(
+            image, task, self.memory, self.response, image.at_s, topology, self.capability, self.settings, emergency_stop=self.stop
+        )
+        self.memory = decision.memory
+        return decision
+
+
+@pytest.fixture
+def desk() -> Callable[..., Desk]:
+    """`desk(target_w=14_000.0, mode=...)`, then `.look(image)` a tick."""
+    return Desk
