@@ -26,6 +26,7 @@ class TinyCsms:
         self.allowed = BOTH_WAYS if allowed is None else allowed
         self.needs_status = needs_status
         self.boot_status = "Accepted"
+        self.pulled_w: float | None = None
         self.keep = keep
         self.mute: set[str] = set()
         self.requests: list[tuple[float, str, str, Any]] = []
@@ -68,7 +69,10 @@ class TinyCsms:
             case "NotifyEVChargingNeeds":
                 return m.NotifyEVChargingNeedsResponse(status=self.needs_status)
             case "PullDynamicScheduleUpdate":
-                return m.PullDynamicScheduleUpdateResponse(status="Rejected")
+                if self.pulled_w is None:
+                    return m.PullDynamicScheduleUpdateResponse(status="Rejected")
+                update = m.ChargingScheduleUpdateType(setpoint=self.pulled_w)
+                return m.PullDynamicScheduleUpdateResponse(status="Accepted", schedule_update=update)
             case _:
                 return m.ACTIONS[action][1]()
 

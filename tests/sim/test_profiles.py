@@ -195,6 +195,20 @@ def test_k28_fr_13_the_watchdog_of_a_dynamic_profile_runs_from_the_last_update(b
     assert bench.power_w == -5200.0
 
 
+def test_k28_a_station_pulls_the_values_of_a_profile_that_asks_for_it_until_it_is_gone(bench: Any, discharge_profile: Make) -> None:
+    install(bench, dynamic(discharge_profile, bench.transaction_id, dynUpdateInterval=20))
+    bench.csms.pulled_w = -4000.0
+    bench.run(22)
+    assert bench.power_w == -4000.0
+    bench.csms.pulled_w = -3000.0
+    bench.run(20)
+    assert bench.power_w == -3000.0
+    bench.call("ClearChargingProfile", {"chargingProfileId": 1_000_001})
+    bench.csms.requests.clear()
+    bench.run(60)
+    assert not any(action == "PullDynamicScheduleUpdate" for _, _, action, _ in bench.csms.requests)
+
+
 def test_updating_what_is_not_there_or_not_dynamic_is_an_invalid_profile(bench: Any, discharge_profile: Make) -> None:
     install(bench, discharge_profile(bench.transaction_id))
     answers = [

@@ -331,6 +331,19 @@ def test_e11_events_of_an_offline_time_come_later_in_order_and_say_so(bench: Any
     assert bench.csms.events()[-1].offline is msgspec.UNSET
 
 
+def test_e11_fr_07_an_event_that_waited_for_its_answer_when_the_line_broke_comes_again_as_offline(bench: Any) -> None:
+    bench.csms.mute.add("TransactionEvent")
+    bench.call("TriggerMessage", {"requestedMessage": "TransactionEvent"})
+    first = bench.csms.events()[-1]
+    bench.cut()
+    bench.csms.mute.clear()
+    bench.connect()
+    again = bench.csms.events()[-1]
+    assert (again.seq_no, again.timestamp) == (first.seq_no, first.timestamp)
+    assert first.offline is msgspec.UNSET
+    assert again.offline is True
+
+
 def test_a_car_that_came_while_offline_starts_as_charging_only_and_brings_its_needs_later(make_bench: Callable[..., Any]) -> None:
     bench = make_bench()
     bench.connect()

@@ -53,7 +53,10 @@ def set_charging_profile(op: Operation, request: m.SetChargingProfileRequest, no
         one.last_profile_s = now_s
     if evse is not None and rules.discharges(profile):
         state.complain(evse, rules.judge_profile(profile, evse, state.profiles, now_s), now_s)
-    _apply(op, touched, now_s, profile.id)
+    for one in touched:
+        op.reassess(one, now_s, by_profile=profile.id)
+    every_s = profile.dyn_update_interval
+    op.pull_regularly(profile.id, 0 if isinstance(every_s, UnsetType) else every_s, now_s)
     return m.SetChargingProfileResponse(status="Accepted"), None
 
 
@@ -61,21 +64,11 @@ def _no_profile(refusal: Refusal) -> Answer:
     return m.SetChargingProfileResponse(status="Rejected", status_info=_refused(refusal)), None
 
 
-def _apply(op: Operation, evses: list[SimEvse], now_s: float, profile_id: int | None) -> None:
-    for evse in evses:
-        op.reassess(evse, now_s, by_profile=profile_id)
-
-
 def update_dynamic_schedule(op: Operation, request: m.UpdateDynamicScheduleRequest, now_s: float) -> Answer:
     """New values for a Dynamic profile (K28, Q04)."""
-    refusal = op.state.profiles.update_dynamic(request.charging_profile_id, request.schedule_update, now_s)
+    refusal = op.update_dynamic(request.charging_profile_id, request.schedule_update, now_s)
     if refusal is not None:
         return m.UpdateDynamicScheduleResponse(status="Rejected", status_info=_refused(refusal)), None
-    for installed in op.state.profiles:
-        evse = op.state.evses.get(installed.evse_id)
-        if installed.profile.id == request.charging_profile_id and evse is not None and rules.discharges(installed.profile):
-            op.state.complain(evse, rules.judge_profile(installed.profile, evse, op.state.profiles, now_s), now_s)
-    _apply(op, list(op.state.evses.values()), now_s, request.charging_profile_id)
     return m.UpdateDynamicScheduleResponse(status="Accepted"), None
 
 

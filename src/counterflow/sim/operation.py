@@ -9,6 +9,7 @@ from counterflow.adapters.ocpp import rpc
 from counterflow.adapters.ocpp.messages import (
     AuthorizeRequest,
     AuthorizeResponse,
+    ChargingScheduleUpdateType,
     ChargingStateEnumType,
     ComponentType,
     ConnectorStatusEnumType,
@@ -16,6 +17,7 @@ from counterflow.adapters.ocpp.messages import (
     EVSEType,
     MeterValueType,
     NotifyEventRequest,
+    PullDynamicScheduleUpdateRequest,
     ReadingContextEnumType,
     ReasonEnumType,
     StatusNotificationRequest,
@@ -29,6 +31,7 @@ from counterflow.sim import rules
 from counterflow.sim.draws import Draws
 from counterflow.sim.evse import NOTHING_APPLIES, SimEvse
 from counterflow.sim.meter import meter_value
+from counterflow.sim.profile_rules import Refusal
 from counterflow.sim.state import StationState
 from counterflow.sim.uplink import Timers, Uplink
 
@@ -46,6 +49,7 @@ class Operation:
         self.draws = draws
         self._transactions = 0
         self._events = 0
+        self._pulls: dict[int, int] = {}
 
     # ---- connectors
 
@@ -294,6 +298,33 @@ class Operation:
         if evse.edge_s == edge_s:
             evse.edge_s = inf
             self.reassess(evse, now_s, by_profile=None)
+
+    def pull_regularly(self, profile_id: int, every_s: int, now_s: float) -> None:
+        """A Dynamic profile with dynUpdateInterval: ask for its values again and again, until it is replaced or gone (K28)."""
+        self._pulls[profile_id] = self._pulls.get(profile_id, 0) + 1
+        if every_s > 0:
+            self.timers.at(now_s + every_s, self._pull, profile_id, every_s, self._pulls[profile_id])
+
+    def _pull(self, now_s: float, profile_id: int, every_s: int, generation: int) -> None:
+        if self._pulls.get(profile_id) == generation and self.state.profiles.holds(profile_id):
+            self.timers.at(now_s + every_s, self._pull, profile_id, every_s, generation)
+            self.uplink.call(
+                "PullDynamicScheduleUpdate", PullDynamicScheduleUpdateRequest(charging_profile_id=profile_id), now_s, profile_id
+            )
+
+    def update_dynamic(self, profile_id: int, update: ChargingScheduleUpdateType, now_s: float) -> Refusal | None:
+        """New values for a Dynamic profile, pushed or pulled; judged like a new profile."""
+        state = self.state
+        refusal = state.profiles.update_dynamic(profile_id, update, now_s)
+        if refusal is not None:
+            return refusal
+        for installed in state.profiles:
+            evse = state.evses.get(installed.evse_id)
+            if installed.profile.id == profile_id and evse is not None and rules.discharges(installed.profile):
+                state.complain(evse, rules.judge_profile(installed.profile, evse, state.profiles, now_s), now_s)
+        for evse in state.evses.values():
+            self.reassess(evse, now_s, by_profile=profile_id)
+        return None
 
     def reassess_all(self, now_s: float) -> None:
         """Every EVSE: after clearing, and when the line comes or goes."""

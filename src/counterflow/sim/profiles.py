@@ -125,6 +125,10 @@ class ProfileStore:
             and (isinstance(level, UnsetType) or one.profile.stack_level == level)
         ]
 
+    def holds(self, profile_id: int) -> bool:
+        """There is a profile of this id."""
+        return profile_id in self._by_id
+
     def __iter__(self) -> Iterator[Installed]:
         return iter(self._by_id.values())
 

@@ -239,9 +239,14 @@ class SimStation:
         if evse.transaction_id == transaction_id:
             self.operation.needs_answered(evse, response.status, now_s)
 
+    def _pulled(self, response: m.PullDynamicScheduleUpdateResponse, profile_id: int, now_s: float) -> None:
+        if response.status == "Accepted" and not isinstance(response.schedule_update, UnsetType):
+            self.operation.update_dynamic(profile_id, response.schedule_update, now_s)
+
 
 _ON_ANSWER: Final[dict[str, Callable[[SimStation, Any, Any, float], None]]] = {
     "BootNotification": SimStation._boot_answered,
     "Authorize": SimStation._authorized,
     "NotifyEVChargingNeeds": SimStation._needs_answered,
+    "PullDynamicScheduleUpdate": SimStation._pulled,
 }
