@@ -173,6 +173,24 @@ def test_i8_a_session_is_known_again_after_a_restart_but_not_dispatched_before_i
     assert reason(again, t0 + 102.0) is Reason.READY
 
 
+def test_a_restored_state_of_charge_bears_all_exports_since_the_needs_until_a_live_one_comes(
+    yard: Yard, new_yard: Callable[..., Yard], t0: float
+) -> None:
+    yard.ready()
+    again = restored(yard, new_yard(), t0)
+    assert again.cell("export_wh") - again.cell("soc_export_wh") == 100.0
+    assert isnan(again.cell("soc_import_wh"))
+    again.sample(at=101.0, power_w=-5000.0, export_wh=1110.0, import_wh=5000.0)
+    assert again.cell("export_wh") - again.cell("soc_export_wh") == 110.0
+    again.sample(at=111.0, power_w=-5000.0, export_wh=1120.0, import_wh=5000.0, soc_frac=0.57)
+    assert again.cell("export_wh") == again.cell("soc_export_wh")
+
+
+def test_a_restored_state_of_charge_without_any_baseline_stays_unknown(yard: Yard, new_yard: Callable[..., Yard], t0: float) -> None:
+    yard.start()
+    assert isnan(restored(yard, new_yard(), t0).cell("soc_frac"))
+
+
 def test_profiles_whose_outcome_was_open_may_be_in_force(yard: Yard, new_yard: Callable[..., Yard], t0: float) -> None:
     yard.ready()
     placing = profile(1, ProfileKind.DISCHARGE, ProfileState.PLACING, t0)

@@ -113,6 +113,21 @@ def take_soc(session: Session, columns: Columns, soc_frac: float, at_s: float, s
     return False
 
 
+def restore_soc(session: Session, columns: Columns, soc_frac: float, at_s: float, export_baseline_wh: float) -> None:
+    """A state of charge from before a restart: its true time is not known, so exports count from `export_baseline_wh` on and
+    imports only from the next register."""
+    row = session.row
+    session.soc_frac = soc_frac
+    session.soc_at_s = at_s
+    session.newest_s = max(session.newest_s, at_s)
+    session.soc_export_wh = export_baseline_wh
+    session.soc_import_wh = nan
+    columns.soc_frac[row] = soc_frac
+    columns.soc_at_s[row] = at_s
+    columns.soc_export_wh[row] = export_baseline_wh
+    columns.soc_import_wh[row] = nan
+
+
 def _take_export(session: Session, columns: Columns, export_wh: float) -> bool:
     """The export register; one that ran backwards takes its baselines along, so that energy already counted stays counted."""
     row = session.row

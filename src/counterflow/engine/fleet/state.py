@@ -1,6 +1,7 @@
 """The single writer of the fleet: events in, rows and records out. No clock, no I/O; `now_s` comes in."""
 
 from collections.abc import Callable, Iterable, Iterator
+from math import isnan
 from typing import assert_never
 
 from counterflow.domain.commands import ProfileKind
@@ -30,7 +31,7 @@ from counterflow.domain.telemetry import (
 from counterflow.engine.fleet import actors, transactions
 from counterflow.engine.fleet.actors import IsOurs
 from counterflow.engine.fleet.applied import NOTHING, Applied
-from counterflow.engine.fleet.metering import take_measurement
+from counterflow.engine.fleet.metering import restore_soc, take_measurement
 from counterflow.engine.fleet.orders import Order
 from counterflow.engine.fleet.roster import Roster
 from counterflow.engine.fleet.sessions import Session
@@ -204,7 +205,9 @@ class FleetState:
         """Know the fleet again after a start. Register stations first.
 
         No station is connected yet and no restored reading counts as fresh, so nothing can be dispatched before its station is
-        back and has sent a sample. `samples` in order of time, one or more a session.
+        back and has sent a sample. Each of `samples` may be merged from several: a state of charge in it may be older than its
+        registers, so all exports since the needs are counted against it until the next live report (it stays unknown where
+        that baseline is).
         """
         for discovery in discoveries:
             self._roster.station(discovery.station_id).discovered(discovery.evses, discovery.meter_interval_s)
@@ -225,9 +228,12 @@ class FleetState:
             power_w=sample.power_w,
             export_wh=sample.export_wh,
             import_wh=sample.import_wh,
-            soc_frac=sample.soc_frac,
         )
-        if take_measurement(session, self._roster.columns, reading, now_s, False, self._roster.settings):
+        baseline_wh = session.needs_export_wh
+        learned = take_measurement(session, self._roster.columns, reading, now_s, False, self._roster.settings)
+        if not isnan(sample.soc_frac) and not isnan(baseline_wh):
+            restore_soc(session, self._roster.columns, sample.soc_frac, sample.at_s, baseline_wh)
+        if learned:
             self._roster.show(session, self._roster.station(session.station_id))
 
     def _restore_profile(self, session: Session, profile: ProfileRecord) -> None:
