@@ -101,6 +101,7 @@ def test_a_lost_answer_tells_the_key_to_ask_again_with(api: Any, counterflow: An
         (["1MW", "15min", "--start", "2026-11-22T17:00"], "has no time zone"),
         (["1MW", "15min", "--watch", "--json"], "--watch cannot be combined with --json"),
         (["1MW", "15min", "--watch", "--dry-run"], "--watch cannot be combined with --dry-run"),
+        (["1MW", "15min", "--idempotency-key", "my key"], "printable ASCII characters without spaces"),
         (["1MW", "15min", "--api", "nowhere"], "'nowhere' is not an address of the API"),
         (["1MW"], "Missing argument"),
         (["1MW", "15min", "--policy", "greedy"], "'greedy' is not one of"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
+from msgspec import Struct
 from typer.core import TyperCommand
 
 from counterflow.app.api_client import ApiClient, OutcomeUnknownError, Reply, segment
@@ -35,6 +36,8 @@ from counterflow.domain.units import parse_discharge_power_w, parse_duration_s, 
 from counterflow.domain.views import DispatchAnswer, DispatchView, FleetView
 
 _NEGATIVE = re.compile(r"-[\d.]")
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+"""What an Idempotency-Key may be."""
 
 
 class ReportFormat(StrEnum):
@@ -44,6 +47,12 @@ class ReportFormat(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
     PNG = "png"
+
+
+class Cleared(Struct, frozen=True):
+    """The answer to clear-all."""
+
+    profiles: int
 
 
 class QuantityCommand(TyperCommand):
@@ -102,6 +111,8 @@ def dispatch(
     """Order discharge power from the fleet, and learn at once what is feasible."""
     if watch_it and (as_json or dry_run):
         raise WrongUsageError(f"--watch cannot be combined with {'--json' if as_json else '--dry-run'}: choose one of them.")
+    if idempotency_key is not None and _KEY.fullmatch(idempotency_key) is None:
+        raise WrongUsageError("An idempotency key is 1 to 200 printable ASCII characters without spaces.")
     body = {
         "discharge_power_w": parse_discharge_power_w(discharge),
         "duration_s": parse_duration_s(duration),
@@ -299,7 +310,7 @@ def clear_all(
     if as_json:
         typer.echo(reply.text)
         return
-    count = reply.read(dict[str, Any]).get("profiles", 0)
+    count = reply.read(Cleared).profiles
     say(screen(), f"{count} profiles are being cleared; those at stations that are offline, on their return.")
 
 

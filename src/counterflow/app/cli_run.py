@@ -1,4 +1,4 @@
-"""Commands that run for a while: serve and simulate. The server and the simulated fleet are imported when they are asked for,
+"""Commands that run for a while: serve, simulate, demo. The server and the simulated fleet are imported when they are asked for,
 so that the commands that only talk to the API start at once."""
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from urllib.parse import urlsplit
 
 import typer
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -36,6 +37,7 @@ VIOLATIONS_SHOWN = 10
 def register(app: typer.Typer) -> None:
     """Put the commands into the root."""
     app.command("serve", epilog="Example: counterflow serve --config counterflow.toml --data-dir /var/lib/counterflow")(serve)
+    app.command("demo", epilog="Example: counterflow demo --stations 200 --for 4min --out out")(demo)
     app.command("simulate", epilog="Example: counterflow simulate --stations 1000 --url ws://127.0.0.1:9000/ocpp")(simulate)
 
 
@@ -76,10 +78,14 @@ def serve(
         settings = load(config, os.environ, options)
     except SettingsError as error:
         raise WrongUsageError(str(error)) from None
-    _run(_serve(settings))
+    try:
+        _run(_serve(settings))
+    except SystemExit:  # the web server's way to say that it cannot listen; its own words are in the log
+        raise FailedError(f"The server cannot start: the API cannot listen on {settings.api.host}:{settings.api.port}.") from None
 
 
 async def _serve(settings: "Settings") -> None:
+    from counterflow.adapters.storage.schema import StorageError
     from counterflow.app.logs import configure_logging
     from counterflow.app.server import Server  # loads the web framework and the database
 
@@ -90,6 +96,8 @@ async def _serve(settings: "Settings") -> None:
         await server.start()
     except OSError as error:
         raise FailedError(f"The server cannot start: {_os_words(error)}.") from None
+    except StorageError as error:
+        raise FailedError(f"The server cannot start. {error}") from None
     try:
         typer.echo(welcome(server.ocpp_url, server.api_url, Path(settings.server.data_dir)))
         sys.stdout.flush()
@@ -144,6 +152,19 @@ def simulate(
     _run(_simulate(settings, None if lasting is None else parse_duration_s(lasting)))
 
 
+def demo(
+    stations: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="Number of simulated stations.")] = 200,
+    lasting: Annotated[str, typer.Option("--for", metavar="DURATION", help="Length of the dispatch.")] = "4min",
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same cars.")] = 1,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report, the picture and the server's data.")] = Path("out"),
+) -> None:
+    """The main job, live: a server, simulated stations, one dispatch in which cars leave, and the verdict."""
+    from counterflow.app.demo import DemoSettings, run_demo
+
+    settings = DemoSettings(stations=stations, duration_s=parse_duration_s(lasting), seed=seed, out=out)
+    raise typer.Exit(run_demo(settings, Console(highlight=False)))
+
+
 async def _simulate(settings: "FleetClientSettings", lasting_s: float | None) -> None:
     from counterflow.sim.client import run_fleet
 
@@ -166,7 +187,7 @@ async def _simulate(settings: "FleetClientSettings", lasting_s: float | None) ->
             shown += 1
 
         last = await run_fleet(settings, stop=stop, on_ready=fleets.append, on_progress=show)
-        show(last)
+        live.update(Text(simulation_words(last)), refresh=True)
     if most == 0:
         raise FailedError(f"No station could connect to {settings.url}: {visible(last.refused or 'there was no time')}.")
     broken = [sentence for fleet in fleets for sentence in fleet.violations()]
