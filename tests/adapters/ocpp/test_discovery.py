@@ -1,5 +1,6 @@
 """Discovery asks a device model what a station can do, sets the sampling, and always ends with a reason in words."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -359,3 +360,18 @@ def test_commands_go_before_the_next_question_of_discovery(desk: Any) -> None:
     assert desk.call()[0] == "TriggerMessage"
     desk.answer({"status": "Accepted"})
     assert desk.call()[0] == "GetVariables"
+
+
+def test_whatever_schema_valid_answers_come_discovery_ends(desk: Any, example_of: Callable[..., Any]) -> None:
+    rng = random.Random(3)
+    for number in range(150):
+        station = f"S{number}"
+        desk.open(station)
+        desk.boot(station)
+        for _ in range(60):
+            if desk.calls(station):
+                action, _ = desk.call(station)
+                desk.answer(example_of(f"{action}Response", rng), station)
+            else:
+                desk.wait(30)
+        assert [event.station_id for event in desk.happened(CapabilitiesDiscovered)].count(station) == 1

@@ -131,3 +131,13 @@ def test_5_4_a_reconnect_without_a_boot_is_served_at_once(desk: Any) -> None:
     desk.submit(CLEAR)
     desk.answer({"status": "Accepted"})
     assert last_result(desk) == Accepted()
+
+
+def test_b03_a_rejection_is_remembered_over_connections(desk: Any) -> None:
+    desk.open()
+    desk.boot()
+    desk.policy.boot_status = BootStatus.REJECTED
+    desk.boot()
+    desk.close()
+    desk.open()
+    assert desk.says("Heartbeat", {})[2] == "SecurityError"

@@ -18,7 +18,7 @@ from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp.counters import OcppCounters, count_one
 from counterflow.adapters.ocpp.discovery import Discovery
 from counterflow.adapters.ocpp.handlers.context import StationContext, WarningKind, warn_once
-from counterflow.adapters.ocpp.line import ADMISSIONS, Admission, Line, allowed, invited_by, needs_discovery
+from counterflow.adapters.ocpp.line import STANDINGS, Line, Standing, allowed, invited_by, needs_discovery
 from counterflow.adapters.ocpp.outcomes import command_result
 from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, BootAnswer, BootStatus, NeedsAnswer
 from counterflow.adapters.ocpp.profiles import ExpiredError, PlacementError, to_request
@@ -96,7 +96,7 @@ class Csms:
             identity=StationIdentity.unknown() if known is None else known.identity,
         )
         served = known is not None or station_id in self._accepted
-        line = Line(context, session, Admission.ACCEPTED if served else Admission.NEW)
+        line = Line(context, session, Standing.ACCEPTED if served else Standing.NEW)
         if known is not None and known.evses:
             line.evse_ids = [capability.evse_id for capability in known.evses]
             line.covered = 0 if needs_discovery(known, self._settings) else len(line.evse_ids)
@@ -168,7 +168,7 @@ class Csms:
     def _not_now(self, line: Line, command: Command) -> CommandResult | None:
         if isinstance(command, RawCall) and line.queue.is_full():
             return Rejected(reason_code="QueueFull", text="Too many calls wait for this station; try again when they are answered.")
-        if allowed(line.admission, command):
+        if allowed(line.standing, command):
             return None
         if isinstance(command, RawCall):
             return Rejected(reason_code="NotAccepted", text="The station has not been accepted yet (B01 to B03): it may not be asked this.")
@@ -233,7 +233,7 @@ class Csms:
             self._call(line, "TriggerMessage", ocpp.TriggerMessageRequest(requested_message="BootNotification"), now_s, None)
             return
         while (command := line.queue.pop()) is not None:
-            if not allowed(line.admission, command):
+            if not allowed(line.standing, command):
                 self._complete(line, command, Offline(), now_s, happened)
             elif self._launch(line, command, now_s, happened):
                 return
@@ -260,7 +260,7 @@ class Csms:
     def _call(self, line: Line, action: str, request: Struct | dict[str, object], now_s: float, context: object) -> None:
         line.session.call(action, request, now_s, context=context)
         line.in_flight = True
-        if line.admission is not Admission.ACCEPTED:
+        if line.standing is not Standing.ACCEPTED:
             line.invited |= invited_by(action, request)
         count_one(self.counters.calls, action)
 
@@ -335,7 +335,7 @@ class Csms:
     def _answer(self, line: Line, call: rpc.IncomingCall, now_s: float, happened: list[StationEvent]) -> None:
         action, context = call.action, line.context
         self._count_request(line, call, now_s, happened)
-        if line.admission is not Admission.ACCEPTED and action != "BootNotification" and action not in line.invited:
+        if line.standing is not Standing.ACCEPTED and action != "BootNotification" and action not in line.invited:
             self._turn_away(line, call, now_s, happened)
             return
         try:
@@ -360,14 +360,14 @@ class Csms:
     def _turn_away(self, line: Line, call: rpc.IncomingCall, now_s: float, happened: list[StationEvent]) -> None:
         """B01.FR.10, B02.FR.09, B03.FR.07. One that never booted is asked to, in case it thinks that it has been accepted."""
         line.session.respond_error(call, "SecurityError", "BootNotification has not been accepted yet.")
-        if line.admission is Admission.NEW and not line.asked_for_boot:
+        if line.standing is Standing.NEW and not line.asked_for_boot:
             line.asks_for_boot = line.asked_for_boot = True
         text = f"{call.action} before an accepted BootNotification."
         happened += warn_once(line.context, WarningKind.NOT_ACCEPTED, text, now_s)
 
     def _booted(self, line: Line, status: BootStatus, events: list[StationEvent]) -> None:
-        line.admission = ADMISSIONS[status]
-        if line.admission is not Admission.ACCEPTED:
+        line.standing = STANDINGS[status]
+        if line.standing is not Standing.ACCEPTED:
             self._accepted.discard(line.station_id)
             return
         self._accepted.add(line.station_id)

@@ -18,7 +18,7 @@ from counterflow.domain.records import DiscoveryRecord
 from counterflow.domain.resources import ControlMode
 
 
-class Admission(Enum):
+class Standing(Enum):
     """How far a station has come with BootNotification (B01 to B03). NEW = it has never booted here."""
 
     NEW = "new"
@@ -27,10 +27,10 @@ class Admission(Enum):
     ACCEPTED = "accepted"
 
 
-ADMISSIONS: Final[dict[BootStatus, Admission]] = {
-    BootStatus.ACCEPTED: Admission.ACCEPTED,
-    BootStatus.PENDING: Admission.PENDING,
-    BootStatus.REJECTED: Admission.REJECTED,
+STANDINGS: Final[dict[BootStatus, Standing]] = {
+    BootStatus.ACCEPTED: Standing.ACCEPTED,
+    BootStatus.PENDING: Standing.PENDING,
+    BootStatus.REJECTED: Standing.REJECTED,
 }
 
 WHILE_PENDING: Final = frozenset({"GetVariables", "SetVariables", "GetBaseReport", "GetReport", "TriggerMessage"})
@@ -41,7 +41,6 @@ class Line:
     """Mutable, one per open connection; the `Csms` is its only user. Slots, since there are thousands."""
 
     __slots__ = (
-        "admission",
         "asked_for_boot",
         "asks_for_boot",
         "awaits_discovery",
@@ -55,14 +54,15 @@ class Line:
         "invited",
         "queue",
         "session",
+        "standing",
         "station_id",
     )
 
-    def __init__(self, context: StationContext, session: Session, admission: Admission) -> None:
+    def __init__(self, context: StationContext, session: Session, standing: Standing) -> None:
         self.station_id = context.station_id
         self.context = context
         self.session = session
-        self.admission = admission
+        self.standing = standing
         self.queue = CommandQueue()
         self.evse_ids: list[EvseId] = [EvseId(1)]
         self.covered = 0  # how many of evse_ids the last discovery was about; 0 = none was
@@ -84,11 +84,11 @@ class Line:
         """Nothing of ours waits to be sent. This is asked after every message of a station."""
         if self.discovery is not None or self.asks_for_boot or self.queue.waiting:
             return False
-        return self.covered >= len(self.evse_ids) or self.awaits_discovery or self.admission is not Admission.ACCEPTED
+        return self.covered >= len(self.evse_ids) or self.awaits_discovery or self.standing is not Standing.ACCEPTED
 
     def wants_discovery(self) -> bool:
         """Something about the station has not been asked yet."""
-        return self.admission is Admission.ACCEPTED and self.covered < len(self.evse_ids)
+        return self.standing is Standing.ACCEPTED and self.covered < len(self.evse_ids)
 
     def deadline_s(self) -> float | None:
         """When something is due: the answer awaited, or the report that discovery awaits."""
@@ -99,11 +99,11 @@ class Line:
         return answer_s
 
 
-def allowed(admission: Admission, command: Command) -> bool:
+def allowed(standing: Standing, command: Command) -> bool:
     """May we ask this of such a station? Rejected: nothing (B03.FR.03). Pending: what sets it up (B02.FR.02)."""
-    if admission is Admission.ACCEPTED:
+    if standing is Standing.ACCEPTED:
         return True
-    if admission is not Admission.PENDING:
+    if standing is not Standing.PENDING:
         return False
     return isinstance(command, RequestSample) or (isinstance(command, RawCall) and command.action in WHILE_PENDING)
 
