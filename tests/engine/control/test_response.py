@@ -41,9 +41,8 @@ def test_the_level_in_force_ends_with_the_order(image: Any) -> None:
     np.testing.assert_equal([float(level_in_force_w(picture, when_s)[0]) for when_s in at_s], [7_000.0, 7_000.0, 0.0, np.nan])
 
 
-def test_a_refused_order_is_not_in_force(image: Any) -> None:
+def test_after_a_refusal_the_meter_counts(image: Any) -> None:
     picture = ordered(image, NOW_S, setpoint_state=SetpointState.REJECTED, power_w=-1_234.0)
-    assert np.isnan(level_in_force_w(picture, NOW_S)[0])
     assert expected_w(picture, ResponseMemory.fresh(1, SETTINGS), NOW_S)[0] == 1_234.0
 
 

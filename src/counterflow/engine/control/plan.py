@@ -34,9 +34,9 @@ def stop_all(scene: Scene) -> Plan:
     """Everything of ours to 0 W, whether it can be reached or not, whatever was promised (I11)."""
     present = scene.group.counted
     ordered_w = np.where(np.isnan(scene.image.setpoint_w), 0.0, -scene.image.setpoint_w)
-    open_outcome = (scene.image.setpoint_state == SetpointState.REJECTED) & (scene.image.power_w < -scene.settings.quantum_w)
-    runs = present & ((ordered_w > 0.0) & (scene.now_s < scene.image.discharge_until_s) | open_outcome)
-    runs &= ~(scene.memory.sent_at_s > scene.now_s - scene.settings.retry_s) | (ordered_w > 0.0)
+    refused = scene.image.setpoint_state == SetpointState.REJECTED
+    told = (scene.memory.sent_at_s > scene.now_s - scene.settings.underway_s) & (scene.memory.level_w == 0.0)
+    runs = present & (ordered_w > 0.0) & (scene.now_s < scene.image.discharge_until_s) & (refused | ~told)
     level_w = np.where(runs, 0.0, scene.level_w)
     return Plan(
         level_w=level_w,

@@ -79,9 +79,9 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
 def level_in_force_w(image: FleetImage, at_s: float) -> F8:
     """Discharge power (>= 0, W) that the order in force asks for at `at_s` (N,); 0 during its hold, NaN = nothing of ours.
 
-    An order that was refused is not in force; one that is pending or whose outcome is unknown is taken as in force.
+    An order that is pending or whose outcome is unknown is taken as in force; after a refusal the image shows the one before.
     """
-    ordered = (image.uid != 0) & ~np.isnan(image.setpoint_w) & (image.setpoint_state != SetpointState.REJECTED)
+    ordered = (image.uid != 0) & ~np.isnan(image.setpoint_w)
     level_w = np.where(at_s < image.discharge_until_s, -image.setpoint_w, 0.0)
     return np.where(ordered & (at_s < np.fmax(image.hold_until_s, image.discharge_until_s)), level_w, np.nan)
 
@@ -112,7 +112,7 @@ def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
     """Settled power of each session at the order in force at `at_s`, W, discharge positive (N,); 0 where nothing is known.
 
     Unknown or pending outcome: the expected settled value, until a settled sample says what the car really does. Nothing in force,
-    or a refused order: the measured power.
+    or an order refused: the measured power.
     """
     level_w = level_in_force_w(image, at_s)
     measured_w = np.where(np.isnan(image.power_w), 0.0, -image.power_w)
@@ -121,7 +121,8 @@ def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
     # A settled reading belongs to the level that was observed, not to one that begins only at `at_s`.
     same = level_w == memory.level_w
     follows_w = np.where(unsure & same & ~np.isnan(memory.settled_w), memory.settled_w, follows_w)
-    return np.where(image.uid != 0, np.where(np.isnan(level_w), measured_w, follows_w), 0.0)
+    metered = np.isnan(level_w) | ((image.setpoint_state == SetpointState.REJECTED) & ~np.isnan(image.power_w))
+    return np.where(image.uid != 0, np.where(metered, measured_w, follows_w), 0.0)
 
 
 def _for_sessions(image: FleetImage, memory: ResponseMemory, settings: ResponseSettings) -> ResponseMemory:

@@ -20,9 +20,6 @@ from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.topology import Topology
 
-UNDERWAY_S = 15.0
-"""A decision that the image does not show yet (the fallback goes first) is counted as under way for this long."""
-
 
 class Scene(Struct, frozen=True, kw_only=True, dict=True):
     """Arrays are (N,), powers in W and discharge positive.
@@ -101,7 +98,7 @@ def set_scene(
 ) -> Scene:
     """Put the arrays together. `memory` must have as many rows as the image."""
     ahead_s = min(now_s + settings.anticipate_s, max(now_s, timeline.end_s - 1e-3))
-    underway = group.active & (image.uid == memory.group_uid) & (memory.sent_at_s > now_s - UNDERWAY_S)
+    underway = group.active & (image.uid == memory.group_uid) & (memory.sent_at_s > now_s - settings.underway_s)
     underway &= ~(image.setpoint_at_s >= memory.sent_at_s - 1e-3)
     level_w = np.where(underway, memory.level_w, level_in_force_w(image, ahead_s))
     # An order that got lost is written off, not repeated: others have long taken its place.

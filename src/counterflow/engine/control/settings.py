@@ -46,6 +46,14 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 20.0
     hold_max_s: Annotated[float, Meta(description="Longest hold at 0 W after an order's discharge.", extra={"unit": "s"}, ge=0)] = 80.0
     retry_s: Annotated[float, Meta(description="An order with unknown outcome is sent again after this.", extra={"unit": "s"}, gt=0)] = 10.0
+    underway_s: Annotated[
+        float,
+        Meta(
+            description="A decision that does not show at the station yet (queued, or its fallback goes first) counts for this long.",
+            extra={"unit": "s"},
+            ge=0,
+        ),
+    ] = 15.0
     anticipate_s: Annotated[
         float, Meta(description="Cars whose order ends within this time are replaced ahead of it.", extra={"unit": "s"}, ge=0)
     ] = 8.0
