@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from counterflow.app.bench.figures import Figure, Sizes
+from counterflow.app.bench.figures import Figure
 from counterflow.app.bench.processes import Child, ChildError
 from counterflow.app.bench.stage import Stage
 
@@ -10,8 +10,8 @@ SATURATED_CPU_AIM_US = 35.0
 SATURATED_RATE_AIM_PER_S = 20_000.0
 PEER_RATIO_AIM = 30.0
 PACED_P99_AIM_MS = 50.0
-PEER_PACED_SHARE = 0.5
-"""The peer is paced at this share of what it can do, since it cannot do the other pace."""
+PEER_BUSY_LINES = 50
+"""The peer is kept busy by this many of its lines: with all of them a single round of answers would take it half a minute."""
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
@@ -41,7 +41,7 @@ def _ours(stage: Stage, connections: int) -> "Iterator[Figure]":
         stage.connect(load, url, connections, "ready")
         stage.await_discovery(server, connections)
         stage.say(f"gateway: {connections} stations, saturated")
-        cpu_us, rate = _saturated(stage, server, load, sizes.window_s)
+        cpu_us, rate = _saturated(stage, server, load, sizes.window_s, connections)
         yield _figure(
             f"{key}.saturated.cpu_us", f"Gateway, {connections} stations, saturated", "µs CPU/message", cpu_us, SATURATED_CPU_AIM_US
         )
@@ -63,13 +63,13 @@ def _peer(stage: Stage, connections: int) -> tuple[list[float], list[float]]:
     with stage.server(connections, peer=True) as (server, url), stage.load() as load:
         stage.say(f"gateway: the server on ocpp + websockets, {connections} stations")
         stage.connect(load, url, connections, "open")
-        return _saturated(stage, server, load, stage.sizes.peer_window_s, wait=False)
+        return _saturated(stage, server, load, stage.sizes.peer_window_s, PEER_BUSY_LINES)
 
 
-def _saturated(stage: Stage, server: Child, load: Child, window_s: float, *, wait: bool = True) -> tuple[list[float], list[float]]:
+def _saturated(stage: Stage, server: Child, load: Child, window_s: float, lines: int) -> tuple[list[float], list[float]]:
     """CPU µs per message and messages/s of each repeat."""
     cpu_us, rate = [], []
-    stage.ask(load, "saturate", on=True)
+    stage.ask(load, "saturate", on=True, lines=lines)
     stage.rest(stage.sizes.warm_up_s)
     before, cpu_s = stage.ask(load, "count"), server.cpu_s()
     for _ in range(stage.sizes.repeats):
@@ -81,8 +81,7 @@ def _saturated(stage: Stage, server: Child, load: Child, window_s: float, *, wai
         cpu_us.append(1e6 * (cpu_after_s - cpu_s) / answered)
         rate.append(answered / (after["at_s"] - before["at_s"]))
         before, cpu_s = after, cpu_after_s
-    if wait:
-        stage.ask(load, "saturate", on=False)
+    stage.ask(load, "saturate", on=False, lines=lines)
     return cpu_us, rate
 
 
@@ -119,6 +118,3 @@ def _must_be_sound(stage: Stage, server: Child, load: Child, connections: int) -
 
 def _figure(key: str, title: str, unit: str, values: list[float], aim: float | None = None, *, better: str = "less") -> Figure:
     return Figure(key=key, title=title, unit=unit, values=tuple(values), aim=aim, better="less" if better == "less" else "more")
-
-
-__all__ = ["Sizes", "measure"]

@@ -101,11 +101,11 @@ class Load:
                 await asyncio.sleep(_WAIT_S)
         return {"opened_s": opened_s - begun_s, "booted_s": self._last_boot_s - begun_s, "arrived_s": time.monotonic() - begun_s}
 
-    async def saturate(self, on: bool) -> dict[str, Any]:
-        """Keep one sample in flight on every line from now on, or stop doing so and wait for the answers."""
+    async def saturate(self, on: bool, lines: int) -> dict[str, Any]:
+        """Keep one sample in flight on each of the first `lines` lines from now on, or stop doing so and wait for the answers."""
         self._saturating = on
         if on:
-            for station in self._stations:
+            for station in self._stations[:lines]:
                 self._send_sample(station)
         else:
             await self._quiet()
