@@ -10,3 +10,13 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     host: Annotated[str, Meta(description="Address the API listens on.", extra={"unit": "-"}, min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(description="TCP port of the API; 0 picks a free one.", extra={"unit": "-"}, ge=0, le=65535)] = 8000
+    max_body_bytes: Annotated[
+        int, Meta(description="Largest request body that is read; a larger one is refused.", extra={"unit": "B"}, ge=1024)
+    ] = 1_048_576
+    keep_alive_s: Annotated[
+        float, Meta(description="The event stream sends a comment when nothing has happened for this long.", extra={"unit": "s"}, gt=0)
+    ] = 15.0
+    max_event_streams: Annotated[int, Meta(description="Event streams open at the same time.", extra={"unit": "-"}, ge=1)] = 64
+    render_threads: Annotated[
+        int, Meta(description="Reports that are drawn or written at the same time; others wait.", extra={"unit": "-"}, ge=1, le=16)
+    ] = 2

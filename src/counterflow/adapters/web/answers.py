@@ -1,0 +1,41 @@
+"""Answers of the engine as responses, and the parts that all routes share."""
+
+from typing import Any
+
+import msgspec
+from fastapi import Request
+from msgspec import Struct
+from starlette.responses import Response
+
+from counterflow.adapters.web.documents import documented, documented_list
+from counterflow.adapters.web.problems import MEDIA_TYPE, TITLES, Problem, refused
+from counterflow.domain.views import Refusal
+
+_JSON = "application/json"
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def answer(request: Request, value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A struct, a list of structs or a plain dict as JSON; a `Refusal` as its problem."""
+    if isinstance(value, Refusal):
+        return refused(request, value)
+    return Response(msgspec.json.encode(value), status, headers, _JSON)
+
+
+def bearer(request: Request) -> str:
+    """Who is asking, as the gate found out."""
+    name: str = request.state.bearer
+    return name
+
+
+def shows(struct: type[Struct], *problems: int, status: int = 200, many: bool = False) -> Responses:
+    """OpenAPI of one struct (or a list of them) and of the problems that can come instead."""
+    model = documented_list(struct) if many else documented(struct)
+    return {status: {"model": model, "description": (struct.__doc__ or "").strip().splitlines()[0]}, **can_fail(*problems)}
+
+
+def can_fail(*statuses: int) -> Responses:
+    """OpenAPI of problem documents; 401 and 500 are always possible."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+    return {status: {"description": TITLES[status], "content": content} for status in sorted({401, 500, *statuses})}

@@ -1,0 +1,153 @@
+"""Looking at the fleet, registering stations, calling them, and stopping everything."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from counterflow.adapters.web.answers import answer, bearer, can_fail, shows
+from counterflow.adapters.web.models import CallBody, StationBody
+from counterflow.adapters.web.problems import problem
+from counterflow.adapters.web.stream import MEDIA_TYPE, EventStreams
+from counterflow.domain.ids import SiteId, StationId
+from counterflow.domain.resources import StationRegistration
+from counterflow.domain.views import CallAnswer, FleetView, SessionView, StationView
+from counterflow.engine.ports import Operations
+
+
+def fleet_routes(operations: Operations) -> APIRouter:
+    """`fleet` and `sessions`."""
+    routes = APIRouter(tags=["fleet"])
+
+    @routes.get("/fleet", responses=shows(FleetView))
+    async def fleet(request: Request) -> Response:
+        """The whole fleet in one line."""
+        return answer(request, operations.fleet())
+
+    @routes.get("/sessions", responses=shows(SessionView, many=True))
+    async def sessions(request: Request) -> Response:
+        """Open sessions, and why each can or cannot be discharged now."""
+        return answer(request, operations.sessions())
+
+    @routes.get("/sessions/{station_id}/{transaction_id}", responses=shows(SessionView, 404))
+    async def session(request: Request, station_id: str, transaction_id: str) -> Response:
+        """One open session."""
+        return answer(request, operations.session(StationId(station_id), transaction_id))
+
+    return routes
+
+
+def station_routes(operations: Operations, hash_password: Callable[[str], str], default_site: SiteId) -> APIRouter:
+    """`stations` and `stations/{id}/calls`."""
+    routes = APIRouter(tags=["stations"])
+
+    @routes.get("/stations", responses=shows(StationView, many=True))
+    async def stations(request: Request) -> Response:
+        """Stations that are registered or were let in, by id."""
+        return answer(request, operations.stations())
+
+    @routes.post("/stations", status_code=201, responses=shows(StationView, 400, 409, 413, 415, 422, 503, status=201))
+    async def add_station(request: Request, body: StationBody) -> Response:
+        """Register a station so that it may connect; a known one gets the new site and password."""
+        try:
+            password_hash = None if body.password is None else hash_password(body.password)
+        except ValueError as error:
+            return problem(request, 422, "invalid", f"password: {error}")
+        registration = StationRegistration(
+            station_id=StationId(body.station_id),
+            site_id=default_site if body.site_id is None else SiteId(body.site_id),
+            password_hash=password_hash,
+        )
+        return answer(request, await operations.add_station(registration), 201)
+
+    @routes.get("/stations/{station_id}", responses=shows(StationView, 404))
+    async def station(request: Request, station_id: str) -> Response:
+        """One station: what it is and what it can do."""
+        return answer(request, operations.station(StationId(station_id)))
+
+    @routes.delete("/stations/{station_id}", responses=shows(StationView, 404, 409, 503))
+    async def remove_station(request: Request, station_id: str) -> Response:
+        """Forget a station and close its connection. Refused while profiles of ours may be at it."""
+        return answer(request, await operations.remove_station(StationId(station_id)))
+
+    @routes.post("/stations/{station_id}/calls", responses=shows(CallAnswer, 400, 404, 413, 415, 422, 503, 504))
+    async def call_station(request: Request, station_id: str, body: CallBody) -> Response:
+        """Send any OCPP request and wait for the answer. A station that answers with an error is a success here: see error_code."""
+        return answer(request, await operations.call_station(StationId(station_id), body.action, body.payload))
+
+    return routes
+
+
+def safety_routes(operations: Operations) -> APIRouter:
+    """`clear-all` and `emergency-stop`."""
+    routes = APIRouter(tags=["safety"])
+
+    @routes.post(
+        "/clear-all",
+        status_code=202,
+        responses={
+            202: {
+                "description": "Profiles are being cleared.",
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "required": ["profiles"],
+                            "properties": {
+                                "profiles": {"type": "integer", "minimum": 0, "description": "Profiles that are being cleared."}
+                            },
+                        },
+                        "example": {"profiles": 4},
+                    }
+                },
+            },
+            **can_fail(503),
+        },
+    )
+    async def clear_all(request: Request) -> Response:
+        """Cancel every dispatch and clear every profile of ours everywhere; offline stations are cleared on their return."""
+        return answer(request, {"profiles": await operations.clear_all(bearer(request))}, 202)
+
+    @routes.get("/emergency-stop", responses=shows(FleetView))
+    async def emergency_stop_state(request: Request) -> Response:
+        """Whether the emergency stop is on, with the fleet as it is."""
+        return answer(request, operations.fleet())
+
+    @routes.post("/emergency-stop", responses=shows(FleetView))
+    async def emergency_stop(request: Request) -> Response:
+        """Abort every dispatch now, and refuse new ones until a person resets it. It survives restarts."""
+        return answer(request, await operations.emergency_stop(True, bearer(request)))
+
+    @routes.delete("/emergency-stop", responses=shows(FleetView))
+    async def reset_emergency_stop(request: Request) -> Response:
+        """Allow dispatches again."""
+        return answer(request, await operations.emergency_stop(False, bearer(request)))
+
+    return routes
+
+
+def event_routes(operations: Operations, streams: EventStreams) -> APIRouter:
+    """`events`."""
+    routes = APIRouter(tags=["events"])
+
+    @routes.get(
+        "/events",
+        response_class=StreamingResponse,
+        responses={
+            200: {
+                "description": "Server-sent events without end: `event` is the kind, `data` the notice as JSON; comments keep it alive.",
+                "content": {
+                    MEDIA_TYPE: {"schema": {"type": "string"}, "example": 'event: dispatch.state\ndata: {"kind": "dispatch.state"}\n\n'}
+                },
+            },
+            **can_fail(503),
+        },
+    )
+    async def events(request: Request) -> Response:
+        """What happens, as it happens. A slow reader loses the oldest and is told how many."""
+        if streams.full:
+            refusal = "This server has no place for another event stream."
+            return problem(request, 503, "overloaded", refusal, remedy="Close one, or try again later.", headers={"Retry-After": "10"})
+        return streams.response(operations.notices())
+
+    return routes

@@ -1,0 +1,97 @@
+"""What every request passes, as plain ASGI: an id, the token, a bound on the body, a few headers.
+
+Closed by default: whatever is not named in `OPEN_PATHS` needs a token, unknown paths among it.
+"""
+
+import re
+from uuid import uuid4
+
+from prometheus_client import Counter
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from counterflow.adapters.web.auth import TokenCheck
+from counterflow.adapters.web.problems import HEADERS, REQUEST_ID, problem
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+
+_USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Gate:
+    """Middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, *, tokens: TokenCheck, max_body_bytes: int, requests: Counter) -> None:
+        self._app = app
+        self._tokens = tokens
+        self._max_body_bytes = max_body_bytes
+        self._requests = requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        shown = headers.get(REQUEST_ID, "")
+        request_id = shown if _USABLE_ID.fullmatch(shown) else uuid4().hex
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+
+        async def send_out(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._count(scope, message["status"])
+                MutableHeaders(scope=message).update({REQUEST_ID: request_id, **HEADERS})
+            await send(message)
+
+        bearer = self._tokens.bearer(headers.get("Authorization"))
+        state["bearer"] = bearer
+        if bearer is None and scope["path"] not in OPEN_PATHS:
+            answer = problem(
+                Request(scope),
+                401,
+                "token-needed",
+                "This needs a token, and the one shown (if any) is not known here.",
+                remedy="Send the header 'Authorization: Bearer <token>'; the server keeps its token in its data directory.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+            await answer(scope, receive, send_out)
+            return
+        stated = headers.get("Content-Length", "0")
+        if not stated.isdigit() or int(stated) > self._max_body_bytes:
+            answer = problem(
+                Request(scope),
+                413,
+                "too-large",
+                f"The body is larger than the {self._max_body_bytes} bytes that are read.",
+                remedy="Send less.",
+            )
+            await answer(scope, receive, send_out)
+            return
+        try:
+            await self._app(scope, self._bounded(receive), send_out)
+        except Exception:
+            self._count(scope, 500)
+            raise
+
+    def _count(self, scope: Scope, status: int) -> None:
+        self._requests.labels(scope["method"] if scope["method"] in _METHODS else "other", str(status)).inc()
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Counts what comes in, for bodies that do not say their length."""
+        left = self._max_body_bytes
+
+        async def receive_some() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413)
+            return message
+
+        return receive_some
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -1,0 +1,111 @@
+"""Request bodies. A field that is not known is refused, so that a typing error is never an order."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from counterflow.adapters.web.units import DischargePower, Duration, InstantNumber, InstantText
+from counterflow.domain.ids import ALL_SITES, PoolId
+from counterflow.domain.instructions import AllocationPolicy, Amendment, DispatchMode, DispatchOrder
+
+ReportFormat = Literal["json", "csv", "parquet", "png"]
+
+StationIdText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9*\-_=:+|@.]{1,48}$", strict=True)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64, strict=True)]
+Strict = ConfigDict(extra="forbid", frozen=True)
+
+
+class OrderBody(BaseModel):
+    """An order to discharge. Start now, unless `start` or `start_s` says when."""
+
+    model_config = ConfigDict(
+        **Strict,
+        json_schema_extra={
+            "examples": [
+                {"discharge_power_w": "2.5MW", "duration_s": "15min", "start": "2026-11-22T17:00:00Z"},
+                {"discharge_power_w": 1_400_000, "duration_s": 240, "policy": "hybrid", "mode": "net_export", "dry_run": True},
+            ]
+        },
+    )
+
+    discharge_power_w: DischargePower
+    duration_s: Duration
+    start: InstantText | None = None
+    start_s: InstantNumber | None = None
+    pool: Annotated[Name, Field(description="Named group of sites; `all` is every site.", examples=["all"])] = ALL_SITES
+    policy: Annotated[AllocationPolicy, Field(description="How the target is split over the cars.")] = AllocationPolicy.HYBRID
+    mode: Annotated[DispatchMode, Field(description="What counts as delivery.")] = DispatchMode.NET_EXPORT
+    priority: Annotated[
+        int, Field(strict=True, ge=-1000, le=1000, description="A later order of higher priority displaces an earlier one.", examples=[0])
+    ] = 0
+    dry_run: Annotated[bool, Field(strict=True, description="Answer what is feasible, and start nothing.")] = False
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.start is not None and self.start_s is not None:
+            raise ValueError("give either start or start_s, not both.")
+        return self
+
+    def order(self, by: str) -> DispatchOrder:
+        """The order in the words of the domain."""
+        return DispatchOrder(
+            discharge_power_w=self.discharge_power_w,
+            duration_s=self.duration_s,
+            start_s=self.start if self.start is not None else self.start_s,
+            pool=PoolId(self.pool),
+            policy=self.policy,
+            mode=self.mode,
+            priority=self.priority,
+            ordered_by=by,
+        )
+
+
+class AmendBody(BaseModel):
+    """A change of power, of the end, or of both."""
+
+    model_config = ConfigDict(**Strict, json_schema_extra={"examples": [{"discharge_power_w": "2MW"}, {"end": "2026-11-22T17:20:00Z"}]})
+
+    discharge_power_w: DischargePower | None = None
+    end: InstantText | None = None
+    end_s: InstantNumber | None = None
+
+    @model_validator(mode="after")
+    def _something_to_change(self) -> Self:
+        if self.end is not None and self.end_s is not None:
+            raise ValueError("give either end or end_s, not both.")
+        if self.discharge_power_w is None and self.end is None and self.end_s is None:
+            raise ValueError("say what to change: discharge_power_w, or end (or end_s).")
+        return self
+
+    def amendment(self) -> Amendment:
+        """The change in the words of the domain."""
+        return Amendment(discharge_power_w=self.discharge_power_w, end_s=self.end if self.end is not None else self.end_s)
+
+
+class StationBody(BaseModel):
+    """A station that may connect."""
+
+    model_config = ConfigDict(**Strict, json_schema_extra={"examples": [{"station_id": "CS-1", "site_id": "depot", "password": None}]})
+
+    station_id: Annotated[StationIdText, Field(description="Identity, as in its OCPP address.", examples=["CS-1"])]
+    site_id: Annotated[
+        Name | None, Field(description="Site it stands at; without it, the default site of the server.", examples=["depot"])
+    ] = None
+    password: Annotated[
+        Annotated[str, StringConstraints(strict=True, max_length=200)] | None,
+        Field(description="Password for HTTP Basic authentication; null = none is asked (trusted network only). Stored as a salted hash."),
+    ] = None
+
+
+class CallBody(BaseModel):
+    """Any OCPP request."""
+
+    model_config = ConfigDict(
+        **Strict, json_schema_extra={"examples": [{"action": "TriggerMessage", "payload": {"requestedMessage": "Heartbeat"}}]}
+    )
+
+    action: Annotated[
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,64}$", strict=True)],
+        Field(description="OCPP action, such as GetVariables.", examples=["GetVariables"]),
+    ]
+    payload: Annotated[dict[str, Any], Field(description="The request, as OCPP spells it.")]

@@ -1,0 +1,210 @@
+"""The application over an in-memory `Operations`, with and without a token."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from msgspec.structs import replace
+from prometheus_client.core import GaugeMetricFamily
+
+from counterflow.adapters.web.api import create_app
+from counterflow.adapters.web.examples import EXAMPLES
+from counterflow.adapters.web.settings import ApiSettings
+from counterflow.domain.delivery import DeliveryReport, SeriesPoint
+from counterflow.domain.ids import DispatchId, SiteId
+from counterflow.domain.instructions import DispatchState
+from counterflow.domain.views import (
+    CallAnswer,
+    DispatchAnswer,
+    DispatchView,
+    FleetView,
+    HealthView,
+    Notice,
+    Refusal,
+    RefusalKind,
+    SessionView,
+    StationView,
+)
+
+TOKEN = "a-token-for-the-tests-0123456789"
+
+
+class FakeOperations:
+    """Does what the port promises, in memory. `refusal` is the answer to everything when it is set; `calls` is what came in."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.refusal: Refusal | None = None
+        self.failure: Exception | None = None
+        self.ready = True
+        self.stopped = False
+        self.by_key: dict[str, DispatchView] = {}
+        self.published: asyncio.Queue[Notice | None] = asyncio.Queue()
+        self.listening = 0
+
+    def _does(self, *call: Any, otherwise: Any) -> Any:
+        self.calls.append(call)
+        if self.failure is not None:
+            raise self.failure
+        return self.refusal if self.refusal is not None else otherwise
+
+    def health(self) -> HealthView:
+        return replace(EXAMPLES[HealthView], ready=self.ready, alarms=() if self.ready else ("The disk is full.",))
+
+    def fleet(self) -> FleetView:
+        return replace(EXAMPLES[FleetView], emergency_stop=self.stopped)
+
+    def stations(self) -> list[StationView]:
+        return [EXAMPLES[StationView]]
+
+    def station(self, station_id: str) -> StationView | Refusal:
+        return self._does("station", station_id, otherwise=EXAMPLES[StationView])
+
+    async def add_station(self, registration: Any) -> StationView | Refusal:
+        return self._does("add", registration, otherwise=EXAMPLES[StationView])
+
+    async def remove_station(self, station_id: str) -> StationView | Refusal:
+        return self._does("remove", station_id, otherwise=EXAMPLES[StationView])
+
+    async def call_station(self, station_id: str, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
+        return self._does("call", station_id, action, payload, otherwise=EXAMPLES[CallAnswer])
+
+    def sessions(self) -> list[SessionView]:
+        return [EXAMPLES[SessionView]]
+
+    def session(self, station_id: str, transaction_id: str) -> SessionView | Refusal:
+        return self._does("session", station_id, transaction_id, otherwise=EXAMPLES[SessionView])
+
+    def dispatches(self) -> list[DispatchView]:
+        return [EXAMPLES[DispatchView]]
+
+    def dispatch(self, dispatch_id: str) -> DispatchView | Refusal:
+        return self._does("dispatch", dispatch_id, otherwise=EXAMPLES[DispatchView])
+
+    async def order(self, order: Any, idempotency_key: str | None, dry_run: bool) -> DispatchAnswer | Refusal:
+        view = EXAMPLES[DispatchView]
+        repeated = idempotency_key in self.by_key
+        if idempotency_key is not None and not dry_run:
+            self.by_key[idempotency_key] = view
+        return self._does(
+            "order", order, idempotency_key, dry_run, otherwise=DispatchAnswer(dispatch=view, repeated=repeated, dry_run=dry_run)
+        )
+
+    async def amend(self, dispatch_id: str, amendment: Any, by: str) -> DispatchView | Refusal:
+        return self._does("amend", dispatch_id, amendment, by, otherwise=EXAMPLES[DispatchView])
+
+    async def cancel(self, dispatch_id: str, by: str) -> DispatchView | Refusal:
+        view = EXAMPLES[DispatchView]
+        cancelled = replace(view, instruction=replace(view.instruction, state=DispatchState.CANCELLED))
+        return self._does("cancel", dispatch_id, by, otherwise=cancelled)
+
+    async def series(self, dispatch_id: str, step_s: float) -> list[SeriesPoint] | Refusal:
+        return self._does("series", dispatch_id, step_s, otherwise=[EXAMPLES[SeriesPoint]])
+
+    async def report(self, dispatch_id: str) -> DeliveryReport | Refusal:
+        return self._does("report", dispatch_id, otherwise=EXAMPLES[DeliveryReport])
+
+    async def clear_all(self, by: str) -> int:
+        return self._does("clear_all", by, otherwise=4)
+
+    async def emergency_stop(self, on: bool, by: str) -> FleetView:
+        self.stopped = on
+        self._does("emergency_stop", on, by, otherwise=None)
+        return self.fleet()
+
+    async def notices(self) -> AsyncIterator[Notice]:
+        self.listening += 1
+        try:
+            while (notice := await self.published.get()) is not None:
+                yield notice
+        finally:
+            self.listening -= 1
+
+
+class MoreMetrics:
+    def collect(self):
+        yield GaugeMetricFamily("counterflow_gateway_connections", "Open connections.", value=7)
+
+
+def hash_password(password: str) -> str:
+    if len(password) < 16:
+        raise ValueError("a password has 16 to 64 characters; this one has fewer.")
+    return "hash:" + password[::-1]
+
+
+def render_report(report: DeliveryReport, report_format: str) -> tuple[bytes, str, str]:
+    return f"{report.dispatch_id} as {report_format}".encode(), "text/plain", f"report.{report_format}"
+
+
+@pytest.fixture(scope="session")
+def _one_fake() -> FakeOperations:
+    return FakeOperations()
+
+
+@pytest.fixture
+def operations(_one_fake: FakeOperations) -> FakeOperations:
+    """As new for every test, although one application lasts for all of them."""
+    _one_fake.__init__()  # type: ignore[misc] # on purpose
+    return _one_fake
+
+
+@pytest.fixture(scope="session")
+def make_app(_one_fake: FakeOperations) -> Callable[..., FastAPI]:
+    def make(**settings: Any) -> FastAPI:
+        return create_app(
+            _one_fake,
+            {TOKEN},
+            MoreMetrics(),
+            ApiSettings(**settings),
+            render_report=render_report,
+            hash_password=hash_password,
+            default_site=SiteId("depot"),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def app(make_app: Callable[..., FastAPI]) -> FastAPI:
+    return make_app(max_body_bytes=4096)
+
+
+class Client:
+    """Requests without a network, from plain tests. `ask("GET", "/fleet")` is below `/api/v1`; `whole=True` for other paths."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    def ask(
+        self, method: str, path: str, *, whole: bool = False, token: str | None = TOKEN, headers: Any = None, **options: Any
+    ) -> httpx.Response:
+        shown = {} if token is None else {"Authorization": f"Bearer {token}"}
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, path if whole else "/api/v1" + path, headers=shown | (headers or {}), **options)
+
+        return asyncio.run(send())
+
+
+@pytest.fixture
+def client(app: FastAPI, operations: FakeOperations) -> Client:
+    return Client(app)
+
+
+@pytest.fixture
+def refuse(operations: FakeOperations) -> Callable[[RefusalKind], Refusal]:
+    def make(kind: RefusalKind) -> Refusal:
+        operations.refusal = Refusal(kind=kind, sentence="This does not work.", remedy="Do that instead.", conflicting="d-1")
+        return operations.refusal
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def dispatch_id() -> DispatchId:
+    return EXAMPLES[DispatchView].instruction.dispatch_id

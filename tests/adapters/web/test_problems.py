@@ -1,0 +1,109 @@
+import pytest
+
+from counterflow.adapters.web.problems import STATUS_OF
+from counterflow.domain.views import RefusalKind
+
+ORDER = {"discharge_power_w": "2.5MW", "duration_s": "15min"}
+REFUSABLE = [
+    ("GET", "/stations/CS-1", None),
+    ("POST", "/stations", {"station_id": "CS-1"}),
+    ("DELETE", "/stations/CS-1", None),
+    ("POST", "/stations/CS-1/calls", {"action": "Reset", "payload": {}}),
+    ("GET", "/sessions/CS-1/T1", None),
+    ("POST", "/dispatches", ORDER),
+    ("GET", "/dispatches/d-1", None),
+    ("PATCH", "/dispatches/d-1", {"discharge_power_w": "1MW"}),
+    ("DELETE", "/dispatches/d-1", None),
+    ("GET", "/dispatches/d-1/series", None),
+    ("GET", "/dispatches/d-1/report?format=png", None),
+]
+
+
+def check(response, status, kind):
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["type"] == f"urn:counterflow:problem:{kind}"
+    assert document["status"] == status
+    assert document["title"]
+    assert document["detail"].endswith(".")
+    assert document["instance"].startswith("/")
+    assert document["request_id"] == response.headers["x-request-id"]
+    return document
+
+
+def test_every_kind_of_refusal_has_a_status():
+    assert set(STATUS_OF) == set(RefusalKind)
+
+
+@pytest.mark.parametrize("kind", list(RefusalKind))
+@pytest.mark.parametrize(("method", "path", "body"), REFUSABLE)
+def test_a_refusal_is_a_problem_with_its_remedy(client, refuse, method, path, body, kind):
+    refuse(kind)
+    document = check(client.ask(method, path, json=body), STATUS_OF[kind], kind.value)
+    assert document["detail"] == "This does not work."
+    assert document["remedy"] == "Do that instead."
+    assert document["conflicting"] == "d-1"
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1", "/api/v1/nothing", "/api/v1/dispatches/d-1/nothing", "/docs", "/redoc", "/api/v1/fleet/"])
+def test_an_unknown_path_is_a_problem(client, path):
+    check(client.ask("GET", path, whole=True), 404, "no-such-path")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/dispatches"), ("POST", "/fleet"), ("PATCH", "/emergency-stop"), ("DELETE", "/sessions")]
+)
+def test_a_wrong_method_is_a_problem_that_names_the_right_ones(client, method, path):
+    response = client.ask(method, path)
+    document = check(response, 405, "method-not-allowed")
+    assert response.headers["allow"]
+    assert response.headers["allow"].split(",")[0] in document["remedy"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[" * 5000])
+def test_what_is_not_json_is_a_problem(client, content):
+    response = client.ask("POST", "/dispatches", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code in (400, 413, 422)
+    check(response, response.status_code, response.json()["type"].rsplit(":", 1)[1])
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
+def test_a_body_of_another_type_is_a_problem(client, content_type):
+    response = client.ask(
+        "POST", "/dispatches", content=b'{"discharge_power_w": "1MW", "duration_s": 5}', headers={"Content-Type": content_type}
+    )
+    assert "Content-Type: application/json" in check(response, 415, "not-json")["remedy"]
+
+
+def test_each_wrong_field_is_named(client):
+    document = check(client.ask("POST", "/dispatches", json={"discharge_power_w": "1", "duration_s": "1", "x": 1}), 422, "invalid")
+    assert {each["field"] for each in document["errors"]} == {"discharge_power_w", "duration_s", "x"}
+
+
+def test_a_large_body_is_refused_by_its_stated_length(client, operations):
+    check(client.ask("POST", "/dispatches", json={"pool": "x" * 5000}), 413, "too-large")
+
+
+def test_a_large_body_is_refused_when_it_states_no_length(client, operations):
+    async def drips():
+        for _ in range(100):
+            yield b" " * 100
+
+    response = client.ask("POST", "/dispatches", content=drips(), headers={"Content-Type": "application/json"})
+    check(response, 413, "too-large")
+    assert operations.calls == []
+
+
+def test_an_exception_is_a_problem_that_tells_nothing_of_the_inside(client, operations):
+    operations.failure = RuntimeError("password=hunter2")
+    response = client.ask("GET", "/dispatches/d-1")
+    document = check(response, 500, "internal")
+    assert "hunter2" not in response.text
+    assert "unknown" in document["detail"]
+
+
+def test_a_request_id_is_echoed_and_an_unusable_one_replaced(client):
+    assert client.ask("GET", "/fleet", headers={"X-Request-Id": "abc-1.2_3"}).headers["x-request-id"] == "abc-1.2_3"
+    replaced = client.ask("GET", "/fleet", headers={"X-Request-Id": "a b\tc"}).headers["x-request-id"]
+    assert len(replaced) == 32
