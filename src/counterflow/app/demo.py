@@ -120,7 +120,7 @@ class _Demo:
     # --- phases --------------------------------------------------------------------------------------------------------------
 
     def _start_server(self, ocpp_port: int, api_port: int) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "counterflow.app.cli", "serve", "--data-dir", str(self._data_dir)]
+        command = [sys.executable, "-c", "from counterflow.app.cli import main; main()", "serve", "--data-dir", str(self._data_dir)]
         command += ["--ocpp-port", str(ocpp_port), "--api-port", str(api_port), "--accept-unknown-stations", "--default-consent"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFLOW_")}
         with (self._folder / "server.log").open("wb") as log:

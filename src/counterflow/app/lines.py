@@ -44,7 +44,7 @@ class Lines:
     def received(self, line: Line, text: bytes) -> None:
         """One text from a station."""
         now_s = self._now_s()
-        self._frames.record(line.station_id, "in", now_s, text)
+        self._frames.record(line.station_id, "in", now_s, text.decode("utf-8", "replace"))
         self._room.received(line.station_id, text, now_s)
         self.kick()
 
@@ -97,7 +97,7 @@ class Lines:
             item = held.popleft()
             line = self._lines.get(item.station_id)
             if line is not None:
-                self._frames.record(item.station_id, "out", now_s, item.text)
+                self._frames.record(item.station_id, "out", now_s, item.text.decode())
                 line.send(item.text, is_call=item.is_call)
 
     def _on_durable(self, position: int) -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 import structlog
 import uvicorn
 
+from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.gateway import Gateway
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.adapters.storage.report_files import ReportFiles
@@ -23,10 +24,11 @@ from counterflow.app.lines import Lines
 from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
+from counterflow.app.process import allow_connections, settle_memory
 from counterflow.app.rendering import render_report
 from counterflow.app.reporting import Reporting
 from counterflow.app.token import ensure_token
-from counterflow.domain.ids import DispatchId
+from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.views import Notice
 from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Clock
@@ -60,9 +62,10 @@ class Server:
     async def start(self) -> None:
         """Open the data dir, restore what was known, then let stations and people in."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
+        self._limit = allow_connections(self.settings.gateway.max_connections)
         token = ensure_token(self._data_dir)
         self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
-        self.frames = FrameRing(self._data_dir / "frames", self.settings.storage.frames_max_bytes)
+        self.frames = FrameRing(self._data_dir / "frames", self.settings.storage.frame_ring_bytes)
         self.board = NoticeBoard()
         self.room = ControlRoom(
             self.settings, self.journal, new_message_id=lambda: str(uuid4()), notify=self.board.publish, stopwatch=time.perf_counter
@@ -83,7 +86,15 @@ class Server:
             disconnect=self.lines.disconnect,
         )
         metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames)
-        app = create_app(self.operations, {token}, metrics, self.settings.api, render_report=render_report)
+        app = create_app(
+            self.operations,
+            {token},
+            metrics,
+            self.settings.api,
+            render_report=render_report,
+            hash_password=hash_password,
+            default_site=SiteId(self.settings.stations.default_site),
+        )
         self._api = _ApiServer(
             uvicorn.Config(
                 app,
@@ -104,6 +115,9 @@ class Server:
         self._spawn(self._keep_house())
         self._spawn(self._settle_finished())
         self.lines.kick()
+        settle_memory()
+        if self._limit:
+            log.warning("few files", text=self._limit)
         log.info("serving", ocpp=self.ocpp_url, api=self.api_url, data_dir=str(self._data_dir))
 
     async def stop(self) -> None:
@@ -116,12 +130,14 @@ class Server:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.frames.close()
+        self.retention.close()
         self.journal.close()
 
     def alarms(self) -> tuple[str, ...]:
         """What an operator must know before ordering."""
         housekeeping = (self.retention.alarm,) if self.retention.alarm else ()
-        return (*self.journal.alarms(), *housekeeping)
+        frames = (f"Raw frames are not kept: {self.frames.failed}",) if self.frames.failed else ()
+        return (*self.journal.alarms(), *housekeeping, *frames)
 
     @property
     def ocpp_port(self) -> int:

@@ -1,0 +1,43 @@
+"""What a live process asks of the operating system and the interpreter."""
+
+import gc
+import resource
+import sys
+from collections.abc import Coroutine
+from typing import TypeVar
+
+import uvloop
+
+SWITCH_INTERVAL_S = 0.001
+"""The journal's thread hands the interpreter over a few times a commit; with Python's own 5 ms each, answers wait for that."""
+
+SPARE_FILES = 512
+Result = TypeVar("Result")
+
+
+def run(main: Coroutine[object, object, Result]) -> Result:
+    """Run a live process on uvloop, tuned for a server."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    return uvloop.run(main)
+
+
+def settle_memory() -> None:
+    """After start-up: what is there now will stay, so the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def allow_connections(connections: int) -> str | None:
+    """Raise the limit of open files to what `connections` need; returns a sentence when the machine does not allow it."""
+    wanted = connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= wanted or soft == resource.RLIM_INFINITY:
+        return None
+    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, reachable), hard))
+    if reachable >= wanted:
+        return None
+    return (
+        f"This process may open {reachable} files, which is room for {max(0, reachable - SPARE_FILES)} of {connections} stations; "
+        "raise the hard limit (ulimit -Hn) or lower gateway.max_connections."
+    )
