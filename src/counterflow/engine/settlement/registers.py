@@ -17,6 +17,8 @@ ROLLOVER_WH = (1e4, 65_536.0, 1e5, 1e6, 1e7, 16_777_216.0, 1e8, 429_496_729.6, 1
 _RESOLUTIONS_WH = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01, 0.001)
 _SLACK_FRAC = 1.05
 _SLACK_WH = 2.0
+_CLOCK_S = 1.0
+"""Stations stamp whole seconds: two stamps may be off against each other by this much."""
 _COARSE = 25.0
 
 
@@ -68,10 +70,12 @@ def register_steps(at_s: F8, register_wh: F8, expected_wh: F8, *, power_max_w: f
     reading = register_wh[index]
     when = at_s[index]
     step = np.diff(reading)
-    limit = np.diff(when) * (power_max_w * WH_PER_WS * _SLACK_FRAC) + _SLACK_WH + resolution_wh
+    limit_wh_per_s = power_max_w * WH_PER_WS * _SLACK_FRAC
+    slack_wh = _SLACK_WH + resolution_wh + limit_wh_per_s * _CLOCK_S
+    limit = np.diff(when) * limit_wh_per_s + slack_wh
     if np.all((step >= 0.0) & (step <= limit)):
         return RegisterSteps(index, step, ())
-    return _walk(index, when, reading, expected_wh[index], power_max_w * WH_PER_WS * _SLACK_FRAC, _SLACK_WH + resolution_wh)
+    return _walk(index, when, reading, expected_wh[index], limit_wh_per_s, slack_wh)
 
 
 def _walk(index: I8, when: F8, reading: F8, expected: F8, limit_wh_per_s: float, slack_wh: float) -> RegisterSteps:
