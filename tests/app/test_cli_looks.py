@@ -81,6 +81,12 @@ def test_stations_alone_is_the_list(api: Any, counterflow: Any, station: Station
     assert "1 of 1 stations are connected." in alone.stdout
 
 
+def test_options_before_a_subcommand_are_refused_and_not_lost(api: Any, counterflow: Any) -> None:
+    result = counterflow("stations", "--api", "http://elsewhere:8000", "remove", "CS-1")
+    assert (result.exit_code, api.requests) == (2, [])
+    assert "Put the options behind the subcommand: counterflow stations remove" in result.stderr
+
+
 def test_a_station_cannot_write_on_the_terminal(api: Any, counterflow: Any, station: StationView) -> None:
     nasty = replace(station, identity=StationIdentity(vendor_name="\x1b[2J[red]", model="\x9bm"))
     api.will("GET", "/api/v1/stations", [nasty])

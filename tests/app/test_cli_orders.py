@@ -90,6 +90,9 @@ def test_a_lost_answer_tells_the_key_to_ask_again_with(api: Any, counterflow: An
         (["2.5", "15min"], "'2.5' is not understood: write a power such as 2.5MW"),
         (["-1MW", "15min"], "'-1MW' is not a discharge power: write it as a number above zero"),
         (["--", "-1MW", "15min"], "'-1MW' is not a discharge power"),
+        (["-1", "15min"], "'-1' is not understood: write a power"),
+        (["-1.5 MW", "15min"], "'-1.5 MW' is not a discharge power"),
+        (["--watch", "-2kW", "15min"], "'-2kW' is not a discharge power"),
         (["0kW", "15min"], "'0kW' is not a discharge power"),
         (["1MW", "-15min"], "'-15min' is not a usable duration"),
         (["1MW", "15"], "'15' is not understood: write a duration"),
@@ -116,6 +119,13 @@ def test_wrong_usage_is_a_sentence_with_exit_code_2_and_sends_nothing(
     assert sentence in flat(result.stderr.replace("│", " "))
     assert result.stdout == ""
     assert api.requests == []
+
+
+def test_a_negative_priority_is_a_priority(api: Any, counterflow: Any, answer: DispatchAnswer) -> None:
+    api.will("POST", PATH, answer, 201)
+    assert counterflow("dispatch", "1MW", "15min", "--priority", "-3").exit_code == 0
+    assert counterflow("dispatch", "1MW", "15min", "--priority=-3").exit_code == 0
+    assert [body["priority"] for body in api.bodies] == [-3, -3]
 
 
 def test_a_refusal_is_its_sentence_with_exit_code_1(api: Any, counterflow: Any) -> None:

@@ -1,7 +1,7 @@
 """Serve and simulate: wrong settings stop the start with one sentence; the real thing starts, serves, and stops on a signal."""
 
+import itertools
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -109,13 +109,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         )
         running.append(process)
         assert process.stdout is not None
-        read: list[str] = []
-        deadline_s = time.monotonic() + 60.0
-        while len(read) < lines and time.monotonic() < deadline_s and select.select([process.stdout], [], [], 60.0)[0]:
-            line = process.stdout.readline()
-            if not line:
-                break
-            read.append(line.rstrip())
+        read = [line.rstrip() for line in itertools.islice(iter(process.stdout.readline, ""), lines)]
         assert len(read) == lines, (tmp_path / f"stderr-{len(running) - 1}").read_text()
         return process, read
 

@@ -164,6 +164,14 @@ def stations(
     """List the stations, or register, show and remove one."""
     if ctx.invoked_subcommand is None:
         stations_list(ctx, as_json=as_json, api=api, token=token, data_dir=data_dir)
+    elif any(_was_typed(ctx, name) for name in ("as_json", "api", "token", "data_dir")):
+        # The subcommand has these options itself and would not see them here: it might ask another server than the person meant.
+        raise WrongUsageError(f"Put the options behind the subcommand: counterflow stations {ctx.invoked_subcommand} ... --api URL.")
+
+
+def _was_typed(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @stations_app.command("list", epilog="Example: counterflow stations list --json")

@@ -59,14 +59,13 @@ class QuantityCommand(TyperCommand):
     """A command whose arguments are quantities: `-1MW` is a negative power, not an option nobody knows."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Say in a sentence what is wrong with a negative quantity; leave everything else to the parser."""
-        for argument in args:
+        """Say in a sentence what is wrong with a negative quantity; leave everything else, `--priority -3` too, to the parser."""
+        for before, argument in zip(["", *args], args, strict=False):
             if argument == "--":
                 break
-            if _NEGATIVE.match(argument):
-                refuse = parse_discharge_power_w if argument.rstrip().lower().endswith("w") else parse_duration_s
+            if _NEGATIVE.match(argument) and (argument[-1].isalpha() or not before.startswith("--")):
+                refuse = parse_duration_s if argument[-1:].lower() in {"s", "n", "h"} else parse_discharge_power_w
                 refuse(argument)
-                raise WrongUsageError(f"'{argument}' is not understood.")
         return super().parse_args(ctx, args)
 
 
