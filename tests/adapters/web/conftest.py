@@ -196,6 +196,17 @@ def client(app: FastAPI, operations: FakeOperations) -> Client:
     return Client(app)
 
 
+@pytest.fixture(scope="session")
+def make_client(_one_fake: FakeOperations) -> Callable[[FastAPI], tuple[Client, FakeOperations]]:
+    """For properties, which need a fresh fake for every example."""
+
+    def make(app: FastAPI) -> tuple[Client, FakeOperations]:
+        _one_fake.__init__()  # type: ignore[misc] # on purpose
+        return Client(app), _one_fake
+
+    return make
+
+
 @pytest.fixture
 def refuse(operations: FakeOperations) -> Callable[[RefusalKind], Refusal]:
     def make(kind: RefusalKind) -> Refusal:

@@ -1,4 +1,8 @@
+import json
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from counterflow.adapters.web.problems import STATUS_OF
 from counterflow.domain.views import RefusalKind
@@ -19,14 +23,14 @@ REFUSABLE = [
 ]
 
 
-def check(response, status, kind):
+def check(response, status, kind, whole=True):
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     document = response.json()
     assert document["type"] == f"urn:counterflow:problem:{kind}"
     assert document["status"] == status
     assert document["title"]
-    assert document["detail"].endswith(".")
+    assert document["detail"].endswith("." if whole else "...")
     assert document["instance"].startswith("/")
     assert document["request_id"] == response.headers["x-request-id"]
     return document
@@ -61,7 +65,7 @@ def test_a_wrong_method_is_a_problem_that_names_the_right_ones(client, method, p
     assert response.headers["allow"].split(",")[0] in document["remedy"]
 
 
-@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[" * 5000])
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[" * 3000])
 def test_what_is_not_json_is_a_problem(client, content):
     response = client.ask("POST", "/dispatches", content=content, headers={"Content-Type": "application/json"})
     assert response.status_code in (400, 413, 422)
@@ -107,3 +111,39 @@ def test_a_request_id_is_echoed_and_an_unusable_one_replaced(client):
     assert client.ask("GET", "/fleet", headers={"X-Request-Id": "abc-1.2_3"}).headers["x-request-id"] == "abc-1.2_3"
     replaced = client.ask("GET", "/fleet", headers={"X-Request-Id": "a b\tc"}).headers["x-request-id"]
     assert len(replaced) == 32
+
+
+@pytest.mark.parametrize("payload", [b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": "\\ud800"}', b'{"\\ud800": 1}'])
+@pytest.mark.parametrize("path", ["/stations/CS-1/calls", "/dispatches"])
+def test_what_only_python_takes_for_json_is_refused(client, operations, path, payload):
+    content = b'{"action": "Reset", "payload": ' + payload + b"}"
+    response = client.ask("POST", path, content=content, headers={"Content-Type": "application/json"})
+    check(response, 400, "unreadable")
+    assert operations.calls == []
+
+
+def test_what_is_quoted_back_is_bounded(client):
+    document = check(client.ask("POST", "/dispatches", json={"duration_s": "y" * 3000, "z" * 500: 1}), 422, "invalid", whole=False)
+    assert len(document["detail"]) < 1100
+
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12), st.sampled_from(["2MW", "15min", "-1kW", "1e5W"])
+)
+names = st.sampled_from(["discharge_power_w", "duration_s", "start", "start_s", "pool", "policy", "mode", "priority", "dry_run", "x"])
+bodies = st.one_of(
+    scalars, st.lists(scalars, max_size=3), st.dictionaries(names, st.one_of(scalars, st.lists(scalars, max_size=2)), max_size=8)
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(body=bodies)
+def test_no_body_breaks_the_server_or_reaches_the_engine_unchecked(body, app, make_client):
+    client, operations = make_client(app)
+    response = client.ask("POST", "/dispatches", content=json.dumps(body), headers={"Content-Type": "application/json"})
+    assert response.status_code in (200, 201, 400, 422)
+    if response.status_code >= 400:
+        assert response.headers["content-type"] == "application/problem+json"
+    for _, order, _, _ in operations.calls:
+        assert 0.0 < order.discharge_power_w <= 100e9
+        assert 0.0 < order.duration_s <= 7 * 86_400.0

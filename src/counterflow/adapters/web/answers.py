@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from fastapi import Request
 from msgspec import Struct
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from counterflow.adapters.web.documents import documented, documented_list
@@ -39,3 +40,16 @@ def can_fail(*statuses: int) -> Responses:
     """OpenAPI of problem documents; 401 and 500 are always possible."""
     content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
     return {status: {"description": TITLES[status], "content": content} for status in sorted({401, 500, *statuses})}
+
+
+async def strict_json(request: Request) -> None:
+    """A dependency that refuses what Python reads as JSON and nobody else could: NaN, Infinity, half a surrogate pair.
+
+    Raises HTTPException 400 with the reason.
+    """
+    content = await request.body()
+    if content and "json" in request.headers.get("content-type", ""):
+        try:
+            msgspec.json.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise HTTPException(400, str(error)) from None

@@ -8,11 +8,11 @@ from functools import cache
 
 import anyio.to_thread
 import msgspec
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from counterflow.adapters.web.answers import answer, can_fail, shows
+from counterflow.adapters.web.answers import answer, can_fail, shows, strict_json
 from counterflow.adapters.web.auth import TokenCheck
 from counterflow.adapters.web.dispatch_routes import RenderReport, dispatch_routes
 from counterflow.adapters.web.examples import EXAMPLES
@@ -68,7 +68,7 @@ def create_app(
         safety_routes(operations),
         event_routes(operations, streams),
     ):
-        app.include_router(routes, prefix=PREFIX)
+        app.include_router(routes, prefix=PREFIX, dependencies=[Depends(strict_json)])
     _add_own_routes(app, operations, metrics)
     return app
 

@@ -1,9 +1,9 @@
 """Every error as an RFC 9457 problem document: what is wrong in one sentence, and what to do."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,7 @@ MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "X-Request-Id"
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """On every answer."""
+_LONGEST = 1000
 TYPE_PREFIX = "urn:counterflow:problem:"
 
 STATUS_OF: dict[RefusalKind, int] = {
@@ -90,13 +91,14 @@ def problem(
         "type": TYPE_PREFIX + kind,
         "title": TITLES.get(status, "Error"),
         "status": status,
-        "detail": detail,
+        "detail": detail if len(detail) <= _LONGEST else detail[:_LONGEST] + " ...",
         "remedy": remedy,
         "instance": request.url.path,
         "request_id": request.scope.get("state", {}).get("request_id"),
         **members,
     }
-    content = msgspec.json.encode({name: value for name, value in document.items() if value is not None})
+    # Sentences may quote what came in, and that may hold what is no text in UTF-8; the escapes of json.dumps can carry it.
+    content = json.dumps({name: value for name, value in document.items() if value is not None}).encode()
     return Response(content, status, dict(headers or {}), MEDIA_TYPE)
 
 
@@ -142,14 +144,14 @@ async def _http(request: Request, error: Exception) -> Response:
         case 413:
             return problem(request, 413, "too-large", "The request body is larger than this server reads.", remedy="Send less.")
         case 400:
-            return problem(request, 400, "unreadable", "The request body cannot be read.", remedy="Send JSON in UTF-8.")
+            return problem(request, 400, "unreadable", f"The body cannot be read: {error.detail}.", remedy="Send JSON in UTF-8.")
         case status:
             return problem(request, status, "http-error", f"{error.detail}.", headers=headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = [{"field": _field(entry["loc"]), "detail": _sentence(entry)} for entry in error.errors()]
+    found = [{"field": _field(entry["loc"])[:100], "detail": _sentence(entry)[:_LONGEST]} for entry in error.errors()[:20]]
     content_type = request.headers.get("content-type", "")
     first = error.errors()[0]
     if first["type"] == "json_invalid":
