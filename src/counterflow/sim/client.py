@@ -6,6 +6,7 @@ whenever it breaks. Ten thousand stations fit into one process.
 
 import asyncio
 import contextlib
+import gc
 import heapq
 import random
 import time
@@ -23,6 +24,7 @@ from counterflow.sim.station import SimStation
 SUBPROTOCOL: Final = "ocpp2.1"
 BEAT_S: Final = 0.05
 """How often due stations are looked after; far below the plant's own delays."""
+READY_POLL_S: Final = 0.2
 MAX_CATCH_UP_STEPS: Final = 30
 """Plant steps made up for after a stall of the process; a longer one (a suspended laptop) is skipped."""
 _CONNECT_ERRORS: Final = (OSError, HandshakeRefusedError, TimeoutError)
@@ -100,7 +102,7 @@ class FleetClient:
                     f"After {timeout_s:g} s {progress.connected} of {progress.stations} stations are connected, {progress.booted} booted, "
                     f"{progress.pending} cars wait to charge; latest failure: {progress.refused or 'none'}."
                 )
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(READY_POLL_S)
 
     async def stop(self) -> None:
         """Close every line and end every task."""
@@ -280,16 +282,19 @@ async def run_fleet(
     progress_every_s: float = 1.0,
 ) -> FleetProgress:
     """Run a fleet until `stop` is set; returns how it stood at the end. `on_ready` is called once, when the whole fleet stands."""
-    client = FleetClient(settings)
+    client, ready = FleetClient(settings), False
     await client.start()
     try:
         while not stop.is_set():
             progress = client.progress()
             if on_progress is not None:
                 on_progress(progress)
-            if on_ready is not None and progress.ready:
-                on_ready(client)
-                on_ready = None
+            if progress.ready and not ready:
+                ready = True
+                # What stands now stays: a full collection over it would hold up ten thousand stations at once.
+                gc.freeze()
+                if on_ready is not None:
+                    on_ready(client)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), progress_every_s)
         return client.progress()
