@@ -76,6 +76,8 @@ REJECTED = Rejected(reason_code="TxNotFound")
         ((-1.0, Superseded()), (nan, NO, nan)),
         ((-5.0, NothingThere()), (-5.0, WAIT, nan)),
         ((-5.0, RawAnswer()), (-5.0, WAIT, nan)),
+        ((-1.0, -9.0, Offline()), (-1.0, WAIT, nan)),
+        ((-1.0, -9.0, Offline(), Accepted()), (-1.0, YES, -1.0)),
         ((Accepted(),), (nan, NO, nan)),
     ],
 )
@@ -83,6 +85,30 @@ def test_the_book_shows_the_newest_order_and_the_worst_of_what_may_still_be_in_f
     steps: tuple[float | CommandResult, ...], expected: tuple[Any, ...]
 ) -> None:
     np.testing.assert_equal(shown(play(*steps)), expected)
+
+
+def answered(book: OrderBook, power_w: float, result: CommandResult) -> tuple[Any, ...]:
+    book.done(result, order(power_w))
+    return shown(book)
+
+
+@pytest.mark.parametrize(
+    ("steps", "power_w", "result", "expected"),
+    [
+        ((-1.0, -9.0, -5.0), -5.0, Accepted(), (-5.0, YES, -5.0)),
+        ((-1.0, -9.0, -5.0), -9.0, Accepted(), (-5.0, WAIT, -9.0)),
+        ((-1.0, -9.0, -5.0), -5.0, TimedOut(), (-5.0, OPEN, -5.0)),
+        ((-1.0, -9.0, -5.0), -5.0, REJECTED, (nan, REFUSED, nan)),
+        ((-1.0, -9.0, -5.0), -9.0, Superseded(), (-5.0, WAIT, -1.0)),
+        ((-1.0, -9.0, -5.0), -1.0, Offline(), (-5.0, WAIT, -9.0)),
+        ((-1.0, -9.0, -5.0), -3.0, Accepted(), (-5.0, WAIT, -9.0)),
+        ((-1.0, -9.0, -5.0), -9.0, RawAnswer(), (-5.0, WAIT, -9.0)),
+    ],
+)
+def test_an_answer_finds_its_order_and_those_before_it_are_done_with(
+    steps: tuple[float, ...], power_w: float, result: CommandResult, expected: tuple[Any, ...]
+) -> None:
+    np.testing.assert_equal(answered(play(*steps), power_w, result), expected)
 
 
 def test_gone_forgets_everything() -> None:

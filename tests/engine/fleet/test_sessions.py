@@ -37,6 +37,15 @@ def test_the_floor_is_the_largest_of_driver_operator_and_car(new_yard: Any) -> N
     assert yard.cell("soc_floor_frac") == 1.0
 
 
+def test_what_the_needs_leave_out_stays_with_terms_and_rating(yard: Yard) -> None:
+    yard.discover(rated_w=5000.0)
+    yard.start()
+    yard.needs(soc_frac=None, min_energy_request_wh=-6000.0, max_discharge_power_w=None, min_discharge_power_w=None)
+    assert yard.cell("soc_floor_frac") == 0.3
+    assert yard.cell("max_discharge_w") == 4500.0
+    assert isnan(yard.cell("min_discharge_w"))
+
+
 def test_capacity_is_inferred_from_the_room_left(yard: Yard) -> None:
     yard.start()
     yard.needs(capacity_wh=None, soc_frac=0.5, max_energy_request_wh=30_000.0)

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from counterflow.domain.commands import ProfileKind, RequestSample
+from counterflow.domain.commands import PlaceDischarge, ProfileKind, RequestSample
 from counterflow.domain.delivery import Sample
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.reasons import Reason
@@ -85,6 +85,15 @@ def test_an_order_shows_as_pending_then_accepted(yard: Yard) -> None:
     assert [yard.cell(name) for name in columns] == [-7000.0, 10.0, SetpointState.PENDING, 900.0, 960.0]
     yard.state.setpoint_done(1, Accepted(), 11.0)
     assert yard.cell("setpoint_state") == SetpointState.ACCEPTED
+    first, second = (-6000.0, 901.0, 961.0), (-5000.0, 902.0, 962.0)
+    for power_w, discharge_until_s, hold_until_s in (first, second):
+        yard.state.setpoint_sent(1, power_w, 12.0, discharge_until_s, hold_until_s)
+    command = PlaceDischarge(
+        station_id=A, evse_id=EvseId(1), transaction_id=TransactionId("t1"), session_uid=SessionUid(1), profile_id=ProfileId(1),
+        stack_level=8, power_w=-5000.0, start_s=12.0, discharge_until_s=902.0, hold_until_s=962.0, control_mode=ControlMode.SETPOINT,
+    )  # fmt: skip
+    yard.state.setpoint_done(1, Accepted(), 13.0, command)
+    assert (yard.cell("setpoint_w"), yard.cell("setpoint_state")) == (-5000.0, SetpointState.ACCEPTED)
     yard.state.setpoint_gone(1)
     assert isnan(yard.cell("setpoint_w"))
     assert yard.cell("setpoint_state") == SetpointState.NONE
@@ -171,6 +180,8 @@ def test_i8_a_session_is_known_again_after_a_restart_but_not_dispatched_before_i
     assert reason(again, t0 + 100.0) is Reason.SILENT
     again.sample(at=101.0, power_w=-5000.0, export_wh=1110.0, import_wh=5000.0, soc_frac=0.58)
     assert reason(again, t0 + 102.0) is Reason.READY
+    again.start("t2", evse=2, at=110.0)
+    assert again.uid("t2") == 2
 
 
 def test_a_restored_state_of_charge_bears_all_exports_since_the_needs_until_a_live_one_comes(

@@ -42,40 +42,68 @@ class OrderBook:
     def __init__(self) -> None:
         """Nothing was told yet."""
         self._pending: list[Order] = []
+        self._force = NOTHING
         self._fallen: Order | None = None
-        self.gone()
+        self._open_w = nan
+        self._state = SetpointState.NONE
 
     def sent(self, order: Order) -> None:
         """An order was handed to the link."""
         self._pending.append(order)
 
-    def done(self, result: CommandResult) -> None:
-        """The outcome of the oldest order under way (of the newest but one, when it was superseded before it left)."""
-        if not self._pending:
+    def done(self, result: CommandResult, order: Order | None = None) -> None:
+        """The outcome of `order`. Orders before it got no answer of their own and get none any more: newer ones took their place.
+
+        Without `order` it is the newest for Offline (it never left), the newest but one for Superseded, else the oldest.
+        """
+        place = self._place(result) if order is None else self._find(order)
+        if place is None:
             return
+        answered = self._pending[place]
         match result:
-            case Superseded():
-                self._pending.pop(-2 if len(self._pending) > 1 else -1)
+            case NothingThere() | RawAnswer():
+                return
+            case Superseded() | Offline():
+                del self._pending[place]
+                if not self._pending and self._fallen is None:
+                    self._state = SetpointState.NONE if isnan(self._force.power_w) else SetpointState.ACCEPTED
+                return
             case Accepted():
-                self._force = self._pending.pop(0)
+                self._force = answered
                 self._fallen = None
                 self._open_w = nan
                 self._state = SetpointState.ACCEPTED
             case Rejected() | NotSupported():
-                self._pending.pop(0)
                 self._state = SetpointState.UNKNOWN if self._fallen is not None else SetpointState.REJECTED
             case TimedOut():
-                self._fallen = self._pending.pop(0)
-                self._open_w = _stronger(self._open_w, self._fallen.power_w)
+                self._fallen = answered
+                self._open_w = _stronger(self._open_w, answered.power_w)
                 self._state = SetpointState.UNKNOWN
-            case Offline():
-                self._pending.pop(0)
-                if self._fallen is None:
-                    self._state = SetpointState.NONE if isnan(self._force.power_w) else SetpointState.ACCEPTED
-            case NothingThere() | RawAnswer():
-                pass
             case _:
                 assert_never(result)
+        del self._pending[: place + 1]
+
+    def _place(self, result: CommandResult) -> int | None:
+        count = len(self._pending)
+        if count == 0:
+            return None
+        match result:
+            case Offline():
+                return count - 1
+            case Superseded():
+                return max(count - 2, 0)
+            case _:
+                return 0
+
+    def _find(self, order: Order) -> int | None:
+        for place, pending in enumerate(self._pending):
+            if (pending.power_w, pending.discharge_until_s, pending.hold_until_s) == (
+                order.power_w,
+                order.discharge_until_s,
+                order.hold_until_s,
+            ):
+                return place
+        return None
 
     def restored(self, order: Order, sure: bool) -> None:
         """After a start: an order that is at the station, or that may be there."""

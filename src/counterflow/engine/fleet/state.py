@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import isnan
 from typing import assert_never
 
-from counterflow.domain.commands import ProfileKind
+from counterflow.domain.commands import PlaceDischarge, ProfileKind
 from counterflow.domain.delivery import Sample
 from counterflow.domain.ids import EvseId, ProfileId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord
@@ -156,11 +156,17 @@ class FleetState:
             session.orders.sent(Order(power_w, now_s, discharge_until_s, hold_until_s))
             session.orders.write(self._roster.columns, session.row)
 
-    def setpoint_done(self, uid: SessionUid, result: CommandResult, now_s: float) -> None:
-        """The outcome of the oldest order on its way (for Superseded: of the one before the newest)."""
+    def setpoint_done(self, uid: SessionUid, result: CommandResult, now_s: float, command: PlaceDischarge | None = None) -> None:
+        """The outcome of `command`, told apart from others on their way by power and ends.
+
+        Without it, it is the newest for Offline (it never left), the newest but one for Superseded, else the oldest.
+        """
         session = self._roster.open.get(uid)
         if session is not None:
-            session.orders.done(result)
+            order = None
+            if command is not None:
+                order = Order(command.power_w, now_s, command.discharge_until_s, command.hold_until_s)
+            session.orders.done(result, order)
             session.orders.write(self._roster.columns, session.row)
 
     def setpoint_gone(self, uid: SessionUid) -> None:
