@@ -55,5 +55,6 @@ def test_an_outcome_is_not_another_message(world, start_s):
     world.entry(1, LogKind.SETPOINT, 1, power_w=-6500.0, result="accepted")
     world.entry(9, LogKind.SETPOINT, 1, power_w=0.0, result="accepted")
     world.entry(9, LogKind.SETPOINT, 2, power_w=0.0)
+    world.entry(10, LogKind.SETPOINT, 2, result="exclude: RateLimitExceeded", text="refused")
     assert messages_sent(world.log) == 3
     assert found(world, start_s)[0].setpoint_changes == 2

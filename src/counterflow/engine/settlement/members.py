@@ -49,7 +49,7 @@ def members(log: Iterable[LogEntry], start_s: float, until_s: float) -> tuple[Me
 
 def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: float) -> Member | None:
     joins = [entry for entry in entries if entry.kind == LogKind.JOINED]
-    setpoints = [entry for entry in entries if entry.kind == LogKind.SETPOINT]
+    setpoints = [entry for entry in entries if entry.kind == LogKind.SETPOINT and entry.power_w is not None]
     begins = joins or setpoints[:1]
     if not begins:
         return None
@@ -106,12 +106,12 @@ def drop_outs(log: Iterable[LogEntry], start_s: float, until_s: float) -> tuple[
 
 
 def messages_sent(log: Iterable[LogEntry]) -> int:
-    """Setpoint messages. An entry with a result that follows one of the same power without is its outcome, not another message."""
+    """Setpoint messages. An entry with a result tells an outcome: it is a message of its own only if none of its power came before."""
     count = 0
     for entries in by_session(log).values():
-        waiting: set[float | None] = set()
+        waiting: set[float] = set()
         for entry in entries:
-            if entry.kind != LogKind.SETPOINT:
+            if entry.kind != LogKind.SETPOINT or entry.power_w is None:
                 continue
             if entry.result and entry.power_w in waiting:
                 waiting.discard(entry.power_w)
