@@ -255,23 +255,24 @@ class Placement:
         result, uid = event.result, command.session_uid
         match result:
             case Superseded():
+                self._fleet.setpoint_done(uid, result, now_s, command)
                 return None
             case Accepted():
                 self._note(command, Happening.ACCEPTED)
                 self._retries.pop(uid, None)
-                self._fleet.setpoint_done(uid, result, now_s)
+                self._fleet.setpoint_done(uid, result, now_s, command)
                 return None
             case Rejected() | NotSupported():
                 self._note(command, Happening.REFUSED)
-                self._fleet.setpoint_done(uid, result, now_s)
+                self._fleet.setpoint_done(uid, result, now_s, command)
                 return self._refused(command, result, now_s)
             case TimedOut():
                 self._note(command, Happening.UNSURE)
-                self._fleet.setpoint_done(uid, result, now_s)
+                self._fleet.setpoint_done(uid, result, now_s, command)
                 return self._unsure(command, now_s)
             case Offline():
                 self._note(command, Happening.REFUSED)
-                self._fleet.setpoint_done(uid, result, now_s)
+                self._fleet.setpoint_done(uid, result, now_s, command)
                 return None
             case NothingThere() | RawAnswer():
                 raise AssertionError(f"{result} is no answer to a SetChargingProfile")
