@@ -161,5 +161,3 @@ def _columns(sessions: int) -> dict[str, NDArray]:  # type: ignore[type-arg]  # 
     columns["max_discharge_w"][:] = columns["max_charge_w"][:] = rng.uniform(7_000.0, 11_000.0, sessions)
     columns["min_discharge_w"][:] = columns["min_charge_w"][:] = 1_400.0
     return columns
-
-

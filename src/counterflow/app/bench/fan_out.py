@@ -1,5 +1,6 @@
 """(b) From the order to the last SetChargingProfile answered, while metering goes on."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from counterflow.app.bench.figures import Figure
@@ -17,9 +18,7 @@ _WITHIN_S = 60.0
 def measure(stage: Stage) -> Iterator[Figure]:
     """One dispatch a repeat; between them every car starts a new session, so that each gets a fallback profile first."""
     stations, sizes = stage.sizes.fan_out_stations, stage.sizes
-    runs: dict[str, list[float]] = {
-        name: [] for name in ("answered_s", "accepted_s", "fallback_s", "discharge_s", "fallbacks", "discharges", "p50_ms", "p99_ms", "cpu_us")
-    }
+    runs: dict[str, list[float]] = defaultdict(list)
     with stage.server(stations) as (server, url), stage.load() as load:
         stage.say(f"fan-out: {stations} stations connect and start a session")
         stage.connect(load, url, stations, "ready")

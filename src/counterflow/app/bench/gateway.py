@@ -1,6 +1,6 @@
 """(a) What a TransactionEvent costs: CPU time and rate, saturated and paced, beside a server on the packages `ocpp` and `websockets`."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from counterflow.app.bench.figures import Figure
 from counterflow.app.bench.processes import Child, ChildError
@@ -34,7 +34,7 @@ def _at(stage: Stage, connections: int) -> Iterator[Figure]:
     yield _figure(f"{key}.rate_ratio", f"Rate of ours over ocpp + websockets, {connections} stations", "times", rates, better="more")
 
 
-def _ours(stage: Stage, connections: int) -> "Iterator[Figure]":
+def _ours(stage: Stage, connections: int) -> Generator[Figure, None, tuple[list[float], list[float]]]:
     sizes, key = stage.sizes, f"gateway.{connections}"
     with stage.server(connections) as (server, url), stage.load() as load:
         stage.say(f"gateway: {connections} stations connect and start a session")

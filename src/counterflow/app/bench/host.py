@@ -105,8 +105,7 @@ class Host:
         offered = await self.operations.order(order, None, True)
         if isinstance(offered, Refusal):
             return {"refused": offered.sentence}
-        feasibility = offered.dispatch.feasibility
-        power_w = share * feasibility.expected_power_w if feasibility is not None else 0.0
+        power_w = share * offered.dispatch.feasibility.expected_power_w
         started_s = time.monotonic()
         accepted = await self.operations.order(replace(order, discharge_power_w=power_w), None, False)
         accepted_s = time.monotonic()
@@ -119,7 +118,7 @@ class Host:
                 break
             await asyncio.sleep(_POLL_S)
         return {
-            "dispatch_id": accepted.dispatch.dispatch_id,
+            "dispatch_id": accepted.dispatch.instruction.dispatch_id,
             "started_s": started_s,
             "accepted_s": accepted_s - started_s,
             "answered_s": time.monotonic() - started_s,

@@ -34,8 +34,9 @@ def measure(stage: Stage) -> Iterator[Figure]:
 
 def _kib(stage: Stage, stations: int, until: str, deflate: bool, words: str) -> float:
     stage.say(f"memory: {stations} stations, {'idle' if until == 'booted' else 'in a session'}, {words}")
+    with stage.server(0) as (empty, _):
+        before_kib = _settled_kib(stage, empty)
     with stage.server(stations) as (server, url), stage.load() as load:
-        before_kib = _settled_kib(stage, server)
         stage.connect(load, url, stations, until, deflate=deflate)
         stage.await_discovery(server, stations)
         return (_settled_kib(stage, server) - before_kib) / stations

@@ -91,7 +91,6 @@ def needs(now_s: float) -> dict[str, Any]:
                 "maxDischargePower": float(POWER_W),
                 "evTargetEnergyRequest": missing_wh / 2.0,
                 "evMaxEnergyRequest": missing_wh,
-                "evMinEnergyRequest": 0.0,
                 "evMinV2XEnergyRequest": CAPACITY_WH * (FLOOR_FRAC - SOC_PERCENT / 100.0),
                 "evMaxV2XEnergyRequest": missing_wh,
             },

@@ -18,11 +18,11 @@ from counterflow.app.bench.processes import answer_requests, need_files, pin_fro
 
 
 class _Station(ChargePoint):  # type: ignore[misc]  # the package is not typed
-    @on("BootNotification")
+    @on("BootNotification")  # type: ignore[untyped-decorator]  # the package is not typed
     def on_boot(self, charging_station: dict[str, Any], reason: str, **_: Any) -> Any:
         return call_result.BootNotification(current_time=datetime.now(UTC).isoformat(), interval=300, status="Accepted")
 
-    @on("TransactionEvent")
+    @on("TransactionEvent")  # type: ignore[untyped-decorator]  # the package is not typed
     def on_transaction_event(self, **_: Any) -> Any:
         return call_result.TransactionEvent()
 

@@ -1,0 +1,34 @@
+"""The command `bench`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from counterflow.app.cli_shared import FailedError, WrongUsageError, screen
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(bench)
+
+
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="allocation, ingest, gateway, fan_out, memory, storm; all when none.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file, too.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, under a minute; not comparable with the full run.")] = False,
+) -> None:
+    """Measure how fast this machine runs Counterflow, and print the table that the README shows. Takes about five minutes."""
+    try:
+        from counterflow.app.bench import UnknownMeasurementError, run_bench  # brings in every room
+    except ModuleNotFoundError as missing:
+        raise FailedError(f"The bench needs the package '{missing.name}'; install counterflow[bench].") from None
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise WrongUsageError(f"The folder of '{json_file}' does not exist.")
+    try:
+        code = run_bench(names or (), json_file, screen(), quick)
+    except UnknownMeasurementError as error:
+        raise WrongUsageError(str(error)) from None
+    raise typer.Exit(code)
