@@ -160,7 +160,7 @@ def energy_curve(at: Nodes, *, exported: bool, power_max_w: float, gap_s: float,
         shape_wh = np.repeat(np.add.reduceat(by_power_wh[:last], steps.kept[:-1]), pieces)
         inside = np.isfinite(step_wh)
         shaped = inside & (shape_wh > 0.0) & (step_wh <= _SHAPELESS * shape_wh)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             scale[first:last] = np.where(shaped, step_wh / shape_wh, np.where(inside, 0.0, scale[first:last]))
         mean_w = np.repeat(steps.step_wh / (np.diff(node_s[steps.kept]) * WH_PER_WS), pieces)
         even_w[first:last] = np.where(inside & ~shaped, mean_w, 0.0)

@@ -106,17 +106,5 @@ def drop_outs(log: Iterable[LogEntry], start_s: float, until_s: float) -> tuple[
 
 
 def messages_sent(log: Iterable[LogEntry]) -> int:
-    """Setpoint messages. An entry with a result tells an outcome: it is a message of its own only if none of its power came before."""
-    count = 0
-    for entries in by_session(log).values():
-        waiting: set[float] = set()
-        for entry in entries:
-            if entry.kind != LogKind.SETPOINT or entry.power_w is None:
-                continue
-            if entry.result and entry.power_w in waiting:
-                waiting.discard(entry.power_w)
-                continue
-            count += 1
-            if not entry.result:
-                waiting.add(entry.power_w)
-    return count
+    """Messages to stations, fallbacks and clears among them, as the log's running count tells."""
+    return max((entry.messages for entry in log), default=0)
