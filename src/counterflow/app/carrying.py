@@ -116,6 +116,7 @@ class Carrying:
             target_power_w=ordered_w,
             headroom_power_w=figures.headroom_w,
             count=figures.discharging,
+            messages=self._placement.messages_by_dispatch[instruction.dispatch_id],
         )
         self._journal.log(instruction.dispatch_id, entry)
         is_short = short_w > max(self._control.band_w, self._control.band_frac * ordered_w)

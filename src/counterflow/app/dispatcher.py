@@ -187,7 +187,9 @@ class Dispatcher:
         self.book.keep(instruction)
         self._journal.put(DocumentKind.DISPATCH, instruction.dispatch_id, instruction)
         if before is None or before.state is not instruction.state:
-            self._journal.log(instruction.dispatch_id, state_entry(instruction, now_s))
+            self._journal.log(
+                instruction.dispatch_id, state_entry(instruction, now_s, self._placement.messages_by_dispatch[instruction.dispatch_id])
+            )
 
     def restore(self, instructions: Iterable[DispatchInstruction], now_s: float) -> None:
         """After a restart: dispatches under way go on with the sessions whose profiles the ledger knows (I8)."""
@@ -205,6 +207,7 @@ class Dispatcher:
             task = self.open_task(instruction, members)
             task.ever.update(entry.session_uid for entry in log if entry.kind == LogKind.JOINED)
             task.drop_outs = sum(1 for entry in log if entry.kind == LogKind.LEFT)
+            self._placement.messages_by_dispatch[instruction.dispatch_id] = max((entry.messages for entry in log), default=0)
             task.memory = TaskMemory.resumed(image, {uid: baselines.get(uid, 0.0) for uid in sorted(members)}, now_s)
         self.plan_next(now_s)
 

@@ -73,6 +73,6 @@ class Book:
         return former
 
 
-def state_entry(instruction: DispatchInstruction, at_s: float) -> LogEntry:
+def state_entry(instruction: DispatchInstruction, at_s: float, messages: int) -> LogEntry:
     """The log line of a state."""
-    return LogEntry(at_s=at_s, kind=LogKind.STATE, text=instruction.state.value, result=instruction.state_reason)
+    return LogEntry(at_s=at_s, kind=LogKind.STATE, text=instruction.state.value, result=instruction.state_reason, messages=messages)

@@ -123,7 +123,9 @@ class LogEntry(Struct, frozen=True, kw_only=True):
     count: int = 0
     """TICK: sessions discharging. LEFT: how many setpoints replaced it."""
     result: str = ""
-    """SETPOINT outcome, when it is logged."""
+    """SETPOINT outcome, when it is logged. STATE: the reason."""
+    messages: int = 0
+    """TICK, STATE: messages sent to stations for this dispatch so far."""
 
 
 class Stored(Struct, frozen=True, kw_only=True):

@@ -50,11 +50,11 @@ def test_a_drop_out_without_power_is_worth_its_last_setpoint(world, start_s):
     assert (drop.lost_power_w, drop.replaced_by, drop.kind) == (6500.0, 2, "offline")
 
 
-def test_an_outcome_is_not_another_message(world, start_s):
+def test_messages_are_the_running_count_and_an_outcome_is_no_change(world, start_s):
     world.entry(0, LogKind.SETPOINT, 1, power_w=-6500.0)
     world.entry(1, LogKind.SETPOINT, 1, power_w=-6500.0, result="accepted")
+    world.entry(4, LogKind.TICK, messages=2)
     world.entry(9, LogKind.SETPOINT, 1, power_w=0.0, result="accepted")
-    world.entry(9, LogKind.SETPOINT, 2, power_w=0.0)
-    world.entry(10, LogKind.SETPOINT, 2, result="exclude: RateLimitExceeded", text="refused")
-    assert messages_sent(world.log) == 3
+    world.entry(60, LogKind.STATE, text="completed", messages=5)
+    assert messages_sent(world.log) == 5
     assert found(world, start_s)[0].setpoint_changes == 2
