@@ -78,7 +78,7 @@ def test_stations_alone_is_the_list(api: Any, counterflow: Any, station: Station
     alone, listed = counterflow("stations"), counterflow("stations", "list")
     assert alone.stdout == listed.stdout
     assert alone.stdout.splitlines()[1].split()[:4] == ["CS-1", "yes", "3", "s"]
-    assert "1 of 1 stations are connected." in alone.stdout
+    assert "1 of 1 station connected." in alone.stdout
 
 
 def test_options_before_a_subcommand_are_refused_and_not_lost(api: Any, counterflow: Any) -> None:

@@ -90,7 +90,7 @@ def test_the_simulated_fleet_in_words() -> None:
         refused="SIM-00001: 401\x1b[2J",
     )
     text = simulation_words(progress)
-    assert text.startswith("199 of 200 stations connected, 198 booted, 197 sessions, 1.400 MW discharge\n10 messages in, 20 out")
+    assert text.startswith("199 of 200 stations connected, 198 booted, 197 sessions, 1.400 MW discharging\n10 messages in, 20 out")
     assert "latest failure: SIM-00001: 401" in text
     assert "\x1b" not in text
 

@@ -21,7 +21,7 @@ from counterflow.app.cli_shared import (
     screen,
     surroundings,
 )
-from counterflow.app.cli_words import power
+from counterflow.app.cli_words import counted, power
 from counterflow.app.tables import (
     Column,
     clock,
@@ -74,7 +74,7 @@ def fleet(
 
 def fleet_facts(view: FleetView) -> list[tuple[str, str]]:
     """The fleet in words, discharge positive."""
-    unmeasured = f", {view.unmeasured_sessions} sessions not measured" if view.unmeasured_sessions else ""
+    unmeasured = f", {counted(view.unmeasured_sessions, 'session')} not measured" if view.unmeasured_sessions else ""
     facts = [
         ("Stations", f"{view.stations_connected} connected of {view.stations_known} known"),
         ("Sessions", f"{view.sessions_ready} can be discharged, of {view.sessions}"),
@@ -196,7 +196,7 @@ def stations_list(
         views if limit == 0 else views[:limit],
         station_columns(surroundings(ctx).now_s()),
         empty="No station is registered. Register one: counterflow stations add CS-1",
-        note=f"{_shown(views, limit)}{connected} of {len(views)} stations are connected.",
+        note=f"{_shown(views, limit)}{connected} of {counted(len(views), 'station')} connected.",
     )
 
 

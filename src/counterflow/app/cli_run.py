@@ -187,7 +187,10 @@ async def _simulate(settings: "FleetClientSettings", lasting_s: float | None) ->
             shown += 1
 
         last = await run_fleet(settings, stop=stop, on_ready=fleets.append, on_progress=show)
-        live.update(Text(simulation_words(last)), refresh=True)
+        if console.is_terminal:
+            live.update(Text(simulation_words(last)), refresh=True)
+    if not console.is_terminal:
+        typer.echo(simulation_words(last).replace("\n", "; "))
     if most == 0:
         raise FailedError(f"No station could connect to {settings.url}: {visible(last.refused or 'there was no time')}.")
     broken = [sentence for fleet in fleets for sentence in fleet.violations()]
@@ -198,10 +201,10 @@ async def _simulate(settings: "FleetClientSettings", lasting_s: float | None) ->
 
 
 def simulation_words(progress: "FleetProgress") -> str:
-    """How the simulated fleet stands; discharge positive."""
+    """How the simulated fleet stands."""
     text = (
         f"{progress.connected} of {progress.stations} stations connected, {progress.booted} booted, {progress.sessions} sessions, "
-        f"{power(0.0 - progress.true_power_w)} discharge\n"
+        f"{power(abs(progress.true_power_w))} {'charging' if progress.true_power_w > 0.0 else 'discharging'}\n"
         f"{progress.messages_in} messages in, {progress.messages_out} out"
     )
     return text + (f"; latest failure: {visible(progress.refused)}" if progress.refused is not None and not progress.ready else "")

@@ -19,6 +19,11 @@ def length(duration_s: float) -> str:
     return f"{duration_s / 3600.0:.4g} h"
 
 
+def counted(count: int, what: str) -> str:
+    """`1 session`, `2 sessions`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def power(power_w: float | None) -> str:
     """Watts in words; unknown is said."""
     return "unknown" if power_w is None else format_power(power_w)
@@ -72,9 +77,8 @@ def order_words(instruction: DispatchInstruction, now_s: float) -> str:
 
 def feasibility_words(instruction: DispatchInstruction, feasibility: Feasibility) -> list[str]:
     """What is feasible, what is committed, and what is missing."""
-    sessions = f"{feasibility.sessions} session{'' if feasibility.sessions == 1 else 's'}"
     lines = [
-        f"Feasible power:  {power(feasibility.expected_power_w)} expected, {power(feasibility.low_power_w)} low, from {sessions}.",
+        f"Feasible power:  {power(feasibility.expected_power_w)} expected, {power(feasibility.low_power_w)} low, from {counted(feasibility.sessions, 'session')}.",
         f"Feasible energy: {format_energy(feasibility.expected_energy_wh)} expected, {format_energy(feasibility.low_energy_wh)} low.",
         f"Committed:       {power(feasibility.committed_power_w)}.",
     ]
@@ -112,12 +116,12 @@ def verdict_words(report: DeliveryReport) -> list[str]:
             quality.append(f"{_percent(report.time_in_band_frac)} of the time in the band")
         lines.append(f"How well:  {', '.join(quality)}.")
     else:
-        lines.append("How well:  the tracking error is unknown, since too little was metered.")
+        lines.append("How well:  the tracking error is unknown: the dispatch was too short, or too little was metered.")
     if report.shortfall_energy_wh > NOTICEABLE * report.target_energy_wh:
         lines.append(f"Shortfall: {format_energy(report.shortfall_energy_wh)}.")
     lines.append(
-        f"Fleet:     {report.members} sessions, {len(report.drop_outs)} drop-outs, {report.messages_sent} messages, "
-        f"{len(report.gaps)} gaps in the meter data."
+        f"Fleet:     {counted(report.members, 'session')}, {counted(len(report.drop_outs), 'drop-out')}, "
+        f"{counted(report.messages_sent, 'message')}, {counted(len(report.gaps), 'gap')} in the meter data."
     )
     lines += [f"Note:      {note}" for note in report.notes]
     if not report.final:
