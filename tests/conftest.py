@@ -1,10 +1,25 @@
-"""A CSMS on a desk: no socket, no clock. A test plays the station by hand, says what time it is, and sees what happened."""
+"""A CSMS on a desk: no socket, no clock. A test plays the station by hand, says what time it is, and sees what happened.
 
+And `counterflow serve` as a process of its own, for the tests that need real sockets and real crashes.
+"""
+
+import asyncio
+import contextlib
 import itertools
 import json
-from collections.abc import Callable
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import PIPE, STDOUT
 from typing import Any, TypeVar
 
+import httpx
 import msgspec
 import pytest
 
@@ -145,3 +160,134 @@ def desk() -> Desk:
 def desk_with() -> Callable[..., Desk]:
     """`desk_with(discovery_parallel=2)`: a CSMS with other settings."""
     return lambda **settings: Desk(OcppSettings(**settings))
+
+
+class Served:
+    """`counterflow serve` on free ports that stay the same over restarts. `settings` is TOML."""
+
+    def __init__(self, folder: Path, settings: str, options: tuple[str, ...]) -> None:
+        self.data_dir = folder / "vpp"
+        self.ocpp_port, self.api_port = _free_ports(2)
+        self._folder = folder
+        self._options = options
+        self._starts = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        (folder / "counterflow.toml").write_text(settings)
+
+    @property
+    def ocpp_url(self) -> str:
+        return f"ws://127.0.0.1:{self.ocpp_port}/ocpp"
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def log(self) -> str:
+        """What the newest process wrote."""
+        return (self._folder / f"server-{self._starts}.log").read_text()
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, timeout_s: float = 60.0) -> None:
+        """Start, and come back when stations and people are let in."""
+        self._starts += 1
+        ports = ("--ocpp-port", str(self.ocpp_port), "--api-port", str(self.api_port), "--data-dir", str(self.data_dir))
+        arguments = ("serve", "--config", str(self._folder / "counterflow.toml"), *ports, *self._options)
+        with (self._folder / f"server-{self._starts}.log").open("wb") as log:
+            self._process = subprocess.Popen([*COMMAND, *arguments], stdout=log, stderr=log, cwd=self._folder, env=_ENVIRONMENT)
+        deadline_s = time.monotonic() + timeout_s
+        while "API token" not in self.log:
+            assert self.alive, self.log
+            assert time.monotonic() < deadline_s, "the server did not come up"
+            time.sleep(0.02)
+
+    async def restart(self) -> None:
+        """`start` while the loop goes on."""
+        await asyncio.to_thread(self.start)
+
+    def kill(self) -> None:
+        """`kill -9`: no goodbye, no flush."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """As Ctrl-C does; the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(30.0)
+
+    def end(self) -> None:
+        """Whatever state it is in."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def api(self) -> httpx.AsyncClient:
+        """The HTTP API, with the token that the server made."""
+        token = (self.data_dir / "api-token").read_text().strip()
+        return httpx.AsyncClient(base_url=self.api_url, headers={"Authorization": f"Bearer {token}"}, timeout=30.0)
+
+    async def command(self, *arguments: str, typed: str = "") -> str:
+        """What a command of the client prints; it must succeed."""
+        where = ("--api", self.api_url, "--data-dir", str(self.data_dir))
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, *arguments, *where, stdin=PIPE, stdout=PIPE, stderr=STDOUT, env=_ENVIRONMENT | {"COLUMNS": "200"}
+        )
+        output, _ = await process.communicate(typed.encode())
+        assert process.returncode == 0, output.decode()
+        return output.decode()
+
+
+COMMAND = (sys.executable, "-c", "from counterflow.app.cli import main; main()")
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFLOW_")}
+Serve = Callable[..., Served]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, from below those that the system gives to outgoing connections: a restart must find them free."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as one, contextlib.suppress(OSError):
+            port = random.randrange(20_000, 32_000)
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """`serve(toml, "--accept-unknown-stations")`: a server that has started; it is gone after the test."""
+    running: list[Served] = []
+
+    def run(settings: str = "", *options: str) -> Served:
+        folder = tmp_path / f"server-{len(running)}"
+        folder.mkdir()
+        running.append(Served(folder, settings, options))
+        running[-1].start()
+        return running[-1]
+
+    yield run
+    for one in running:
+        one.end()
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """`await until(condition, 10.0)`: look again and again; `condition` may be a coroutine function. Returns what it gave."""
+
+    async def wait(condition: Callable[[], Any], timeout_s: float = 20.0, every_s: float = 0.05) -> Any:
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            seen = condition()
+            if asyncio.iscoroutine(seen):
+                seen = await seen
+            if seen:
+                return seen
+            assert time.monotonic() < deadline_s, f"it did not happen within {timeout_s:g} s"
+            await asyncio.sleep(every_s)
+
+    return wait
