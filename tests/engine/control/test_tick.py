@@ -163,6 +163,23 @@ def test_an_order_lost_on_the_way_is_told_again(desk: Any, image: Any) -> None:
     assert [(change.row, change.power_w, change.reason) for change in decision.changes] == [(0, -7_000.0, ChangeReason.REFUSED_RETRY)]
 
 
+def test_an_order_that_surely_got_lost_is_written_off_once_others_have_taken_over(desk: Any, image: Any) -> None:
+    at_work = desk(target_w=6_650.0)
+    at_work.look(image(2, power_w=0.0))
+    lost = {"setpoint_state": [SetpointState.PENDING, SetpointState.ACCEPTED], "power_w": 0.0}
+    replaced = at_work.look(image(2, now_s=NOW_S + 30.0, **running([7_000.0, 0.0], **lost)))
+    assert levels(replaced) == {1: 7_000.0}
+    unknown = {
+        "setpoint_state": [SetpointState.UNKNOWN, SetpointState.ACCEPTED],
+        "setpoint_at_s": [NOW_S, NOW_S + 30.0],
+        "power_w": [0.0, -6_650.0],
+    }
+    decision = at_work.look(image(2, now_s=NOW_S + 64.0, **running([7_000.0, 7_000.0], **unknown)))
+    assert levels(decision) == {0: 0.0}
+    assert decision.changes[0].reason is ChangeReason.REFUSED_RETRY
+    assert decision.figures.expected_w == pytest.approx(6_650.0, abs=350.0)
+
+
 def test_too_large_a_target_is_told_at_once_and_sends_no_further_messages(desk: Any, image: Any) -> None:
     at_work = desk(target_w=99_000.0)
     first = at_work.look(image(3, power_w=0.0))
