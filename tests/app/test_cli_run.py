@@ -175,9 +175,9 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path, option: str) -> No
     assert "The server cannot start" in result.stderr
 
 
-def test_a_data_dir_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+def test_a_data_dir_that_cannot_be_made_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("counterflow.app.logs.configure_logging", lambda level: None)  # it is global, and this is the tests' process
     (tmp_path / "file").write_text("")
-    arguments = ["serve", "--data-dir", str(tmp_path / "file" / "vpp"), "--api-port", "0", "--ocpp-port", "0"]
-    result = subprocess.run([*RUN, *arguments], capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("Error: The server cannot start: Not a directory")
+    result = CliRunner().invoke(app, ["serve", "--data-dir", str(tmp_path / "file" / "vpp"), "--api-port", "0", "--ocpp-port", "0"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: The server cannot start: Not a directory")

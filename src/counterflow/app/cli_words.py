@@ -78,7 +78,8 @@ def order_words(instruction: DispatchInstruction, now_s: float) -> str:
 def feasibility_words(instruction: DispatchInstruction, feasibility: Feasibility) -> list[str]:
     """What is feasible, what is committed, and what is missing."""
     lines = [
-        f"Feasible power:  {power(feasibility.expected_power_w)} expected, {power(feasibility.low_power_w)} low, from {counted(feasibility.sessions, 'session')}.",
+        f"Feasible power:  {power(feasibility.expected_power_w)} expected, {power(feasibility.low_power_w)} low, "
+        f"from {counted(feasibility.sessions, 'session')}.",
         f"Feasible energy: {format_energy(feasibility.expected_energy_wh)} expected, {format_energy(feasibility.low_energy_wh)} low.",
         f"Committed:       {power(feasibility.committed_power_w)}.",
     ]
