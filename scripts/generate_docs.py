@@ -3,13 +3,25 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from msgspec import UNSET, Meta, Struct
 from msgspec.structs import fields
+from prometheus_client.metrics_core import Metric
 
+from counterflow.adapters.ocpp.transport import GatewayCounters
+from counterflow.adapters.storage.frames import FrameRing
+from counterflow.adapters.storage.report_files import ReportFiles
+from counterflow.adapters.storage.sqlite import SqliteJournal
+from counterflow.adapters.web.metrics import Metrics
+from counterflow.adapters.web.stream import EventStreams
 from counterflow.app.config import ENVIRONMENT_PREFIX, SHORTCUTS, Settings
-from counterflow.app.metrics import METRICS
+from counterflow.app.control_room import ControlRoom
+from counterflow.app.metrics import ProcessMetrics
+from counterflow.app.notices import NoticeBoard
+from counterflow.app.operations import LiveOperations
+from counterflow.app.reporting import Reporting
 from counterflow.domain.reasons import REASON_WORDS
 from counterflow.engine.control import book, ledger
 from counterflow.engine.fleet.snapshot import COLUMNS
@@ -87,11 +99,43 @@ def states_page() -> str:
 
 
 def metrics_page() -> str:
-    """The Prometheus metrics."""
-    lines = [NOTE, "# Metrics", "", "`GET /metrics` (Prometheus text format, behind the API token).", "", "| metric | type | labels | meaning |"]
+    """The Prometheus metrics, read off a server that has just been put together."""
+    lines = [
+        NOTE,
+        "# Metrics",
+        "",
+        "`GET /metrics` (Prometheus text format, behind the API token).",
+        "",
+        "| metric | type | labels | meaning |",
+    ]
     lines.append("|---|---|---|---|")
-    lines += [f"| `{m.name}` | {m.kind} | {', '.join(m.labels) or '-'} | {m.meaning} |" for m in METRICS]
+    for family in sorted(_families(), key=lambda family: family.name):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(getattr(family, "_labelnames", ())) or "-"
+        lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
     return "\n".join([*lines, ""])
+
+
+def _families() -> list[Metric]:
+    settings, board = Settings(), NoticeBoard()
+    with TemporaryDirectory() as folder, SqliteJournal(Path(folder) / "journal.sqlite3", settings.storage) as journal:
+        room = ControlRoom(settings, journal, new_message_id=str, notify=board.publish)
+        reporting = Reporting(journal, ReportFiles(Path(folder)), settings.settlement)
+        operations = LiveOperations(
+            room,
+            board=board,
+            reporting=reporting,
+            now_s=lambda: 0.0,
+            settled=_settled,
+            alarms=journal.alarms,
+            disconnect=lambda _station: None,
+        )
+        own = ProcessMetrics(room, GatewayCounters(), journal, FrameRing(Path(folder), 0))
+        return list(Metrics(operations, own, EventStreams(1, 1.0)).families())
+
+
+async def _settled() -> None:
+    """Nothing to wait for."""
 
 
 PAGES = {"settings.md": settings_page, "columns.md": columns_page, "states.md": states_page, "metrics.md": metrics_page}

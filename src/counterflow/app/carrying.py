@@ -68,8 +68,10 @@ class Carrying:
         """One decision of one dispatch."""
         for row, uid in decision.joined:
             self._join(task, row, uid, image, now_s)
-        for gone in decision.left:
-            self._leave(task, gone, len(decision.changes), now_s)
+        # The cars that step in make good for the tick's losses together; they are counted once, at the largest.
+        replacing = sum(change.power_w < 0.0 for change in decision.changes)
+        for number, gone in enumerate(sorted(decision.left, key=lambda gone: -gone.lost_w)):
+            self._leave(task, gone, replacing if number == 0 else 0, now_s)
         for uid in {release.uid for release in decision.releases} | {gone.uid for gone in decision.left}:
             self._placement.release(uid, now_s, urgent=True)
             if self._book.owner.get(uid) == task.instruction.dispatch_id:

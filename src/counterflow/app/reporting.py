@@ -11,8 +11,8 @@ from counterflow.engine.ports import Journal, ReportSink
 from counterflow.engine.settlement.delivery import build_report, build_series
 from counterflow.engine.settlement.settings import SettlementSettings
 
-MARGIN_S = 300.0
-"""Samples are read this far around the window, so that registers bracket it."""
+MARGIN_S = 1000.0
+"""Samples are read this far around the window, so that registers bracket it even at 15-minute metering."""
 
 
 class Reporting:

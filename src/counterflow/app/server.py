@@ -104,6 +104,7 @@ class Server:
                 lifespan="off",
                 log_level="warning",
                 access_log=False,
+                timeout_graceful_shutdown=2,
             )
         )
         self._spawn(self._api.serve())

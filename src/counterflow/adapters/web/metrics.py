@@ -33,6 +33,10 @@ class Metrics:
             "counterflow_http_requests", "Requests to the HTTP API, by method and status.", ("method", "status"), registry=self._registry
         )
 
+    def families(self) -> Iterable[Metric]:
+        """All metrics with their current values."""
+        return self._registry.collect()
+
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""
         return generate_latest(self._registry)

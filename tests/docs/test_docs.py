@@ -1,0 +1,50 @@
+"""The documents say what the code does: generated tables are current, links lead somewhere, named files exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_generated_tables_are_current() -> None:
+    done = subprocess.run([sys.executable, "scripts/generate_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+
+
+def test_the_files_on_the_journey_exist() -> None:
+    text = (ROOT / "docs" / "life-of-a-dispatch.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert len(rows) == 20
+    for row in rows:
+        folder = ""
+        for name in re.findall(r"`([a-z_/]+(?:\.py|/))`", row.split("|")[2]):
+            path = name if "/" in name.rstrip("/") else f"{folder}/{name}"
+            folder = str(Path(path).parent) if path.endswith(".py") else path.rstrip("/").rpartition("/")[0]
+            assert (ROOT / "src/counterflow" / path).exists(), f"{path} is named in life-of-a-dispatch.md and is not there"
+
+
+def test_the_two_commands_of_the_readme_are_targets_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_nothing_of_this_machine_is_named() -> None:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in done.stdout.split():
+        path = ROOT / name
+        if path.suffix in {".md", ".py", ".toml", ".lock", ".yml", ""} and path.is_file() and path != Path(__file__):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"/work/|/opt/(?:pypi|wheels)|files\.pythonhosted", text), f"{name} names a path of one machine"
