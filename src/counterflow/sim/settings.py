@@ -193,9 +193,9 @@ class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     prefix: Annotated[str, Meta(description="Station ids are this and a number.", extra=_unit("-"))] = "SIM"
     line_latency_s: Annotated[float, Meta(description="Time of a frame on the wire, either way.", extra=_unit("s"), ge=0)] = 0.01
     connect_over_s: Annotated[float, Meta(description="The stations connect spread over this time.", extra=_unit("s"), ge=0)] = 5.0
-    plant: PlantSettings = PlantSettings()
-    station: StationSettings = StationSettings()
-    mix: MixSettings = MixSettings()
+    plant: Annotated[PlantSettings, Meta(description="How the cars behave.", extra=_unit("-"))] = PlantSettings()
+    station: Annotated[StationSettings, Meta(description="How the stations behave.", extra=_unit("-"))] = StationSettings()
+    mix: Annotated[MixSettings, Meta(description="Which cars there are.", extra=_unit("-"))] = MixSettings()
 
 
 class FleetClientSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -217,6 +217,6 @@ class FleetClientSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = 1.0
     back_off_max_s: Annotated[float, Meta(description="Longest wait before a reconnect.", extra=_unit("s"), gt=0)] = 15.0
     deflate: Annotated[bool, Meta(description="Offer permessage-deflate.", extra=_unit("-"))] = False
-    plant: PlantSettings = PlantSettings()
-    station: StationSettings = StationSettings()
-    mix: MixSettings = MixSettings()
+    plant: Annotated[PlantSettings, Meta(description="How the cars behave.", extra=_unit("-"))] = PlantSettings()
+    station: Annotated[StationSettings, Meta(description="How the stations behave.", extra=_unit("-"))] = StationSettings()
+    mix: Annotated[MixSettings, Meta(description="Which cars there are.", extra=_unit("-"))] = MixSettings()

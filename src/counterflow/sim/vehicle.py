@@ -144,7 +144,7 @@ class Plant:
         self._take_due_orders(now_s)
         target_w = self._wanted_w()
         change = self.ramp_w_per_s * dt_s
-        power_w = self.power_w + np.clip(target_w - self.power_w, -change, change)
+        power_w = self.power_w + np.maximum(np.minimum(target_w - self.power_w, change), -change)
         power_w = np.where(self.energised, power_w, 0.0)
         self.power_w = self._within_battery(power_w, dt_s)
         into_wh = np.maximum(self.power_w, 0.0) * (dt_s * WH_PER_WS)
@@ -152,18 +152,18 @@ class Plant:
         self.import_wh += into_wh
         self.export_wh += out_wh
         self.energy_wh += into_wh * self.settings.charge_efficiency - out_wh / self.settings.discharge_efficiency
-        np.clip(self.energy_wh, 0.0, self.capacity_wh, out=self.energy_wh)
+        np.maximum(np.minimum(self.energy_wh, self.capacity_wh), 0.0, out=self.energy_wh)
 
     def _wanted_w(self) -> F8:
         """What each car's power is heading for."""
         settings = self.settings
         believed = self.believed_soc()
-        taper = np.clip(1.0 - settings.taper_slope * (believed - settings.taper_from_soc), 0.0, 1.0)
+        taper = np.maximum(np.minimum(1.0 - settings.taper_slope * (believed - settings.taper_from_soc), 1.0), 0.0)
         charge_cap_w = self.max_power_w * taper
         order_w = np.where(self.deaf, inf, self.order_w)
         is_limit = self.deaf | self.order_is_limit
         free_w = np.where(believed < self.target_soc_frac, np.minimum(order_w, charge_cap_w), 0.0)
-        asked_w = np.where(is_limit, free_w, np.clip(order_w, -self.max_power_w, charge_cap_w))
+        asked_w = np.where(is_limit, free_w, np.maximum(np.minimum(order_w, charge_cap_w), -self.max_power_w))
         asked_w = np.where(np.abs(asked_w) < self.min_power_w, 0.0, asked_w)
         discharge_w = np.minimum(np.maximum(self.gain * -asked_w - self.bias_w, 0.0), self.discharge_cap_w)
         # A limit is a limit: a gain above one must not break it.
@@ -174,13 +174,13 @@ class Plant:
         """No more than the battery still takes or holds in this step."""
         room_w = (self.capacity_wh - self.energy_wh) / (self.settings.charge_efficiency * dt_s * WH_PER_WS)
         left_w = self.energy_wh * self.settings.discharge_efficiency / (dt_s * WH_PER_WS)
-        return np.clip(power_w, -left_w, room_w)
+        return np.maximum(np.minimum(power_w, room_w), -left_w)
 
     # ---- what is told
 
     def believed_soc(self) -> F8:
         """(N,) state of charge as the cars see it."""
-        believed: F8 = np.clip(self.energy_wh / self.capacity_wh + self.soc_error, 0.0, 1.0)
+        believed: F8 = np.maximum(np.minimum(self.energy_wh / self.capacity_wh + self.soc_error, 1.0), 0.0)
         return believed
 
     def believed_soc_of(self, row: int) -> float:
