@@ -4,9 +4,11 @@ The gateway runs it in life and the simulation on a virtual clock. `take_outbox`
 must be durable before it may leave: so an answer is sent after its commit, and a profile after its ledger entry (decisions 8).
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 from counterflow.adapters.ocpp.credentials import Credentials
 from counterflow.adapters.ocpp.csms import Csms
@@ -41,7 +43,10 @@ from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
 
 
-class Departing(NamedTuple):
+_MEASURED: Final = (TransactionReported, EvseMeasured)
+
+
+class Departing(Struct, frozen=True, gc=False):
     """A text for a station, and the journal position that must be durable first."""
 
     position: int
@@ -104,7 +109,6 @@ class ControlRoom:
         self.last_seen_s: dict[StationId, float] = {}
         self.warnings: Counter[str] = Counter()
         self._notify = notify
-        self._outbox: deque[Departing] = deque()
         self._raw_calls: dict[int, Callable[[CommandResult], None]] = {}
         self._next_token = 1
 
@@ -128,7 +132,6 @@ class ControlRoom:
         self.last_seen_s[station] = now_s
         for event in self.csms.receive(station, text, now_s):
             self._take(event, now_s)
-        self._collect()
 
     def closed(self, station_id: str, now_s: float, reason: str) -> None:
         """A station's line is gone. It may still be discharging."""
@@ -142,18 +145,21 @@ class ControlRoom:
         if deadline_s is not None and deadline_s <= now_s:
             self._take_all(self.csms.on_deadline(now_s), now_s)
         self.dispatcher.advance(now_s)
-        self._collect()
 
     def next_due_s(self) -> float | None:
         """When `advance` should be called next, or None."""
-        times_s = [at_s for at_s in (self.csms.next_deadline_s(), self.dispatcher.next_due_s()) if at_s is not None]
-        return min(times_s) if times_s else None
+        deadline_s, due_s = self.csms.next_deadline_s(), self.dispatcher.next_due_s()
+        if deadline_s is None or (due_s is not None and due_s < deadline_s):
+            return due_s
+        return deadline_s
 
-    def take_departing(self) -> deque[Departing]:
-        """Texts to stations since the last call, in order."""
-        self._collect()
-        departing, self._outbox = self._outbox, deque()
-        return departing
+    def take_departing(self) -> list[Departing]:
+        """Texts to stations since the last call, in order; each may leave once all that was written so far is durable."""
+        outgoing = self.csms.take_outbox()
+        if not outgoing:
+            return []
+        position = self.journal.position
+        return [Departing(position, StationId(item.station_id), item.text, item.is_call) for item in outgoing]
 
     def take_outbox(self) -> list[tuple[str, bytes]]:
         """The same for a journal that is durable at once."""
@@ -205,10 +211,9 @@ class ControlRoom:
     def _take_all(self, events: Sequence[StationEvent], now_s: float) -> None:
         for event in events:
             self._take(event, now_s)
-        self._collect()
 
     def _take(self, event: StationEvent, now_s: float) -> None:
-        if isinstance(event, TransactionReported | EvseMeasured):
+        if isinstance(event, _MEASURED):
             self._measured(event, now_s)
             return
         if isinstance(event, CommandCompleted):
@@ -236,7 +241,8 @@ class ControlRoom:
                 self.journal.sample(
                     applied.sampled, now_s, sample.at_s, sample.power_w, sample.export_wh, sample.import_wh, sample.soc_frac
                 )
-        self._applied(applied, now_s)
+        if applied.changed or applied.left or applied.wake:
+            self._applied(applied, now_s)
 
     def _applied(self, applied: Applied, now_s: float) -> None:
         for record in applied.changed:
@@ -257,11 +263,6 @@ class ControlRoom:
         refused = self.placement.completed(event, now_s)
         if refused is not None:
             self.dispatcher.refused(refused, now_s)
-
-    def _collect(self) -> None:
-        position = self.journal.position
-        for outgoing in self.csms.take_outbox():
-            self._outbox.append(Departing(position, StationId(outgoing.station_id), outgoing.text, outgoing.is_call))
 
     def _wanted(self, site_id: SiteId) -> bool:
         return self.dispatcher.wants(self.topology.site_index(site_id))

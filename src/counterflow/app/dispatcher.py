@@ -101,7 +101,7 @@ class Dispatcher:
         """When `advance` wants to be called next; -inf = at once."""
         if self.carrying.pending:
             return -np.inf
-        return None if np.isinf(self._next_tick_s) else self._next_tick_s
+        return None if self._next_tick_s == np.inf else self._next_tick_s
 
     def advance(self, now_s: float) -> None:
         """Do what is due: hand out a portion of setpoints, or run a tick."""

@@ -64,7 +64,8 @@ class Lines:
         departing = self._room.take_departing()
         if departing:
             self._held.extend(departing)
-            self._send_durable()
+            if self._held[0].position <= self._journal.durable_position:
+                self._send_durable()
         due_s = self._room.next_due_s()
         if due_s is not None and due_s < self._timer_at_s:
             self._set_timer(due_s)

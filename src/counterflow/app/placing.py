@@ -6,11 +6,13 @@
 """
 
 from collections import Counter
+from collections.abc import Container
 from typing import Annotated, assert_never
 
 from msgspec import Meta, Struct
 
-from counterflow.domain.commands import ClearProfile, Command, PlaceDischarge, PlaceFallback, ProfileKind
+from counterflow.app.clearing import Clearing, document_key
+from counterflow.domain.commands import ClearProfile, PlaceDischarge, PlaceFallback, ProfileKind
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
 from counterflow.domain.records import DocumentKind, ProfileRecord, ProfileState
 from counterflow.domain.resources import ControlMode
@@ -50,6 +52,10 @@ class PlacingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         int,
         Meta(description="How often an order whose outcome is unknown is sent again before the session rests.", extra={"unit": "-"}, ge=0),
     ] = 1
+
+
+ENOUGH = 0.8
+"""A fallback that stands is placed anew only when it charges at less than this share of what is wanted by now (the reserve is 1.25)."""
 
 
 class Placing(Struct, frozen=True, kw_only=True):
@@ -101,19 +107,21 @@ class Placement:
         self._link = link
         self._settings = settings
         self._refusals = refusals
-        self._clear_retry_s = clear_retry_s
+        self._clearing = Clearing(
+            fleet=fleet, ledger=ledger, journal=journal, link=link, messages=self.messages_by_dispatch, retry_s=clear_retry_s
+        )
         self._waiting: dict[SessionUid, Placing] = {}
         self._latest: dict[SessionUid, Placing] = {}
         self._retries: Counter[SessionUid] = Counter()
+        self._refused_in_row: Counter[SessionUid] = Counter()
         self._level_lift: dict[SessionUid, int] = {}
-        self._clear_sent_s: dict[tuple[StationId, ProfileId], float] = {}
+        self._under_way: Counter[tuple[StationId, ProfileId]] = Counter()
 
     def place(self, placing: Placing, now_s: float) -> None:
         """Send a setpoint, after its fallback if that does not stand yet. A newer one replaces one that still waits."""
         self._latest[placing.uid] = placing
         self._fleet.setpoint_sent(placing.uid, placing.power_w, now_s, placing.discharge_until_s, placing.hold_until_s)
-        fallback = self.ledger.get(placing.station_id, self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK))
-        if fallback is not None and fallback.state is ProfileState.PLACED:
+        if self._stands_beneath(placing):
             self._send_discharge(placing, now_s)
             return
         already_asked = placing.uid in self._waiting
@@ -123,59 +131,64 @@ class Placement:
 
     def release(self, uid: SessionUid, now_s: float, *, urgent: bool = False) -> int:
         """Take our profiles off a session, the discharge first. Returns how many clears were sent."""
-        self._waiting.pop(uid, None)
-        self._latest.pop(uid, None)
+        self._forget(uid)
         records = [record for record in self.ledger.of_session(uid) if record.state is not ProfileState.CLEARING]
         for record in records:
-            self._send_clear(record, now_s, urgent=urgent)
+            self._clearing.send(record, now_s, urgent=urgent)
         return len(records)
 
-    def clear_everything(self, now_s: float, keep: frozenset[SessionUid]) -> int:
-        """Clear every profile of ours but those of the sessions in `keep`."""
+    def clear_everything(self, now_s: float, keep: Container[SessionUid], *, urgent: bool = False) -> int:
+        """Clear every profile of ours, tombstones once more among them, but those of the sessions in `keep`."""
         records = [record for record in self.ledger if record.session_uid not in keep]
         for record in records:
-            self._waiting.pop(record.session_uid, None)
-            self._latest.pop(record.session_uid, None)
-            self._send_clear(record, now_s, urgent=False)
+            self._forget(record.session_uid)
+            self._clearing.send(record, now_s, urgent=urgent)
         return len(records)
 
     def session_ended(self, uid: SessionUid) -> None:
         """TxProfiles die with their transaction: nothing of ours is left there."""
-        self._waiting.pop(uid, None)
-        self._latest.pop(uid, None)
+        self._forget(uid)
         self._retries.pop(uid, None)
+        self._refused_in_row.pop(uid, None)
         self._level_lift.pop(uid, None)
         for record in self.ledger.of_session(uid):
-            self._gone(record.station_id, record.profile_id)
+            self._clearing.gone(record.station_id, record.profile_id)
 
-    def station_back(self, station_id: StationId, now_s: float) -> None:
-        """After a reconnect: finish the tombstones, and say again what is in force (an idempotent replace, K01.FR.05)."""
+    def station_back(self, station_id: StationId, now_s: float, *, rebooted: bool = False) -> None:
+        """After a reconnect: finish the tombstones, and say again what is in force (an idempotent replace, K01.FR.05).
+
+        A station that has `rebooted` may have lost its transaction profiles, so the fallback goes first again.
+        """
+        if rebooted:
+            for record in self.ledger.of_station(station_id):
+                if record.state is not ProfileState.CLEARING:
+                    self.ledger.happened(station_id, record.profile_id, Happening.UNSURE)
         for record in self.ledger.of_station(station_id):
             latest = self._latest.get(record.session_uid)
-            if record.state is ProfileState.CLEARING or (latest is None and not self._in_force(record, now_s)):
-                self._send_clear(record, now_s, urgent=True)
-            elif latest is not None and record.kind is ProfileKind.DISCHARGE and now_s < latest.hold_until_s:
-                self._send_discharge(latest, now_s)
+            if record.state is ProfileState.CLEARING:
+                self._clearing.send(record, now_s, urgent=True)
+            elif record.kind is ProfileKind.DISCHARGE:
+                if latest is not None and now_s < latest.hold_until_s:
+                    self._waiting.pop(latest.uid, None)
+                    self.place(latest, now_s)
+                elif latest is not None or now_s >= record.hold_until_s:
+                    self._clearing.send(record, now_s, urgent=True)
 
     def retry_clears(self, now_s: float) -> None:
-        """Send again the clears that were not confirmed, station by station, no more often than the setting says."""
-        due = [key for key, sent_s in self._clear_sent_s.items() if now_s - sent_s >= self._clear_retry_s]
-        for station_id, profile_id in due:
-            record = self.ledger.get(station_id, profile_id)
-            if record is None or record.state is not ProfileState.CLEARING:
-                del self._clear_sent_s[station_id, profile_id]
-            else:
-                self._send_clear(record, now_s, urgent=False)
+        """Send again the clears that were not confirmed, each no more often than the setting says, ever more rarely."""
+        self._clearing.retry(now_s)
 
     def completed(self, event: CommandCompleted, now_s: float) -> Refused | None:
         """Take in the outcome of a command. Returns what was refused, if the session cannot go on."""
         command = event.command
+        if isinstance(command, PlaceDischarge | PlaceFallback):
+            self._arrived(command, event)
         if isinstance(command, PlaceDischarge):
             return self._discharge_completed(command, event, now_s)
         if isinstance(command, PlaceFallback):
             return self._fallback_completed(command, event, now_s)
         if isinstance(command, ClearProfile):
-            self._clear_completed(command, event)
+            self._clearing.completed(command, event.result)
         return None
 
     def dispatch_of(self, uid: SessionUid) -> str:
@@ -184,10 +197,14 @@ class Placement:
         return latest.dispatch_id if latest else ""
 
     def restore(self, record: ProfileRecord) -> None:
-        """An entry from the journal."""
+        """An entry from the journal. Tombstones wait for their station."""
         self.ledger.restore(record)
-        if record.state is ProfileState.CLEARING:
-            self._clear_sent_s[record.station_id, record.profile_id] = 0.0
+
+    def unwanted(self, keep: Container[SessionUid], now_s: float) -> None:
+        """After a start: whatever may be at a station and belongs to none of the sessions in `keep` is to be cleared on its return."""
+        for record in tuple(self.ledger):
+            if record.session_uid not in keep and record.state is not ProfileState.CLEARING:
+                self._clearing.send(record, now_s, urgent=False)
 
     # --- sending -------------------------------------------------------------------------------------------------------------
 
@@ -201,7 +218,7 @@ class Placement:
             profile_id=self.ledger.profile_id(placing.uid, ProfileKind.DISCHARGE),
             stack_level=level,
             power_w=placing.power_w,
-            start_s=now_s - self._settings.start_lead_s,
+            start_s=min(now_s - self._settings.start_lead_s, placing.discharge_until_s),
             discharge_until_s=placing.discharge_until_s,
             hold_until_s=placing.hold_until_s,
             control_mode=placing.control_mode,
@@ -228,26 +245,11 @@ class Placement:
 
     def _write_then_submit(self, command: PlaceDischarge | PlaceFallback, dispatch_id: str, now_s: float) -> None:
         record = self.ledger.sent(command, now_s, dispatch_id)
-        self._clear_sent_s.pop((command.station_id, command.profile_id), None)
+        self._clearing.forget(command.station_id, command.profile_id)
         self._journal.put(DocumentKind.PROFILE, document_key(command.station_id, command.profile_id), record)
         self.messages_by_dispatch[dispatch_id] += 1
+        self._under_way[command.station_id, command.profile_id] += 1
         self._link.submit(command, now_s)
-
-    def _send_clear(self, record: ProfileRecord, now_s: float, *, urgent: bool) -> None:
-        moved = self.ledger.happened(record.station_id, record.profile_id, Happening.CLEAR_SENT)
-        if moved is not None and record.state is not ProfileState.CLEARING:
-            self._journal.put(DocumentKind.PROFILE, document_key(record.station_id, record.profile_id), moved)
-        self._clear_sent_s[record.station_id, record.profile_id] = now_s
-        self.messages_by_dispatch[record.dispatch_id] += 1
-        command: Command = ClearProfile(
-            station_id=record.station_id, profile_id=record.profile_id, session_uid=record.session_uid, urgent=urgent
-        )
-        self._link.submit(command, now_s)
-
-    def _gone(self, station_id: StationId, profile_id: ProfileId) -> None:
-        self.ledger.happened(station_id, profile_id, Happening.GONE)
-        self._clear_sent_s.pop((station_id, profile_id), None)
-        self._journal.delete(DocumentKind.PROFILE, document_key(station_id, profile_id))
 
     # --- outcomes ------------------------------------------------------------------------------------------------------------
 
@@ -260,6 +262,7 @@ class Placement:
             case Accepted():
                 self._note(command, Happening.ACCEPTED)
                 self._retries.pop(uid, None)
+                self._refused_in_row.pop(uid, None)
                 self._fleet.setpoint_done(uid, result, now_s, command)
                 return None
             case Rejected() | NotSupported():
@@ -285,9 +288,12 @@ class Placement:
             case Accepted():
                 self._note(command, Happening.ACCEPTED)
                 self._fleet.fallback_done(uid, result, now_s)
-                waiting = self._waiting.pop(uid, None)
-                if waiting is not None:
+                waiting = self._waiting.get(uid)
+                if waiting is not None and self._stands_beneath(waiting):
+                    del self._waiting[uid]
                     self._send_discharge(waiting, now_s)
+                elif waiting is not None and not self._is_under_way(waiting):
+                    self._send_fallback(waiting, now_s)
                 return None
             case Rejected() | NotSupported():
                 self._note(command, Happening.REFUSED)
@@ -307,21 +313,24 @@ class Placement:
             case _:
                 assert_never(result)
 
-    def _clear_completed(self, command: ClearProfile, event: CommandCompleted) -> None:
-        if isinstance(event.result, Accepted | NothingThere):
-            kind = self.ledger.get(command.station_id, command.profile_id)
-            if kind is not None and kind.state is ProfileState.CLEARING:
-                if kind.kind is ProfileKind.DISCHARGE:
-                    self._fleet.setpoint_gone(command.session_uid)
-                else:
-                    self._fleet.fallback_gone(command.session_uid)
-                self._gone(command.station_id, command.profile_id)
+    def _arrived(self, command: PlaceDischarge | PlaceFallback, event: CommandCompleted) -> None:
+        key = (command.station_id, command.profile_id)
+        self._under_way[key] -= 1
+        if self._under_way[key] <= 0:
+            del self._under_way[key]
+        record = self.ledger.get(*key)
+        if record is not None and isinstance(event.result, Offline | Superseded):
+            self.messages_by_dispatch[record.dispatch_id] -= 1
 
     def _note(self, command: PlaceDischarge | PlaceFallback, what: Happening) -> None:
-        before = self.ledger.get(command.station_id, command.profile_id)
-        after = self.ledger.happened(command.station_id, command.profile_id, what)
+        key = (command.station_id, command.profile_id)
+        if what is Happening.REFUSED and key in self._under_way:
+            # A newer one is on its way and may yet be taken: the entry must stay.
+            what = Happening.UNSURE
+        before = self.ledger.get(*key)
+        after = self.ledger.happened(*key, what)
         if before is not None and after is None:
-            self._journal.delete(DocumentKind.PROFILE, document_key(command.station_id, command.profile_id))
+            self._journal.delete(DocumentKind.PROFILE, document_key(*key))
 
     def _refused(self, command: PlaceDischarge | PlaceFallback, result: Rejected | NotSupported, now_s: float) -> Refused | None:
         uid = command.session_uid
@@ -329,8 +338,7 @@ class Placement:
         latest = self._latest.get(uid)
         if response.retry_level and latest is not None:
             self._level_lift[uid] = 2
-            self._waiting.pop(uid, None)
-            self.place(latest, now_s)
+            self._again(command, latest, now_s)
             return None
         return self._give_up(uid, response, str(result), now_s)
 
@@ -340,17 +348,26 @@ class Placement:
         latest = self._latest.get(uid)
         self._retries[uid] += 1
         if latest is not None and self._retries[uid] <= self._settings.timeout_retries:
-            self._waiting.pop(uid, None)
-            self.place(latest, now_s)
+            self._again(command, latest, now_s)
             return None
         response = react(Rejected(reason_code=""), retried=True, settings=self._refusals)
         return self._give_up(uid, response, "no answer in time", now_s)
+
+    def _again(self, command: PlaceDischarge | PlaceFallback, latest: Placing, now_s: float) -> None:
+        """Once more: the fallback for the discharge that waits for it, or the newest discharge."""
+        if isinstance(command, PlaceDischarge):
+            self.place(latest, now_s)
+        elif latest.uid in self._waiting and not self._is_under_way(latest):
+            self._send_fallback(latest, now_s)
 
     def _give_up(self, uid: SessionUid, response: Response, text: str, now_s: float) -> Refused:
         latest = self._latest.get(uid)
         self._drop_waiting(uid, now_s)
         self._retries.pop(uid, None)
-        self._fleet.exclude(uid, now_s + response.rest_s)
+        self._refused_in_row[uid] += 1
+        # Each refusal in a row doubles the rest: a station that never takes a profile is not asked for ever.
+        rest_s = min(response.rest_s * 2 ** min(self._refused_in_row[uid] - 1, 16), max(self._refusals.long_rest_s, response.rest_s))
+        self._fleet.exclude(uid, now_s + rest_s)
         self.release(uid, now_s, urgent=True)
         return Refused(uid=uid, dispatch_id=latest.dispatch_id if latest else "", response=response, text=text)
 
@@ -359,10 +376,14 @@ class Placement:
         if self._waiting.pop(uid, None) is not None:
             self._fleet.setpoint_done(uid, Offline(), now_s)
 
-    def _in_force(self, record: ProfileRecord, now_s: float) -> bool:
-        return (bool(record.dispatch_id) and record.kind is ProfileKind.FALLBACK) or now_s < record.hold_until_s
+    def _forget(self, uid: SessionUid) -> None:
+        self._waiting.pop(uid, None)
+        self._latest.pop(uid, None)
 
+    def _stands_beneath(self, placing: Placing) -> bool:
+        """The station has accepted a fallback that charges fast enough."""
+        record = self.ledger.get(placing.station_id, self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK))
+        return record is not None and record.state is ProfileState.PLACED and record.power_w >= ENOUGH * placing.fallback_power_w
 
-def document_key(station_id: StationId, profile_id: ProfileId) -> str:
-    """The journal's key of a ledger entry."""
-    return f"{station_id}|{profile_id}"
+    def _is_under_way(self, placing: Placing) -> bool:
+        return (placing.station_id, self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK)) in self._under_way

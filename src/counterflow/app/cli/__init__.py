@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from counterflow import __version__
-from counterflow.app import cli_looks, cli_orders, cli_run
-from counterflow.app.cli_shared import SentenceGroup
+from counterflow.app.cli import bench, looks, orders, run
+from counterflow.app.cli.shared import SentenceGroup
 
 app = typer.Typer(
     name="counterflow",
@@ -14,6 +14,7 @@ app = typer.Typer(
     help="Turn plugged-in cars into a virtual power plant: run the server, order discharge, see what was delivered.",
     epilog="Example: counterflow serve, and in another terminal: counterflow dispatch 100kW 15min --watch",
     no_args_is_help=True,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,
 )
@@ -34,9 +35,10 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-cli_run.register(app)
-cli_orders.register(app)
-cli_looks.register(app)
+run.register(app)
+orders.register(app)
+looks.register(app)
+bench.register(app)
 
 
 def main() -> None:

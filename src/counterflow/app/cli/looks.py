@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from counterflow.adapters.ocpp.credentials import LONGEST_PASSWORD, SHORTEST_PASSWORD, new_password
-from counterflow.app.api_client import segment
-from counterflow.app.cli_shared import (
+from counterflow.app.cli.api_client import segment
+from counterflow.app.cli.shared import (
     API_URL,
     DATA_DIR,
     ApiOption,
@@ -21,8 +21,7 @@ from counterflow.app.cli_shared import (
     screen,
     surroundings,
 )
-from counterflow.app.cli_words import counted, power
-from counterflow.app.tables import (
+from counterflow.app.cli.tables import (
     Column,
     clock,
     column,
@@ -38,6 +37,7 @@ from counterflow.app.tables import (
     words,
     yes_no,
 )
+from counterflow.app.cli.words import counted, power
 from counterflow.domain.reasons import REASON_WORDS, Reason
 from counterflow.domain.resources import EvseCapability
 from counterflow.domain.units import format_energy

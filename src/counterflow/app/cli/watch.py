@@ -5,10 +5,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from counterflow.app.api_client import ApiClient, ApiError, segment
-from counterflow.app.cli_shared import FailedError, Surroundings
-from counterflow.app.cli_words import power, state_words, verdict_words
-from counterflow.app.tables import instant, say, visible
+from counterflow.app.cli.api_client import ApiClient, ApiError, segment
+from counterflow.app.cli.shared import FailedError, Surroundings
+from counterflow.app.cli.tables import instant, say, visible
+from counterflow.app.cli.words import power, state_words, verdict_words
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
 from counterflow.domain.views import DispatchView
@@ -96,13 +96,12 @@ def frame(view: DispatchView, now_s: float, note: str = "") -> Group:
     grid.add_column(overflow="fold")
     for name, value, remark in figures(view):
         grid.add_row(name, value, Text(visible(remark), style="dim"))
-    parts = [
+    return Group(
         Text.assemble((f"Dispatch {visible(instruction.dispatch_id)}", "bold"), f"  {visible(state_words(view, now_s))}"),
         _bar(instruction, now_s),
         grid,
         Text(_footer(instruction, note), style="yellow" if note else "dim"),
-    ]
-    return Group(*parts)
+    )
 
 
 def figures(view: DispatchView) -> list[tuple[str, str, str]]:

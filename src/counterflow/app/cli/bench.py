@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from counterflow.app.cli_shared import FailedError, WrongUsageError, screen
+from counterflow.app.cli.shared import FailedError, WrongUsageError, screen
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(bench)
+    app.command(epilog="Example: counterflow bench gateway --quick --json figures.json")(bench)
 
 
 def bench(

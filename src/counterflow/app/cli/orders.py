@@ -11,8 +11,8 @@ import typer
 from msgspec import Struct
 from typer.core import TyperCommand
 
-from counterflow.app.api_client import ApiClient, OutcomeUnknownError, Reply, segment
-from counterflow.app.cli_shared import (
+from counterflow.app.cli.api_client import ApiClient, OutcomeUnknownError, Reply, segment
+from counterflow.app.cli.shared import (
     API_URL,
     DATA_DIR,
     ApiOption,
@@ -26,9 +26,9 @@ from counterflow.app.cli_shared import (
     screen,
     surroundings,
 )
-from counterflow.app.cli_watch import watch
-from counterflow.app.cli_words import answer_words, feasibility_words, order_words, ordered_power_w, state_words, verdict_words
-from counterflow.app.tables import Column, clock, column, figures, kilo, print_table, say, whole
+from counterflow.app.cli.tables import Column, clock, column, figures, kilo, print_table, say, whole
+from counterflow.app.cli.watch import watch
+from counterflow.app.cli.words import answer_words, feasibility_words, order_words, ordered_power_w, state_words, verdict_words
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES
 from counterflow.domain.instructions import AllocationPolicy, DispatchMode
@@ -112,7 +112,7 @@ def dispatch(
         raise WrongUsageError(f"--watch cannot be combined with {'--json' if as_json else '--dry-run'}: choose one of them.")
     if idempotency_key is not None and _KEY.fullmatch(idempotency_key) is None:
         raise WrongUsageError("An idempotency key is 1 to 200 printable ASCII characters without spaces.")
-    body = {
+    body: dict[str, object] = {
         "discharge_power_w": parse_discharge_power_w(discharge),
         "duration_s": parse_duration_s(duration),
         "start_s": None if start is None else parse_instant_s(start),

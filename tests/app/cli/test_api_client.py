@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from counterflow.app.api_client import (
+from counterflow.app.cli.api_client import (
     DEFAULT_DATA_DIR,
     ApiClient,
     ApiError,

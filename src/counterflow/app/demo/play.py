@@ -16,9 +16,9 @@ from msgspec import Struct
 from rich.console import Console
 from rich.live import Live
 
-from counterflow.app.demo_screen import Figures, plain, render
+from counterflow.app.demo.screen import Figures, plain, render
+from counterflow.app.demo.verdict import GRACE_S, SETTLE_S, TOLERANCE_FRAC, Mean, Verdict, judge, means_of
 from counterflow.app.token import find_token
-from counterflow.app.verdict import GRACE_S, SETTLE_S, TOLERANCE_FRAC, Mean, Verdict, judge, means_of
 from counterflow.domain.units import format_energy
 from counterflow.sim.client import FleetClient
 from counterflow.sim.settings import FleetClientSettings

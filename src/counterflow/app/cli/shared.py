@@ -14,9 +14,9 @@ from msgspec import Struct
 from rich.console import Console
 from typer.core import TyperGroup
 
-from counterflow.app.api_client import DEFAULT_DATA_DIR, DEFAULT_URL, ApiClient, ApiError, WrongAddressError, resolve_token
+from counterflow.app.cli.api_client import DEFAULT_DATA_DIR, DEFAULT_URL, ApiClient, ApiError, WrongAddressError, resolve_token
+from counterflow.app.cli.tables import visible
 from counterflow.app.clock import SystemClock
-from counterflow.app.tables import visible
 from counterflow.domain.units import UnitError
 
 SERVER_PANEL = "Server"

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from counterflow.app.cli import app
-from counterflow.app.cli_run import simulation_words, welcome
+from counterflow.app.cli.run import simulation_words, welcome
 from counterflow.sim.client import FleetProgress
 
 RUN = [sys.executable, "-c", "from counterflow.app.cli import main; main()"]

@@ -16,9 +16,9 @@ from rich.live import Live
 from rich.text import Text
 
 from counterflow import __version__
-from counterflow.app.cli_shared import FailedError, WrongUsageError, note, screen
-from counterflow.app.cli_words import power
-from counterflow.app.tables import visible
+from counterflow.app.cli.shared import FailedError, WrongUsageError, note, screen
+from counterflow.app.cli.tables import visible
+from counterflow.app.cli.words import power
 from counterflow.app.token import TOKEN_FILE
 from counterflow.domain.units import parse_duration_s
 
@@ -159,7 +159,7 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report, the picture and the server's data.")] = Path("out"),
 ) -> None:
     """The main job, live: a server, simulated stations, one dispatch in which cars leave, and the verdict."""
-    from counterflow.app.demo import DemoSettings, run_demo
+    from counterflow.app.demo.play import DemoSettings, run_demo
 
     settings = DemoSettings(stations=stations, duration_s=parse_duration_s(lasting), seed=seed, out=out)
     raise typer.Exit(run_demo(settings, Console(highlight=False)))
@@ -211,9 +211,9 @@ def simulation_words(progress: "FleetProgress") -> str:
 
 
 def _run(work: Coroutine[object, object, T]) -> T:
-    import uvloop  # only the long-running commands need it
+    from counterflow.app.process import run  # brings in uvloop, which only the long-running commands need
 
-    return uvloop.run(work)
+    return run(work)
 
 
 def _stop_on_signals() -> asyncio.Event:

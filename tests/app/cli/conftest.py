@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from counterflow.app.cli import app
-from counterflow.app.cli_shared import Surroundings
+from counterflow.app.cli.shared import Surroundings
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES, DispatchId, EvseId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, DispatchState, Feasibility, TargetStep

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from counterflow.app.tables import (
+from counterflow.app.cli.tables import (
     build_table,
     clock,
     column,

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from counterflow.app.api_client import ApiClient, ApiError, Token
-from counterflow.app.cli_shared import FailedError
-from counterflow.app.cli_watch import PATIENCE_S, figures, frame, line, watch
+from counterflow.app.cli.api_client import ApiClient, ApiError, Token
+from counterflow.app.cli.shared import FailedError
+from counterflow.app.cli.watch import PATIENCE_S, figures, frame, line, watch
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.views import DispatchAnswer, DispatchView

@@ -1,6 +1,6 @@
 """Dispatches and reports in words."""
 
-from counterflow.app.tables import clock, instant, span
+from counterflow.app.cli.tables import clock, instant, span
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchInstruction, Feasibility
 from counterflow.domain.units import format_energy, format_power

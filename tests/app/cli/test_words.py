@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from counterflow.app.cli_words import answer_words, feasibility_words, length, order_words, ordered_energy_wh, state_words, verdict_words
+from counterflow.app.cli.words import answer_words, feasibility_words, length, order_words, ordered_energy_wh, state_words, verdict_words
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchState, TargetStep
 from counterflow.domain.views import DispatchAnswer, DispatchView

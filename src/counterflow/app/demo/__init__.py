@@ -1,0 +1,1 @@
+"""`make demo`: the main job, live, with a verdict at the end."""
