@@ -1,10 +1,12 @@
 """A CSMS on a desk: no socket, no clock. A test plays the station by hand, says what time it is, and sees what happened.
 
-And `counterflow serve` as a process of its own, for the tests that need real sockets and real crashes.
+And `counterflow serve` as a process of its own, for the tests that need real sockets and real crashes; and the official JSON schemas,
+examples made from them, and a judge that knows them.
 """
 
 import asyncio
 import contextlib
+import importlib.util
 import itertools
 import json
 import os
@@ -20,6 +22,7 @@ from subprocess import PIPE, STDOUT
 from typing import Any, TypeVar
 
 import httpx
+import jsonschema_rs
 import msgspec
 import pytest
 
@@ -34,6 +37,7 @@ from counterflow.domain.telemetry import ChargingNeedsReported, StationEvent
 
 Frame = list[Any]
 E = TypeVar("E")
+Schema = dict[str, Any]
 NOON_S = 1_795_348_800.0
 BOOT = {"reason": "PowerUp", "chargingStation": {"model": "M1", "vendorName": "Acme", "firmwareVersion": "1.0"}}
 
@@ -258,21 +262,34 @@ def _free_ports(count: int) -> list[int]:
     return found
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """`serve(toml, "--accept-unknown-stations")`: a server that has started; it is gone after the test."""
+@contextlib.contextmanager
+def _serving(folder: Path) -> Iterator[Serve]:
     running: list[Served] = []
 
     def run(settings: str = "", *options: str) -> Served:
-        folder = tmp_path / f"server-{len(running)}"
-        folder.mkdir()
-        running.append(Served(folder, settings, options))
+        own = folder / f"server-{len(running)}"
+        own.mkdir()
+        running.append(Served(own, settings, options))
         running[-1].start()
         return running[-1]
 
     yield run
     for one in running:
         one.end()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """`serve(toml, "--accept-unknown-stations")`: a server that has started; it is gone after the test."""
+    with _serving(tmp_path) as run:
+        yield run
+
+
+@pytest.fixture(scope="module")
+def serve_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """The same for a server that the tests of a module share."""
+    with _serving(tmp_path_factory.mktemp("served")) as run:
+        yield run
 
 
 @pytest.fixture
@@ -291,3 +308,60 @@ def until() -> Callable[..., Any]:
             await asyncio.sleep(every_s)
 
     return wait
+
+
+def _folder() -> Path:
+    spec = importlib.util.find_spec("ocpp")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "v21" / "schemas"
+
+
+@pytest.fixture(scope="session")
+def official_schemas() -> dict[str, Schema]:
+    """The official OCPP 2.1 schemas by message name (`BootNotificationRequest`)."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8-sig")) for path in sorted(_folder().glob("*.json"))}
+
+
+@pytest.fixture(scope="session")
+def schema_admits(official_schemas: dict[str, Schema]) -> Callable[[str, Any], bool]:
+    """`schema_admits("BootNotificationRequest", payload)`: the verdict of jsonschema-rs, timestamps included."""
+    judges = {name: jsonschema_rs.validator_for(schema, validate_formats=True) for name, schema in official_schemas.items()}
+    return lambda name, payload: bool(judges[name].is_valid(payload))
+
+
+@pytest.fixture(scope="session")
+def example_of(official_schemas: dict[str, Schema]) -> Callable[[str, random.Random], dict[str, Any]]:
+    """`example_of("BootNotificationRequest", random.Random(1))`: a valid payload, optional fields present or not at random."""
+
+    def of(node: Schema, root: Schema, rng: random.Random) -> Any:
+        if "$ref" in node:
+            return of(root["definitions"][node["$ref"].rpartition("/")[2]], root, rng)
+        if "enum" in node:
+            return rng.choice(node["enum"])
+        match node.get("type"):
+            case "object":
+                if node.get("javaType") == "CustomData":
+                    return {"vendorId": "org.example"}
+                return {
+                    name: of(field, root, rng)
+                    for name, field in node["properties"].items()
+                    if name in node.get("required", ()) or rng.random() < 0.5
+                }
+            case "array":
+                most = min(node.get("maxItems", 3), node.get("minItems", 0) + 2)
+                return [of(node["items"], root, rng) for _ in range(rng.randint(max(node.get("minItems", 0), 1), most))]
+            case "string" if node.get("format") == "date-time":
+                return rng.choice(["2026-11-22T10:00:00Z", "2026-11-22T10:00:00.123Z", "2026-11-22T11:00:00+01:00"])
+            case "string":
+                return "x" * rng.randint(1, min(node.get("maxLength", 20), 40))
+            case "integer":
+                return rng.randint(int(node.get("minimum", -5)), int(node.get("maximum", 100)))
+            case "number":
+                return round(rng.uniform(node.get("minimum", -5.0), node.get("maximum", 100.0)), 3)
+            case "boolean":
+                return rng.random() < 0.5
+            case _:
+                return {"free": ["form", 1]}
+
+    return lambda name, rng: of(official_schemas[name], official_schemas[name], rng)
