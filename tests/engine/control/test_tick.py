@@ -227,6 +227,24 @@ def test_i3_an_increase_waits_for_the_room_that_a_decrease_makes(desk: Any, imag
     assert levels(at_work.look(image(2, now_s=NOW_S + 16.0, **seen))) == {1: pytest.approx(6_000.0)}
 
 
+def test_i3_a_new_spread_lowers_first_and_raises_when_there_is_room(desk: Any, image: Any) -> None:
+    at_work = desk(target_w=6_650.0, policy=AllocationPolicy.PROPORTIONAL, sites=(Site(site_id="s", max_export_power_w=7_000.0),))
+    assert levels(at_work.look(image(2, site=1, power_w=0.0))) == {0: pytest.approx(3_500.0), 1: pytest.approx(3_500.0)}
+    at_work.target_w = 6_600.0
+    columns = running([3_500.0, 3_500.0], site=1, capacity_wh=20_000.0, soc_frac=[0.40, 0.85], power_w=-3_500.0)
+    decision = at_work.look(image(2, now_s=NOW_S + 4.0, **columns))
+    assert [change.row for change in decision.changes] == [0]
+    assert -decision.changes[0].power_w < 2_500.0
+
+
+def test_decreases_leave_before_increases(desk: Any, image: Any) -> None:
+    at_work = desk(target_w=8_550.0)
+    at_work.look(image(4, power_w=0.0))
+    columns = running([2_000.0, 7_000.0, 0.0, 0.0], soc_frac=[0.31, 0.85, 0.85, 0.85], uid=[1, 0, 3, 4])
+    decision = at_work.look(image(4, now_s=NOW_S + 40.0, **columns))
+    assert [round(-change.power_w) for change in decision.changes] == [0, 7_000, 2_000]
+
+
 def test_a_site_limit_that_shrinks_lowers_its_cars(desk: Any, image: Any) -> None:
     at_work = desk(target_w=13_300.0)
     at_work.look(image(2, site=0, power_w=0.0))
