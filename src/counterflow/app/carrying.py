@@ -1,7 +1,7 @@
 """Carrying out what a tick decided: placings, releases, log lines and notices."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -16,13 +16,17 @@ from counterflow.domain.views import Notice
 from counterflow.engine.control.book import ordered_power_w
 from counterflow.engine.control.decision import Decision, Departure, SetpointChange
 from counterflow.engine.control.orders import stagger_s
-from counterflow.engine.control.resume import ResumeSettings, fallback_power_w
+from counterflow.engine.control.resume import ResumeSettings, fallback_power_w, releases_due
 from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.fleet.capability import Capability
-from counterflow.engine.fleet.snapshot import FleetImage
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
+
+STILL_RUNS_S = 1.0
+"""An order that ends within this time after its dispatch needs no other to stop it."""
 
 
 class Carrying:
@@ -40,6 +44,7 @@ class Carrying:
         capability_of: Callable[[str, EvseId], EvseCapability | None],
         control: ControlSettings,
         resume: ResumeSettings,
+        capability_settings: CapabilitySettings,
     ) -> None:
         self._fleet = fleet
         self._topology = topology
@@ -50,6 +55,7 @@ class Carrying:
         self._capability_of = capability_of
         self._control = control
         self._resume = resume
+        self._capability_settings = capability_settings
         self._todo: deque[Placing] = deque()
 
     @property
@@ -72,12 +78,18 @@ class Carrying:
         replacing = sum(change.power_w < 0.0 for change in decision.changes)
         for number, gone in enumerate(sorted(decision.left, key=lambda gone: -gone.lost_w)):
             self._leave(task, gone, replacing if number == 0 else 0, now_s)
-        for uid in {release.uid for release in decision.releases} | {gone.uid for gone in decision.left}:
+        gone_uids = {gone.uid for gone in decision.left}
+        for uid in {release.uid for release in decision.releases} | gone_uids:
             self._placement.release(uid, now_s, urgent=True)
+        for uid in gone_uids:
+            # A car that is only handed back to charging stays a member: it may be needed again.
             if self._book.owner.get(uid) == task.instruction.dispatch_id:
                 self._book.let_go(uid)
+        if not decision.changes:
+            return
+        beneath_w = self._beneath_w(task, image, cap)
         for change in decision.changes:
-            self._todo.append(self._placing(task, change, image, cap))
+            self._todo.append(self._placing(task, change, image, float(beneath_w[change.row])))
             self._journal.log(
                 task.instruction.dispatch_id,
                 LogEntry(
@@ -85,12 +97,22 @@ class Carrying:
                 ),
             )
 
-    def hold_at_zero(self, task: RunningTask, image: FleetImage, cap: Capability, reason: ChangeReason, now_s: float) -> None:
-        """0 W, urgently, for every member that may discharge; each hold ends by itself, staggered, if we are gone by then."""
+    def hold_at_zero(
+        self,
+        task: RunningTask,
+        image: FleetImage,
+        cap: Capability,
+        reason: ChangeReason,
+        now_s: float,
+        uids: Iterable[SessionUid] | None = None,
+    ) -> None:
+        """0 W, urgently, for every member (or those in `uids`) that has an order of ours; each hold ends by itself, staggered, if we
+        are gone by then."""
         dispatch_id = task.instruction.dispatch_id
         self._todo = deque(placing for placing in self._todo if placing.dispatch_id != dispatch_id)
         hold_until_s = now_s + self._resume.resume_over_s + stagger_s(image.uid, self._control)
-        for uid in sorted(task.members):
+        beneath_w = self._beneath_w(task, image, cap)
+        for uid in sorted(task.members if uids is None else uids):
             row = self._fleet.row_of(uid)
             if row is None or np.isnan(image.setpoint_w[row]):
                 continue
@@ -103,7 +125,33 @@ class Carrying:
                 reason=reason,
                 urgent=True,
             )
-            self._todo.append(self._placing(task, change, image, cap))
+            self._todo.append(self._placing(task, change, image, float(beneath_w[row])))
+
+    def hand_back(self, task: RunningTask, image: FleetImage, cap: Capability, now_s: float) -> None:
+        """The end of a dispatch: stop what an order of a longer window keeps running, then give the cars back to charging, paced."""
+        resume_from_s = task.instruction.resume_from_s
+        assert resume_from_s is not None, "a resuming dispatch knows since when"
+        waiting = np.zeros(len(image), dtype=bool)
+        released_at_s: F8 = np.full(len(image), np.nan)
+        for uid in tuple(task.members):
+            row = self._fleet.row_of(uid)
+            if row is None:
+                self._book.let_go(uid)
+            else:
+                waiting[row] = True
+        for uid, at_s in task.released_at_s.items():
+            row = self._fleet.row_of(uid)
+            if row is not None:
+                released_at_s[row] = at_s
+        runs_on = waiting & image.connected & (image.setpoint_w < 0.0) & (image.discharge_until_s > now_s + STILL_RUNS_S)
+        if runs_on.any() and not self.pending:
+            uids = [SessionUid(int(uid)) for uid in image.uid[runs_on]]
+            self.hold_at_zero(task, image, cap, ChangeReason.WINDOW_END, now_s, uids)
+        for row in releases_due(image, cap, waiting & ~runs_on, released_at_s, self._topology, resume_from_s, self._resume):
+            uid = SessionUid(int(image.uid[row]))
+            self._placement.release(uid, now_s)
+            self._book.let_go(uid)
+            task.released_at_s[uid] = now_s
 
     def log_figures(self, task: RunningTask, now_s: float) -> None:
         """One TICK line; a shortfall is announced when it begins and when it is over."""
@@ -141,7 +189,17 @@ class Carrying:
             discharging=figures.discharging,
         )
 
-    def _placing(self, task: RunningTask, change: SetpointChange, image: FleetImage, cap: Capability) -> Placing:
+    def _beneath_w(self, task: RunningTask, image: FleetImage, cap: Capability) -> F8:
+        return fallback_power_w(
+            image,
+            cap,
+            self._topology,
+            self._resume,
+            window_end_s=task.instruction.end_s,
+            capability_settings=self._capability_settings,
+        )
+
+    def _placing(self, task: RunningTask, change: SetpointChange, image: FleetImage, fallback_w: float) -> Placing:
         key = image.keys[change.row]
         assert key is not None, "a decision names occupied rows only"
         station_id, transaction_id = key
@@ -158,7 +216,7 @@ class Carrying:
             power_w=change.power_w,
             discharge_until_s=change.discharge_until_s,
             hold_until_s=change.hold_until_s,
-            fallback_power_w=fallback_power_w(image, cap, change.row, self._topology, self._resume),
+            fallback_power_w=fallback_w,
             dispatch_id=task.instruction.dispatch_id,
             reason=change.reason.name.lower(),
             urgent=change.urgent,

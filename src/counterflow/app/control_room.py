@@ -42,7 +42,6 @@ from counterflow.engine.fleet.terms import terms_resolver
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
 
-
 _MEASURED: Final = (TransactionReported, EvseMeasured)
 
 
@@ -222,6 +221,7 @@ class ControlRoom:
         self._applied(self.fleet.apply(event, now_s), now_s)
         if isinstance(event, StationBooted):
             self.registry.booted(event)
+            self.placement.station_back(event.station_id, now_s, rebooted=True)
         elif isinstance(event, CapabilitiesDiscovered):
             self.registry.discovered(event)
             self.dispatcher.wake(now_s)

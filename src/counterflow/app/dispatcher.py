@@ -17,13 +17,13 @@ from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
 from counterflow.domain.reasons import ChangeReason, DropOutKind
-from counterflow.domain.records import DocumentKind, Latch
+from counterflow.domain.records import DocumentKind, Latch, ProfileState
 from counterflow.domain.resources import EvseCapability
 from counterflow.domain.views import Notice
-from counterflow.engine.control.book import Move, committed, move
+from counterflow.engine.control.book import LIVE_STATES, Move, committed, move
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
 from counterflow.engine.control.response import ResponseMemory, observe
-from counterflow.engine.control.resume import ResumeSettings, releases_due
+from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
 from counterflow.engine.control.tick import tick
 from counterflow.engine.fleet.capability import Capability, capability
@@ -88,6 +88,7 @@ class Dispatcher:
             capability_of=capability_of,
             control=control,
             resume=resume,
+            capability_settings=capability_settings,
         )
         self.ticks = 0
         self.late_ticks = 0
@@ -178,7 +179,8 @@ class Dispatcher:
         self._journal.put(DocumentKind.LATCH, "emergency_stop", self.latch)
         self._say(now_s, "emergency_stop", "fleet", f"{'set' if on else 'reset'} by {by}", on=on)
         if on:
-            for instruction in self.book.in_state(DispatchState.SCHEDULED, DispatchState.RUNNING):
+            self._placement.clear_everything(now_s, frozenset(self.book.owner), urgent=True)
+            for instruction in self.book.in_state(*LIVE_STATES):
                 self.stop(instruction.dispatch_id, Move.ABORT, ChangeReason.EMERGENCY_STOP, now_s, f"emergency stop by {by}")
 
     def store(self, instruction: DispatchInstruction, now_s: float) -> None:
@@ -197,10 +199,13 @@ class Dispatcher:
             self.book.keep(instruction)
         held: dict[str, set[SessionUid]] = {}
         for record in self._placement.ledger:
-            if self._fleet.row_of(record.session_uid) is not None:
+            if record.state is not ProfileState.CLEARING and self._fleet.row_of(record.session_uid) is not None:
                 held.setdefault(record.dispatch_id, set()).add(record.session_uid)
+        open_now = self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING)
+        for instruction in open_now:
+            self._fleet.heard_lately(held.get(instruction.dispatch_id, set()), now_s)
         image = self._fleet.snapshot(now_s)
-        for instruction in self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING):
+        for instruction in open_now:
             members = held.get(instruction.dispatch_id, set())
             log = self._journal.dispatch_log(instruction.dispatch_id)
             baselines = {entry.session_uid: entry.power_w or 0.0 for entry in log if entry.kind == LogKind.BASELINE}
@@ -209,6 +214,10 @@ class Dispatcher:
             task.drop_outs = sum(1 for entry in log if entry.kind == LogKind.LEFT)
             self._placement.messages_by_dispatch[instruction.dispatch_id] = max((entry.messages for entry in log), default=0)
             task.memory = TaskMemory.resumed(image, {uid: baselines.get(uid, 0.0) for uid in sorted(members)}, now_s)
+        self._placement.unwanted(self.book.owner, now_s)
+        if self.latch.on:
+            for instruction in self.book.in_state(*LIVE_STATES):
+                self._move(instruction, Move.ABORT, now_s, f"emergency stop by {self.latch.by}")
         self.plan_next(now_s)
 
     def open_task(self, instruction: DispatchInstruction, members: set[SessionUid]) -> RunningTask:
@@ -256,9 +265,10 @@ class Dispatcher:
         return any(self.topology.pool_mask(instruction.pool)[site] for instruction in running)
 
     def busy_rows(self, image: FleetImage, dispatch_id: str, outranks: Iterable[DispatchId] = ()) -> B1:
-        """Rows that another dispatch holds, (N,); those of the dispatches in `outranks` count as free."""
+        """Rows that another dispatch holds, (N,). Cars that wait to be handed back are free, and so are those of the dispatches in
+        `outranks`."""
         busy = np.zeros(len(image), dtype=bool)
-        free = {dispatch_id, *outranks}
+        free = {dispatch_id, *outranks, *(other.dispatch_id for other in self.book.in_state(DispatchState.RESUMING))}
         for uid, owner in self.book.owner.items():
             if owner not in free:
                 row = self._fleet.row_of(uid)
@@ -303,29 +313,10 @@ class Dispatcher:
     # --- the end -------------------------------------------------------------------------------------------------------------
 
     def _tick_resuming(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
-        instruction = task.instruction
-        assert instruction.resume_from_s is not None, "a resuming dispatch knows since when"
-        waiting = np.zeros(len(image), dtype=bool)
-        released_at_s: F8 = np.full(len(image), np.nan)
-        for uid in tuple(task.members):
-            row = self._fleet.row_of(uid)
-            if row is None:
-                self.book.let_go(uid)
-            else:
-                waiting[row] = True
-        for uid, at_s in task.released_at_s.items():
-            row = self._fleet.row_of(uid)
-            if row is not None:
-                released_at_s[row] = at_s
-        cap = self.capability_now(image, now_s)
-        for row in releases_due(image, cap, waiting, released_at_s, self.topology, instruction.resume_from_s, self._resume):
-            uid = SessionUid(int(image.uid[row]))
-            self._placement.release(uid, now_s)
-            self.book.let_go(uid)
-            task.released_at_s[uid] = now_s
+        self.carrying.hand_back(task, image, self.capability_now(image, now_s), now_s)
         if not task.members:
-            self._move(instruction, Move.RESUMED, now_s, instruction.state_reason)
-            self.book.close(instruction.dispatch_id)
+            self._move(task.instruction, Move.RESUMED, now_s, task.instruction.state_reason)
+            self.book.close(task.instruction.dispatch_id)
 
     def _move(self, instruction: DispatchInstruction, what: Move, now_s: float, reason: str) -> None:
         moved = move(instruction, what, now_s, reason)

@@ -120,6 +120,8 @@ class Placement:
     def place(self, placing: Placing, now_s: float) -> None:
         """Send a setpoint, after its fallback if that does not stand yet. A newer one replaces one that still waits."""
         self._latest[placing.uid] = placing
+        if placing.uid in self._waiting:
+            self._fleet.setpoint_done(placing.uid, Offline(), now_s)
         self._fleet.setpoint_sent(placing.uid, placing.power_w, now_s, placing.discharge_until_s, placing.hold_until_s)
         if self._stands_beneath(placing):
             self._send_discharge(placing, now_s)
@@ -132,7 +134,10 @@ class Placement:
     def release(self, uid: SessionUid, now_s: float, *, urgent: bool = False) -> int:
         """Take our profiles off a session, the discharge first. Returns how many clears were sent."""
         self._forget(uid)
-        records = [record for record in self.ledger.of_session(uid) if record.state is not ProfileState.CLEARING]
+        of_session = self.ledger.of_session(uid)
+        if not any(record.kind is ProfileKind.DISCHARGE for record in of_session):
+            self._fleet.setpoint_gone(uid)
+        records = [record for record in of_session if record.state is not ProfileState.CLEARING]
         for record in records:
             self._clearing.send(record, now_s, urgent=urgent)
         return len(records)
@@ -169,7 +174,7 @@ class Placement:
                 self._clearing.send(record, now_s, urgent=True)
             elif record.kind is ProfileKind.DISCHARGE:
                 if latest is not None and now_s < latest.hold_until_s:
-                    self._waiting.pop(latest.uid, None)
+                    self._drop_waiting(latest.uid, now_s)
                     self.place(latest, now_s)
                 elif latest is not None or now_s >= record.hold_until_s:
                     self._clearing.send(record, now_s, urgent=True)
@@ -381,9 +386,11 @@ class Placement:
         self._latest.pop(uid, None)
 
     def _stands_beneath(self, placing: Placing) -> bool:
-        """The station has accepted a fallback that charges fast enough."""
+        """The station has accepted a fallback; beneath a discharge, one that charges fast enough."""
         record = self.ledger.get(placing.station_id, self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK))
-        return record is not None and record.state is ProfileState.PLACED and record.power_w >= ENOUGH * placing.fallback_power_w
+        if record is None or record.state is not ProfileState.PLACED:
+            return False
+        return placing.power_w == 0.0 or record.power_w >= ENOUGH * placing.fallback_power_w
 
     def _is_under_way(self, placing: Placing) -> bool:
         return (placing.station_id, self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK)) in self._under_way

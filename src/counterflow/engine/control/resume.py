@@ -8,7 +8,10 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.reckoning import recharge_s
+from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.topology import Topology
 
@@ -27,7 +30,19 @@ class ResumeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             extra={"unit": "s"},
             ge=0,
         ),
-    ] = 60.0
+    ] = 90.0
+    latest_hold_s: Annotated[
+        float,
+        Meta(
+            description="If the server dies, charging by the fallback profile is reckoned to begin this long after the window.",
+            extra={"unit": "s"},
+            ge=0,
+        ),
+    ] = 180.0
+    fallback_reserve: Annotated[
+        float,
+        Meta(description="The fallback charges this much faster than would just do.", extra={"unit": "-"}, ge=1),
+    ] = 1.25
     assumed_charge_power_w: Annotated[
         float, Meta(description="Charging power assumed for a car that never told its own.", extra={"unit": "W"}, gt=0)
     ] = 22_000.0
@@ -44,63 +59,99 @@ def releases_due(
 ) -> NDArray[np.intp]:
     """Rows to hand back to charging at `image.at_s`, most urgent first.
 
-    `waiting` (N,) marks rows held by the dispatch, `released_at_s` (N,) when a row was already handed back (NaN = not yet).
-    The charging power let go follows a straight line over `resume_over_s`; a site that has no room keeps its cars waiting.
+    `waiting` (N,) marks rows of the dispatch, `released_at_s` (N,) when a row was already handed back (NaN = not yet). The charging
+    power let go follows a straight line over `resume_over_s`. A row that no order of ours holds any more (its hold is over, or it never
+    got one) charges already: it is handed back first and its power counts as let go. A site that has no room keeps its cars waiting.
     """
     released = ~np.isnan(released_at_s)
     rows = np.flatnonzero(waiting & ~released)
     if rows.size == 0:
         return rows
     charge_w = _charge_power_w(image, settings)
-    rows = rows[np.argsort(capability.laxity_s[rows], kind="stable")]
+    loose = ~_held(image)
+    rows = rows[np.lexsort((capability.laxity_s[rows], ~loose[rows]))]
     elapsed_s = image.at_s - resume_from_s
     share = 1.0 if settings.resume_over_s <= 0.0 else min(1.0, max(0.0, elapsed_s / settings.resume_over_s))
-    total_w = float(charge_w[rows].sum() + charge_w[released].sum())
-    budget_w = share * total_w - float(charge_w[released].sum())
-    rows = rows if share >= 1.0 else rows[np.cumsum(charge_w[rows]) <= budget_w + 1e-6]
-    return _inside_sites(image, rows, charge_w, released_at_s, topology, settings)
+    gone_w = float(charge_w[released].sum())
+    budget_w = share * (float(charge_w[rows].sum()) + gone_w) - gone_w - float(charge_w[rows][loose[rows]].sum())
+    costs_w = np.where(loose, 0.0, charge_w)[rows]
+    if share < 1.0:
+        rows = rows[np.cumsum(costs_w) <= max(0.0, budget_w) + 1e-6]
+    return _inside_sites(image, rows, waiting, charge_w, released_at_s, topology, settings)
 
 
-def fallback_power_w(image: FleetImage, capability: Capability, row: int, topology: Topology, settings: ResumeSettings) -> float:
-    """Charging rate of the fallback profile beneath a discharge: what departure needs, and no more than the car's equal share of
-    what the site may import (decisions 4). W, > 0 unless the car needs nothing: then its minimum charging power.
+def fallback_power_w(
+    image: FleetImage,
+    capability: Capability,
+    topology: Topology,
+    settings: ResumeSettings,
+    *,
+    window_end_s: float,
+    capability_settings: CapabilitySettings,
+) -> F8:
+    """Charging rate of the fallback profile beneath each discharge, W (N,): what departure needs if everything else dies after the
+    worst that this window may ask of the car, and no more than the car's equal share of what its site may import (decisions 4).
+
+    Never below the car's minimum or a twentieth of its charging power, except for the site's sake. Where departure or recharging time
+    are unknown it is the full rate.
     """
-    charge_w = float(_charge_power_w(image, settings)[row])
-    site = int(image.site[row])
-    neighbours = max(1, int(np.count_nonzero(image.site[image.occupied] == site)))
-    room_w = max(0.0, float(topology.max_import_w[site]) - float(topology.uncontrolled_load_w[site])) / neighbours
-    stay_s = float(image.departure_s[row]) - image.at_s
-    recharge_s = float(capability.recharge_s[row])
-    if np.isnan(stay_s) or np.isnan(recharge_s) or stay_s <= 0.0:
-        needed_w = charge_w
-    else:
-        # Twice the rate that would just do: the taper and a later start are in it; the site's share still caps it.
-        needed_w = min(charge_w, 2.0 * charge_w * recharge_s / stay_s)
-    least_w = float(image.min_charge_w[row])
-    least_w = 0.0 if np.isnan(least_w) else least_w
-    return min(room_w, charge_w, max(needed_w, least_w, 0.05 * charge_w))
+    charge_w = _charge_power_w(image, settings)
+    strongest_w = np.where(np.isnan(image.max_discharge_w), 0.0, image.max_discharge_w)
+    given_wh = np.fmin(strongest_w * max(0.0, window_end_s - image.at_s) * WH_PER_WS, np.fmax(capability.energy_wh, 0.0))
+    after_s = recharge_s(capability.reckoned, capability_settings, given_wh)
+    stay_s = image.departure_s - max(window_end_s, image.at_s) - settings.latest_hold_s
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # At a share of full power recharging takes at most its inverse as long, since the taper only matters near full power.
+        share = np.where(stay_s > 0.0, settings.fallback_reserve * after_s / stay_s, 1.0)
+    needed_w = charge_w * np.where(np.isnan(share), 1.0, np.minimum(share, 1.0))
+    least_w = np.maximum(0.05 * charge_w, np.where(np.isnan(image.min_charge_w), 0.0, image.min_charge_w))
+    rate: F8 = np.minimum(np.minimum(charge_w, np.maximum(needed_w, least_w)), _site_share_w(image, topology))
+    return rate
 
 
 def _charge_power_w(image: FleetImage, settings: ResumeSettings) -> F8:
     return np.where(np.isnan(image.max_charge_w), settings.assumed_charge_power_w, image.max_charge_w)
 
 
+def _held(image: FleetImage) -> B1:
+    """Rows that an order of ours keeps from charging now, (N,)."""
+    held: B1 = image.at_s < np.fmax(image.hold_until_s, image.discharge_until_s)
+    return held & ~np.isnan(image.setpoint_w)
+
+
+def _site_share_w(image: FleetImage, topology: Topology) -> F8:
+    """Each row's equal share of what its site may import, (N,); inf where that is unlimited."""
+    neighbours = np.maximum(1, np.bincount(image.site[image.occupied], minlength=len(topology)))
+    share_w: F8 = (np.maximum(0.0, topology.max_import_w - topology.uncontrolled_load_w) / neighbours)[image.site]
+    return share_w
+
+
 def _inside_sites(
-    image: FleetImage, rows: NDArray[np.intp], charge_w: F8, released_at_s: F8, topology: Topology, settings: ResumeSettings
+    image: FleetImage,
+    rows: NDArray[np.intp],
+    waiting: B1,
+    charge_w: F8,
+    released_at_s: F8,
+    topology: Topology,
+    settings: ResumeSettings,
 ) -> NDArray[np.intp]:
     limited = np.isfinite(topology.max_import_w)
     if not limited.any():
         return rows
-    import_w = np.where(np.isnan(image.power_w), charge_w, np.maximum(image.power_w, 0.0))
+    counted_w = np.where(np.isnan(image.power_w), charge_w, np.maximum(image.power_w, 0.0))
     fresh_release = ~np.isnan(released_at_s) & (image.at_s - released_at_s < settings.settle_s)
-    import_w = np.where(fresh_release, np.maximum(import_w, charge_w), import_w)
-    import_w = np.where(image.occupied, import_w, 0.0)
-    sites = len(topology.max_import_w)
-    used_w = np.bincount(image.site[image.occupied], weights=import_w[image.occupied], minlength=sites)
+    counted_w = np.where(fresh_release, np.maximum(counted_w, charge_w), counted_w)
+    # Whoever waits falls to its fallback when its hold ends, and its meter shows that only later.
+    hold_end_s = np.fmax(image.hold_until_s, image.discharge_until_s)
+    falls = waiting & ~fresh_release & ~(image.at_s - hold_end_s >= settings.settle_s)
+    counted_w = np.where(falls, np.maximum(counted_w, np.minimum(charge_w, _site_share_w(image, topology))), counted_w)
+    counted_w = np.where(image.occupied, counted_w, 0.0)
+    used_w = np.bincount(image.site[image.occupied], weights=counted_w[image.occupied], minlength=len(topology))
     room_w = topology.max_import_w - topology.uncontrolled_load_w - used_w
+    more_w = np.maximum(charge_w - counted_w, 0.0)
     keep = np.ones(rows.size, dtype=bool)
     for site in np.unique(image.site[rows]):
         if limited[site]:
             here = np.flatnonzero(image.site[rows] == site)
-            keep[here] = np.cumsum(charge_w[rows[here]]) <= room_w[site] + 1e-6
+            keep[here] = np.cumsum(more_w[rows[here]]) <= max(0.0, room_w[site]) + 1e-6
     return rows[keep]

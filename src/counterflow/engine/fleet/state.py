@@ -200,6 +200,16 @@ class FleetState:
         if session is not None:
             self._roster.columns.excluded_until_s[session.row] = until_s
 
+    def heard_lately(self, uids: Iterable[SessionUid], now_s: float) -> None:
+        """After a start: members of a dispatch under way count as heard now, so that they are not written off before they can speak.
+
+        Their readings stay as old as they are; discharge since then is reckoned by the orders in force.
+        """
+        for uid in uids:
+            session = self._roster.open.get(uid)
+            if session is not None:
+                self._roster.columns.last_sample_s[session.row] = now_s
+
     def restore(
         self,
         records: Iterable[SessionRecord],
