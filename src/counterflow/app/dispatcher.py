@@ -9,19 +9,23 @@ from typing import Annotated
 
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from counterflow.app.carrying import Carrying
 from counterflow.app.placing import Placement, Refused
+from counterflow.app.seconds import Seconds
 from counterflow.app.tasks import Book, RunningTask, state_entry
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
-from counterflow.domain.instructions import DispatchInstruction, DispatchState
+from counterflow.domain.instructions import DispatchInstruction, DispatchState, Feasibility
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.records import DocumentKind, Latch, ProfileState
 from counterflow.domain.resources import EvseCapability
 from counterflow.domain.views import Notice
-from counterflow.engine.control.book import LIVE_STATES, Move, committed, move
+from counterflow.engine.control.balance import site_export_w
+from counterflow.engine.control.book import LIVE_STATES, Move, committed, move, ordered_power_w, with_feasibility
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
+from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
@@ -62,6 +66,7 @@ class Dispatcher:
         response: ResponseSettings,
         resume: ResumeSettings,
         capability_settings: CapabilitySettings,
+        feasibility: FeasibilitySettings,
         stopwatch: Callable[[], float],
     ) -> None:
         self.book = Book()
@@ -77,6 +82,7 @@ class Dispatcher:
         self._response_settings = response
         self._resume = resume
         self._capability_settings = capability_settings
+        self._feasibility = feasibility
         self._stopwatch = stopwatch
         self.carrying = Carrying(
             fleet=fleet,
@@ -90,6 +96,7 @@ class Dispatcher:
             resume=resume,
             capability_settings=capability_settings,
         )
+        self._seconds = Seconds(fleet, self.book, notify)
         self.ticks = 0
         self.late_ticks = 0
         self.last_tick_took_s = 0.0
@@ -102,7 +109,8 @@ class Dispatcher:
         """When `advance` wants to be called next; -inf = at once."""
         if self.carrying.pending:
             return -np.inf
-        return None if self._next_tick_s == np.inf else self._next_tick_s
+        due_s = min(self._next_tick_s, self._seconds.next_due_s())
+        return None if due_s == np.inf else due_s
 
     def advance(self, now_s: float) -> None:
         """Do what is due: hand out a portion of setpoints, or run a tick."""
@@ -110,6 +118,7 @@ class Dispatcher:
             self.late_ticks += now_s - self._next_tick_s > self._control.tick_interval_s / 2.0
             self.run_tick(now_s)
         self.carrying.hand_out(self._settings.fan_out_per_turn, now_s)
+        self._seconds.advance(now_s)
 
     def wake(self, now_s: float) -> None:
         """Something happened that a decision should follow soon."""
@@ -126,6 +135,7 @@ class Dispatcher:
             self._next_tick_s = min(self._next_tick_s, max(now_s, instruction.start_s))
         for instruction in self.book.in_state(DispatchState.RUNNING):
             self._next_tick_s = min(self._next_tick_s, max(now_s, instruction.end_s))
+        self._seconds.plan(now_s)
 
     def run_tick(self, now_s: float) -> None:
         """One round of control over all open dispatches, on one frozen image."""
@@ -201,19 +211,18 @@ class Dispatcher:
         for record in self._placement.ledger:
             if record.state is not ProfileState.CLEARING and self._fleet.row_of(record.session_uid) is not None:
                 held.setdefault(record.dispatch_id, set()).add(record.session_uid)
-        open_now = self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING)
-        for instruction in open_now:
-            self._fleet.heard_lately(held.get(instruction.dispatch_id, set()), now_s)
-        image = self._fleet.snapshot(now_s)
-        for instruction in open_now:
-            members = held.get(instruction.dispatch_id, set())
+        for instruction in self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING):
             log = self._journal.dispatch_log(instruction.dispatch_id)
-            baselines = {entry.session_uid: entry.power_w or 0.0 for entry in log if entry.kind == LogKind.BASELINE}
-            task = self.open_task(instruction, members)
+            task = self.open_task(instruction, held.get(instruction.dispatch_id, set()))
             task.ever.update(entry.session_uid for entry in log if entry.kind == LogKind.JOINED)
             task.drop_outs = sum(1 for entry in log if entry.kind == LogKind.LEFT)
             self._placement.messages_by_dispatch[instruction.dispatch_id] = max((entry.messages for entry in log), default=0)
-            task.memory = TaskMemory.resumed(image, {uid: baselines.get(uid, 0.0) for uid in sorted(members)}, now_s)
+            baselines = {entry.session_uid: entry.power_w or 0.0 for entry in log if entry.kind == LogKind.BASELINE}
+            self._fleet.heard_lately(task.ever, now_s)
+            image = self._fleet.snapshot(now_s)
+            memory = TaskMemory.resumed(image, {uid: baselines.get(uid, 0.0) for uid in sorted(task.ever)}, now_s)
+            # Whoever joined still counts in the balance; only those that hold profiles of ours are steered on.
+            task.memory = replace(memory, active=memory.active & np.isin(image.uid, sorted(task.members)))
         self._placement.unwanted(self.book.owner, now_s)
         if self.latch.on:
             for instruction in self.book.in_state(*LIVE_STATES):
@@ -259,6 +268,35 @@ class Dispatcher:
         """Learned gain of each row, or the fleet's prior, (N,)."""
         return observe(image, self.response, image.at_s, self._response_settings).gains()
 
+    def outlook(self, instruction: DispatchInstruction, now_s: float, outranked: Iterable[DispatchId] = ()) -> Feasibility:
+        """What the instruction's pool can give over (the rest of) its window, as far as can be told now.
+
+        For a window that is to come it is what the cars could give if it began now, without those that will have left or run out of
+        time by then, and without regard to dispatches that are over by then.
+        """
+        image = self._fleet.snapshot(now_s)
+        from_s = max(now_s, instruction.start_s)
+        window_s, lead_s = instruction.end_s - from_s, from_s - now_s
+        able = self.capability_now(image, now_s + window_s)
+        over = (other.dispatch_id for other in self.book.in_state(DispatchState.RUNNING) if lead_s > 0.0 and other.end_s <= from_s)
+        in_pool = image.occupied & self.topology.pool_mask(instruction.pool)[np.maximum(image.site, 0)]
+        in_pool &= ~self.busy_rows(image, instruction.dispatch_id, (*outranked, *over))
+        if lead_s > 0.0:
+            # While it waits a car charges, which keeps its laxity, until it is done; from then on laxity passes with time.
+            then_s = able.laxity_s - lead_s + np.minimum(able.recharge_s, lead_s)
+            in_pool &= then_s > able.guard_s + window_s
+        return feasible(
+            image,
+            able,
+            self.gains(image),
+            in_pool,
+            self.topology,
+            ordered_power_w=ordered_power_w(instruction, from_s),
+            window_s=window_s,
+            mode=instruction.mode,
+            settings=self._feasibility,
+        )
+
     def wants(self, site: int) -> bool:
         """Whether a running dispatch takes cars of this site (row of the topology)."""
         running = self.book.in_state(DispatchState.RUNNING)
@@ -281,6 +319,9 @@ class Dispatcher:
             if instruction.end_s <= instruction.start_s or instruction.end_s <= now_s:
                 self._move(instruction, Move.WINDOW_END, now_s, instruction.state_reason or "the window passed before it could start")
             elif instruction.start_s <= now_s:
+                if instruction.start_s > instruction.accepted_at_s:
+                    # What is committed is what the cars that are here now can give; it was an estimate when the order came.
+                    instruction = with_feasibility(instruction, self.outlook(instruction, now_s))
                 self._move(instruction, Move.START, now_s, "")
                 self.open_task(self.book.instructions[instruction.dispatch_id], set())
         for instruction in self.book.in_state(DispatchState.RUNNING):
@@ -289,12 +330,22 @@ class Dispatcher:
 
     def _tick_running(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
         instruction = task.instruction
+        busy = self.busy_rows(image, instruction.dispatch_id)
+        memory = task.memory.sized(len(image))
+        able = capability(
+            image,
+            now_s,
+            instruction.end_s,
+            self._capability_settings,
+            emergency_stop=self.latch.on,
+            must_charge_before=memory.must_charge & (image.uid == memory.group_uid),
+        )
         decision = tick(
             image,
             DispatchTask(
                 instruction=committed(instruction),
-                busy=self.busy_rows(image, instruction.dispatch_id),
-                other_export_w=self._export_of_others(image, instruction.dispatch_id),
+                busy=busy,
+                other_export_w=site_export_w(image, busy, len(self.topology)),
             ),
             task.memory,
             self.response,
@@ -303,11 +354,11 @@ class Dispatcher:
             self._capability_settings,
             self._control,
             emergency_stop=self.latch.on,
+            able=able,
         )
         task.memory = decision.memory
         task.figures = decision.figures
-        cap = self.capability_now(image, instruction.end_s)
-        self.carrying.carry_out(task, decision, image, cap, now_s)
+        self.carrying.carry_out(task, decision, image, able, now_s)
         self.carrying.log_figures(task, now_s)
 
     # --- the end -------------------------------------------------------------------------------------------------------------
@@ -324,16 +375,6 @@ class Dispatcher:
         self._say(now_s, "dispatch.state", moved.dispatch_id, moved.state.value, reason=moved.state_reason)
 
     # --- small things --------------------------------------------------------------------------------------------------------
-
-    def _export_of_others(self, image: FleetImage, dispatch_id: str) -> F8:
-        """Export that other dispatches may cause at each site, worst case of old and new setpoint, (S,) W."""
-        export_w = np.zeros(len(self.topology.site_ids))
-        for uid, owner in self.book.owner.items():
-            row = self._fleet.row_of(uid)
-            if owner != dispatch_id and row is not None:
-                worst_w = np.nanmin([0.0, image.setpoint_w[row], image.previous_setpoint_w[row]])
-                export_w[max(0, int(image.site[row]))] -= worst_w
-        return export_w
 
     def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float | str | bool) -> None:
         self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values=dict(values)))

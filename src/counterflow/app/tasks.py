@@ -21,6 +21,11 @@ class RunningTask(Struct, kw_only=True):
     released_at_s: dict[SessionUid, float]
     drop_outs: int = 0
     announced_short: bool = False
+    delivered_power_w: float | None = None
+    """Live sum of the members' meters, in the mode's terms; None before the first beat."""
+    delivered_energy_wh: float = 0.0
+    unmeasured: int = 0
+    beat_at_s: float | None = None
 
 
 class Book:

@@ -121,6 +121,8 @@ class DispatchView(Struct, frozen=True, kw_only=True):
     feasibility: Feasibility
     target_power_w: float | None
     delivered_power_w: float | None
+    delivered_energy_wh: float | None
+    """So far, from the meters as they stand; the report settles it from registers."""
     expected_power_w: float | None
     headroom_power_w: float | None
     shortfall_power_w: float | None

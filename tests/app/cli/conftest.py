@@ -206,6 +206,7 @@ def dispatch() -> DispatchView:
         feasibility=feasibility,
         target_power_w=2_500_000.0,
         delivered_power_w=2_487_500.0,
+        delivered_energy_wh=310_000.0,
         expected_power_w=2_495_000.0,
         headroom_power_w=110_000.0,
         shortfall_power_w=0.0,

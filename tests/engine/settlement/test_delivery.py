@@ -145,14 +145,21 @@ def test_a_cancelled_dispatch_ends_at_the_cancel(make_world, report):
     assert made.target_energy_wh == pytest.approx(7000 / 12)
 
 
-def test_energy_after_leaving_is_not_counted(world, report, start_s):
+def test_energy_after_the_session_has_ended_is_not_counted(world, report, start_s):
     world.join(1)
     world.steady(1, 7200.0, TENS)
-    world.entry(300, LogKind.LEFT, 1, text="withdrawn", power_w=7200.0, count=3)
+    world.entry(300, LogKind.LEFT, 1, text="ended", power_w=7200.0, count=3)
     made = report(world)
     assert made.delivered_energy_wh == 600.0
     assert made.sessions[0].left_s == start_s + 300
     assert made.drop_outs[0].replaced_by == 3
+
+
+def test_a_member_that_dropped_out_with_its_session_open_stays_in_the_balance(world, report, start_s):
+    world.join(1)
+    world.steady(1, -5000.0, TENS)
+    world.entry(300, LogKind.LEFT, 1, text="must_charge", power_w=7200.0, count=3)
+    assert report(world).delivered_energy_wh < -800.0
 
 
 def test_rollover_and_clean_are_the_same_energy(make_world, report):

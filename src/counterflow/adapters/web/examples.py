@@ -40,6 +40,7 @@ _DISPATCH = DispatchView(
     feasibility=_FEASIBILITY,
     target_power_w=12_000.0,
     delivered_power_w=11_950.0,
+    delivered_energy_wh=1_480.0,
     expected_power_w=12_010.0,
     headroom_power_w=1300.0,
     shortfall_power_w=0.0,

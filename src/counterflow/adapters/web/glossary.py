@@ -15,6 +15,7 @@ WORDS: dict[str, str] = {
     "connected": "The station's connection is open.",
     "control_mode": "How the EVSE can be told to discharge: 0 unknown, 1 not at all, 2 setpoint, 3 dynamic, 4 negative limit.",
     "delivered_energy_wh": "Energy delivered, AC side; whole Wh, so that every grid adds up to the same.",
+    "DispatchView.delivered_energy_wh": "Energy so far, from the meters as they stand; the report settles it. null = not running.",
     "delivered_power_w": "Measured power, discharge positive; null = unknown.",
     "delivered_wh": "What counts as delivered in the mode of the dispatch.",
     "departure_s": "When the car leaves, as announced or assumed.",

@@ -141,7 +141,8 @@ def settle(stored: Stored, now_s: float, settings: SettlementSettings) -> Settle
     """Find members and build their curves; the costly part of a report."""
     start_s = stored.instruction.start_s
     until_s = max(start_s, min(targets.stop_s(stored.instruction, stored.log), now_s))
-    found = members(stored.log, start_s, until_s)
+    stays = stored.instruction.mode is not DispatchMode.GROSS_EXPORT
+    found = members(stored.log, start_s, until_s, stays=stays)
     columns = meter_columns(stored.samples, start_s - settings.context_s, until_s + settings.context_s)
     return Settled(
         stored=stored,

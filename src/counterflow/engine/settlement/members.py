@@ -10,6 +10,10 @@ from counterflow.domain.ids import NO_SESSION, SessionUid
 LOST_TO_SIGHT = frozenset({"silent", "offline"})
 """Drop-outs of which we only know that we no longer heard of the car."""
 
+GONE = frozenset({"ended", "ev_gone"})
+"""Drop-outs after which there is no session to count. After any other the car is still there and still in the group's balance: a
+member that must charge counts against a net export."""
+
 
 class Member(NamedTuple):
     """One session's part in a dispatch."""
@@ -38,16 +42,17 @@ def by_session(log: Iterable[LogEntry]) -> dict[SessionUid, list[LogEntry]]:
     return entries
 
 
-def members(log: Iterable[LogEntry], start_s: float, until_s: float) -> tuple[Member, ...]:
+def members(log: Iterable[LogEntry], start_s: float, until_s: float, *, stays: bool = False) -> tuple[Member, ...]:
     """Members by uid. A session with setpoints and no JOINED is a member from its first setpoint on.
 
     A car that was lost to sight and came back counts for the time between too: its setpoint stood, and its registers tell.
+    `stays` = a member that dropped out with its session still open goes on counting (net export, relative).
     """
-    found = (_member(uid, entries, start_s, until_s) for uid, entries in sorted(by_session(log).items()))
+    found = (_member(uid, entries, start_s, until_s, stays) for uid, entries in sorted(by_session(log).items()))
     return tuple(member for member in found if member is not None)
 
 
-def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: float) -> Member | None:
+def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: float, stays: bool) -> Member | None:
     joins = [entry for entry in entries if entry.kind == LogKind.JOINED]
     setpoints = [entry for entry in entries if entry.kind == LogKind.SETPOINT and entry.power_w is not None]
     begins = joins or setpoints[:1]
@@ -61,13 +66,14 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
         if move.at_s > until_s:
             break
         if move.kind == LogKind.LEFT:
-            if open_s is not None:
+            if open_s is not None and (not stays or move.text.lower() in GONE | LOST_TO_SIGHT):
                 spans.append((open_s, move.at_s))
                 open_s = None
             last_leave = move
-        elif open_s is None:
-            lost = last_leave is not None and last_leave.text.lower() in LOST_TO_SIGHT
-            open_s = spans.pop()[0] if lost and spans else move.at_s
+        else:
+            if open_s is None:
+                lost = last_leave is not None and last_leave.text.lower() in LOST_TO_SIGHT
+                open_s = spans.pop()[0] if lost and spans else move.at_s
             last_leave = None
     if open_s is not None:
         spans.append((open_s, until_s))

@@ -1,0 +1,75 @@
+"""Once a second while a dispatch is open: what the fleet and each dispatch deliver, summed over the meters as they stand.
+
+This is the live figure. The report settles from registers afterwards; a car whose power is unknown is counted as unmeasured, not as zero.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from counterflow.app.tasks import Book, RunningTask
+from counterflow.domain.instructions import DispatchState
+from counterflow.domain.units import WH_PER_WS
+from counterflow.domain.views import Notice
+from counterflow.engine.control.balance import as_delivery_w
+from counterflow.engine.fleet.snapshot import FleetImage
+from counterflow.engine.fleet.state import FleetState
+
+BEAT_S = 1.0
+
+
+class Seconds:
+    """Keeps `RunningTask.delivered_power_w` and `delivered_energy_wh` current."""
+
+    def __init__(self, fleet: FleetState, book: Book, notify: Callable[[Notice], None]) -> None:
+        self._fleet = fleet
+        self._book = book
+        self._notify = notify
+        self._next_s = np.inf
+
+    def next_due_s(self) -> float:
+        """When `advance` is due; inf while nothing runs."""
+        return float(self._next_s)
+
+    def plan(self, now_s: float) -> None:
+        """Start with the first dispatch that runs, stop with the last."""
+        if not self._book.in_state(DispatchState.RUNNING):
+            self._next_s = np.inf
+        elif np.isinf(self._next_s):
+            self._next_s = now_s
+
+    def advance(self, now_s: float) -> None:
+        """One beat, if it is due. Beats that were missed are left out; the energy in between counts at the power known now."""
+        if now_s < self._next_s:
+            return
+        self._next_s = max(self._next_s + BEAT_S, now_s)
+        image = self._fleet.snapshot(now_s)
+        known = image.occupied & ~np.isnan(image.power_w)
+        fleet_w = -float(image.power_w[known].sum())
+        for instruction in self._book.in_state(DispatchState.RUNNING):
+            self._beat(self._book.tasks[instruction.dispatch_id], image, now_s)
+        self._notify(Notice(at_s=now_s, kind="fleet.second", subject="fleet", text="", values={"measured_power_w": fleet_w}))
+
+    def _beat(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
+        # The group as the tick counts it: a member that must charge is still in the balance.
+        memory = task.memory.sized(len(image))
+        rows = np.flatnonzero(image.occupied & (image.uid == memory.group_uid))
+        export_w = as_delivery_w(task.instruction.mode, -image.power_w, memory.baseline_w)[rows]
+        task.unmeasured = int(np.isnan(export_w).sum())
+        task.delivered_power_w = float(np.nansum(export_w))
+        if task.beat_at_s is not None:
+            task.delivered_energy_wh += task.delivered_power_w * (now_s - task.beat_at_s) * WH_PER_WS
+        task.beat_at_s = now_s
+        self._notify(
+            Notice(
+                at_s=now_s,
+                kind="dispatch.second",
+                subject=task.instruction.dispatch_id,
+                text="",
+                values={
+                    "delivered_power_w": task.delivered_power_w,
+                    "delivered_energy_wh": task.delivered_energy_wh,
+                    "unmeasured": task.unmeasured,
+                },
+            )
+        )
