@@ -1,6 +1,8 @@
 """(a) What a TransactionEvent costs: CPU time and rate, saturated and paced, beside a server on the packages `ocpp` and `websockets`."""
 
 from collections.abc import Generator, Iterator
+from importlib.util import find_spec
+from math import isnan
 
 from counterflow.app.bench.figures import Figure
 from counterflow.app.bench.processes import Child, ChildError
@@ -22,8 +24,15 @@ def measure(stage: Stage) -> Iterator[Figure]:
 
 def _at(stage: Stage, connections: int) -> Iterator[Figure]:
     ours_cpu_us, ours_rate = yield from _ours(stage, connections)
-    cpu_us, rate = _peer(stage, connections)
     key = f"gateway.{connections}"
+    missing = [package for package in ("ocpp", "websockets") if find_spec(package) is None]
+    if missing:
+        note = f"the package {missing[0]} is not installed; install counterflow[bench]"
+        yield Figure(
+            key=f"{key}.cpu_ratio", title="CPU of ocpp + websockets over ours", unit="times", values=(), aim=PEER_RATIO_AIM, note=note
+        )
+        return
+    cpu_us, rate = _peer(stage, connections)
     yield _figure(f"{key}.peer.saturated.cpu_us", f"ocpp + websockets, {connections} stations, saturated", "µs CPU/message", cpu_us)
     yield _figure(f"{key}.peer.saturated.per_s", f"ocpp + websockets, {connections} stations, saturated", "messages/s", rate, better="more")
     ratios = [theirs / ours for theirs, ours in zip(sorted(cpu_us), sorted(ours_cpu_us), strict=False)]
@@ -117,4 +126,11 @@ def _must_be_sound(stage: Stage, server: Child, load: Child, connections: int) -
 
 
 def _figure(key: str, title: str, unit: str, values: list[float], aim: float | None = None, *, better: str = "less") -> Figure:
-    return Figure(key=key, title=title, unit=unit, values=tuple(values), aim=aim, better="less" if better == "less" else "more")
+    return Figure(
+        key=key,
+        title=title,
+        unit=unit,
+        values=tuple(v for v in values if not isnan(v)),
+        aim=aim,
+        better="less" if better == "less" else "more",
+    )

@@ -144,9 +144,13 @@ class Load:
         return found
 
     async def new_sessions(self, within_s: float) -> dict[str, Any]:
-        """Every station ends its transaction and starts another."""
+        """Every station ends the transaction that it has and starts another."""
         self._arrived = 0
+        self._until = _Step.READY
         for station in self._stations:
+            if not station.transaction_id:
+                self._start(station, time.time())
+                continue
             station.sequence += 1
             text = messages.ended(time.time(), station.sequence, station.transaction_id.decode())
             self._say(station, _Step.ENDED, "TransactionEvent", text)

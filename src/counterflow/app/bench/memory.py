@@ -11,35 +11,26 @@ _SETTLE_S = 1.0
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
-    """Idle stations (booted, discovered, no car) and stations with a session, without and with compression."""
+    """Idle stations (booted, discovered, no car), then the same with a session each; without and with compression."""
     stations = stage.sizes.memory_stations
+    stage.say("memory: the server alone")
+    with stage.server(0) as (empty, _):
+        before_kib = _settled_kib(stage, empty)
     for deflate in (False, True):
         words = "with compression" if deflate else "without compression"
         key = "memory.deflate" if deflate else "memory.plain"
-        idle = _kib(stage, stations, "booted", deflate, words)
-        yield Figure(
-            key=f"{key}.idle_kib",
-            title=f"Memory of an idle station, {words}",
-            unit="KiB/station",
-            values=(idle,),
-            aim=None if deflate else AIM_KIB,
-        )
-        yield Figure(
-            key=f"{key}.session_kib",
-            title=f"Memory of a station with a session that has reported, {words}",
-            unit="KiB/station",
-            values=(_kib(stage, stations, "ready", deflate, words),),
-        )
-
-
-def _kib(stage: Stage, stations: int, until: str, deflate: bool, words: str) -> float:
-    stage.say(f"memory: {stations} stations, {'idle' if until == 'booted' else 'in a session'}, {words}")
-    with stage.server(0) as (empty, _):
-        before_kib = _settled_kib(stage, empty)
-    with stage.server(stations) as (server, url), stage.load() as load:
-        stage.connect(load, url, stations, until, deflate=deflate)
-        stage.await_discovery(server, stations)
-        return (_settled_kib(stage, server) - before_kib) / stations
+        with stage.server(stations) as (server, url), stage.load() as load:
+            stage.say(f"memory: {stations} stations, {words}")
+            stage.connect(load, url, stations, "booted", deflate=deflate)
+            stage.await_discovery(server, stations)
+            idle_kib = (_settled_kib(stage, server) - before_kib) / stations
+            stage.ask(load, "new_sessions", within_s=stage.left_s())
+            session_kib = (_settled_kib(stage, server) - before_kib) / stations
+        aim = None if deflate else AIM_KIB
+        title = f"Memory of an idle station, {words}"
+        yield Figure(key=f"{key}.idle_kib", title=title, unit="KiB/station", values=(idle_kib,), aim=aim)
+        title = f"Memory of a station with a session that has reported, {words}"
+        yield Figure(key=f"{key}.session_kib", title=title, unit="KiB/station", values=(session_kib,))
 
 
 def _settled_kib(stage: Stage, server: Child) -> float:
