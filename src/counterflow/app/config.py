@@ -96,7 +96,7 @@ def load(config: Path | None, environment: Mapping[str, str], options: Mapping[s
             if shortcut not in SHORTCUTS:
                 known = ", ".join(sorted(ENVIRONMENT_PREFIX + key.upper() for key in SHORTCUTS))
                 raise SettingsError(f"The environment variable {name} is not known; known are {known}.")
-            _set(tree, shortcut, _from_text(text))
+            _set(tree, shortcut, _from_text(shortcut, text))
     for shortcut, value in options.items():
         if value is not None:
             _set(tree, shortcut, value)
@@ -125,13 +125,24 @@ def _set(tree: dict[str, Any], shortcut: str, value: object) -> None:
     table[name] = value
 
 
-def _from_text(text: str) -> object:
-    lowered = text.strip().lower()
-    if lowered in {"true", "yes", "on", "1"}:
-        return 1 if lowered == "1" else True
-    if lowered in {"false", "no", "off"}:
-        return False
-    return int(text) if text.strip().isdigit() else text
+def _from_text(shortcut: str, text: str) -> object:
+    """The text of an environment variable as the kind of value that its setting wants; what does not fit is left for `convert` to name."""
+    words = {"yes": True, "on": True, "no": False, "off": False}
+    wanted = type(_default_of(shortcut))
+    if wanted is bool and text.strip().lower() in words:
+        return words[text.strip().lower()]
+    try:
+        return msgspec.convert(text.strip(), wanted, strict=False)
+    except msgspec.ValidationError:
+        return text
+
+
+def _default_of(shortcut: str) -> object:
+    path, name = SHORTCUTS[shortcut]
+    section: object = Settings()
+    for part in path.split("."):
+        section = getattr(section, part)
+    return getattr(section, name)
 
 
 def _sentence(message: str) -> str:

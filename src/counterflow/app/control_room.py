@@ -102,6 +102,7 @@ class ControlRoom:
             response=settings.response,
             resume=settings.resume,
             capability_settings=settings.capability,
+            feasibility=settings.feasibility,
             stopwatch=stopwatch,
         )
         self.connected: dict[StationId, str] = {}

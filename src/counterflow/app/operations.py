@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from secrets import token_hex
 from typing import Any
 
-import numpy as np
 from msgspec.structs import replace
 
 from counterflow import __version__
@@ -18,10 +17,10 @@ from counterflow.app.reporting import Reporting
 from counterflow.app.views import dispatch_view, fleet_view, session_views, sessions_by_station, station_view, view_of
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
 from counterflow.domain.ids import DispatchId, SessionUid, StationId
-from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder, Feasibility
+from counterflow.domain.instructions import Amendment, DispatchOrder
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import StationRegistration
-from counterflow.domain.setpoints import CommandResult, Offline, RawAnswer
+from counterflow.domain.setpoints import CommandResult, Offline, RawAnswer, Rejected
 from counterflow.domain.views import (
     CallAnswer,
     DispatchAnswer,
@@ -41,11 +40,9 @@ from counterflow.engine.control.book import (
     conflicts_of,
     draw_up,
     give_way,
-    ordered_power_w,
     settle_conflicts,
     with_feasibility,
 )
-from counterflow.engine.control.feasibility import feasible
 
 
 class LiveOperations:
@@ -181,6 +178,9 @@ class LiveOperations:
         result = await answer
         if isinstance(result, RawAnswer):
             return CallAnswer(action=action, payload=result.payload, error_code=result.error_code, error_text=result.error_text)
+        if isinstance(result, Rejected):
+            kind = RefusalKind.OVERLOADED if result.reason_code == "QueueFull" else RefusalKind.CONFLICT
+            return Refusal(kind=kind, sentence=result.text, remedy="Try again later.")
         if isinstance(result, Offline):
             return Refusal(
                 kind=RefusalKind.OFFLINE, sentence=f"Station {station_id} is not connected.", remedy="Try again once it is back."
@@ -219,7 +219,7 @@ class LiveOperations:
         losers = settle_conflicts(instruction, conflicts)
         if isinstance(losers, Refusal):
             return losers
-        instruction = with_feasibility(instruction, self._feasibility(instruction, losers, now_s))
+        instruction = with_feasibility(instruction, dispatcher.outlook(instruction, now_s, [loser.dispatch_id for loser in losers]))
         if not dry_run:
             for loser in losers:
                 dispatcher.store(give_way(loser, instruction), now_s)
@@ -248,7 +248,8 @@ class LiveOperations:
             return losers
         for loser in losers:
             dispatcher.store(give_way(loser, changed), now_s)
-        dispatcher.amend(with_feasibility(changed, self._feasibility(changed, losers, now_s)), now_s, by)
+        outlook = dispatcher.outlook(changed, now_s, [loser.dispatch_id for loser in losers])
+        dispatcher.amend(with_feasibility(changed, outlook), now_s, by)
         await self._settled()
         return self.dispatch(dispatch_id)
 
@@ -279,23 +280,6 @@ class LiveOperations:
         self._room.dispatcher.emergency_stop(on, self._now_s(), by)
         await self._settled()
         return self.fleet()
-
-    def _feasibility(self, instruction: DispatchInstruction, losers: Sequence[DispatchInstruction], now_s: float) -> Feasibility:
-        room, dispatcher = self._room, self._room.dispatcher
-        image = room.fleet.snapshot(now_s)
-        in_pool = image.occupied & room.topology.pool_mask(instruction.pool)[np.maximum(image.site, 0)]
-        from_s = max(now_s, instruction.start_s)
-        return feasible(
-            image,
-            dispatcher.capability_now(image, instruction.end_s),
-            dispatcher.gains(image),
-            in_pool & ~dispatcher.busy_rows(image, instruction.dispatch_id, [loser.dispatch_id for loser in losers]),
-            room.topology,
-            ordered_power_w=ordered_power_w(instruction, from_s),
-            window_s=instruction.end_s - from_s,
-            mode=instruction.mode,
-            settings=room.settings.feasibility,
-        )
 
 
 def _no_station(station_id: StationId) -> Refusal:

@@ -7,6 +7,7 @@ from counterflow.adapters.ocpp.policy import AuthorizationAnswer, BootAnswer, Bo
 from counterflow.app.registry import Registry
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.ids import ProfileId, SiteId, StationId
+from counterflow.domain.records import ProfileState
 from counterflow.domain.resources import DriverTerms, StationIdentity
 from counterflow.domain.telemetry import ChargingNeedsReported
 from counterflow.engine.control.ledger import ProfileLedger
@@ -39,22 +40,21 @@ class ConsentPolicy:
 
     def boot(self, station_id: StationId, identity: StationIdentity, now_s: float) -> BootAnswer:
         """Whoever was admitted at the door may work with us."""
-        self._registry.ensure(station_id, now_s)
         return BootAnswer(BootStatus.ACCEPTED, self._heartbeat_s)
 
     def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
         """Everybody may charge; bidirectional transfer is offered where there is consent (Q01: leaving it out means charging only)."""
-        terms = self._terms(self._registry.ensure(station_id, now_s).site_id, id_token)
+        terms = self._terms(self._registry.site_of(station_id), id_token)
         return AuthorizationAnswer("Accepted", (*ONE_WAY_TRANSFERS, *BIDIRECTIONAL_TRANSFERS) if terms.consent else None)
 
     def needs(self, event: ChargingNeedsReported, now_s: float) -> NeedsAnswer:
         """A profile follows when a dispatch that is running wants the car; else the station need not wait for one (3.2)."""
-        site_id = self._registry.ensure(event.station_id, now_s).site_id
-        return NeedsAnswer.PROCESSING if event.bidirectional and self._wanted(site_id) else NeedsAnswer.NO_PROFILE
+        wanted = event.bidirectional and self._wanted(self._registry.site_of(event.station_id))
+        return NeedsAnswer.PROCESSING if wanted else NeedsAnswer.NO_PROFILE
 
     def pull_setpoint(self, station_id: StationId, profile_id: ProfileId, now_s: float) -> float | None:
         """What a station that pulls is told: the setpoint on record, 0 W once its time is over."""
         record = self._ledger.get(station_id, profile_id)
         if record is None or record.kind is not ProfileKind.DISCHARGE:
             return None
-        return record.power_w if now_s < record.discharge_until_s else 0.0
+        return record.power_w if now_s < record.discharge_until_s and record.state is not ProfileState.CLEARING else 0.0

@@ -46,7 +46,7 @@ class Registry:
     def admit(self, station_id: StationId, offered: Sequence[str], credentials: Credentials | None) -> Admission:
         """Decide on a handshake from memory: 404 unknown, 401 wrong or missing password (OCPP-J 3.1.2, 3.3; security profile 1)."""
         registration = self.registrations.get(station_id)
-        if registration is None and not self._settings.accept_unknown:
+        if (registration is None or registration.accepted_unregistered) and not self._settings.accept_unknown:
             return Refused(404, "unknown station")
         if registration is not None and registration.password_hash is not None:
             if credentials is None:
@@ -65,6 +65,11 @@ class Registry:
             )
             self.add(registration)
         return registration
+
+    def site_of(self, station_id: StationId) -> SiteId:
+        """Where a station stands; the default site for one that is not registered."""
+        registration = self.registrations.get(station_id)
+        return SiteId(self._settings.default_site) if registration is None else registration.site_id
 
     def add(self, registration: StationRegistration) -> None:
         """Register, or replace a registration."""

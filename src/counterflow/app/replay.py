@@ -189,7 +189,7 @@ class Replay:
             self.settings, self.journal, new_message_id=message_ids(1000 * self._lives + self._seed), notify=self.notices.append
         )
         self.room.restore(self.now_s)
-        self.operations_reporting = Reporting(self.journal, self.reports, self.settings.settlement)
+        self.operations_reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
         self.operations = LiveOperations(
             self.room,
             board=NoticeBoard(),

@@ -1,7 +1,8 @@
 """Reports from the journal: read, settle and keep, off the event loop. Made again from the log they come out the same."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from threading import Lock
 
 from counterflow.domain.delivery import DeliveryReport, LogKind, SeriesPoint, Stored
 from counterflow.domain.ids import DispatchId
@@ -18,10 +19,19 @@ MARGIN_S = 1000.0
 class Reporting:
     """Builds reports; a final one is kept, with a new version when its content has changed."""
 
-    def __init__(self, journal: Journal, sink: ReportSink, settings: SettlementSettings) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        sink: ReportSink,
+        settings: SettlementSettings,
+        newest: Callable[[DispatchId], DeliveryReport | None] = lambda _dispatch_id: None,
+    ) -> None:
+        """`newest` finds the last version that an earlier process kept."""
         self._journal = journal
         self._sink = sink
         self._settings = settings
+        self._newest = newest
+        self._one_at_a_time = Lock()
         self._kept: dict[DispatchId, DeliveryReport] = {}
 
     async def report(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
@@ -33,9 +43,13 @@ class Reporting:
         return await asyncio.to_thread(lambda: build_series(self._stored(instruction, now_s), step_s, now_s, settings=self._settings))
 
     def build(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
-        """Blocking: read the journal and settle."""
+        """Blocking: read the journal and settle. One at a time, so that versions follow one another."""
+        with self._one_at_a_time:
+            return self._build(instruction, now_s)
+
+    def _build(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
         final = instruction.state not in OPEN_STATES
-        kept = self._kept.get(instruction.dispatch_id)
+        kept = self._kept.get(instruction.dispatch_id) or self._newest(instruction.dispatch_id)
         stored = self._stored(instruction, now_s)
         version = kept.version if kept is not None else 1
         report = build_report(stored, now_s, settings=self._settings, final=final, version=version)

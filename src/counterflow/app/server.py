@@ -74,7 +74,7 @@ class Server:
         self.lines = Lines(self.room, self.journal, self.frames, self._now_s)
         self.gateway = Gateway(self.lines, self.settings.gateway)
         self.reports = ReportFiles(self._data_dir / "reports")
-        self.reporting = Reporting(self.journal, self.reports, self.settings.settlement)
+        self.reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
         self.retention = Retention(self.journal, self.reports, self.settings.storage)
         self.operations = LiveOperations(
             self.room,
