@@ -44,6 +44,12 @@ from counterflow.engine.control.book import (
     with_feasibility,
 )
 
+_RAW_REFUSALS = {
+    "InvalidRequest": (RefusalKind.INVALID, "See the OCPP 2.1 schema of this request."),
+    "QueueFull": (RefusalKind.OVERLOADED, "Wait until the calls that are under way are answered."),
+}
+"""Why a raw call was not sent, by the reason that the OCPP side gives."""
+
 
 class LiveOperations:
     """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
@@ -170,17 +176,14 @@ class LiveOperations:
             if not answer.done():
                 answer.set_result(result)
 
-        try:
-            self._room.call(station_id, action, payload, self._now_s(), done)
-        except ValueError as error:
-            return Refusal(kind=RefusalKind.INVALID, sentence=str(error), remedy="See the OCPP 2.1 schema of this request.")
+        self._room.call(station_id, action, payload, self._now_s(), done)
         await self._settled()
         result = await answer
         if isinstance(result, RawAnswer):
             return CallAnswer(action=action, payload=result.payload, error_code=result.error_code, error_text=result.error_text)
         if isinstance(result, Rejected):
-            kind = RefusalKind.OVERLOADED if result.reason_code == "QueueFull" else RefusalKind.CONFLICT
-            return Refusal(kind=kind, sentence=result.text, remedy="Try again later.")
+            kind, remedy = _RAW_REFUSALS.get(result.reason_code, (RefusalKind.CONFLICT, "Try again once the station has booted."))
+            return Refusal(kind=kind, sentence=result.text, remedy=remedy)
         if isinstance(result, Offline):
             return Refusal(
                 kind=RefusalKind.OFFLINE, sentence=f"Station {station_id} is not connected.", remedy="Try again once it is back."
