@@ -162,3 +162,46 @@ def test_the_memory_grows_with_the_image(image: Any) -> None:
     assert memory.uid.tolist() == [1, 2, 3]
     assert memory.gain[0] == pytest.approx(0.9)
     assert memory.readings.tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("readings", "counted_w"),
+    [
+        ([(10.0, 0.0)], 6_650.0),  # still inside the longest delay
+        ([(15.0, 0.0)], 6_650.0),  # 1.5 kW behind its setpoint's ramp at most: within the margin of the slowest car
+        ([(18.0, 0.0)], 0.0),  # not even the slowest car would show nothing after 18 s
+        ([(18.0, -2_500.0)], 6_650.0),  # the slowest car's ramp
+        ([(13.0, -2_000.0), (20.0, -2_000.0)], 2_000.0),  # it began to move and stands still
+        ([(13.0, -2_000.0), (20.0, -5_700.0)], 6_650.0),  # nearly there: what is missing is the gain's business
+        ([(18.0, 0.0), (20.0, -4_700.0)], 6_650.0),  # it moves after all
+    ],
+)
+def test_a_car_that_stands_still_on_its_way_is_counted_at_its_meter(
+    image: Any, readings: list[tuple[float, float]], counted_w: float
+) -> None:
+    memory = after(image, readings)
+    age_s, power_w = readings[-1]
+    picture = ordered(image, NOW_S + age_s, power_w=power_w)
+    assert memory.readings[0] == 0
+    assert expected_w(picture, memory, NOW_S + age_s)[0] == pytest.approx(counted_w)
+
+
+def test_a_car_that_goes_on_charging_is_counted_against_the_group(image: Any) -> None:
+    charging = {"level_w": 22_000.0}
+    memory = observe(ordered(image, NOW_S, power_w=22_000.0, **charging), ResponseMemory.fresh(1, SETTINGS), NOW_S, SETTINGS)
+    picture = ordered(image, NOW_S + 20.0, power_w=22_000.0, **charging)
+    memory = observe(picture, memory, NOW_S + 20.0, SETTINGS)
+    assert expected_w(picture, memory, NOW_S + 20.0)[0] == -22_000.0
+
+
+def test_a_low_settled_reading_counts_as_it_is_until_the_next_one_decides(image: Any) -> None:
+    memory = after(image, [(30.0, -100.0)])
+    picture = ordered(image, NOW_S + 30.0, power_w=-100.0)
+    assert memory.low_count[0] == 1
+    assert expected_w(picture, memory, NOW_S + 30.0)[0] == pytest.approx(100.0)
+
+
+def test_a_car_that_did_not_follow_starts_its_next_order_from_what_it_delivers(image: Any) -> None:
+    memory = after(image, [(20.0, 0.0)])
+    picture = ordered(image, NOW_S + 24.0, level_w=6_000.0, setpoint_at_s=NOW_S + 24.0, power_w=0.0)
+    assert observe(picture, memory, NOW_S + 24.0, SETTINGS).from_w[0] == 0.0

@@ -21,7 +21,8 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
 
     `gain` is delivered over asked after `readings` settled readings; `idle_w` is what the car delivers when held at 0 W (negative:
     it draws); `level_w` and `level_since_s` are the level in force and since when (NaN = nothing of ours is in force), `from_w` the
-    level before; `settled_w` is the last settled reading at this level (NaN = none yet). `doubtful`: the order of `seen_setpoint_at_s` was
+    level before; `settled_w` is the last settled reading at this level (NaN = none yet); `stuck_w` what a car delivers that does not move
+    as it should (NaN = it does); `seen_w` the last reading of any kind. `doubtful`: the order of `seen_setpoint_at_s` was
     refused or its outcome is unknown, so that the next one starts the level anew even if it says the same.
     """
 
@@ -37,6 +38,8 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
     level_since_s: F8
     from_w: F8
     settled_w: F8
+    stuck_w: F8
+    seen_w: F8
     last_observed_at_s: F8
     seen_setpoint_at_s: F8
     doubtful: B1
@@ -57,6 +60,8 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
             level_since_s=np.full(rows, -np.inf),
             from_w=np.zeros(rows),
             settled_w=np.full(rows, np.nan),
+            stuck_w=np.full(rows, np.nan),
+            seen_w=np.full(rows, np.nan),
             last_observed_at_s=np.full(rows, -np.inf),
             seen_setpoint_at_s=np.full(rows, -np.inf),
             doubtful=np.zeros(rows, dtype=np.bool_),
@@ -101,7 +106,13 @@ def observe(image: FleetImage, memory: ResponseMemory, now_s: float, settings: R
     fresh = (image.power_at_s > known.last_observed_at_s) & ~np.isnan(image.power_w)
     settled = fresh & (image.power_at_s > known.level_since_s + settle_s(known.level_w, known.from_w, settings))
     settled_w = np.where(settled, -image.power_w, known.settled_w)
-    known = replace(known, settled_w=settled_w, last_observed_at_s=np.where(fresh, image.power_at_s, known.last_observed_at_s))
+    known = replace(
+        known,
+        settled_w=settled_w,
+        stuck_w=np.where(fresh, _stuck_w(image, known, fresh & ~settled, settings), known.stuck_w),
+        seen_w=np.where(fresh, -image.power_w, known.seen_w),
+        last_observed_at_s=np.where(fresh, image.power_at_s, known.last_observed_at_s),
+    )
     teaches = settled & (image.setpoint_state == SetpointState.ACCEPTED)
     if not teaches.any():
         return known
@@ -120,7 +131,8 @@ def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
     unsure = (image.setpoint_state == SetpointState.PENDING) | (image.setpoint_state == SetpointState.UNKNOWN)
     # A settled reading belongs to the level that was observed, not to one that begins only at `at_s`.
     same = level_w == memory.level_w
-    follows_w = np.where(unsure & same & ~np.isnan(memory.settled_w), memory.settled_w, follows_w)
+    follows_w = np.where((unsure | (memory.low_count > 0)) & same & ~np.isnan(memory.settled_w), memory.settled_w, follows_w)
+    follows_w = np.where(same & ~np.isnan(memory.stuck_w), memory.stuck_w, follows_w)
     metered = np.isnan(level_w) | ((image.setpoint_state == SetpointState.REJECTED) & ~np.isnan(image.power_w))
     return np.where(image.uid != 0, np.where(metered, measured_w, follows_w), 0.0)
 
@@ -151,16 +163,34 @@ def _with_levels(image: FleetImage, memory: ResponseMemory, now_s: float) -> Res
     since_s = np.where(now_s < image.discharge_until_s, image.setpoint_at_s, np.fmax(ended_s, image.setpoint_at_s))
     since_s = np.where(np.isnan(since_s), now_s, since_s)
     measured_w = np.where(np.isnan(image.power_w), 0.0, -image.power_w)
-    before_w = np.where(np.isnan(memory.level_w) | memory.doubtful, measured_w, memory.level_w)
+    unheard = memory.doubtful | ~np.isnan(memory.stuck_w) | (memory.low_count > 0)
+    before_w = np.where(np.isnan(memory.level_w) | unheard, measured_w, memory.level_w)
     return replace(
         memory,
         level_w=level_w,
         level_since_s=np.where(changed, since_s, memory.level_since_s),
         from_w=np.where(changed, before_w, memory.from_w),
         settled_w=np.where(changed, np.nan, memory.settled_w),
+        stuck_w=np.where(changed, np.nan, memory.stuck_w),
         doubtful=doubtful,
         seen_setpoint_at_s=image.setpoint_at_s,
     )
+
+
+def _stuck_w(image: FleetImage, memory: ResponseMemory, moving: B1, settings: ResponseSettings) -> F8:
+    """What a car delivers that moves less from reading to reading than even the slowest car would, W; NaN for all others (N,).
+
+    Such a car has not heard its order, will not follow it, or can do no more. It is counted at its meter until it moves: waiting for
+    settled readings would leave a big one uncovered for a minute. It teaches nothing here.
+    """
+    since_s = memory.level_since_s + settings.settle_base_s
+    seen_before = memory.last_observed_at_s > memory.level_since_s
+    anchor_w = np.where(seen_before, memory.seen_w, memory.from_w)
+    anchor_at_s = np.where(seen_before, np.maximum(memory.last_observed_at_s, since_s), since_s)
+    ramped_w = np.maximum(0.0, image.power_at_s - anchor_at_s) * settings.settle_ramp_w_per_s
+    reached_w = np.minimum(anchor_w + ramped_w, settings.stuck_share * memory.level_w)
+    behind = moving & (memory.level_w > memory.from_w) & (-image.power_w < reached_w - settings.stuck_margin_w)
+    return np.where(behind, -image.power_w, np.nan)
 
 
 def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: float, settings: ResponseSettings) -> ResponseMemory:

@@ -84,6 +84,14 @@ class ResponseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     settle_share: Annotated[float, Meta(description="Share of the ramp time that is waited for on top.", extra={"unit": "-"}, ge=0)] = 0.6
     settle_ramp_min_s: Annotated[float, Meta(description="Shortest ramp time that is assumed.", extra={"unit": "s"}, ge=0)] = 8.0
     settle_ramp_w_per_s: Annotated[float, Meta(description="Slowest ramp that is assumed.", extra={"unit": "W/s"}, gt=0)] = 500.0
+    stuck_share: Annotated[
+        float,
+        Meta(description="A car on its way is expected to reach at least this share of its setpoint.", extra={"unit": "0..1"}, ge=0, le=1),
+    ] = 0.8
+    stuck_margin_w: Annotated[
+        float,
+        Meta(description="A car this far behind the slowest ramp is counted at its meter until it moves.", extra={"unit": "W"}, gt=0),
+    ] = 1_000.0
     low_share: Annotated[
         float,
         Meta(description="A settled reading below this share of the setpoint counts as no response.", extra={"unit": "0..1"}, ge=0, lt=1),
