@@ -1,17 +1,15 @@
 """The whole server without a socket: texts from stations go in, texts to stations come out, time is an argument.
 
-The gateway runs it in life and the simulation on a virtual clock. `take_outbox` gives each text with the journal position that
-must be durable before it may leave: so an answer is sent after its commit, and a profile after its ledger entry (decisions 8).
+The gateway runs it in life and the simulation on a virtual clock. What `take_departing` gives may leave once the journal is durable
+up to its position at that moment: so an answer is sent after its commit, and a profile after its ledger entry (decisions 8).
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from msgspec import Struct
-
 from counterflow.adapters.ocpp.credentials import Credentials
-from counterflow.adapters.ocpp.csms import Csms
+from counterflow.adapters.ocpp.csms import Csms, Outgoing
 from counterflow.adapters.ocpp.transport import Admission
 from counterflow.app.config import Settings
 from counterflow.app.dispatcher import Dispatcher
@@ -43,15 +41,6 @@ from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
 
 _MEASURED: Final = (TransactionReported, EvseMeasured)
-
-
-class Departing(Struct, frozen=True, gc=False):
-    """A text for a station, and the journal position that must be durable first."""
-
-    position: int
-    station_id: StationId
-    text: bytes
-    is_call: bool
 
 
 class ControlRoom:
@@ -153,13 +142,9 @@ class ControlRoom:
             return due_s
         return deadline_s
 
-    def take_departing(self) -> list[Departing]:
-        """Texts to stations since the last call, in order; each may leave once all that was written so far is durable."""
-        outgoing = self.csms.take_outbox()
-        if not outgoing:
-            return []
-        position = self.journal.position
-        return [Departing(position, StationId(item.station_id), item.text, item.is_call) for item in outgoing]
+    def take_departing(self) -> list[Outgoing]:
+        """Texts to stations since the last call, in order; they may leave once everything written so far is durable."""
+        return self.csms.take_outbox()
 
     def take_outbox(self) -> list[tuple[str, bytes]]:
         """The same for a journal that is durable at once."""
@@ -175,15 +160,11 @@ class ControlRoom:
     def call(
         self, station_id: StationId, action: str, payload: dict[str, Any], now_s: float, done: Callable[[CommandResult], None]
     ) -> None:
-        """Send any request; `done` gets the result. Raises ValueError with a sentence when the request is not valid OCPP."""
+        """Send any request; `done` gets the result: Rejected with a sentence when the request is not valid OCPP."""
         token = self._next_token
         self._next_token += 1
         self._raw_calls[token] = done
-        try:
-            self.submit(RawCall(station_id=station_id, action=action, payload=payload, token=token), now_s)
-        except ValueError:
-            del self._raw_calls[token]
-            raise
+        self.submit(RawCall(station_id=station_id, action=action, payload=payload, token=token), now_s)
 
     def restore(self, now_s: float) -> None:
         """Know again what was known: sessions, dispatches under way, profiles at stations, the emergency stop (I8)."""

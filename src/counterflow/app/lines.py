@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from counterflow.adapters.ocpp.credentials import Credentials
+from counterflow.adapters.ocpp.csms import Outgoing
 from counterflow.adapters.ocpp.transport import Admission, CloseCode, Line
 from counterflow.adapters.storage.frames import FrameRing
-from counterflow.app.control_room import ControlRoom, Departing
+from counterflow.app.control_room import ControlRoom
 from counterflow.domain.ids import StationId
 from counterflow.engine.ports import Journal
 
@@ -21,11 +22,12 @@ class Lines:
         self._frames = frames
         self._now_s = now_s
         self._lines: dict[StationId, Line] = {}
-        self._held: deque[Departing] = deque()
+        self._held: deque[tuple[int, list[Outgoing]]] = deque()
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._timer_at_s = float("inf")
+        self._kick_is_near = False
         self._closed = False
         journal.on_durable(self._on_durable)
 
@@ -44,9 +46,12 @@ class Lines:
     def received(self, line: Line, text: bytes) -> None:
         """One text from a station."""
         now_s = self._now_s()
-        self._frames.record(line.station_id, "in", now_s, text.decode("utf-8", "replace"))
+        self._frames.record(line.station_id, "in", now_s, text)
         self._room.received(line.station_id, text, now_s)
-        self.kick()
+        if not self._kick_is_near:
+            # Once for all that came in together: the answers wait for the same commit anyway.
+            self._kick_is_near = True
+            self._loop.call_soon(self._kick_now)
 
     def closed(self, line: Line, reason: str) -> None:
         """A line is gone; only the newest line of a station speaks for it."""
@@ -63,9 +68,8 @@ class Lines:
             return
         departing = self._room.take_departing()
         if departing:
-            self._held.extend(departing)
-            if self._held[0].position <= self._journal.durable_position:
-                self._send_durable()
+            self._held.append((self._journal.position, departing))
+            self._send_durable()
         due_s = self._room.next_due_s()
         if due_s is not None and due_s < self._timer_at_s:
             self._set_timer(due_s)
@@ -91,15 +95,19 @@ class Lines:
         if self._timer is not None:
             self._timer.cancel()
 
+    def _kick_now(self) -> None:
+        self._kick_is_near = False
+        self.kick()
+
     def _send_durable(self) -> None:
         durable, held = self._journal.durable_position, self._held
         now_s = self._now_s()
-        while held and held[0].position <= durable:
-            item = held.popleft()
-            line = self._lines.get(item.station_id)
-            if line is not None:
-                self._frames.record(item.station_id, "out", now_s, item.text.decode())
-                line.send(item.text, is_call=item.is_call)
+        while held and held[0][0] <= durable:
+            for item in held.popleft()[1]:
+                line = self._lines.get(item.station_id)
+                if line is not None:
+                    self._frames.record(item.station_id, "out", now_s, item.text)
+                    line.send(item.text, is_call=item.is_call)
 
     def _on_durable(self, position: int) -> None:
         try:

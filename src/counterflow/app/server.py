@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import structlog
 import uvicorn
@@ -21,6 +20,7 @@ from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.lines import Lines
+from counterflow.app.message_ids import new_message_ids
 from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
@@ -68,7 +68,7 @@ class Server:
         self.frames = FrameRing(self._data_dir / "frames", self.settings.storage.frame_ring_bytes)
         self.board = NoticeBoard()
         self.room = ControlRoom(
-            self.settings, self.journal, new_message_id=lambda: str(uuid4()), notify=self.board.publish, stopwatch=time.perf_counter
+            self.settings, self.journal, new_message_id=new_message_ids(), notify=self.board.publish, stopwatch=time.perf_counter
         )
         self.room.restore(self._now_s())
         self.lines = Lines(self.room, self.journal, self.frames, self._now_s)

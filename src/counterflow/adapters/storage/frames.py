@@ -26,6 +26,8 @@ class Frame(Struct, frozen=True, gc=False):
     text: str
 
 
+_Waiting = tuple[StationId, str, float, bytes | str]
+"""A frame before the thread has spelled it out."""
 _decode = msgspec.json.Decoder(Frame).decode
 
 
@@ -43,7 +45,7 @@ class FrameRing:
         self._directory = directory
         self._max_bytes = max_bytes
         self._segment_bytes = max_bytes // max(segments, 1)
-        self._waiting: list[Frame] = []
+        self._waiting: list[_Waiting] = []
         self._stop = threading.Event()
         self._write_lock = threading.Lock()
         self._current: Path | None = None
@@ -53,15 +55,15 @@ class FrameRing:
             self._thread = threading.Thread(target=self._run, name="frame-ring", daemon=True)
             self._thread.start()
 
-    def record(self, station_id: StationId, direction: str, received_s: float, text: str) -> None:
-        """Keep one frame, if there is room."""
+    def record(self, station_id: StationId, direction: str, received_s: float, text: bytes | str) -> None:
+        """Keep one frame, if there is room; bytes are taken for UTF-8, and what is none is marked."""
         waiting = self._waiting
         if self._thread is None:
             return
         if len(waiting) >= _WAITING_MAX:
             self.dropped += 1
             return
-        waiting.append(Frame(station_id, direction, received_s, text))
+        waiting.append((station_id, direction, received_s, text))
 
     def newest(self, station_id: StationId, count: int) -> Sequence[Frame]:
         """Up to `count` newest frames of a station, oldest first; lines that cannot be read are passed over."""
@@ -110,7 +112,7 @@ class FrameRing:
         while not self._stop.wait(_WRITE_EVERY_S):
             self.write_out()
 
-    def _write(self, frames: list[Frame]) -> None:
+    def _write(self, frames: list[_Waiting]) -> None:
         try:
             lines = _encode_lines(frames)
             for batch in _fitting(lines, self._segment_bytes):
@@ -156,14 +158,15 @@ def _number(path: Path) -> int:
     return int(path.stem.removeprefix("frames-"))
 
 
-def _encode_lines(frames: list[Frame]) -> list[bytes]:
+def _encode_lines(frames: list[_Waiting]) -> list[bytes]:
     lines = []
-    for frame in frames:
+    for station_id, direction, received_s, text in frames:
+        frame = Frame(station_id, direction, received_s, text if isinstance(text, str) else text.decode("utf-8", "replace"))
         try:
             lines.append(_encode(frame) + b"\n")
         except UnicodeEncodeError:  # half a surrogate pair: keep the frame, mark the place
-            text = frame.text.encode("utf-8", "replace").decode()
-            lines.append(_encode(msgspec.structs.replace(frame, text=text)) + b"\n")
+            marked = frame.text.encode("utf-8", "replace").decode()
+            lines.append(_encode(msgspec.structs.replace(frame, text=marked)) + b"\n")
     return lines
 
 
