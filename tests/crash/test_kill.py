@@ -41,6 +41,8 @@ silence_min_s = 6.0
 clear_retry_s = 3.0
 [orders]
 min_duration_s = 5.0
+[storage]
+commit_interval_s = 0.01
 """
 STATIONS = 20
 BACK_WITHIN_S = 30.0
@@ -115,6 +117,7 @@ class Notes:
     def __init__(self, fleet: FleetClient) -> None:
         self.answered: list[tuple[str, str, int, float]] = []
         self.most_w = 0.0
+        self.at_next_answer: Callable[[], None] | None = None
         self._fleet = fleet
         for station in fleet.fleet.stations:
             station.uplink.event_done = functools.partial(self._done, station.station_id, station.uplink.event_done)  # type: ignore[method-assign]  # a spy
@@ -125,6 +128,9 @@ class Notes:
         if isinstance(outcome, Answered) and request.meter_value is not UNSET:
             at_s = request.meter_value[0].timestamp.timestamp()
             self.answered.append((station_id, request.transaction_info.transaction_id, request.seq_no, round(at_s, 3)))
+            if self.at_next_answer is not None:
+                self.at_next_answer()
+                self.at_next_answer = None
 
     def look(self) -> float:
         """The fleet's true discharge now."""
@@ -172,7 +178,8 @@ async def _goes_on(served: Any, until: Until) -> None:
         sessions = names_of(await json_of(api.get("/api/v1/sessions")))
         placed = (await json_of(api.get("/api/v1/fleet")))["profiles_placed"]
         notes.most_w = 0.0
-        served.kill()
+        notes.at_next_answer = served.kill  # before the server can do anything more about what it has just acknowledged
+        await until(lambda: not served.alive)
         assert_all_stored(served.data_dir, notes.answered)
         await served.restart()
         await until(lambda: fleet.progress().connected == STATIONS, 60.0)
