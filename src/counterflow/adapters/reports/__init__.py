@@ -10,8 +10,15 @@ from msgspec import Struct
 from counterflow.adapters.reports.as_csv import csv_files
 from counterflow.adapters.reports.as_json import json_files
 from counterflow.adapters.reports.as_parquet import parquet_files
-from counterflow.adapters.reports.as_picture import picture_files
 from counterflow.domain.delivery import DeliveryReport
+
+
+def picture_files(report: DeliveryReport) -> dict[str, bytes]:
+    """The PNG. Its module is loaded at the first picture: matplotlib is a third of the server's start and 60 MiB, and most servers
+    never draw one."""
+    from counterflow.adapters.reports import as_picture
+
+    return as_picture.picture_files(report)
 
 
 class ReportFormat(Struct, frozen=True, kw_only=True):
