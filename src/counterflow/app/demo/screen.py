@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -35,7 +34,7 @@ class Figures(Struct, kw_only=True):
 
 
 def render(figures: Figures) -> RenderableType:
-    """The whole screen, 76 columns wide."""
+    """The whole screen, 80 columns wide."""
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="dim", width=12)
     table.add_column(justify="right", width=12)
@@ -46,10 +45,12 @@ def render(figures: Figures) -> RenderableType:
     table.add_row("error", _error(figures), "discharging", str(figures.discharging))
     table.add_row("headroom", _power(figures.headroom_w), "drop-outs", str(figures.drop_outs))
     table.add_row("at the plugs", _power(figures.true_w), "messages sent", str(figures.messages))
-    bar = ProgressBar(total=figures.duration_s, completed=min(figures.elapsed_s, figures.duration_s), width=_LINE_WIDTH)
-    line = Text(sparkline(figures.history), style="cyan")
-    body = Group(table, Text(), line, bar, Text(f"{figures.phase}", style="italic"))
-    return Panel(body, title="Counterflow", width=76, padding=(1, 2))
+    done = round(_LINE_WIDTH * max(0.0, min(1.0, figures.elapsed_s / figures.duration_s)))
+    bar = Text.assemble(("━" * done, "cyan"), ("─" * (_LINE_WIDTH - done), "dim"), f" {_left(figures)}")
+    line = Text(sparkline(figures.history).ljust(_LINE_WIDTH), style="cyan")
+    line.append(" delivered", style="dim")
+    body = Group(table, Text(), line, bar, Text(), Text(figures.phase, style="italic"))
+    return Panel(body, title="Counterflow", width=80, padding=(1, 2))
 
 
 def plain(figures: Figures) -> str:
@@ -75,6 +76,11 @@ def sparkline(shares: Sequence[float], width: int = _LINE_WIDTH) -> str:
 
 def _power(power_w: float | None) -> str:
     return "-" if power_w is None else format_power(power_w)
+
+
+def _left(figures: Figures) -> str:
+    left_s = max(0.0, figures.duration_s - figures.elapsed_s)
+    return f"{int(left_s // 60)}:{int(left_s % 60):02d} left"
 
 
 def _error(figures: Figures) -> str:
