@@ -1,0 +1,155 @@
+"""The driver's invariant on every message that leaves: and then everything dies (I1, I2, I7; decisions 3, 4)."""
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from counterflow.domain.instructions import AllocationPolicy, Amendment
+from counterflow.sim.vehicle import Cars
+
+TOLERANCE = 0.006
+"""Half a percent step of the reported state of charge, and rounding."""
+STEP_S = 60.0
+
+cars = st.fixed_dictionaries(
+    {
+        "power": st.sampled_from([3_700.0, 7_400.0, 11_000.0, 22_000.0]),
+        "capacity": st.floats(20_000.0, 90_000.0),
+        "soc": st.floats(0.25, 1.0),
+        "floor": st.floats(0.1, 0.6),
+        "target": st.floats(0.3, 1.0),
+        "stay": st.floats(900.0, 14_400.0),
+        "consents": st.booleans(),
+    }
+)
+
+
+def built(drawn: list[dict[str, Any]]) -> Cars:
+    column = {name: np.array([float(one[name]) for one in drawn]) for name in drawn[0]}
+    return Cars(
+        max_power_w=column["power"],
+        min_power_w=np.maximum(500.0, 0.1 * column["power"]),
+        capacity_wh=column["capacity"],
+        soc_frac=column["soc"],
+        floor_soc_frac=column["floor"],
+        target_soc_frac=column["target"],
+        stay_s=column["stay"],
+    )
+
+
+class Judge:
+    """Looks at each SetChargingProfile when it leaves, with what only the world knows."""
+
+    def __init__(self, at: Any, consents: list[bool]) -> None:
+        self.at = at
+        self.consents = consents
+        self.wrong: list[str] = []
+        self.discharges = 0
+        at.on_sent.append(self.look)
+
+    def look(self, sent: Any) -> None:
+        if sent.action != "SetChargingProfile":
+            return
+        profile = sent.payload["chargingProfile"]
+        [schedule] = profile["chargingSchedule"]
+        asked_w = min(period.get("setpoint", 0.0) for period in schedule["chargingSchedulePeriod"])
+        if asked_w >= 0.0:
+            return
+        self.discharges += 1
+        row = int(sent.station_id[-5:]) - 1
+        station = self.at.world.stations[row]
+        now_s = self.at.now_s
+        ends_s = datetime.fromisoformat(schedule["startSchedule"]).timestamp() + schedule["duration"]
+        beneath = [
+            one.profile
+            for one in station.installed_profiles
+            if one.profile.stack_level == profile["stackLevel"] - 1 and one.profile.transaction_id == profile["transactionId"]
+        ]
+        self._must(len(beneath) == 1, row, "no fallback beneath")
+        self._must(self.consents[row], row, "no consent")
+        self._must(station.state.first_evse.bidirectional, row, "no bidirectional transfer")
+        self._must(datetime.fromisoformat(profile["validTo"]).timestamp() <= ends_s + 1.0, row, "valid longer than its end")
+        self._must(profile["id"] >= 1_000_000 and profile["transactionId"] == station.state.first_evse.transaction_id, row, "not its own")
+        self._must(profile["maxOfflineDuration"] > 0, row, "no maxOfflineDuration")
+        self._must(all("limit" not in period for period in schedule["chargingSchedulePeriod"]), row, "limit and setpoint")
+        if beneath:
+            [period] = beneath[0].charging_schedule[0].charging_schedule_period
+            self._dies(row, schedule, asked_w, ends_s, float(period.limit), now_s)
+
+    def _dies(self, row: int, schedule: dict[str, Any], asked_w: float, ends_s: float, fallback_w: float, now_s: float) -> None:
+        plant, evse = self.at.world.fleet.plant, self.at.world.stations[row].state.first_evse
+        periods = schedule["chargingSchedulePeriod"]
+        begins_s = datetime.fromisoformat(schedule["startSchedule"]).timestamp()
+        stops_s = begins_s + periods[1]["startPeriod"] if len(periods) > 1 else ends_s
+        capacity_wh, rated_w = float(plant.capacity_wh[row]), float(plant.max_power_w[row])
+        # What was asked before may run on until the new order takes hold.
+        strongest_w = max(-asked_w, -float(plant.power_w[row]))
+        soc = float(plant.energy_wh[row]) / capacity_wh
+        soc -= strongest_w * max(0.0, stops_s - now_s) / 3600.0 / plant.settings.discharge_efficiency / capacity_wh
+        floor = max(float(plant.floor_soc_frac[row]), 0.3)
+        self._must(soc >= floor - TOLERANCE, row, f"{soc:.3f} at the end with a floor of {floor:.3f}")
+        target, at_s = float(plant.target_soc_frac[row]), ends_s
+        while at_s < evse.departure_s and soc < target:
+            step_s = min(STEP_S, evse.departure_s - at_s)
+            taper = min(1.0, max(0.0, 1.0 - plant.settings.taper_slope * (soc - plant.settings.taper_from_soc)))
+            power_w = min(1.0, float(plant.gain[row])) * min(fallback_w, rated_w * taper)
+            soc += power_w * step_s / 3600.0 * plant.settings.charge_efficiency / capacity_wh
+            at_s += step_s
+        self._must(soc >= target - TOLERANCE, row, f"{soc:.3f} at departure, {target:.3f} wanted, fallback {fallback_w:.0f} W")
+
+    def _must(self, holds: bool, row: int, what: str) -> None:
+        if not holds:
+            self.wrong.append(f"car {row} at {self.at.now_s:.0f}: {what}")
+
+
+@settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(drawn=st.lists(cars, min_size=8, max_size=8), policy=st.sampled_from(list(AllocationPolicy)), share=st.floats(0.3, 1.2))
+def test_floor_and_departure_hold_if_all_else_dies_after_any_message(
+    town: Any, ideal: dict[str, Any], drawn: list[dict[str, Any]], policy: AllocationPolicy, share: float
+) -> None:
+    consents = [bool(one["consents"]) for one in drawn]
+    drivers = {f"DECFW{row + 1:09d}": {"consent": consent} for row, consent in enumerate(consents)}
+    at = town(8, plant=ideal, cars=built(drawn), settings={"drivers": {"drivers": drivers}}, warm_up_s=40.0)
+    judge = Judge(at, consents)
+    offer_w = at.offer_w(600.0)
+    if offer_w <= 0.0:
+        return
+    order = at.order(600.0, power_w=share * offer_w, policy=policy)
+    at.run(60)
+    at.do(at.operations.amend(order.dispatch_id, Amendment(discharge_power_w=1.2 * offer_w), "me"))
+    at.run(120)
+    assert judge.wrong == []
+    assert at.world.fleet.violations() == []
+
+
+def test_the_judge_sees_discharges_at_all(town: Any) -> None:
+    at = town(30, 2)
+    judge = Judge(at, [True] * 30)
+    at.order(300.0)
+    at.run(60)
+    at.restart()
+    at.run(100)
+    assert judge.discharges >= 30
+    assert judge.wrong == []
+
+
+@pytest.mark.parametrize("short", ["window", "departure", "floor"])
+def test_each_end_of_a_discharge_is_the_first_to_come(town: Any, ideal: dict[str, Any], short: str) -> None:
+    one = {"power": 11_000.0, "capacity": 60_000.0, "soc": 0.8, "floor": 0.3, "target": 0.5, "stay": 36_000.0, "consents": True}
+    one |= {"window": {}, "departure": {"stay": 3_600.0, "target": 0.78}, "floor": {"soc": 0.42, "target": 0.3}}[short]
+    at = town(4, plant=ideal, cars=built([one] * 4), settings={})
+    window_s = 240.0 if short == "window" else 1_500.0
+    at.order(window_s, power_w=30_000.0)
+    at.run(5)
+    schedules = [sent.payload["chargingProfile"]["chargingSchedule"][0] for sent in at.sent if sent.action == "SetChargingProfile"]
+    periods = [schedule["chargingSchedulePeriod"] for schedule in schedules]
+    lengths = [period[1]["startPeriod"] for period in periods if period[0].get("setpoint", 0.0) < 0.0]
+    assert lengths, short
+    if short == "window":
+        assert max(lengths) <= 246
+    else:
+        assert min(lengths) < 1_400
