@@ -478,4 +478,4 @@ async def _check_report(api: Any, peers: list[PeerStation], dispatch_id: str) ->
         assert session["exported_wh"] == pytest.approx(exported_wh, abs=within_wh), session
         assert session["imported_wh"] == pytest.approx(imported_wh, abs=within_wh), session
     assert report["delivered_energy_wh"] == pytest.approx(total_wh, abs=report["uncertainty_wh"])
-    assert report["delivered_energy_wh"] > 50.0
+    assert total_wh > 25.0  # of the 50 that were waited for: the cars charged until the order took hold

@@ -2,13 +2,14 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from counterflow.app.placing import Placement, Placing
 from counterflow.app.tasks import Book, RunningTask
 from counterflow.domain.delivery import LogEntry, LogKind
-from counterflow.domain.ids import EvseId, SessionUid
+from counterflow.domain.ids import DispatchId, EvseId, SessionUid
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import ControlMode, EvseCapability
@@ -27,6 +28,16 @@ from counterflow.engine.ports import Journal
 
 STILL_RUNS_S = 1.0
 """An order that ends within this time after its dispatch needs no other to stop it."""
+
+
+class _Decided(NamedTuple):
+    """A setpoint that waits to be handed out, with the image it was decided on."""
+
+    dispatch_id: DispatchId
+    change: SetpointChange
+    image: FleetImage
+    fallback_w: float
+    is_logged: bool
 
 
 class Carrying:
@@ -56,7 +67,7 @@ class Carrying:
         self._control = control
         self._resume = resume
         self._capability_settings = capability_settings
-        self._todo: deque[Placing] = deque()
+        self._todo: deque[_Decided] = deque()
 
     @property
     def pending(self) -> int:
@@ -66,9 +77,12 @@ class Carrying:
     def hand_out(self, most: int, now_s: float) -> None:
         """Place up to `most` setpoints. One whose session has gone, or changed hands, in the meantime is dropped."""
         for _ in range(min(len(self._todo), most)):
-            placing = self._todo.popleft()
-            if self._book.owner.get(placing.uid) == placing.dispatch_id and self._fleet.row_of(placing.uid) is not None:
-                self._placement.place(placing, now_s)
+            decided = self._todo.popleft()
+            change = decided.change
+            if self._book.owner.get(change.uid) == decided.dispatch_id and self._fleet.row_of(change.uid) is not None:
+                self._placement.place(self._placing(decided), now_s)
+                if decided.is_logged:
+                    self._log_setpoint(decided, now_s)
 
     def carry_out(self, task: RunningTask, decision: Decision, image: FleetImage, cap: Capability, now_s: float) -> None:
         """One decision of one dispatch."""
@@ -88,14 +102,9 @@ class Carrying:
         if not decision.changes:
             return
         beneath_w = self._beneath_w(task, image, cap)
-        for change in decision.changes:
-            self._todo.append(self._placing(task, change, image, float(beneath_w[change.row])))
-            self._journal.log(
-                task.instruction.dispatch_id,
-                LogEntry(
-                    at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=change.reason.name.lower()
-                ),
-            )
+        # Spelled out and logged when each is handed out: for ten thousand at once that alone would hold up the metering.
+        dispatch_id, fallbacks_w = task.instruction.dispatch_id, beneath_w.tolist()
+        self._todo.extend(_Decided(dispatch_id, change, image, fallbacks_w[change.row], True) for change in decision.changes)
 
     def hold_at_zero(
         self,
@@ -109,7 +118,7 @@ class Carrying:
         """0 W, urgently, for every member (or those in `uids`) that has an order of ours; each hold ends by itself, staggered, if we
         are gone by then."""
         dispatch_id = task.instruction.dispatch_id
-        self._todo = deque(placing for placing in self._todo if placing.dispatch_id != dispatch_id)
+        self._todo = deque(decided for decided in self._todo if decided.dispatch_id != dispatch_id)
         hold_until_s = now_s + self._resume.resume_over_s + stagger_s(image.uid, self._control)
         beneath_w = self._beneath_w(task, image, cap)
         for uid in sorted(task.members if uids is None else uids):
@@ -125,7 +134,7 @@ class Carrying:
                 reason=reason,
                 urgent=True,
             )
-            self._todo.append(self._placing(task, change, image, float(beneath_w[row])))
+            self._todo.append(_Decided(dispatch_id, change, image, float(beneath_w[row]), False))
 
     def hand_back(self, task: RunningTask, image: FleetImage, cap: Capability, now_s: float) -> None:
         """The end of a dispatch: stop what an order of a longer window keeps running, then give the cars back to charging, paced."""
@@ -199,7 +208,13 @@ class Carrying:
             capability_settings=self._capability_settings,
         )
 
-    def _placing(self, task: RunningTask, change: SetpointChange, image: FleetImage, fallback_w: float) -> Placing:
+    def _log_setpoint(self, decided: "_Decided", now_s: float) -> None:
+        change = decided.change
+        entry = LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=change.reason.name.lower())
+        self._journal.log(decided.dispatch_id, entry)
+
+    def _placing(self, decided: "_Decided") -> Placing:
+        change, image = decided.change, decided.image
         key = image.keys[change.row]
         assert key is not None, "a decision names occupied rows only"
         station_id, transaction_id = key
@@ -216,8 +231,8 @@ class Carrying:
             power_w=change.power_w,
             discharge_until_s=change.discharge_until_s,
             hold_until_s=change.hold_until_s,
-            fallback_power_w=fallback_w,
-            dispatch_id=task.instruction.dispatch_id,
+            fallback_power_w=decided.fallback_w,
+            dispatch_id=decided.dispatch_id,
             reason=change.reason.name.lower(),
             urgent=change.urgent,
         )

@@ -1,5 +1,7 @@
 """The demo's screen: fits 80 columns, changes in place, never shows the unknown as zero."""
 
+from io import StringIO
+
 from rich.console import Console
 
 from counterflow.app.demo.screen import Figures, plain, render, sparkline
@@ -22,10 +24,9 @@ RUNNING = Figures(
 
 
 def shown(figures: Figures) -> str:
-    console = Console(width=80, record=True)
-    with console.capture():
-        console.print(render(figures))
-    return console.export_text()
+    screen = StringIO()
+    Console(width=80, file=screen).print(render(figures))
+    return screen.getvalue()
 
 
 def test_everything_that_people_watch_is_there() -> None:

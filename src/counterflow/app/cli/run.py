@@ -191,7 +191,7 @@ async def _simulate(settings: "FleetClientSettings", lasting_s: float | None) ->
             live.update(Text(simulation_words(last)), refresh=True)
     if not console.is_terminal:
         typer.echo(simulation_words(last).replace("\n", "; "))
-    if most == 0:
+    if max(most, last.connected) == 0:  # a fleet that is stopped within its first second was seen by no progress
         raise FailedError(f"No station could connect to {settings.url}: {visible(last.refused or 'there was no time')}.")
     broken = [sentence for fleet in fleets for sentence in fleet.violations()]
     if broken:
