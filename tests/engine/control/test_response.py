@@ -205,3 +205,19 @@ def test_a_car_that_did_not_follow_starts_its_next_order_from_what_it_delivers(i
     memory = after(image, [(20.0, 0.0)])
     picture = ordered(image, NOW_S + 24.0, level_w=6_000.0, setpoint_at_s=NOW_S + 24.0, power_w=0.0)
     assert observe(picture, memory, NOW_S + 24.0, SETTINGS).from_w[0] == 0.0
+
+
+def test_a_car_that_begins_to_charge_while_its_order_is_on_its_way_is_no_stuck_car(image: Any) -> None:
+    """Control.md 4.1: up to 12 s pass before a car moves; what it does until then says nothing about what it will do."""
+    picture = ordered(image, NOW_S + 10.0, power_w=11_000.0)
+    memory = after(image, [(10.0, 11_000.0)])
+    assert expected_w(picture, memory, NOW_S + 10.0)[0] == pytest.approx(0.95 * 7_000.0)
+
+
+def test_a_car_that_stands_still_when_the_slowest_would_move_is_counted_at_its_meter(image: Any) -> None:
+    readings = [(11.0, 7_000.0), (14.0, 7_000.0)]
+    picture = ordered(image, NOW_S + 14.0, power_w=7_000.0)
+    assert expected_w(picture, after(image, readings), NOW_S + 14.0)[0] == -7_000.0
+    moves = [*readings, (19.0, -1_000.0)]
+    picture = ordered(image, NOW_S + 19.0, power_w=-1_000.0)
+    assert expected_w(picture, after(image, moves), NOW_S + 19.0)[0] == pytest.approx(0.95 * 7_000.0)

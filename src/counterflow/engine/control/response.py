@@ -189,7 +189,9 @@ def _stuck_w(image: FleetImage, memory: ResponseMemory, moving: B1, settings: Re
     anchor_at_s = np.where(seen_before, np.maximum(memory.last_observed_at_s, since_s), since_s)
     ramped_w = np.maximum(0.0, image.power_at_s - anchor_at_s) * settings.settle_ramp_w_per_s
     reached_w = np.minimum(anchor_w + ramped_w, settings.stuck_share * memory.level_w)
-    behind = moving & (memory.level_w > memory.from_w) & (-image.power_w < reached_w - settings.stuck_margin_w)
+    # Until the slowest car would have begun to move, a car may still do what it did before (start to charge, for one).
+    due = moving & (image.power_at_s > since_s)
+    behind = due & (memory.level_w > memory.from_w) & (-image.power_w < reached_w - settings.stuck_margin_w)
     return np.where(behind, -image.power_w, np.nan)
 
 
