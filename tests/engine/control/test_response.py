@@ -215,9 +215,9 @@ def test_a_car_that_begins_to_charge_while_its_order_is_on_its_way_is_no_stuck_c
 
 
 def test_a_car_that_stands_still_when_the_slowest_would_move_is_counted_at_its_meter(image: Any) -> None:
-    readings = [(11.0, 7_000.0), (14.0, 7_000.0)]
-    picture = ordered(image, NOW_S + 14.0, power_w=7_000.0)
-    assert expected_w(picture, after(image, readings), NOW_S + 14.0)[0] == -7_000.0
+    readings = [(11.0, 7_000.0), (16.0, 7_000.0)]
+    picture = ordered(image, NOW_S + 16.0, power_w=7_000.0)
+    assert expected_w(picture, after(image, readings), NOW_S + 16.0)[0] == -7_000.0
     moves = [*readings, (19.0, -1_000.0)]
     picture = ordered(image, NOW_S + 19.0, power_w=-1_000.0)
     assert expected_w(picture, after(image, moves), NOW_S + 19.0)[0] == pytest.approx(0.95 * 7_000.0)
