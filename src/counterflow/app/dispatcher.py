@@ -46,7 +46,7 @@ class DispatcherSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = 1.0
     fan_out_per_turn: Annotated[
         int, Meta(description="Setpoints handed out before metering gets its turn again.", extra={"unit": "-"}, ge=1)
-    ] = 200
+    ] = 40
 
 
 class Dispatcher:

@@ -1,6 +1,5 @@
 """What a live process asks of the operating system and the interpreter."""
 
-import gc
 import resource
 import sys
 from collections.abc import Coroutine
@@ -19,12 +18,6 @@ def run(main: Coroutine[object, object, Result]) -> Result:
     """Run a live process on uvloop, tuned for a server."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     return uvloop.run(main)
-
-
-def settle_memory() -> None:
-    """After start-up: what is there now will stay, so the garbage collector need not look at it again."""
-    gc.collect()
-    gc.freeze()
 
 
 def allow_connections(connections: int) -> str | None:

@@ -24,7 +24,8 @@ from counterflow.app.message_ids import new_message_ids
 from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
-from counterflow.app.process import allow_connections, settle_memory
+from counterflow.app.garbage import Garbage
+from counterflow.app.process import allow_connections
 from counterflow.app.rendering import render_report
 from counterflow.app.reporting import Reporting
 from counterflow.app.token import ensure_token
@@ -116,7 +117,7 @@ class Server:
         self._spawn(self._keep_house())
         self._spawn(self._settle_finished())
         self.lines.kick()
-        settle_memory()
+        self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks)).keep(time.monotonic))
         if self._limit:
             log.warning("few files", text=self._limit)
         log.info("serving", ocpp=self.ocpp_url, api=self.api_url, data_dir=str(self._data_dir))
