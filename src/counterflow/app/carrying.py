@@ -26,18 +26,30 @@ from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
 
+JOINS_PER_SETPOINT = 10
+"""A log line costs this much less than a setpoint."""
 STILL_RUNS_S = 1.0
 """An order that ends within this time after its dispatch needs no other to stop it."""
 
 
-class _Decided(NamedTuple):
-    """A setpoint that waits to be handed out, with the image it was decided on."""
+class _Batch(NamedTuple):
+    """Setpoints of one decision that wait to be handed out, with the image they were decided on and what belongs beneath each, (N,)."""
 
     dispatch_id: DispatchId
-    change: SetpointChange
     image: FleetImage
-    fallback_w: float
+    beneath_w: F8
     is_logged: bool
+    changes: deque[SetpointChange]
+
+
+class _Joins(NamedTuple):
+    """Who has joined and is not in the log yet; `baseline_w` (N,), import positive, where the mode counts from one."""
+
+    dispatch_id: DispatchId
+    at_s: float
+    image: FleetImage
+    baseline_w: F8 | None
+    members: deque[tuple[int, SessionUid]]
 
 
 class Carrying:
@@ -67,27 +79,44 @@ class Carrying:
         self._control = control
         self._resume = resume
         self._capability_settings = capability_settings
-        self._todo: deque[_Decided] = deque()
+        self._joined: deque[_Joins] = deque()
+        self._todo: deque[_Batch] = deque()
 
     @property
     def pending(self) -> int:
-        """Setpoints that were decided and not handed out yet."""
-        return len(self._todo)
+        """Setpoints that were decided and not handed out yet, and log lines that go before them."""
+        return sum(len(joins.members) for joins in self._joined) + sum(len(batch.changes) for batch in self._todo)
 
     def hand_out(self, most: int, now_s: float) -> None:
         """Place up to `most` setpoints. One whose session has gone, or changed hands, in the meantime is dropped."""
-        for _ in range(min(len(self._todo), most)):
-            decided = self._todo.popleft()
-            change = decided.change
-            if self._book.owner.get(change.uid) == decided.dispatch_id and self._fleet.row_of(change.uid) is not None:
-                self._placement.place(self._placing(decided), now_s)
-                if decided.is_logged:
-                    self._log_setpoint(decided, now_s)
+        if self._joined:
+            # Who has joined is in the log before anything is placed at its station.
+            joins = self._joined[0]
+            for _ in range(min(len(joins.members), JOINS_PER_SETPOINT * most)):
+                self._log_join(joins, *joins.members.popleft())
+            if not joins.members:
+                self._joined.popleft()
+            return
+        while self._todo and most > 0:
+            batch = self._todo[0]
+            for _ in range(min(len(batch.changes), most)):
+                self._hand_out_one(batch, batch.changes.popleft(), now_s)
+                most -= 1
+            if not batch.changes:
+                self._todo.popleft()
+
+    def _hand_out_one(self, batch: _Batch, change: SetpointChange, now_s: float) -> None:
+        if self._book.owner.get(change.uid) != batch.dispatch_id or self._fleet.row_of(change.uid) is None:
+            return
+        self._placement.place(self._placing(batch, change), now_s)
+        if batch.is_logged:
+            reason = change.reason.name.lower()
+            entry = LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=reason)
+            self._journal.log(batch.dispatch_id, entry)
 
     def carry_out(self, task: RunningTask, decision: Decision, image: FleetImage, cap: Capability, now_s: float) -> None:
         """One decision of one dispatch."""
-        for row, uid in decision.joined:
-            self._join(task, row, uid, image, now_s)
+        self._join(task, decision, image, now_s)
         # The cars that step in make good for the tick's losses together; they are counted once, at the largest.
         replacing = sum(change.power_w < 0.0 for change in decision.changes)
         for number, gone in enumerate(sorted(decision.left, key=lambda gone: -gone.lost_w)):
@@ -103,8 +132,7 @@ class Carrying:
             return
         beneath_w = self._beneath_w(task, image, cap)
         # Spelled out and logged when each is handed out: for ten thousand at once that alone would hold up the metering.
-        dispatch_id, fallbacks_w = task.instruction.dispatch_id, beneath_w.tolist()
-        self._todo.extend(_Decided(dispatch_id, change, image, fallbacks_w[change.row], True) for change in decision.changes)
+        self._todo.append(_Batch(task.instruction.dispatch_id, image, beneath_w, True, deque(decision.changes)))
 
     def hold_at_zero(
         self,
@@ -118,9 +146,9 @@ class Carrying:
         """0 W, urgently, for every member (or those in `uids`) that has an order of ours; each hold ends by itself, staggered, if we
         are gone by then."""
         dispatch_id = task.instruction.dispatch_id
-        self._todo = deque(decided for decided in self._todo if decided.dispatch_id != dispatch_id)
+        self._todo = deque(batch for batch in self._todo if batch.dispatch_id != dispatch_id)
         hold_until_s = now_s + self._resume.resume_over_s + stagger_s(image.uid, self._control)
-        beneath_w = self._beneath_w(task, image, cap)
+        holds: deque[SetpointChange] = deque()
         for uid in sorted(task.members if uids is None else uids):
             row = self._fleet.row_of(uid)
             if row is None or np.isnan(image.setpoint_w[row]):
@@ -134,7 +162,9 @@ class Carrying:
                 reason=reason,
                 urgent=True,
             )
-            self._todo.append(_Decided(dispatch_id, change, image, float(beneath_w[row]), False))
+            holds.append(change)
+        if holds:
+            self._todo.append(_Batch(dispatch_id, image, self._beneath_w(task, image, cap), False, holds))
 
     def hand_back(self, task: RunningTask, image: FleetImage, cap: Capability, now_s: float) -> None:
         """The end of a dispatch: stop what an order of a longer window keeps running, then give the cars back to charging, paced."""
@@ -208,13 +238,8 @@ class Carrying:
             capability_settings=self._capability_settings,
         )
 
-    def _log_setpoint(self, decided: "_Decided", now_s: float) -> None:
-        change = decided.change
-        entry = LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=change.reason.name.lower())
-        self._journal.log(decided.dispatch_id, entry)
-
-    def _placing(self, decided: "_Decided") -> Placing:
-        change, image = decided.change, decided.image
+    def _placing(self, batch: _Batch, change: SetpointChange) -> Placing:
+        image = batch.image
         key = image.keys[change.row]
         assert key is not None, "a decision names occupied rows only"
         station_id, transaction_id = key
@@ -231,21 +256,29 @@ class Carrying:
             power_w=change.power_w,
             discharge_until_s=change.discharge_until_s,
             hold_until_s=change.hold_until_s,
-            fallback_power_w=decided.fallback_w,
-            dispatch_id=decided.dispatch_id,
+            fallback_power_w=float(batch.beneath_w[change.row]),
+            dispatch_id=batch.dispatch_id,
             reason=change.reason.name.lower(),
             urgent=change.urgent,
         )
 
-    def _join(self, task: RunningTask, row: int, uid: SessionUid, image: FleetImage, now_s: float) -> None:
+    def _join(self, task: RunningTask, decision: Decision, image: FleetImage, now_s: float) -> None:
+        if not decision.joined:
+            return
         dispatch_id = task.instruction.dispatch_id
-        self._book.claim(uid, dispatch_id)
-        key = image.keys[row]
+        for _, uid in decision.joined:
+            self._book.claim(uid, dispatch_id)
+        baseline_w = task.memory.baseline_w if task.instruction.mode is DispatchMode.RELATIVE else None
+        self._joined.append(_Joins(dispatch_id, now_s, image, baseline_w, deque(decision.joined)))
+
+    def _log_join(self, joins: _Joins, row: int, uid: SessionUid) -> None:
+        key = joins.image.keys[row]
         assert key is not None, "only occupied rows join"
-        self._journal.log(dispatch_id, LogEntry(at_s=now_s, kind=LogKind.JOINED, session_uid=uid, station_id=key[0], transaction_id=key[1]))
-        if task.instruction.mode is DispatchMode.RELATIVE:
-            planned_w = float(task.memory.baseline_w[row])
-            self._journal.log(dispatch_id, LogEntry(at_s=now_s, kind=LogKind.BASELINE, session_uid=uid, power_w=planned_w))
+        joined = LogEntry(at_s=joins.at_s, kind=LogKind.JOINED, session_uid=uid, station_id=key[0], transaction_id=key[1])
+        self._journal.log(joins.dispatch_id, joined)
+        if joins.baseline_w is not None:
+            planned_w = float(joins.baseline_w[row])
+            self._journal.log(joins.dispatch_id, LogEntry(at_s=joins.at_s, kind=LogKind.BASELINE, session_uid=uid, power_w=planned_w))
 
     def _leave(self, task: RunningTask, gone: Departure, replaced_by: int, now_s: float) -> None:
         task.drop_outs += 1

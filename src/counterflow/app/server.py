@@ -19,12 +19,12 @@ from counterflow.adapters.web.api import create_app
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.garbage import Garbage
 from counterflow.app.lines import Lines
 from counterflow.app.message_ids import new_message_ids
 from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
-from counterflow.app.garbage import Garbage
 from counterflow.app.process import allow_connections
 from counterflow.app.rendering import render_report
 from counterflow.app.reporting import Reporting

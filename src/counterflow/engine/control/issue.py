@@ -13,6 +13,8 @@ from counterflow.engine.dispatch.limits import Rows
 from counterflow.engine.dispatch.shaping import worth_sending
 from counterflow.engine.fleet.snapshot import B1, I1
 
+_WHY = {int(reason): reason for reason in ChangeReason}
+
 
 def changes_of(scene: Scene, plan: Plan) -> tuple[SetpointChange, ...]:
     """The orders to send, in order: for safety, then other decreases, then increases, the biggest first."""
@@ -28,20 +30,22 @@ def changes_of(scene: Scene, plan: Plan) -> tuple[SetpointChange, ...]:
     order = np.lexsort((rows, -np.abs(step_w), kind))
     order = order[usable[order]]
     rows = rows[order]
-    uid, power_w = scene.image.uid[rows].tolist(), (-plan.level_w[rows] + 0.0).tolist()
-    until_s, hold_s = ends.discharge_until_s[order].tolist(), ends.hold_until_s[order].tolist()
-    why, urgent = reason[rows].tolist(), plan.urgent[rows].tolist()
+    columns = (
+        rows,
+        scene.image.uid[rows],
+        -plan.level_w[rows] + 0.0,
+        ends.discharge_until_s[order],
+        ends.hold_until_s[order],
+        reason[rows],
+        plan.urgent[rows],
+    )
     return tuple(
-        SetpointChange(
-            row=row,
-            uid=SessionUid(uid[at]),
-            power_w=power_w[at],
-            discharge_until_s=until_s[at],
-            hold_until_s=hold_s[at],
-            reason=ChangeReason(why[at]),
-            urgent=urgent[at],
-        )
-        for at, row in enumerate(rows.tolist())
+        [
+            SetpointChange(
+                row=row, uid=uid, power_w=power_w, discharge_until_s=until_s, hold_until_s=hold_s, reason=_WHY[why], urgent=urgent
+            )
+            for row, uid, power_w, until_s, hold_s, why, urgent in zip(*(column.tolist() for column in columns), strict=True)
+        ]
     )
 
 
