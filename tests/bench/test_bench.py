@@ -5,6 +5,7 @@ import os
 import resource
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from counterflow.app.bench import Measurement, UnknownMeasurementError, messages
 from counterflow.app.bench.figures import CannotError, Figure, Sizes, percentile
 from counterflow.app.bench.processes import Child, ChildError, need_files
 from counterflow.app.bench.stage import LOAD, Stage
-from counterflow.app.bench.table import number_words
+from counterflow.app.bench.table import number_words, table
 from counterflow.domain.instructions import AllocationPolicy
 
 TINY = Sizes(
@@ -169,4 +170,19 @@ def test_percentiles_and_numbers_read_well() -> None:
     assert percentile([5.0, 1.0, 3.0], 0.5) == 3.0
     assert percentile(range(100), 0.99) == 99
     assert percentile([], 0.5) != percentile([], 0.5)
-    assert [number_words(value) for value in (21_345.6, 0.16042, 34.2)] == ["21,346", "0.1604", "34.2"]
+    assert [number_words(value) for value in (21_345.6, 0.16042, 34.2)] == ["21,346", "0.16", "34.2"]
+
+
+def test_the_table_is_readable_in_a_narrow_terminal() -> None:
+    figures = [
+        Figure(key="a", title="10,000 stations, saturated: CPU per TransactionEvent", unit="µs CPU/message", values=(33.6, 39.4), aim=35.0),
+        Figure(key="b", title="Memory", unit="KiB", values=(), note="This machine may not open so many files."),
+    ]
+    screen = StringIO()
+    Console(width=80, file=screen).print(table(figures, [5.0]))
+    text = screen.getvalue()
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert len(text.splitlines()) <= 14
+    assert "33.6 - 39.4" in text
+    assert "missed" in text
+    assert "missing" in text

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from counterflow import __version__
 from counterflow.app.bench import messages
@@ -20,7 +22,7 @@ from counterflow.app.clock import SystemClock
 CALM_REFERENCE_US = 8.07
 """What the reference took on the quiet machine on which the aims were set (2 cores, AMD EPYC, Python 3.11)."""
 _ROUNDS = 3_000
-_DIGITS = 4
+_DIGITS = 3
 
 
 def reference_us() -> float:
@@ -46,37 +48,40 @@ def machine() -> dict[str, Any]:
 
 
 def table(figures: Sequence[Figure], references_us: Sequence[float]) -> Table:
-    """One row a figure: its aim, whether the median reaches it, and the spread over the repeats."""
+    """One row a figure: its aim, whether the median reaches it, and the spread over the repeats. Readable at 80 columns."""
     described = machine()
     shown = Table(
+        expand=True,
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         title=f"Counterflow {__version__} on {described['processor']}, {described['cores']} cores, Python {described['python']}",
         caption=(
             f"Reference: json.loads of one TransactionEvent took {min(references_us):.1f} to {max(references_us):.1f} µs during this run; "
             f"{CALM_REFERENCE_US} µs where the aims were set."
         ),
     )
-    for name in ("Figure", "Unit"):
-        shown.add_column(name)
-    for name in ("Aim", "Min", "Median", "Max", "Runs"):
-        shown.add_column(name, justify="right")
-    shown.add_column("Verdict")
+    shown.add_column("Figure", ratio=1)
+    for name in ("Aim", "Median", "Min - max"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("Verdict", no_wrap=True)
     for figure in figures:
-        shown.add_row(*_row(figure))
+        shown.add_row(*map(Text, _row(figure)))
     return shown
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
-    aim = "" if figure.aim is None else f"{'≤' if figure.better == 'less' else '≥'} {figure.aim:,.4g}"
+    aim = "" if figure.aim is None else f"{'≤' if figure.better == 'less' else '≥'} {number_words(figure.aim)}"
     middle = figure.median
     if middle is None:
-        return figure.title, figure.unit, aim, "", "", "", "0", f"not measured: {figure.note}"
+        return f"{figure.title}: not measured. {figure.note}", aim, "", "", "missing"
     verdict = {None: "", True: "met", False: "missed"}[figure.met]
-    numbers = (number_words(value) for value in (min(figure.values), middle, max(figure.values)))
-    return (figure.title, figure.unit, aim, *numbers, str(len(figure.values)), verdict)
+    least, most = number_words(min(figure.values)), number_words(max(figure.values))
+    spread = least if least == most else f"{least} - {most}"
+    return f"{figure.title} [{figure.unit}]", aim, number_words(middle), spread, verdict
 
 
 def number_words(value: float) -> str:
-    """Four digits that count."""
+    """The digits that count."""
     if abs(value) >= 1_000.0:
         return f"{value:,.0f}"
     return f"{value:.{_DIGITS}g}"
