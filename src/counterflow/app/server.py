@@ -105,6 +105,7 @@ class Server:
                 lifespan="off",
                 log_level="warning",
                 access_log=False,
+                log_config=None,  # lines of its own are ours to write (logs.py)
                 timeout_graceful_shutdown=2,
             )
         )
