@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.engine.fleet.curve import mean_stretch, stretched, taper, unstretched
+from counterflow.engine.fleet.curve import stretched, taper, unstretched, worst_stretch
 from counterflow.engine.fleet.settings import CapabilitySettings
 
 PLAIN = CapabilitySettings()
@@ -30,9 +30,21 @@ def test_unstretched_undoes_stretched(at: float, knee: float, end: float) -> Non
     assert unstretched(stretched(np.array([at]), curve), curve)[0] == pytest.approx(at, abs=1e-9)
 
 
-def test_mean_stretch_is_that_of_the_bent_part() -> None:
-    bent = stretched(np.array([1.0]), PLAIN)[0] - stretched(np.array([0.8]), PLAIN)[0]
-    assert mean_stretch(PLAIN) == pytest.approx(bent / 0.2)
+@settings(max_examples=100, deadline=None)
+@given(start=st.floats(0.0, 1.0), first=st.floats(0.0, 1.0), second=st.floats(0.0, 1.0))
+def test_no_charge_from_a_place_or_below_takes_longer_than_its_worst_stretch(start: float, first: float, second: float) -> None:
+    begin, end = sorted((min(first, start), second))
+    took = stretched(np.array([end]), PLAIN)[0] - stretched(np.array([begin]), PLAIN)[0]
+    if begin <= start and end - begin > 1e-6:
+        # However little of it lies high up: what is asked is the average from the place to full, or from below it to full.
+        reach = worst_stretch(np.array([begin]), PLAIN)[0]
+        assert took / (end - begin) <= reach + 1e-9
+        assert reach <= worst_stretch(np.array([start]), PLAIN)[0] + 1e-9
+
+
+def test_an_unknown_place_may_be_all_in_the_slowest_part() -> None:
+    assert worst_stretch(np.array([np.nan]), PLAIN)[0] == pytest.approx(1.0 / PLAIN.taper_end_share)
+    assert worst_stretch(np.array([1.0]), PLAIN)[0] == pytest.approx(1.0 / PLAIN.taper_end_share, rel=1e-4)
 
 
 def test_unknown_stays_unknown() -> None:

@@ -63,7 +63,7 @@ def test_without_capacity_the_report_stands_and_only_energies_are_reckoned(cars:
     reckoned = reckon(image, t0, PLAIN)
     assert reckoned.soc_frac[0] == 0.6
     assert reckoned.v2x_above_wh[0] == pytest.approx(8000.0)
-    assert recharge_s(reckoned, PLAIN)[0] == pytest.approx(3000.0 / (0.9 * 11_000.0) * 3600.0 * np.log(4.0) / 0.75)
+    assert recharge_s(reckoned, PLAIN)[0] == pytest.approx(3000.0 / (0.9 * 11_000.0) * 3600.0 * (0.2 + 0.2 * np.log(4.0) / 0.75) / 0.4)
 
 
 def test_the_larger_of_two_needs_counts(cars: Cars, t0: float) -> None:

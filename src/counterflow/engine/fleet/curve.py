@@ -4,10 +4,14 @@ Charging times are differences of one increasing function of the state of charge
 = `full_charge_s * (stretched(b) - stretched(a))`, where `full_charge_s` is what 1.0 would take at full power (control 1.3).
 """
 
+from typing import Final
+
 import numpy as np
 
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import F8
+
+_NEARLY: Final = 1e-6
 
 
 def taper(at_frac: F8, settings: CapabilitySettings) -> F8:
@@ -34,9 +38,14 @@ def unstretched(value: F8, settings: CapabilitySettings) -> F8:
     return np.where(value <= knee, value, bent + np.maximum(value - full, 0.0) * settings.taper_end_share)
 
 
-def mean_stretch(settings: CapabilitySettings) -> float:
-    """How much longer than at full power the stretch from the knee to full takes: the careful guess where the place is unknown."""
-    return float(-np.log(settings.taper_end_share)) / (1.0 - settings.taper_end_share)
+def worst_stretch(from_frac: F8, settings: CapabilitySettings) -> F8:
+    """How much longer than at full power any charge that begins at `from_frac` or below may take on average, (N,): all the way to full.
+
+    NaN = the place is unknown; then it may be all in the slowest part.
+    """
+    below = np.minimum(from_frac, 1.0 - _NEARLY)
+    average = (stretched(np.ones_like(below), settings) - stretched(below, settings)) / (1.0 - below)
+    return np.where(np.isnan(from_frac), 1.0 / settings.taper_end_share, average)
 
 
 def _steepness(settings: CapabilitySettings) -> float:

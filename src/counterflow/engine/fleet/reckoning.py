@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from counterflow.domain.units import WH_PER_WS
-from counterflow.engine.fleet.curve import mean_stretch, stretched, taper
+from counterflow.engine.fleet.curve import stretched, taper, worst_stretch
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 
@@ -56,7 +56,7 @@ def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Rec
     )
     scale_wh = np.where(placed, image.capacity_wh, UNKNOWN_CAPACITY_WH)
     position_frac = np.where(placed, carried_frac, UNKNOWN_POSITION_FRAC)
-    stretch = np.where(placed, 1.0, mean_stretch(settings))
+    stretch = np.where(placed, 1.0, worst_stretch(soc_frac, settings))
     charge_w = np.maximum(image.max_charge_w, _LEAST_CHARGE_W)
     full_charge_s = stretch * scale_wh / (settings.eta_charge * WH_PER_WS * charge_w)
     return Reckoning(
