@@ -22,6 +22,7 @@ from subprocess import PIPE, STDOUT
 from typing import Any, TypeVar
 
 import httpx
+import hypothesis
 import jsonschema_rs
 import msgspec
 import pytest
@@ -34,6 +35,11 @@ from counterflow.domain.ids import EvseId, ProfileId, StationId
 from counterflow.domain.records import DiscoveryRecord
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity
 from counterflow.domain.telemetry import ChargingNeedsReported, StationEvent
+
+# The same examples in every run, so that a red suite is red for everybody; COUNTERFLOW_EXAMPLES=fresh looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("fresh", print_blob=True)
+hypothesis.settings.load_profile("fresh" if os.environ.get("COUNTERFLOW_EXAMPLES") == "fresh" else "same")
 
 Frame = list[Any]
 E = TypeVar("E")
