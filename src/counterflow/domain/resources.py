@@ -18,6 +18,26 @@ class ControlMode(IntEnum):
     NEGATIVE_LIMIT = 4
 
 
+class ConnectedEv(Struct, frozen=True, kw_only=True):
+    """What the EVSE knows of the car at it (OCPP 2.1 part 2, component ConnectedEV); also where a car brings no ISO 15118-20, such as
+    CHAdeMO. `None` = not said."""
+
+    at_s: float
+    protocol: str | None = None
+    vehicle_id: str | None = None
+    """A pseudonym once it is kept; the station says a MAC address or the like."""
+    soc_frac: float | None = None
+    max_soc_frac: float | None = None
+    capacity_wh: float | None = None
+    """BatteryCapacity; else EnergyImport.maxSet, which CHAdeMO fills with the pack's capacity."""
+    target_energy_request_wh: float | None = None
+    min_energy_request_wh: float | None = None
+    max_energy_request_wh: float | None = None
+    max_charge_power_w: float | None = None
+    max_discharge_power_w: float | None = None
+    departure_s: float | None = None
+
+
 class EvseCapability(Struct, frozen=True, kw_only=True):
     """What discovery learned of one EVSE. `None` = the station did not say."""
 
@@ -25,11 +45,42 @@ class EvseCapability(Struct, frozen=True, kw_only=True):
     control_mode: ControlMode
     reason: str
     max_discharge_power_w: float | None = None
+    """The discharge rating that counts: the least of rated and configured, else what the EVSE says that it can do now."""
     max_stack_level: int | None = None
     operation_modes: tuple[str, ...] = ()
     rate_units: tuple[str, ...] = ()
     dynamic_profiles: bool | None = None
     max_offline_duration: bool | None = None
+    energy_transfer_modes: tuple[str, ...] = ()
+    rated_discharge_power_w: float | None = None
+    """EVSE.DischargePower, maxLimit."""
+    configured_discharge_power_w: float | None = None
+    """EVSE.DischargePower, MaxSet."""
+    max_charge_power_w: float | None = None
+    """EVSE.Power, maxLimit."""
+    features: tuple[str, ...] = ()
+    """Further SmartChargingCtrlr.SupportsFeature that are there: UseLocalTime, RandomizedDelay, LimitAtSoC, EvseSleep."""
+    tx_profiles_persist: bool | None = None
+    """SmartChargingCtrlr.ChargingProfilePersistence[TxProfile]; false = a reboot loses them."""
+    max_periods: int | None = None
+    """SmartChargingCtrlr.PeriodsPerSchedule."""
+    max_profiles: int | None = None
+    """SmartChargingCtrlr.Entries[ChargingProfiles], maxLimit; of the whole station."""
+    max_external_constraints_id: int | None = None
+    """Ids up to this one belong to external constraints (K01.FR.80, K01.FR.81)."""
+    additional_purposes: tuple[str, ...] = ()
+    """SmartChargingCtrlr.SupportedAdditionalPurposes: PriorityCharging, LocalGeneration."""
+    setpoint_priority: str | None = None
+    """Who wins over a setpoint: `CSMS`, or `ExternalSystem` (also spelled `ExternalControl`)."""
+    external_control_signals: bool | None = None
+    external_profiles_disallowed: bool | None = None
+    """ExternalConstraintsProfileDisallowed: a local energy system acts only inside our ExternalLimits and ExternalSetpoint (Q05)."""
+    limit_notices_with_schedules: bool | None = None
+    limit_change_significance_frac: float | None = None
+    service_renegotiation: bool | None = None
+    """ISO15118Ctrlr.ServiceRenegotiationSupport: a session can be upgraded to bidirectional transfer (Q01)."""
+    iso15118: bool | None = None
+    connected_ev: ConnectedEv | None = None
 
 
 class DriverTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
