@@ -4,9 +4,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from msgspec import UNSET, Meta, Struct
+from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 from prometheus_client.metrics_core import Metric
 
@@ -157,18 +158,22 @@ def main() -> int:
 
 
 def _rows(kind: type[Struct], prefix: str) -> list[str]:
+    """A row a setting; tables by a name of the user's are written `<name>`. Raises ValueError for a setting without a meaning."""
     rows: list[str] = []
     hints = _hints(kind)
     for field in fields(kind):
-        bare, meta = _bare(hints[field.name]), _meta(hints[field.name])
+        name, hint = f"{prefix}{field.name}", hints[field.name]
+        bare = _bare(hint)
         if isinstance(bare, type) and issubclass(bare, Struct):
-            rows += _rows(bare, f"{prefix}{field.name}.")
+            rows += _rows(bare, f"{name}.")
             continue
-        default = field.default if field.default is not UNSET and "NODEFAULT" not in repr(field.default) else None
-        shown = "-" if default is None else f"`{default}`"
-        unit = (meta.extra or {}).get("unit", "-") if meta else "-"
-        words = meta.description if meta and meta.description else "-"
-        rows.append(f"| `{prefix}{field.name}` | {unit} | {shown} | {words} |")
+        meta = _meta(hint)
+        if meta is None or not meta.description:
+            raise ValueError(f"The setting '{name}' of {kind.__name__} has no description.")
+        shown = "-" if field.default in (NODEFAULT, None) else f"`{field.default}`"
+        rows.append(f"| `{name}` | {(meta.extra or {}).get('unit', '-')} | {shown} | {meta.description} |")
+        if get_origin(bare) is dict:
+            rows += _rows(get_args(bare)[1], f"{name}.<name>.")
     return rows
 
 
@@ -181,7 +186,11 @@ def _bare(kind: Any) -> Any:
 
 
 def _meta(kind: Any) -> Meta | None:
-    return next((item for item in get_args(kind)[1:] if isinstance(item, Meta)), None) if get_origin(kind) is Annotated else None
+    """What is said of a setting, or of the one kind of value that an optional setting takes."""
+    if get_origin(kind) is Annotated:
+        return next((item for item in get_args(kind)[1:] if isinstance(item, Meta)), None)
+    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
+    return next((meta for part in parts if (meta := _meta(part)) is not None), None)
 
 
 def _first_sentence(kind: type) -> str:

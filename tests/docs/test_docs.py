@@ -1,11 +1,14 @@
 """The documents say what the code does: generated tables are current, links lead somewhere, named files exist."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import Struct
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -14,6 +17,19 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 def test_the_generated_tables_are_current() -> None:
     done = subprocess.run([sys.executable, "scripts/generate_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_setting_without_a_meaning_or_with_a_dash_for_one_is_not_written_down() -> None:
+    maker: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "generate_docs.py"))
+
+    class Bare(Struct):
+        inner: dict[str, int] = {}
+
+    with pytest.raises(ValueError, match=r"The setting 'section\.inner' of Bare has no description"):
+        maker["_rows"](Bare, "section.")
+    rows = [line for line in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert len(rows) > 100
+    assert not [row for row in rows if row.endswith("| - |")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -18,6 +18,8 @@ from counterflow.adapters.web.settings import ApiSettings
 from counterflow.app.dispatcher import DispatcherSettings
 from counterflow.app.placing import PlacingSettings
 from counterflow.app.registry import RegistrySettings
+from counterflow.app.setting_checks import complaints
+from counterflow.app.setting_words import sentence_of
 from counterflow.domain.resources import Site
 from counterflow.engine.control.book import BookSettings
 from counterflow.engine.control.feasibility import FeasibilitySettings
@@ -101,9 +103,12 @@ def load(config: Path | None, environment: Mapping[str, str], options: Mapping[s
         if value is not None:
             _set(tree, shortcut, value)
     try:
-        return msgspec.convert(tree, Settings)
+        settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as error:
-        raise SettingsError(_sentence(str(error))) from None
+        raise SettingsError(sentence_of(str(error))) from None
+    for complaint in complaints(settings):
+        raise SettingsError(complaint)
+    return settings
 
 
 def _read(config: Path) -> dict[str, Any]:
@@ -143,14 +148,3 @@ def _default_of(shortcut: str) -> object:
     for part in path.split("."):
         section = getattr(section, part)
     return getattr(section, name)
-
-
-def _sentence(message: str) -> str:
-    """msgspec's `Expected `int`, got `str` - at `$.gateway.port`` as a sentence about the setting."""
-    what, _, where = message.partition(" - at `$.")
-    if what.startswith("Object contains unknown field"):
-        field = what.rsplit("`", 2)[-2]
-        section = where.rstrip("`")
-        place = f" in [{section}]" if section else ""
-        return f"There is no setting '{field}'{place}; see docs/settings.md."
-    return f"The setting '{where.rstrip('`')}' is wrong: {what[:1].lower()}{what[1:]}; see docs/settings.md."

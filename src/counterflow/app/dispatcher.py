@@ -96,7 +96,7 @@ class Dispatcher:
             resume=resume,
             capability_settings=capability_settings,
         )
-        self._seconds = Seconds(fleet, self.book, notify)
+        self._seconds = Seconds(fleet, self.book, notify, capability_settings)
         self.ticks = 0
         self.late_ticks = 0
         self.last_tick_took_s = 0.0

@@ -22,7 +22,7 @@ class RunningTask(Struct, kw_only=True):
     drop_outs: int = 0
     announced_short: bool = False
     delivered_power_w: float | None = None
-    """Live sum of the members' meters, in the mode's terms; None before the first beat."""
+    """Live sum of the members' meters, in the mode's terms; None before the first beat, and while no member's power is known."""
     delivered_energy_wh: float = 0.0
     unmeasured: int = 0
     beat_at_s: float | None = None

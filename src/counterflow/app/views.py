@@ -25,7 +25,7 @@ def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
     image = room.fleet.snapshot(now_s)
     cap = room.dispatcher.capability_now(image, now_s + OUTLOOK_S)
     occupied = image.occupied
-    measured = occupied & ~np.isnan(image.power_w)
+    measured = occupied & ~np.isnan(image.power_w) & ~cap.silent
     ready = occupied & (cap.reason == Reason.READY)
     counts = np.bincount(cap.reason[occupied].astype(np.int64), minlength=len(Reason))
     running = room.dispatcher.book.in_state(DispatchState.RUNNING)
@@ -38,7 +38,7 @@ def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
         sessions=int(occupied.sum()),
         sessions_ready=int(ready.sum()),
         reasons={Reason(code).name.lower(): int(count) for code, count in enumerate(counts) if count},
-        measured_power_w=-float(image.power_w[measured].sum()) if measured.any() else None,
+        measured_power_w=0.0 - float(image.power_w[measured].sum()) if measured.any() else None,
         unmeasured_sessions=int((occupied & ~measured).sum()),
         available_power_w=float(cap.sustained_power_w[ready].sum()),
         available_energy_wh=float(cap.energy_wh[ready].sum()),

@@ -7,6 +7,8 @@ from msgspec import Meta, Struct
 
 from counterflow.domain.ids import ALL_SITES, EvseId, PoolId, SiteId, StationId
 
+PowerLimit = Annotated[float, Meta(ge=0)]
+
 
 class ControlMode(IntEnum):
     """How an EVSE can be told to discharge (ocpp: V2XChargingCtrlr, SmartChargingCtrlr)."""
@@ -83,44 +85,50 @@ class EvseCapability(Struct, frozen=True, kw_only=True):
     connected_ev: ConnectedEv | None = None
 
 
+Consent = Annotated[bool, Meta(description="The car may be discharged at all.", extra={"unit": "-"})]
+MinSoc = Annotated[float, Meta(description="State of charge below which the car is never discharged.", extra={"unit": "0..1"}, ge=0, le=1)]
+TargetSoc = Annotated[
+    float, Meta(description="State of charge wanted at departure when the car names none.", extra={"unit": "0..1"}, ge=0, le=1)
+]
+DepartureAfter = Annotated[
+    float, Meta(description="Assumed stay after plug-in when the car names no departure.", extra={"unit": "s"}, gt=0)
+]
+TransferByEvseAlone = Annotated[
+    bool,
+    Meta(description="The EVSE model discharges without an agreed bidirectional transfer (CHAdeMO and the like).", extra={"unit": "-"}),
+]
+
+
 class DriverTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a driver, site or contract agreed to. The narrower scope wins field by field."""
 
-    consent: Annotated[bool, Meta(description="The car may be discharged at all.", extra={"unit": "-"})] = False
-    min_soc_frac: Annotated[
-        float,
-        Meta(description="State of charge below which the car is never discharged.", extra={"unit": "0..1"}, ge=0, le=1),
-    ] = 0.3
-    target_soc_frac: Annotated[
-        float,
-        Meta(
-            description="State of charge wanted at departure when the car names none.",
-            extra={"unit": "0..1"},
-            ge=0,
-            le=1,
-        ),
-    ] = 0.8
-    departure_after_s: Annotated[
-        float,
-        Meta(description="Assumed stay after plug-in when the car names no departure.", extra={"unit": "s"}, gt=0),
-    ] = 3600.0
-    transfer_by_evse_alone: Annotated[
-        bool,
-        Meta(
-            description="The EVSE model discharges without an agreed bidirectional transfer (CHAdeMO and the like).",
-            extra={"unit": "-"},
-        ),
-    ] = False
+    consent: Consent = False
+    min_soc_frac: MinSoc = 0.3
+    target_soc_frac: TargetSoc = 0.8
+    departure_after_s: DepartureAfter = 3600.0
+    transfer_by_evse_alone: TransferByEvseAlone = False
 
 
 class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One grid connection. `None` limits are unlimited."""
+    """One grid connection. A limit that is left out does not exist."""
 
-    site_id: SiteId
-    max_export_power_w: float | None = None
-    max_import_power_w: float | None = None
-    uncontrolled_load_w: float = 0.0
-    pools: tuple[PoolId, ...] = ()
+    site_id: Annotated[SiteId, Meta(description="Name of the site, as stations name it.", extra={"unit": "-"}, min_length=1, max_length=64)]
+    max_export_power_w: Annotated[
+        PowerLimit | None, Meta(description="Most power that the site may give to the grid.", extra={"unit": "W"})
+    ] = None
+    max_import_power_w: Annotated[
+        PowerLimit | None, Meta(description="Most power that the site may take from the grid.", extra={"unit": "W"})
+    ] = None
+    uncontrolled_load_w: Annotated[
+        float,
+        Meta(
+            description="What else draws at the site; it makes room for export (negative: something else generates).",
+            extra={"unit": "W"},
+        ),
+    ] = 0.0
+    pools: Annotated[
+        tuple[PoolId, ...], Meta(description="Pools that the site belongs to, beside `all`; orders name them.", extra={"unit": "-"})
+    ] = ()
 
     def in_pool(self, pool: PoolId) -> bool:
         """Every site is in the pool `all`."""

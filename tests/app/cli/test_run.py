@@ -25,8 +25,8 @@ RUN = [sys.executable, "-c", "from counterflow.app.cli import main; main()"]
     ("options", "environment", "sentence"),
     [
         (["--config", "missing.toml"], {}, "The settings file missing.toml cannot be read: No such file or directory."),
-        (["--api-port", "70000"], {}, "The setting 'api.port' is wrong: expected `int` <= 65535"),
-        ([], {"COUNTERFLOW_OCPP_PORT": "many"}, "The setting 'gateway.port' is wrong: expected `int`, got `str`"),
+        (["--api-port", "70000"], {}, "The setting 'api.port' must be at most 65535"),
+        ([], {"COUNTERFLOW_OCPP_PORT": "many"}, "The setting 'gateway.port' must be a whole number, not a text"),
         ([], {"COUNTERFLOW_OCPP_PROT": "9000"}, "The environment variable COUNTERFLOW_OCPP_PROT is not known"),
         (["--ocpp-port", "many"], {}, "Invalid value for '--ocpp-port'"),
     ],

@@ -32,12 +32,11 @@ def test_pools_are_named_by_sites_and_all_holds_everything() -> None:
     assert topology.pool_mask(ALL_SITES).tolist() == [True, True, True]
 
 
-def test_unknown_names_are_key_errors() -> None:
-    topology = Topology([])
+def test_an_unknown_pool_is_a_key_error_and_an_unknown_site_counts_as_the_default() -> None:
+    topology = Topology([Site(site_id=SiteId("north"))])
     with pytest.raises(KeyError):
         topology.pool_mask(PoolId("nowhere"))
-    with pytest.raises(KeyError):
-        topology.site_index(SiteId("nowhere"))
+    assert topology.site_index(SiteId("removed")) == topology.site_index(SiteId("default")) == 0
 
 
 def test_broken_sites_are_refused() -> None:

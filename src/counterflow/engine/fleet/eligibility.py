@@ -19,6 +19,11 @@ def silent_sessions(image: FleetImage, now_s: float, settings: CapabilitySetting
     return image.occupied & ~fresh
 
 
+def measured_sessions(image: FleetImage, now_s: float, settings: CapabilitySettings) -> B1:
+    """Open sessions whose power is known now: a value that came lately enough, (N,). An old one is unknown, not unchanged."""
+    return image.occupied & ~np.isnan(image.power_w) & ~silent_sessions(image, now_s, settings)
+
+
 def interval_s(image: FleetImage, settings: CapabilitySettings) -> F8:
     """The meter interval, or the assumed one where none is known, (N,)."""
     return np.where(np.isnan(image.meter_interval_s), settings.default_meter_interval_s, image.meter_interval_s)

@@ -30,7 +30,7 @@ class Roster:
         self.stations: dict[StationId, Station] = {}
         self.open: dict[SessionUid, Session] = {}
         self.ended: dict[SessionKey, SessionRecord] = {}
-        self._site_rows = {site_id: row for row, site_id in enumerate(topology.site_ids)}
+        self._site_row = topology.site_index
         self._terms = terms
         self._hash_token = hash_token
         self._next_uid = first_uid
@@ -146,7 +146,7 @@ class Roster:
     def show(self, session: Session, station: Station) -> None:
         """Write everything but the meter readings into the session's row."""
         columns, row, evse_id = self.columns, session.row, session.evse_id
-        columns.site[row] = self._site_rows.get(session.site_id, 0)
+        columns.site[row] = self._site_row(session.site_id)
         columns.evse_id[row] = evse_id
         columns.connected[row] = station.connected
         columns.phase[row] = session.phase

@@ -7,17 +7,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from counterflow.domain.ids import SiteId
-from counterflow.domain.resources import DriverTerms
+from counterflow.domain.resources import Consent, DepartureAfter, DriverTerms, MinSoc, TargetSoc, TransferByEvseAlone
 
 
 class PartialTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fields of `DriverTerms` that a site or driver sets; what is left out comes from the wider scope."""
 
-    consent: bool | None = None
-    min_soc_frac: Annotated[float, Meta(ge=0, le=1)] | None = None
-    target_soc_frac: Annotated[float, Meta(ge=0, le=1)] | None = None
-    departure_after_s: Annotated[float, Meta(gt=0)] | None = None
-    transfer_by_evse_alone: bool | None = None
+    consent: Consent | None = None
+    min_soc_frac: MinSoc | None = None
+    target_soc_frac: TargetSoc | None = None
+    departure_after_s: DepartureAfter | None = None
+    transfer_by_evse_alone: TransferByEvseAlone | None = None
 
 
 class TermsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,9 +22,11 @@ class Topology:
 
     def __init__(self, sites: Sequence[Site]) -> None:
         """Take the configured sites, in any order."""
-        given = {site.site_id: site for site in sites}
-        if len(given) != len(sites):
-            raise ValueError("a site is given twice")
+        given: dict[SiteId, Site] = {}
+        for site in sites:
+            if site.site_id in given:
+                raise ValueError(f"the site '{site.site_id}' is given twice")
+            given[site.site_id] = site
         default = given.pop(DEFAULT_SITE, Site(site_id=DEFAULT_SITE))
         rows = (default, *given.values())
         self.site_ids: tuple[SiteId, ...] = tuple(site.site_id for site in rows)
@@ -44,8 +46,8 @@ class Topology:
         return len(self.site_ids)
 
     def site_index(self, site_id: SiteId) -> int:
-        """The row of a site. Raises KeyError when it is not configured."""
-        return self._index[site_id]
+        """The row of a site. One that is not configured (any more) counts as the default site, row 0."""
+        return self._index.get(site_id, 0)
 
     def pool_mask(self, pool: PoolId) -> B1:
         """Which sites belong to a pool, (S,). Raises KeyError for a pool that no site names."""

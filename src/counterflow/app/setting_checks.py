@@ -1,0 +1,70 @@
+"""What no single setting can tell: whether settings fit each other, and whether the names in them are names of something."""
+
+from collections.abc import Iterable, Iterator
+from math import isfinite
+from typing import TYPE_CHECKING, get_args
+
+from counterflow.adapters.ocpp.messages import MeasurandEnumType
+from counterflow.domain.ids import SiteId
+from counterflow.engine.fleet.topology import Topology
+
+if TYPE_CHECKING:
+    from counterflow.app.config import Settings
+
+ORDERED = (
+    ("control.hold_min_s", "control.hold_max_s"),
+    ("response.gain_min", "response.gain_max"),
+    ("refusals.short_rest_s", "refusals.long_rest_s"),
+)
+"""Pairs of which the first must not be the larger one."""
+
+
+def complaints(settings: "Settings") -> Iterator[str]:
+    """A sentence for everything that is wrong; none for settings that fit each other."""
+    try:
+        topology = Topology(settings.sites)
+    except ValueError as error:
+        yield f"The [[sites]] are wrong: {error}."
+        return
+    yield from _sites(settings, topology)
+    yield from _pairs(settings)
+    known = get_args(MeasurandEnumType)
+    for name in settings.ocpp.measurands:
+        if name not in known:
+            yield f"The setting 'ocpp.measurands' names '{name}', which is no measurand of OCPP 2.1.{_meant(name, known)}"
+
+
+def _sites(settings: "Settings", topology: Topology) -> Iterator[str]:
+    named: tuple[tuple[str, Iterable[SiteId]], ...] = (
+        ("stations.default_site", (SiteId(settings.stations.default_site),)),
+        ("drivers.sites", settings.drivers.sites),
+        ("fleet.we_lead_at_sites", settings.fleet.we_lead_at_sites),
+    )
+    for setting, sites in named:
+        for name in sites:
+            if name not in topology.site_ids:
+                yield (
+                    f"The setting '{setting}' names the site '{name}', and there is no [[sites]] entry of that name "
+                    f"(there are: {', '.join(topology.site_ids)})."
+                )
+    for site in settings.sites:
+        if not isfinite(site.uncontrolled_load_w):
+            yield f"The setting 'uncontrolled_load_w' of the site '{site.site_id}' must be a number of watts."
+
+
+def _pairs(settings: "Settings") -> Iterator[str]:
+    for lower, upper in ORDERED:
+        least, most = _value(settings, lower), _value(settings, upper)
+        if least > most:
+            yield f"The setting '{lower}' ({least:g}) must not be larger than '{upper}' ({most:g})."
+
+
+def _value(settings: "Settings", path: str) -> float:
+    section, _, name = path.partition(".")
+    return float(getattr(getattr(settings, section), name))
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Stations spell them with capitals, people often do not."""
+    match = next((one for one in known if one.casefold() == name.casefold()), None)
+    return f" Did you mean '{match}'?" if match else ""

@@ -1,0 +1,70 @@
+"""Settings: what is wrong with them stops the start with one sentence, in words of TOML; what fits is taken as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from counterflow.app.config import Settings, SettingsError, load
+
+SITE = '[[sites]]\nsite_id = "depot"\n'
+
+WRONG = [
+    (SITE + SITE, "The [[sites]] are wrong: the site 'depot' is given twice."),
+    (SITE + "max_export_power_w = -30000", "The setting 'max_export_power_w' of [[sites]] number 1 must be at least 0; "),
+    (SITE + 'max_import_power_w = "30kW"', "'max_import_power_w' of [[sites]] number 1 must be a number, not a text; "),
+    (SITE + "max_export_power_w = nan", "'max_export_power_w' of [[sites]] number 1 must be at least 0; "),
+    (SITE + "uncontrolled_load_w = inf", "'uncontrolled_load_w' of the site 'depot' must be a number of watts."),
+    ("[[sites]]\nmax_export_power_w = 1", "[[sites]] number 1 needs the setting 'site_id'; "),
+    (SITE + "limit_w = 1", "There is no setting 'limit_w' in [[sites]] number 1; "),
+    ("sites = 3", "The setting 'sites' must be a list in brackets, not a whole number; "),
+    (
+        '[stations]\ndefault_site = "nowhere"',
+        "The setting 'stations.default_site' names the site 'nowhere', and there is no [[sites]]",
+    ),
+    (SITE + "[drivers.sites.depto]\nconsent = true", "The setting 'drivers.sites' names the site 'depto', and there is no [[sites]]"),
+    (
+        SITE + '[fleet]\nwe_lead_at_sites = ["depot", "north"]',
+        "The setting 'fleet.we_lead_at_sites' names the site 'north', and there",
+    ),
+    ("[response]\ngain_min = 2.0", "The setting 'response.gain_min' (2) must not be larger than 'response.gain_max' (1.15)."),
+    ("[control]\nhold_max_s = 10.0", "The setting 'control.hold_min_s' (20) must not be larger than 'control.hold_max_s' (10)."),
+    ('[ocpp]\nmeasurands = ["soc"]', "names 'soc', which is no measurand of OCPP 2.1. Did you mean 'SoC'?"),
+    ('[ocpp]\nmeasurands = ["Power.Active"]', "names 'Power.Active', which is no measurand of OCPP 2.1."),
+    ("[ocpp]\nmeasurands = []", "The setting 'ocpp.measurands' must have at least 1 entry; "),
+    ("[feasibility]\nheadroom_factor = 1.2", "The setting 'feasibility.headroom_factor' must be at most 1; "),
+    ("[control]\ntick_interval_s = 0", "The setting 'control.tick_interval_s' must be above 0; "),
+    ("[gateway]\nport = 8.5", "The setting 'gateway.port' must be a whole number, not one with a fraction; "),
+    ('[server]\nlog_level = "loud"', "The setting 'server.log_level' must be one of debug, info, warning, error; "),
+    ('[server]\ndata_dir = ""', "The setting 'server.data_dir' must have at least 1 character; "),
+    ("[drivers.drivers.abc]\nmin_soc_frac = 3.0", "The setting 'min_soc_frac' of [drivers.drivers.<name>] must be at most 1; "),
+    ("[drivers.drivers.abc]\nconset = true", "There is no setting 'conset' in [drivers.drivers.<name>]; "),
+    ("[nothing]", "There is no setting 'nothing'; "),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), WRONG, ids=[text.replace("\n", " ") for text, _ in WRONG])
+def test_what_is_wrong_with_settings_is_one_sentence_without_names_of_python(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "counterflow.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as raised:
+        load(file, {}, {})
+    said = str(raised.value)
+    assert sentence in said
+    assert not re.search(r"`|Expected|\b(?:str|int|float|object|array|null)\b", said), said
+    assert said.endswith((".", "?"))
+    assert "\n" not in said
+
+
+def test_settings_that_fit_each_other_are_taken(tmp_path: Path) -> None:
+    file = tmp_path / "counterflow.toml"
+    file.write_text(
+        SITE
+        + 'max_export_power_w = 30000\npools = ["north"]\n[stations]\ndefault_site = "depot"\n[fleet]\nwe_lead_at_sites = ["default"]\n'
+        "[drivers.sites.depot]\nconsent = true\n[control]\nhold_min_s = 80.0\n",
+        encoding="utf-8",
+    )
+    settings = load(file, {}, {})
+    assert settings.sites[0].max_export_power_w == 30_000.0
+    assert settings.drivers.sites[settings.sites[0].site_id].consent is True
+    assert load(None, {}, {}) == Settings()
