@@ -32,6 +32,11 @@ def test_a_setting_without_a_meaning_or_with_a_dash_for_one_is_not_written_down(
     assert not [row for row in rows if row.endswith("| - |")]
 
 
+def test_the_readme_shows_what_was_measured() -> None:
+    done = subprocess.run([sys.executable, "scripts/readme_figures.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
