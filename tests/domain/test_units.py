@@ -77,5 +77,7 @@ def test_an_instant_survives_writing_and_reading_to_a_millisecond(at_s: float) -
 
 def test_figures_are_shown_in_the_unit_people_would_choose() -> None:
     nan = float("nan")
+    assert [format_power(value) for value in (-0.0, -0.4)] == ["0 W", "0 W"]
+    assert format_energy(-0.3) == "0 Wh"
     assert [format_power(value) for value in (0.0, -7000.0, 1.42e6, 999_600.0, nan)] == ["0 W", "-7.0 kW", "1.420 MW", "1.000 MW", "?"]
     assert [format_energy(value) for value in (12.0, 1500.0, 2.5e6, nan)] == ["12 Wh", "1.50 kWh", "2.500 MWh", "?"]

@@ -45,3 +45,59 @@ def test_of_the_group_only_what_is_heard_of_counts(town: Any, ideal: dict[str, A
     heard_w = sum(view.power_w for view in at.operations.sessions() if view.station_id not in deaf)
     assert fleet.measured_power_w == pytest.approx(heard_w, abs=1.0)
     assert at.view(order).delivered_power_w == pytest.approx(heard_w, rel=0.05)
+
+
+LIMITED = {
+    "sites": [{"site_id": "depot", "max_export_power_w": 30_000.0}],
+    "stations": {"accept_unknown": True, "default_site": "depot"},
+}
+
+
+def test_what_is_available_is_what_an_order_would_get_under_the_site_limit(town: Any) -> None:
+    at = town(20, 3, settings=LIMITED)
+    at.run(30)
+    fleet = at.operations.fleet()
+    assert sum(view.available_power_w for view in at.operations.sessions()) > 60_000.0
+    assert 20_000.0 < at.offer_w(900.0) <= 30_000.0
+    assert fleet.available_power_w == pytest.approx(at.offer_w(900.0))
+    assert 0.9 * fleet.available_power_w / 4.0 <= fleet.available_energy_wh <= fleet.available_power_w / 4.0
+
+
+def test_cars_of_a_dispatch_are_not_offered_again(town: Any) -> None:
+    at = town(20, 4)
+    assert at.operations.fleet().available_power_w > 50_000.0
+    order = at.order(600.0, 0.5)
+    at.run(20)
+    fleet = at.operations.fleet()
+    assert fleet.available_power_w < 0.1 * at.view(order).feasibility.expected_power_w
+    assert fleet.headroom_power_w is not None
+    assert fleet.headroom_power_w > 10_000.0
+
+
+def test_energy_needed_is_reckoned_up_to_now_and_the_needs_show_their_age(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(12, 5, plant=ideal)
+    at.run(60)
+    before = {view.station_id: view for view in at.operations.sessions()}
+    at.run(900)
+    after = {view.station_id: view for view in at.operations.sessions()}
+    charging = [one for one in before if after[one].import_wh - before[one].import_wh > 500.0 and after[one].energy_needed_wh > 0.0]
+    assert len(charging) >= 3
+    for one in charging:
+        drawn_wh = after[one].import_wh - before[one].import_wh
+        assert before[one].energy_needed_wh - after[one].energy_needed_wh == pytest.approx(0.9 * drawn_wh, rel=0.15)
+        assert after[one].needs_age_s == pytest.approx(before[one].needs_age_s + 900.0)
+
+
+def test_one_session_is_looked_up_and_the_list_works_out_the_gains_once(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = town(12, 6)
+    order = at.order(300.0, 0.5)
+    at.run(60)
+    gains, asked = at.room.dispatcher.gains, list[float]()
+    monkeypatch.setattr(at.room.dispatcher, "gains", lambda image: asked.append(image.at_s) or gains(image))
+    views = at.operations.sessions()
+    assert len(views) == 12
+    assert len(asked) == 1
+    assert [at.operations.session(view.station_id, view.transaction_id) for view in views] == list(views)
+    assert {view.gain for view in views if view.dispatch_id == order.dispatch_id} - {None}
+    missing = at.operations.session(views[0].station_id, "another")
+    assert missing.sentence == f"Station {views[0].station_id} has no open session another."

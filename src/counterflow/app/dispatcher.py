@@ -17,7 +17,7 @@ from counterflow.app.seconds import Seconds
 from counterflow.app.tasks import Book, RunningTask, state_entry
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
-from counterflow.domain.instructions import DispatchInstruction, DispatchState, Feasibility
+from counterflow.domain.instructions import DispatchInstruction, DispatchMode, DispatchState, Feasibility
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.records import DocumentKind, Latch, ProfileState
 from counterflow.domain.resources import EvseCapability
@@ -294,6 +294,21 @@ class Dispatcher:
             ordered_power_w=ordered_power_w(instruction, from_s),
             window_s=window_s,
             mode=instruction.mode,
+            settings=self._feasibility,
+        )
+
+    def offer(self, image: FleetImage, able: Capability, window_s: float) -> Feasibility:
+        """What an order for all sites could get over the coming `window_s` from cars that no dispatch holds; `able` is of that window."""
+        free = image.occupied & ~self.busy_rows(image, "")
+        return feasible(
+            image,
+            able,
+            self.gains(image),
+            free,
+            self.topology,
+            ordered_power_w=0.0,
+            window_s=window_s,
+            mode=DispatchMode.NET_EXPORT,
             settings=self._feasibility,
         )
 

@@ -14,9 +14,9 @@ from counterflow import __version__
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.reporting import Reporting
-from counterflow.app.views import dispatch_view, fleet_view, session_views, sessions_by_station, station_view, view_of
+from counterflow.app.views import dispatch_view, fleet_view, session_view, session_views, sessions_by_station, station_view, view_of
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
-from counterflow.domain.ids import DispatchId, SessionUid, StationId
+from counterflow.domain.ids import DispatchId, SessionUid, StationId, TransactionId
 from counterflow.domain.instructions import Amendment, DispatchOrder
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import StationRegistration
@@ -103,10 +103,7 @@ class LiveOperations:
 
     def session(self, station_id: StationId, transaction_id: str) -> SessionView | Refusal:
         """One open session."""
-        for view in self.sessions():
-            if (view.station_id, view.transaction_id) == (station_id, transaction_id):
-                return view
-        return Refusal(
+        return session_view(self._room, station_id, TransactionId(transaction_id), self._now_s()) or Refusal(
             kind=RefusalKind.NOT_FOUND,
             sentence=f"Station {station_id} has no open session {transaction_id}.",
             remedy="GET /api/v1/sessions lists the open sessions.",

@@ -1,11 +1,12 @@
 """From images and records to what people are shown: discharge positive, unknown as None."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
 from counterflow.app.control_room import ControlRoom
-from counterflow.domain.ids import DispatchId, SessionUid, StationId
+from counterflow.domain.ids import DispatchId, SessionUid, StationId, TransactionId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, Feasibility
 from counterflow.domain.reasons import REASON_WORDS, Reason
 from counterflow.domain.resources import StationIdentity
@@ -13,8 +14,7 @@ from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.domain.views import DispatchView, FleetView, SessionView, StationView
 from counterflow.engine.control.book import OPEN_STATES, ordered_power_w
-from counterflow.engine.fleet.capability import Capability
-from counterflow.engine.fleet.snapshot import FleetImage
+from counterflow.engine.fleet.snapshot import F8, FleetImage
 
 OUTLOOK_S = 900.0
 """Availability outside a dispatch is shown for the coming quarter of an hour."""
@@ -27,6 +27,7 @@ def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
     occupied = image.occupied
     measured = occupied & ~np.isnan(image.power_w) & ~cap.silent
     ready = occupied & (cap.reason == Reason.READY)
+    offer = room.dispatcher.offer(image, cap, OUTLOOK_S)
     counts = np.bincount(cap.reason[occupied].astype(np.int64), minlength=len(Reason))
     running = room.dispatcher.book.in_state(DispatchState.RUNNING)
     figures = [room.dispatcher.book.tasks[item.dispatch_id].figures for item in running]
@@ -40,8 +41,8 @@ def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
         reasons={Reason(code).name.lower(): int(count) for code, count in enumerate(counts) if count},
         measured_power_w=0.0 - float(image.power_w[measured].sum()) if measured.any() else None,
         unmeasured_sessions=int((occupied & ~measured).sum()),
-        available_power_w=float(cap.sustained_power_w[ready].sum()),
-        available_energy_wh=float(cap.energy_wh[ready].sum()),
+        available_power_w=offer.expected_power_w,
+        available_energy_wh=offer.expected_energy_wh,
         target_power_w=sum(ordered_power_w(item, now_s) for item in running) if running else None,
         headroom_power_w=float(sum(headroom)) if headroom else None,
         running_dispatches=tuple(item.dispatch_id for item in running),
@@ -84,46 +85,64 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
 def session_views(room: ControlRoom, now_s: float) -> list[SessionView]:
     """All open sessions, by station and transaction."""
     image = room.fleet.snapshot(now_s)
-    cap = room.dispatcher.capability_now(image, now_s + OUTLOOK_S)
     rows = sorted(np.flatnonzero(image.occupied).tolist(), key=lambda row: image.keys[row] or ("", ""))
-    return [_session_view(room, image, cap, row, now_s) for row in rows]
+    return _session_views(room, image, rows)
 
 
-def _session_view(room: ControlRoom, image: FleetImage, cap: Capability, row: int, now_s: float) -> SessionView:
-    key = image.keys[row]
-    assert key is not None, "an occupied row has a key"
-    uid = SessionUid(int(image.uid[row]))
-    reason = Reason(int(cap.reason[row]))
-    gains = room.dispatcher.response.gains()
-    return SessionView(
-        session_uid=uid,
-        station_id=key[0],
-        transaction_id=key[1],
-        site_id=room.topology.site_ids[int(image.site[row])],
-        evse_id=int(image.evse_id[row]),
-        reason=reason.name.lower(),
-        reason_text=REASON_WORDS[reason],
-        phase=TransactionPhase(int(image.phase[row])).name.lower(),
-        started_s=_known(image.started_s[row]),
-        soc_frac=_known(cap.soc_frac[row]),
-        soc_age_s=_age(image.soc_at_s[row], now_s),
-        soc_floor_frac=_known(image.soc_floor_frac[row]),
-        energy_above_floor_wh=_known(cap.energy_wh[row]),
-        departure_s=_known(image.departure_s[row]),
-        energy_needed_wh=_known(image.target_request_wh[row]),
-        laxity_s=_known(cap.laxity_s[row]),
-        power_w=_turned(image.power_w[row]),
-        power_age_s=_age(image.power_at_s[row], now_s),
-        available_power_w=_known(cap.sustained_power_w[row]) if reason is Reason.READY else 0.0,
-        export_wh=_known(image.export_wh[row]),
-        import_wh=_known(image.import_wh[row]),
-        register_age_s=_age(image.register_at_s[row], now_s),
-        setpoint_w=_turned(image.setpoint_w[row]),
-        setpoint_age_s=_age(image.setpoint_at_s[row], now_s),
-        setpoint_state=SetpointState(int(image.setpoint_state[row])).name.lower(),
-        gain=_known(gains[row]) if row < len(gains) else None,
-        dispatch_id=room.dispatcher.book.owner.get(uid),
-    )
+def session_view(room: ControlRoom, station_id: StationId, transaction_id: TransactionId, now_s: float) -> SessionView | None:
+    """One open session, or None."""
+    uid = room.fleet.uid_of(station_id, transaction_id)
+    row = None if uid is None else room.fleet.row_of(uid)
+    return None if row is None else _session_views(room, room.fleet.snapshot(now_s), [row])[0]
+
+
+def _session_views(room: ControlRoom, image: FleetImage, rows: list[int]) -> list[SessionView]:
+    """The sessions of `rows`, worked out column by column: a hundred thousand of them are a matter of a second."""
+    if not rows:
+        return []
+    now_s = image.at_s
+    cap = room.dispatcher.capability_now(image, now_s + OUTLOOK_S)
+    ready = cap.reason == Reason.READY
+    keys = [image.keys[row] or (StationId(""), TransactionId("")) for row in rows]
+    uids = [SessionUid(uid) for uid in image.uid[rows].tolist()]
+    reasons = cap.reason[rows].tolist()
+    columns: dict[str, list[Any]] = {
+        "session_uid": uids,
+        "station_id": [station_id for station_id, _ in keys],
+        "transaction_id": [transaction_id for _, transaction_id in keys],
+        "site_id": [room.topology.site_ids[site] for site in image.site[rows].tolist()],
+        "evse_id": image.evse_id[rows].tolist(),
+        "reason": [_REASON_CODES[code] for code in reasons],
+        "reason_text": [_REASON_TEXTS[code] for code in reasons],
+        "phase": [_PHASES[code] for code in image.phase[rows].tolist()],
+        "started_s": _known(image.started_s[rows]),
+        "soc_frac": _known(cap.soc_frac[rows]),
+        "soc_age_s": _age(image.soc_at_s[rows], now_s),
+        "soc_floor_frac": _known(image.soc_floor_frac[rows]),
+        "energy_above_floor_wh": _known(cap.energy_wh[rows]),
+        "departure_s": _known(image.departure_s[rows]),
+        "energy_needed_wh": _known(np.maximum(cap.reckoned.need_wh[rows], 0.0)),
+        "needs_age_s": _age(image.needs_at_s[rows], now_s),
+        "laxity_s": _known(cap.laxity_s[rows]),
+        "power_w": _turned(image.power_w[rows]),
+        "power_age_s": _age(image.power_at_s[rows], now_s),
+        "available_power_w": _known(np.where(ready, cap.sustained_power_w, 0.0)[rows]),
+        "export_wh": _known(image.export_wh[rows]),
+        "import_wh": _known(image.import_wh[rows]),
+        "register_age_s": _age(image.register_at_s[rows], now_s),
+        "setpoint_w": _turned(image.setpoint_w[rows]),
+        "setpoint_age_s": _age(image.setpoint_at_s[rows], now_s),
+        "setpoint_state": [_SETPOINT_STATES[code] for code in image.setpoint_state[rows].tolist()],
+        "gain": _known(room.dispatcher.gains(image)[rows]),
+        "dispatch_id": [room.dispatcher.book.owner.get(uid) for uid in uids],
+    }
+    return [SessionView(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+
+
+_REASON_CODES = {int(reason): reason.name.lower() for reason in Reason}
+_REASON_TEXTS = {int(reason): words for reason, words in REASON_WORDS.items()}
+_PHASES = {int(phase): phase.name.lower() for phase in TransactionPhase}
+_SETPOINT_STATES = {int(state): state.name.lower() for state in SetpointState}
 
 
 def dispatch_view(room: ControlRoom, dispatch_id: DispatchId, now_s: float) -> DispatchView | None:
@@ -164,13 +183,15 @@ NOTHING_FEASIBLE = Feasibility(
 )
 
 
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _known(values: F8) -> list[float | None]:
+    """Unknown as None."""
+    return [None if value != value else value for value in values.tolist()]
 
 
-def _turned(power_w: float) -> float | None:
-    return None if np.isnan(power_w) else 0.0 - float(power_w)
+def _turned(power_w: F8) -> list[float | None]:
+    """Import positive into discharge positive; no minus zero."""
+    return _known(0.0 - power_w)
 
 
-def _age(at_s: float, now_s: float) -> float | None:
-    return None if np.isnan(at_s) else max(0.0, now_s - float(at_s))
+def _age(at_s: F8, now_s: float) -> list[float | None]:
+    return _known(np.maximum(0.0, now_s - at_s))

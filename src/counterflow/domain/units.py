@@ -13,6 +13,8 @@ MAX_DURATION_S = 7 * 86_400.0
 
 _POWER_FACTORS = {"w": 1.0, "kw": 1e3, "mw": 1e6}
 _DURATION_FACTORS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+UNITS = frozenset((*_POWER_FACTORS, *_DURATION_FACTORS))
+"""Units that people may write, in small letters."""
 _QUANTITY = re.compile(r"\s*([+-]?)(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 
 
@@ -58,7 +60,7 @@ def format_power(power_w: float) -> str:
         return f"{power_w / 1e6:.3f} MW"
     if size >= 999.5:
         return f"{power_w / 1e3:.1f} kW"
-    return f"{power_w:.0f} W"
+    return f"{round(power_w)} W"
 
 
 def format_energy(energy_wh: float) -> str:
@@ -70,7 +72,7 @@ def format_energy(energy_wh: float) -> str:
         return f"{energy_wh / 1e6:.3f} MWh"
     if size >= 999.5:
         return f"{energy_wh / 1e3:.2f} kWh"
-    return f"{energy_wh:.0f} Wh"
+    return f"{round(energy_wh)} Wh"
 
 
 def format_instant(at_s: float) -> str:

@@ -98,6 +98,9 @@ class SessionView(Struct, frozen=True, kw_only=True):
     energy_above_floor_wh: float | None
     departure_s: float | None
     energy_needed_wh: float | None
+    """Carried forward from the last reports to now."""
+    needs_age_s: float | None
+    """Age of what the car said of its discharge power, its departure and its energy; None = it has said nothing."""
     laxity_s: float | None
     power_w: float | None
     """Discharge positive."""

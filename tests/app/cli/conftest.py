@@ -161,6 +161,7 @@ def session() -> SessionView:
         energy_above_floor_wh=21_500.0,
         departure_s=NOW_S + 7_200.0,
         energy_needed_wh=8_000.0,
+        needs_age_s=3_590.0,
         laxity_s=3_000.0,
         power_w=7_043.0,
         power_age_s=3.2,

@@ -99,3 +99,21 @@ def test_the_client_commands_do_not_load_the_server() -> None:
         "import sys, counterflow.app.cli; print([m for m in ('fastapi', 'numpy', 'pyarrow', 'matplotlib', 'uvloop') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["dispach"], "No such command 'dispach'. Did you mean 'dispatch', 'dispatches'? 'counterflow --help' shows how it is written."),
+        (["--verbose"], "No such option: --verbose (Possible options: --version). 'counterflow --help' shows how it is written."),
+        (["stations", "ad"], "No such command 'ad'. Did you mean 'add'? 'counterflow stations --help' shows how it is written."),
+        (["report", "d-1", "--format", "pdf"], "Invalid value for '--format': 'pdf' is not one of 'json', 'csv', 'parquet', 'png'."),
+        (["sessions", "--limit"], "Option '--limit' requires an argument."),
+        (["sessions", "--limit", "-1"], "Invalid value for '--limit': this must be greater than or equal to 0."),
+    ],
+)
+def test_what_the_parser_cannot_read_is_one_sentence_too(counterflow: Any, arguments: list[str], sentence: str) -> None:
+    result = counterflow(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: {sentence}")
+    assert result.stderr.count("\n") == 1

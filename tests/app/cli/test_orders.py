@@ -109,6 +109,10 @@ def test_a_lost_answer_tells_the_key_to_ask_again_with(api: Any, counterflow: An
         (["1MW"], "Missing argument"),
         (["1MW", "15min", "--policy", "greedy"], "'greedy' is not one of"),
         (["1MW", "15min", "--dryrun"], "No such option: --dryrun"),
+        (["1", "MW", "15min"], "'1 MW' are two words to this command: write 1MW, without a space."),
+        (["1MW", "15", "min"], "'15 min' are two words to this command: write 15min, without a space."),
+        (["1MW", "15min", "now"], "There is more than this command takes: 'now'. 'counterflow dispatch --help' shows how it is written."),
+        (["1MW", "15min", "--priority", "high"], "Invalid value for '--priority': this must be a whole number."),
     ],
 )
 def test_wrong_usage_is_a_sentence_with_exit_code_2_and_sends_nothing(
@@ -116,7 +120,9 @@ def test_wrong_usage_is_a_sentence_with_exit_code_2_and_sends_nothing(
 ) -> None:
     result = counterflow("dispatch", *arguments)
     assert result.exit_code == 2, result.output
-    assert sentence in flat(result.stderr.replace("│", " "))
+    assert sentence in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
     assert result.stdout == ""
     assert api.requests == []
 

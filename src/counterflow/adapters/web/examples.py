@@ -114,6 +114,7 @@ _ALL: tuple[Struct, ...] = (
         energy_above_floor_wh=21_300.0,
         departure_s=_START_S + 9000.0,
         energy_needed_wh=5400.0,
+        needs_age_s=3120.0,
         laxity_s=6300.0,
         power_w=7020.0,
         power_age_s=4.0,

@@ -72,8 +72,14 @@ class _Fleet(Collector):
             "sessions_ready": ("Sessions that can be discharged now.", fleet.sessions_ready),
             "sessions_unmeasured": ("Sessions whose power is unknown.", fleet.unmeasured_sessions),
             "measured_power_watts": ("Metered fleet power, discharge positive.", fleet.measured_power_w),
-            "available_power_watts": ("Discharge power that could be ordered now.", fleet.available_power_w),
-            "available_energy_watthours": ("Energy that could be ordered now.", fleet.available_energy_wh),
+            "available_power_watts": (
+                "Discharge power that an order for 15 min could get, expected.",
+                fleet.available_power_w,
+            ),
+            "available_energy_watthours": (
+                "Energy that an order for 15 min could get, expected.",
+                fleet.available_energy_wh,
+            ),
             "target_power_watts": ("Target of the running dispatches, discharge positive.", fleet.target_power_w),
             "headroom_power_watts": ("Discharge power in reserve.", fleet.headroom_power_w),
             "dispatches_running": ("Dispatches under way.", len(fleet.running_dispatches)),

@@ -84,7 +84,7 @@ def fleet_facts(view: FleetView) -> list[tuple[str, str]]:
             facts.append(("", f"{count}: {_reason_words(name)}"))
     facts += [
         ("Power now", f"{power(view.measured_power_w)}{unmeasured} (discharge is positive)"),
-        ("Available", f"{power(view.available_power_w)}, {format_energy(view.available_energy_wh)} (coming 15 min)"),
+        ("Available", f"{power(view.available_power_w)}, {format_energy(view.available_energy_wh)} (an order for 15 min)"),
         ("Target", "no dispatch is running" if view.target_power_w is None else power(view.target_power_w)),
     ]
     if view.headroom_power_w is not None:

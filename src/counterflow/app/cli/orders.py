@@ -32,10 +32,11 @@ from counterflow.app.cli.words import answer_words, feasibility_words, order_wor
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES
 from counterflow.domain.instructions import AllocationPolicy, DispatchMode
-from counterflow.domain.units import parse_discharge_power_w, parse_duration_s, parse_instant_s
+from counterflow.domain.units import UNITS, parse_discharge_power_w, parse_duration_s, parse_instant_s
 from counterflow.domain.views import DispatchAnswer, DispatchView, FleetView
 
 _NEGATIVE = re.compile(r"-[\d.]")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 """What an Idempotency-Key may be."""
 
@@ -59,10 +60,12 @@ class QuantityCommand(TyperCommand):
     """A command whose arguments are quantities: `-1MW` is a negative power, not an option nobody knows."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Say in a sentence what is wrong with a negative quantity; leave everything else, `--priority -3` too, to the parser."""
+        """Say what is wrong with a negative quantity, or one in two words; leave all else, `--priority -3` too, to the parser."""
         for before, argument in zip(["", *args], args, strict=False):
             if argument == "--":
                 break
+            if _NUMBER.fullmatch(before) and argument.lower() in UNITS:
+                raise WrongUsageError(f"'{before} {argument}' are two words to this command: write {before}{argument}, without a space.")
             if _NEGATIVE.match(argument) and (argument[-1].isalpha() or not before.startswith("--")):
                 refuse = parse_duration_s if argument[-1:].lower() in {"s", "n", "h"} else parse_discharge_power_w
                 refuse(argument)

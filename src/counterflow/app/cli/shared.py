@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 the server refused or the thing failed, 2 wrong usage, 130 stopped by Ctrl-C.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from time import sleep
@@ -13,6 +14,7 @@ import typer
 from msgspec import Struct
 from rich.console import Console
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from counterflow.app.cli.api_client import DEFAULT_DATA_DIR, DEFAULT_URL, ApiClient, ApiError, WrongAddressError, resolve_token
 from counterflow.app.cli.tables import visible
@@ -91,13 +93,45 @@ def note(sentence: str) -> None:
     typer.echo(visible(sentence), err=True)
 
 
+def usage_words(error: TyperException) -> str:
+    """What the parser says of a command line, as a sentence, and where the help is."""
+    said = error.format_message().strip()
+    for pattern, words in _PARSER_WORDS:
+        said = pattern.sub(words, said)
+    path = getattr(getattr(error, "ctx", None), "command_path", "counterflow")
+    return f"{said if said.endswith(('.', '?')) else said + '.'} '{path} --help' shows how it is written."
+
+
+_PARSER_WORDS = (
+    (re.compile(r"Value error, "), ""),
+    (re.compile(r"[Ii]nput should be a valid (integer|number), unable to parse string as an? \w+"), r"this must be a whole \1"),
+    (re.compile(r"whole integer"), "whole number"),
+    (re.compile(r"[Ii]nput should be "), "this must be "),
+    (re.compile(r"Got unexpected extra argument\(?s?\)? \((.*)\)"), r"There is more than this command takes: '\1'"),
+)
+"""The parser's messages name its own workings; the rest of them is in words already."""
+
+
 class SentenceGroup(TyperGroup):
     """The root of the commands: expected failures end as one sentence and an exit code, never as a traceback."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Read the options of the root. Without any argument the parser shows the help in its own way."""
+        if not args:
+            return super().make_context(info_name, args, parent, **extra)
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except TyperException as error:
+            complain(usage_words(error))
+            raise typer.Exit(error.exit_code) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
+        except TyperException as error:
+            complain(usage_words(error))
+            raise typer.Exit(error.exit_code) from None
         except (WrongUsageError, WrongAddressError, UnitError) as error:
             complain(str(error))
             raise typer.Exit(2) from None

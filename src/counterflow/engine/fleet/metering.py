@@ -5,7 +5,7 @@ two do not come together the baseline is chosen on the careful side: exports sin
 from the register after it.
 """
 
-from math import nan
+from math import isnan, nan
 
 from counterflow.domain.telemetry import Measurement
 from counterflow.engine.fleet.columns import READINGS_BYTES, Columns, write_readings
@@ -129,45 +129,47 @@ def restore_soc(session: Session, columns: Columns, soc_frac: float, at_s: float
 
 
 def _take_export(session: Session, columns: Columns, export_wh: float) -> bool:
-    """The export register; one that ran backwards takes its baselines along, so that energy already counted stays counted."""
-    row = session.row
-    learned = False
-    if export_wh < session.export_wh:
-        step_wh = export_wh - session.export_wh
-        session.soc_export_wh += step_wh
-        session.needs_export_wh += step_wh
-        columns.soc_export_wh[row] = session.soc_export_wh
-        learned = session.needs is not None
-    if session.soc_export_wh != session.soc_export_wh:
-        session.soc_export_wh = export_wh
-        columns.soc_export_wh[row] = export_wh
-    if session.needs_export_wh != session.needs_export_wh and session.needs is not None:
-        session.needs_export_wh = export_wh
-        learned = True
+    """A reading of the export register. True when the needs learned their baseline with it."""
+    session.soc_export_wh, session.needs_export_wh, learned = _baselines(
+        export_wh, session.export_wh, session.soc_export_wh, session.needs_export_wh, session.needs is not None
+    )
     session.export_wh = export_wh
-    columns.export_wh[row] = export_wh
+    columns.export_wh[session.row] = export_wh
+    columns.soc_export_wh[session.row] = session.soc_export_wh
     return learned
 
 
 def _take_import(session: Session, columns: Columns, import_wh: float) -> bool:
-    """The import register, in the same way."""
-    row = session.row
-    learned = False
-    if import_wh < session.import_wh:
-        step_wh = import_wh - session.import_wh
-        session.soc_import_wh += step_wh
-        session.needs_import_wh += step_wh
-        columns.soc_import_wh[row] = session.soc_import_wh
-        learned = session.needs is not None
-    if session.soc_import_wh != session.soc_import_wh:
-        session.soc_import_wh = import_wh
-        columns.soc_import_wh[row] = import_wh
-    if session.needs_import_wh != session.needs_import_wh and session.needs is not None:
-        session.needs_import_wh = import_wh
-        learned = True
+    """A reading of the import register, in the same way."""
+    session.soc_import_wh, session.needs_import_wh, learned = _baselines(
+        import_wh, session.import_wh, session.soc_import_wh, session.needs_import_wh, session.needs is not None
+    )
     session.import_wh = import_wh
-    columns.import_wh[row] = import_wh
+    columns.import_wh[session.row] = import_wh
+    columns.soc_import_wh[session.row] = session.soc_import_wh
     return learned
+
+
+def _baselines(
+    register_wh: float, before_wh: float, soc_baseline_wh: float, needs_baseline_wh: float, has_needs: bool
+) -> tuple[float, float, bool]:
+    """The register when the state of charge and when the needs came, and whether the second is news, after a reading `register_wh`.
+
+    A register that ran backwards takes its baselines along, so that energy already counted stays counted; a baseline that is missing
+    is this reading.
+    """
+    learned = False
+    if register_wh < before_wh:
+        step_wh = register_wh - before_wh
+        soc_baseline_wh += step_wh
+        needs_baseline_wh += step_wh
+        learned = has_needs
+    if isnan(soc_baseline_wh):
+        soc_baseline_wh = register_wh
+    if has_needs and isnan(needs_baseline_wh):
+        needs_baseline_wh = register_wh
+        learned = True
+    return soc_baseline_wh, needs_baseline_wh, learned
 
 
 def _observe_spacing(session: Session, received_s: float, settings: FleetSettings) -> None:

@@ -38,6 +38,8 @@ class Reckoning(Struct, frozen=True, kw_only=True):
     """Seconds that 1.0 on that curve takes at full charging power; NaN = power unknown."""
     moved_wh: F8
     """Battery-side energy moved since the state of charge was reported."""
+    need_wh: F8
+    """Battery-side energy still to charge by departure; may be negative; NaN = unknown."""
 
 
 def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Reckoning:
@@ -67,6 +69,7 @@ def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Rec
         scale_wh=scale_wh,
         full_charge_s=full_charge_s,
         moved_wh=soc_in_wh + soc_out_wh,
+        need_wh=need_wh,
     )
 
 
