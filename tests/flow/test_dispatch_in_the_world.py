@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -310,6 +311,11 @@ def test_the_same_idempotency_key_is_the_same_dispatch(town: Any) -> None:
     assert again.repeated
     assert again.dispatch.instruction.dispatch_id == first.dispatch.instruction.dispatch_id
     at.restart()
-    known = at.do(at.operations.order(order, "key", False))
+    at.do(at.operations.amend(first.dispatch.instruction.dispatch_id, Amendment(discharge_power_w=4_000.0), "me"))
+    known = at.do(at.operations.order(msgspec.structs.replace(order, ordered_by="another console"), "key", False))
     assert known.repeated
+    other = at.do(at.operations.order(msgspec.structs.replace(order, discharge_power_w=6_000.0), "key", False))
+    assert isinstance(other, Refusal)
+    assert other.kind is RefusalKind.INVALID
+    assert first.dispatch.instruction.dispatch_id in other.sentence
     assert len(at.operations.dispatches()) == 1

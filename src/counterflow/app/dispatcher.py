@@ -5,6 +5,7 @@ carried out in `app.carrying`, in small portions, so that a fan-out to ten thous
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 import numpy as np
@@ -12,6 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from counterflow.app.carrying import Carrying
+from counterflow.app.faults import Faults
 from counterflow.app.placing import Placement, Refused
 from counterflow.app.seconds import Seconds
 from counterflow.app.tasks import Book, RunningTask, state_entry
@@ -70,6 +72,7 @@ class Dispatcher:
         stopwatch: Callable[[], float],
     ) -> None:
         self.book = Book()
+        self.faults = Faults()
         self.latch = Latch(on=False, at_s=0.0, by="")
         self.response = ResponseMemory.fresh(0, response)
         self.topology = topology
@@ -131,25 +134,29 @@ class Dispatcher:
             self._next_tick_s = now_s + self._control.tick_interval_s
         else:
             self._next_tick_s = np.inf
+        # What is due and could not be done by the last tick is not tried again at once.
+        soonest_s = max(now_s, self._last_tick_s + self._settings.wake_gap_s)
         for instruction in self.book.in_state(DispatchState.SCHEDULED):
-            self._next_tick_s = min(self._next_tick_s, max(now_s, instruction.start_s))
+            self._next_tick_s = min(self._next_tick_s, max(soonest_s, instruction.start_s))
         for instruction in self.book.in_state(DispatchState.RUNNING):
-            self._next_tick_s = min(self._next_tick_s, max(now_s, instruction.end_s))
+            self._next_tick_s = min(self._next_tick_s, max(soonest_s, instruction.end_s))
         self._seconds.plan(now_s)
 
     def run_tick(self, now_s: float) -> None:
-        """One round of control over all open dispatches, on one frozen image."""
+        """One round of control over all open dispatches, on one frozen image. A fault in one keeps no other from its tick."""
         began_s = self._stopwatch()
         self._last_tick_s = now_s
-        self._move_by_time(now_s)
-        image = self._fleet.snapshot(now_s)
-        self.response = observe(image, self.response, now_s, self._response_settings)
-        for instruction in self.book.in_state(DispatchState.RUNNING):
-            self._tick_running(self.book.tasks[instruction.dispatch_id], image, now_s)
-        for instruction in self.book.in_state(DispatchState.RESUMING):
-            self._tick_resuming(self.book.tasks[instruction.dispatch_id], image, now_s)
-        self._placement.retry_clears(now_s)
-        self.plan_next(now_s)
+        try:
+            self._move_by_time(now_s)
+            image = self._fleet.snapshot(now_s)
+            self.response = observe(image, self.response, now_s, self._response_settings)
+            for state, tick_one in ((DispatchState.RUNNING, self._tick_running), (DispatchState.RESUMING, self._tick_resuming)):
+                for instruction in self.book.in_state(state):
+                    with self._guard(instruction, now_s):
+                        tick_one(self.book.tasks[instruction.dispatch_id], image, now_s)
+            self._placement.retry_clears(now_s)
+        finally:
+            self.plan_next(now_s)
         self.ticks += 1
         self.last_tick_took_s = self._stopwatch() - began_s
 
@@ -191,7 +198,8 @@ class Dispatcher:
         if on:
             self._placement.clear_everything(now_s, frozenset(self.book.owner), urgent=True)
             for instruction in self.book.in_state(*LIVE_STATES):
-                self.stop(instruction.dispatch_id, Move.ABORT, ChangeReason.EMERGENCY_STOP, now_s, f"emergency stop by {by}")
+                with self._guard(instruction, now_s):
+                    self.stop(instruction.dispatch_id, Move.ABORT, ChangeReason.EMERGENCY_STOP, now_s, f"emergency stop by {by}")
 
     def store(self, instruction: DispatchInstruction, now_s: float) -> None:
         """Journal one version of an instruction and remember it."""
@@ -207,6 +215,9 @@ class Dispatcher:
         """After a restart: dispatches under way go on with the sessions whose profiles the ledger knows (I8)."""
         for instruction in instructions:
             self.book.keep(instruction)
+        for instruction in self.book.in_state(*LIVE_STATES):
+            if instruction.pool not in self.topology.pools():
+                self._move(instruction, Move.ABORT, now_s, f"the settings name no pool '{instruction.pool}' any more")
         held: dict[str, set[SessionUid]] = {}
         for record in self._placement.ledger:
             if record.state is not ProfileState.CLEARING and self._fleet.row_of(record.session_uid) is not None:
@@ -331,17 +342,21 @@ class Dispatcher:
 
     def _move_by_time(self, now_s: float) -> None:
         for instruction in self.book.in_state(DispatchState.SCHEDULED):
-            if instruction.end_s <= instruction.start_s or instruction.end_s <= now_s:
-                self._move(instruction, Move.WINDOW_END, now_s, instruction.state_reason or "the window passed before it could start")
-            elif instruction.start_s <= now_s:
-                if instruction.start_s > instruction.accepted_at_s:
-                    # What is committed is what the cars that are here now can give; it was an estimate when the order came.
-                    instruction = with_feasibility(instruction, self.outlook(instruction, now_s))
-                self._move(instruction, Move.START, now_s, "")
-                self.open_task(self.book.instructions[instruction.dispatch_id], set())
+            with self._guard(instruction, now_s):
+                self._begin(instruction, now_s)
         for instruction in self.book.in_state(DispatchState.RUNNING):
             if instruction.end_s <= now_s:
                 self._move(instruction, Move.WINDOW_END, now_s, instruction.state_reason or "the window ended")
+
+    def _begin(self, instruction: DispatchInstruction, now_s: float) -> None:
+        if instruction.end_s <= instruction.start_s or instruction.end_s <= now_s:
+            self._move(instruction, Move.WINDOW_END, now_s, instruction.state_reason or "the window passed before it could start")
+        elif instruction.start_s <= now_s:
+            if instruction.start_s > instruction.accepted_at_s:
+                # What is committed is what the cars that are here now can give; it was an estimate when the order came.
+                instruction = with_feasibility(instruction, self.outlook(instruction, now_s))
+            self._move(instruction, Move.START, now_s, "")
+            self.open_task(self.book.instructions[instruction.dispatch_id], set())
 
     def _tick_running(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
         instruction = task.instruction
@@ -390,6 +405,9 @@ class Dispatcher:
         self._say(now_s, "dispatch.state", moved.dispatch_id, moved.state.value, reason=moved.state_reason)
 
     # --- small things --------------------------------------------------------------------------------------------------------
+
+    def _guard(self, instruction: DispatchInstruction, now_s: float) -> AbstractContextManager[None]:
+        return self.faults.guard(f"dispatch {instruction.dispatch_id}", now_s)
 
     def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float | str | bool) -> None:
         self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values=dict(values)))

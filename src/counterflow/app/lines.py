@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 
 from counterflow.adapters.ocpp.credentials import Credentials
 from counterflow.adapters.ocpp.csms import Outgoing
@@ -11,6 +12,9 @@ from counterflow.adapters.storage.frames import FrameRing
 from counterflow.app.control_room import ControlRoom
 from counterflow.domain.ids import StationId
 from counterflow.engine.ports import Journal
+
+FAULT_PAUSE_S = 1.0
+"""After a fault of ours in what the timer does it is not called again at once: the fault would keep everything else from its turn."""
 
 
 class Lines:
@@ -26,7 +30,8 @@ class Lines:
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
-        self._timer_at_s = float("inf")
+        self._timer_at_s = inf
+        self._rest_until_s = -inf
         self._kick_is_near = False
         self._closed = False
         journal.on_durable(self._on_durable)
@@ -71,8 +76,8 @@ class Lines:
             self._held.append((self._journal.position, departing))
             self._send_durable()
         due_s = self._room.next_due_s()
-        if due_s is not None and due_s < self._timer_at_s:
-            self._set_timer(due_s)
+        if due_s is not None and max(due_s, self._rest_until_s) < self._timer_at_s:
+            self._set_timer(max(due_s, self._rest_until_s))
 
     async def settled(self) -> None:
         """Send what is due, and wait until everything written so far is durable."""
@@ -132,7 +137,13 @@ class Lines:
         self._timer = self._loop.call_soon(self._on_timer) if wait_s <= 0.0 else self._loop.call_later(wait_s, self._on_timer)
 
     def _on_timer(self) -> None:
-        self._timer, self._timer_at_s = None, float("inf")
-        if not self._closed:
-            self._room.advance(self._now_s())
-            self.kick()
+        self._timer, self._timer_at_s = None, inf
+        if self._closed:
+            return
+        now_s, faults = self._now_s(), self._room.dispatcher.faults
+        try:
+            self._room.advance(now_s)
+        except Exception as error:  # noqa: BLE001  # whatever it was, answers leave and the timer goes on
+            faults.note("the fleet", now_s, error)
+            self._rest_until_s = now_s + FAULT_PAUSE_S
+        self.kick()

@@ -30,6 +30,7 @@ class ProcessMetrics:
         yield _gauge("tick_duration_seconds", "Time that the last control tick took.", dispatcher.last_tick_took_s)
         yield _counter("ticks", "Control ticks run.", dispatcher.ticks)
         yield _counter("ticks_late", "Control ticks that began more than half a period late.", dispatcher.late_ticks)
+        yield _counter("control_faults", "Faults of ours while controlling cars; the log says where.", dispatcher.faults.count)
         yield _counters("station_warnings", "Warnings about stations.", "kind", self._room.warnings)
 
     def _of_gateway(self) -> Iterator[Metric]:

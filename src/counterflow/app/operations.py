@@ -78,10 +78,11 @@ class LiveOperations:
 
     def health(self) -> HealthView:
         """Ready means: the journal writes, and nothing is wrong that an operator must know before ordering."""
-        alarms = self._alarms()
+        serious = (*self._alarms(), *self._room.dispatcher.faults.alarms(self._now_s()))
+        alarms = serious
         if self._room.dispatcher.latch.on:
             alarms = (*alarms, "The emergency stop is on.")
-        return HealthView(ready=not self._alarms(), alarms=alarms, started_at_s=self._started_at_s, version=__version__)
+        return HealthView(ready=not serious, alarms=alarms, started_at_s=self._started_at_s, version=__version__)
 
     def fleet(self) -> FleetView:
         """The whole fleet in one line."""
@@ -194,10 +195,16 @@ class LiveOperations:
     # --- dispatches ----------------------------------------------------------------------------------------------------------
 
     async def order(self, order: DispatchOrder, idempotency_key: str | None, dry_run: bool) -> DispatchAnswer | Refusal:
-        """Accept an order, or say why not. A repeated key returns the same dispatch."""
+        """Accept an order, or say why not. A repeated key returns the same dispatch, and refuses another order."""
         now_s, dispatcher = self._now_s(), self._room.dispatcher
         if idempotency_key is not None and idempotency_key in dispatcher.book.by_key:
             known = dispatcher.book.instructions[dispatcher.book.by_key[idempotency_key]]
+            if known.order is not None and replace(known.order, ordered_by="") != replace(order, ordered_by=""):
+                return Refusal(
+                    kind=RefusalKind.INVALID,
+                    sentence=f"The idempotency key '{idempotency_key}' was used for another order, dispatch {known.dispatch_id}.",
+                    remedy="Take a new key for a new order; to change that dispatch, amend it.",
+                )
             return DispatchAnswer(dispatch=view_of(self._room, known, now_s), repeated=True, dry_run=False)
         if dispatcher.latch.on:
             return Refusal(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Coroutine, Iterator
+from math import inf
 from pathlib import Path
 
 import structlog
@@ -28,6 +29,7 @@ from counterflow.app.operations import LiveOperations
 from counterflow.app.process import allow_connections
 from counterflow.app.rendering import render_report
 from counterflow.app.reporting import Reporting
+from counterflow.app.settling import Settling
 from counterflow.app.token import ensure_token
 from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.views import Notice
@@ -36,8 +38,8 @@ from counterflow.engine.ports import Clock
 
 RETENTION_PAUSE_S = 30.0
 RETENTION_STEP_S = 0.2
-LATE_DATA_S = 60.0
-"""A finished dispatch is settled this long after its end, when late meter values have come in."""
+SETTLE_PAUSE_S = 1.0
+_DAY_S = 86_400.0
 
 log = structlog.get_logger("counterflow")
 
@@ -68,13 +70,14 @@ class Server:
         self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
         self.frames = FrameRing(self._data_dir / "frames", self.settings.storage.frame_ring_bytes)
         self.board = NoticeBoard()
+        self.reports = ReportFiles(self._data_dir / "reports")
+        self.settling = Settling(self._settle, lambda dispatch_id: bool(self.reports.versions(dispatch_id)))
         self.room = ControlRoom(
-            self.settings, self.journal, new_message_id=new_message_ids(), notify=self.board.publish, stopwatch=time.perf_counter
+            self.settings, self.journal, new_message_id=new_message_ids(), notify=self._heard, stopwatch=time.perf_counter
         )
         self.room.restore(self._now_s())
         self.lines = Lines(self.room, self.journal, self.frames, self._now_s)
         self.gateway = Gateway(self.lines, self.settings.gateway)
-        self.reports = ReportFiles(self._data_dir / "reports")
         self.reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
         self.retention = Retention(self.journal, self.reports, self.settings.storage)
         self.operations = LiveOperations(
@@ -140,7 +143,7 @@ class Server:
         """What an operator must know before ordering."""
         housekeeping = (self.retention.alarm,) if self.retention.alarm else ()
         frames = (f"Raw frames are not kept: {self.frames.failed}",) if self.frames.failed else ()
-        return (*self.journal.alarms(), *housekeeping, *frames)
+        return (*self.journal.alarms(), *housekeeping, *frames, *self.settling.alarms())
 
     @property
     def ocpp_port(self) -> int:
@@ -176,20 +179,24 @@ class Server:
             await asyncio.sleep(RETENTION_STEP_S if done else RETENTION_PAUSE_S)
 
     async def _settle_finished(self) -> None:
-        """Keep a final report of each dispatch that has ended."""
-        async for notice in self.board.listen():
-            if notice.kind == "dispatch.state" and self._is_over(notice):
-                asyncio.get_running_loop().call_later(LATE_DATA_S, self._settle, DispatchId(notice.subject))
+        """Keep a final report of each dispatch that has ended, those that an earlier process could not settle any more among them."""
+        days = self.settings.storage.report_days
+        kept_since_s = self._now_s() - days * _DAY_S if days else -inf
+        await self.settling.find_missing(self.room.dispatcher.book.instructions.values(), kept_since_s)
+        while True:
+            await self.settling.settle_due(self._now_s())
+            await asyncio.sleep(SETTLE_PAUSE_S)
 
-    def _is_over(self, notice: Notice) -> bool:
-        instruction = self.room.dispatcher.book.instructions.get(DispatchId(notice.subject))
-        return instruction is not None and instruction.state not in OPEN_STATES
+    async def _settle(self, dispatch_id: DispatchId) -> None:
+        await self.operations.report(dispatch_id)
 
-    def _settle(self, dispatch_id: DispatchId) -> None:
-        async def settle() -> None:
-            await self.operations.report(dispatch_id)
-
-        self._spawn(settle())
+    def _heard(self, notice: Notice) -> None:
+        """A notice of the control room: to all who listen, and straight to whoever settles (the board drops what is not read soon)."""
+        self.board.publish(notice)
+        if notice.kind == "dispatch.state":
+            instruction = self.room.dispatcher.book.instructions[DispatchId(notice.subject)]
+            if instruction.state not in OPEN_STATES:
+                self.settling.ended(instruction.dispatch_id, notice.at_s)
 
 
 def _report_failure(task: "asyncio.Task[None]") -> None:

@@ -87,6 +87,8 @@ class DispatchInstruction(Struct, frozen=True, kw_only=True):
     accepted_at_s: float
     ordered_by: str = ""
     idempotency_key: str | None = None
+    order: DispatchOrder | None = None
+    """The order as it came in, before any amendment; None in records of versions that did not keep it."""
     state: DispatchState = DispatchState.SCHEDULED
     state_reason: str = ""
     resume_from_s: float | None = None

@@ -160,7 +160,7 @@ class Operations(Protocol):
         ...
 
     async def order(self, order: DispatchOrder, idempotency_key: str | None, dry_run: bool) -> DispatchAnswer | Refusal:
-        """Accept an order, or say why not. A repeated key returns the same dispatch."""
+        """Accept an order, or say why not. A repeated key returns the same dispatch; with another order it is refused."""
         ...
 
     async def amend(self, dispatch_id: DispatchId, amendment: Amendment, by: str) -> DispatchView | Refusal:

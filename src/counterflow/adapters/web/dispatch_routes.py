@@ -27,7 +27,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same key again gives the same dispatch, never a second one.",
+        description="The same key with the same order gives the same dispatch, never a second one; with another order it is refused.",
         examples=["5c7d0f3e-2f4e-4c0e-9c86-0a3b8ad0a4b1"],
     ),
 ]

@@ -118,6 +118,7 @@ def draw_up(
         accepted_at_s=now_s,
         ordered_by=order.ordered_by,
         idempotency_key=idempotency_key,
+        order=order,
     )
 
 

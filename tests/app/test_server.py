@@ -1,0 +1,81 @@
+"""The assembled process, on its own ports and a clock that the test moves."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from counterflow.adapters.storage.settings import StorageSettings
+from counterflow.adapters.storage.sqlite import SqliteJournal
+from counterflow.app.config import Settings
+from counterflow.app.server import Server
+from counterflow.app.settling import LATE_DATA_S
+from counterflow.domain.ids import DispatchId
+from counterflow.domain.instructions import DispatchInstruction, DispatchOrder, DispatchState
+from counterflow.domain.records import DocumentKind
+from counterflow.domain.views import DispatchAnswer
+
+NOW_S = 1_800_000_000.0
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.at_s = NOW_S
+
+    def now_s(self) -> float:
+        return self.at_s
+
+
+def settings(folder: Path, **more: Any) -> Settings:
+    sections: dict[str, Any] = {"server": {"data_dir": str(folder)}, "gateway": {"port": 0}, "api": {"port": 0}}
+    return msgspec.convert(sections | more, Settings)
+
+
+def ended(name: str) -> DispatchInstruction:
+    fields: dict[str, Any] = {"dispatch_id": name, "start_s": NOW_S - 7_260.0, "end_s": NOW_S - 7_200.0, "pool": "all", "policy": "hybrid"}
+    fields |= {"steps": [{"from_s": NOW_S - 7_260.0, "discharge_power_w": 5_000.0}], "mode": "net_export", "priority": 0}
+    return msgspec.convert(fields | {"accepted_at_s": NOW_S - 7_260.0, "state": "completed"}, DispatchInstruction)
+
+
+def test_what_ended_before_a_crash_and_was_not_settled_gets_its_report_after_the_start(tmp_path: Path, until: Any) -> None:
+    with SqliteJournal(tmp_path / "counterflow.sqlite3", StorageSettings()) as journal:
+        journal.put(DocumentKind.DISPATCH, "d-killed", ended("d-killed"))
+        journal.flush()
+
+    async def life() -> None:
+        server = Server(settings(tmp_path), clock=Clock())
+        await server.start()
+        try:
+            report = await until(lambda: server.reports.newest(DispatchId("d-killed")), 10.0)
+            assert report.final
+            assert report.target_energy_wh == pytest.approx(5_000.0 / 60.0)
+        finally:
+            await server.stop()
+
+    asyncio.run(life())
+
+
+def test_a_dispatch_that_ends_is_settled_without_anybody_listening(tmp_path: Path, until: Any) -> None:
+    async def life() -> None:
+        clock = Clock()
+        server = Server(settings(tmp_path), clock=clock)
+        await server.start()
+        try:
+            answer = await server.operations.order(DispatchOrder(discharge_power_w=5_000.0, duration_s=60.0), None, False)
+            assert isinstance(answer, DispatchAnswer)
+            dispatch_id = answer.dispatch.instruction.dispatch_id
+            clock.at_s += 61.0
+            server.room.advance(clock.at_s)
+            assert server.room.dispatcher.book.instructions[dispatch_id].state is DispatchState.COMPLETED
+            assert server.reports.versions(dispatch_id) == []
+            clock.at_s += LATE_DATA_S
+            report = await until(lambda: server.reports.newest(dispatch_id), 10.0)
+            assert report.final
+        finally:
+            await server.stop()
+
+    asyncio.run(life())
