@@ -4,7 +4,15 @@ from msgspec import Struct
 
 from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery
 from counterflow.domain.ids import ALL_SITES, DispatchId, EvseId, SessionUid
-from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, DispatchState, Feasibility, TargetStep
+from counterflow.domain.instructions import (
+    AllocationPolicy,
+    DispatchInstruction,
+    DispatchMode,
+    DispatchOrder,
+    DispatchState,
+    Feasibility,
+    TargetStep,
+)
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity
 from counterflow.domain.views import CallAnswer, DispatchAnswer, DispatchView, FleetView, HealthView, Notice, SessionView, StationView
 
@@ -24,6 +32,7 @@ _INSTRUCTION = DispatchInstruction(
     accepted_at_s=_START_S - 30.0,
     ordered_by="api:1f0c9a2b",
     idempotency_key="5c7d0f3e-2f4e-4c0e-9c86-0a3b8ad0a4b1",
+    order=DispatchOrder(discharge_power_w=12_000.0, duration_s=900.0, start_s=_START_S, ordered_by="api:1f0c9a2b"),
     state=DispatchState.RUNNING,
 )
 _FEASIBILITY = Feasibility(
