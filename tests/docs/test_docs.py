@@ -37,6 +37,12 @@ def test_the_readme_shows_what_was_measured() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_metric_with_labels_names_them() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert "| `counterflow_http_requests_total` | counter | method, status |" in page
+    assert "| `counterflow_ocpp_calls_total` | counter | action |" in page
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from counterflow.domain.instructions import DispatchState
+from counterflow.domain.instructions import Amendment, DispatchState
 
 
 def freeze(at: Any) -> None:
@@ -101,3 +101,28 @@ def test_one_session_is_looked_up_and_the_list_works_out_the_gains_once(town: An
     assert {view.gain for view in views if view.dispatch_id == order.dispatch_id} - {None}
     missing = at.operations.session(views[0].station_id, "another")
     assert missing.sentence == f"Station {views[0].station_id} has no open session another."
+
+
+def test_messages_are_counted_when_they_leave_and_the_count_only_grows(town: Any) -> None:
+    at = town(20, 7, plant={"network_median_s": 1.5})  # slow answers: commands wait, are replaced, or are there when the line breaks
+    counted: list[int] = []
+
+    def look() -> None:
+        calls = at.calls()
+        counted.append(at.operations.fleet().messages_sent)
+        assert counted[-1] == calls["SetChargingProfile"] + calls["ClearChargingProfile"]
+
+    at.each_second.append(look)
+    offer_w = at.offer_w(240.0)
+    order = at.order(240.0, power_w=0.4 * offer_w)
+    for share in (0.8, 0.3, 0.9):
+        at.do(at.operations.amend(order.dispatch_id, Amendment(discharge_power_w=share * offer_w), "me"))
+        at.run(6)
+    at.do(at.operations.clear_all("me"))
+    at.run(1)
+    for station in at.world.stations[:10]:
+        at.world.cut(station.station_id, 20.0)
+    at.run(200)
+    assert counted == sorted(counted)
+    assert counted[-1] > 50
+    assert at.left_behind() == []

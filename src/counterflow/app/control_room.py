@@ -25,6 +25,7 @@ from counterflow.domain.setpoints import CommandResult
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     CommandCompleted,
+    CommandSent,
     EvseMeasured,
     StationBooted,
     StationConnected,
@@ -199,6 +200,9 @@ class ControlRoom:
             return
         if isinstance(event, CommandCompleted):
             self._completed(event, now_s)
+            return
+        if isinstance(event, CommandSent):
+            self.placement.sent(event.command)
             return
         self._applied(self.fleet.apply(event, now_s), now_s)
         if isinstance(event, StationBooted):

@@ -12,7 +12,7 @@ from typing import Annotated, assert_never
 from msgspec import Meta, Struct
 
 from counterflow.app.clearing import Clearing, document_key
-from counterflow.domain.commands import ClearProfile, PlaceDischarge, PlaceFallback, ProfileKind
+from counterflow.domain.commands import ClearProfile, Command, PlaceDischarge, PlaceFallback, ProfileKind
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
 from counterflow.domain.records import DocumentKind, ProfileRecord, ProfileState
 from counterflow.domain.resources import ControlMode
@@ -102,6 +102,9 @@ class Placement:
     ) -> None:
         self.ledger = ledger
         self.messages_by_dispatch: Counter[str] = Counter()
+        """Handed out for each dispatch; one that turns out not to leave is taken off again."""
+        self.messages_sent = 0
+        """Left for a station since the start, of all dispatches and of none; it only grows."""
         self._fleet = fleet
         self._journal = journal
         self._link = link
@@ -182,6 +185,10 @@ class Placement:
     def retry_clears(self, now_s: float) -> None:
         """Send again the clears that were not confirmed, each no more often than the setting says, ever more rarely."""
         self._clearing.retry(now_s)
+
+    def sent(self, command: Command) -> None:
+        """A command has left for its station."""
+        self.messages_sent += isinstance(command, PlaceDischarge | PlaceFallback | ClearProfile)
 
     def completed(self, event: CommandCompleted, now_s: float) -> Refused | None:
         """Take in the outcome of a command. Returns what was refused, if the session cannot go on."""

@@ -47,7 +47,7 @@ def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
         headroom_power_w=float(sum(headroom)) if headroom else None,
         running_dispatches=tuple(item.dispatch_id for item in running),
         profiles_placed=len(room.ledger),
-        messages_sent=sum(room.placement.messages_by_dispatch.values()),
+        messages_sent=room.placement.messages_sent,
         drop_outs=room.dispatcher.book.drop_outs,
         emergency_stop=room.dispatcher.latch.on,
     )

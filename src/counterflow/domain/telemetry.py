@@ -208,6 +208,14 @@ class StationWarned(Struct, frozen=True, kw_only=True):
     text: str
 
 
+class CommandSent(Struct, frozen=True, kw_only=True):
+    """A command of ours has left for its station; one that waits may yet be replaced by a newer one."""
+
+    station_id: StationId
+    at_s: float
+    command: Command
+
+
 class CommandCompleted(Struct, frozen=True, kw_only=True):
     """The outcome of a command of ours. A time-out is an unknown outcome."""
 
@@ -231,5 +239,6 @@ StationEvent = (
     | GridFaultReported
     | ForeignProfilesReported
     | StationWarned
+    | CommandSent
     | CommandCompleted
 )

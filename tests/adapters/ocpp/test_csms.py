@@ -19,6 +19,7 @@ from counterflow.domain.setpoints import (
 )
 from counterflow.domain.telemetry import (
     CommandCompleted,
+    CommandSent,
     EventKind,
     ForeignProfilesReported,
     StationBooted,
@@ -72,6 +73,17 @@ def sent_profiles(desk: Any) -> list[float | str]:
             said.append("clear" if action == "ClearChargingProfile" else action)
         desk.answer({"status": "Accepted"})
     return said
+
+
+def test_what_has_left_is_told_apart_from_what_was_replaced_or_never_could(desk: Any) -> None:
+    desk.submit(clear())  # no line: it cannot leave
+    desk.open_known()
+    desk.submit(discharge(power_w=-1000.0))
+    desk.submit(discharge(power_w=-2000.0))
+    desk.submit(discharge(power_w=-3000.0))  # takes the place of the one that waits
+    assert [event.command.power_w for event in desk.happened(CommandSent)] == [-1000.0]
+    sent_profiles(desk)
+    assert [event.command.power_w for event in desk.happened(CommandSent)] == [-1000.0, -3000.0]
 
 
 # ---- lines

@@ -16,7 +16,7 @@ from counterflow.domain.reasons import Reason
 from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity
 from counterflow.domain.setpoints import Accepted, FallbackState, Offline, Rejected, SetpointState, Superseded, TimedOut
-from counterflow.domain.telemetry import CommandCompleted, StationBooted, StationWarned
+from counterflow.domain.telemetry import CommandCompleted, CommandSent, StationBooted, StationWarned
 from counterflow.engine.fleet.capability import capability
 from counterflow.engine.fleet.settings import CapabilitySettings, FleetSettings
 from counterflow.engine.fleet.state import FleetState, nothing_is_ours
@@ -64,6 +64,7 @@ def test_news_that_are_nobody_s_change_nothing(yard: Yard) -> None:
     for event in (
         StationBooted(station_id=A, at_s=0.0, identity=StationIdentity.unknown(), boot_reason="PowerUp"),
         StationWarned(station_id=A, at_s=0.0, kind="x", text="y"),
+        CommandSent(station_id=A, at_s=0.0, command=RequestSample(station_id=A, evse_id=EvseId(1))),
         CommandCompleted(station_id=A, at_s=0.0, command=RequestSample(station_id=A, evse_id=EvseId(1)), result=Accepted()),
     ):
         applied = yard.state.apply(event, 0.0)

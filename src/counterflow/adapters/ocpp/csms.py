@@ -32,6 +32,7 @@ from counterflow.domain.resources import StationIdentity
 from counterflow.domain.setpoints import CommandResult, NothingThere, Offline, Rejected, Superseded
 from counterflow.domain.telemetry import (
     CommandCompleted,
+    CommandSent,
     ForeignProfilesReported,
     StationBooted,
     StationConnected,
@@ -255,6 +256,7 @@ class Csms:
         except ValueError as error:
             self._complete(line, command, Rejected(reason_code="InvalidRequest", text=str(error)), now_s, happened)
             return False
+        happened.append(CommandSent(station_id=line.station_id, at_s=now_s, command=command))
         return True
 
     def _call(self, line: Line, action: str, request: Struct | dict[str, object], now_s: float, context: object) -> None:

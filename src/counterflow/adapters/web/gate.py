@@ -6,13 +6,13 @@ Closed by default: whatever is not named in `OPEN_PATHS` needs a token, unknown 
 import re
 from uuid import uuid4
 
-from prometheus_client import Counter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from counterflow.adapters.web.auth import TokenCheck
+from counterflow.adapters.web.metrics import Requests
 from counterflow.adapters.web.problems import HEADERS, REQUEST_ID, problem
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -23,7 +23,7 @@ _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Gate:
     """Middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, tokens: TokenCheck, max_body_bytes: int, requests: Counter) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: TokenCheck, max_body_bytes: int, requests: Requests) -> None:
         self._app = app
         self._tokens = tokens
         self._max_body_bytes = max_body_bytes
@@ -77,7 +77,7 @@ class Gate:
             raise
 
     def _count(self, scope: Scope, status: int) -> None:
-        self._requests.labels(scope["method"] if scope["method"] in _METHODS else "other", str(status)).inc()
+        self._requests[scope["method"] if scope["method"] in _METHODS else "other", str(status)] += 1
 
     def _bounded(self, receive: Receive) -> Receive:
         """Counts what comes in, for bodies that do not say their length."""

@@ -88,7 +88,7 @@ WORDS: dict[str, str] = {
     "max_stack_level": "Largest stack level; null = not said.",
     "measured_power_w": "Sum over the sessions with known power, discharge positive; null = none is known.",
     "members": "Cars that took part.",
-    "messages_sent": "Setpoint messages sent.",
+    "messages_sent": "Messages about charging profiles to stations: setpoints, fallbacks and clears.",
     "meter_interval_s": "Sampling interval that the station confirmed; null = unknown.",
     "metered_share": "Share of the members' time in this step that meter values cover.",
     "min_energy_request_wh": "Energy to the least state of charge; negative = that much may be given; null = not said.",

@@ -1,9 +1,10 @@
 """The fleet as Prometheus metrics, next to whatever the rest of the process has to tell."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -12,6 +13,9 @@ from counterflow.adapters.web.stream import EventStreams
 from counterflow.engine.ports import Operations
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Requests = Counter[tuple[str, str]]
+"""How many requests came, by method and status."""
 
 
 class MetricsSource(Protocol):
@@ -26,12 +30,11 @@ class Metrics:
     """One registry an application, so that several can live in one process."""
 
     def __init__(self, operations: Operations, source: MetricsSource, streams: EventStreams) -> None:
+        self.requests: Requests = Counter()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Fleet(operations, streams))
         self._registry.register(_Handed(source))
-        self.requests = Counter(
-            "counterflow_http_requests", "Requests to the HTTP API, by method and status.", ("method", "status"), registry=self._registry
-        )
+        self._registry.register(_Requests(self.requests))
 
     def families(self) -> Iterable[Metric]:
         """All metrics with their current values."""
@@ -40,6 +43,17 @@ class Metrics:
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""
         return generate_latest(self._registry)
+
+
+class _Requests(Collector):
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+
+    def collect(self) -> Iterable[Metric]:
+        counter = CounterMetricFamily("counterflow_http_requests", "Requests to the HTTP API.", labels=["method", "status"])
+        for labels, count in sorted(self._requests.items()):
+            counter.add_metric(labels, count)
+        yield counter
 
 
 class _Handed(Collector):
@@ -96,7 +110,7 @@ class _Fleet(Collector):
                 family.add_metric([], value)
             yield family
         for name, words, total in (
-            ("setpoint_messages", "Setpoint messages sent.", fleet.messages_sent),
+            ("profile_messages", "Messages about charging profiles sent: setpoints, fallbacks and clears.", fleet.messages_sent),
             ("drop_outs", "Cars lost to dispatches.", fleet.drop_outs),
         ):
             counter = CounterMetricFamily(f"counterflow_{name}", words)

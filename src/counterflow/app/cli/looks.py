@@ -93,7 +93,7 @@ def fleet_facts(view: FleetView) -> list[tuple[str, str]]:
         facts.append(("Dispatches", ", ".join(view.running_dispatches)))
     facts += [
         ("Profiles", f"{view.profiles_placed} of ours at the stations"),
-        ("Messages", f"{view.messages_sent} sent in dispatches, {view.drop_outs} drop-outs"),
+        ("Messages", f"{view.messages_sent} about profiles sent since the start, {view.drop_outs} drop-outs"),
         ("Emergency", "THE EMERGENCY STOP IS ON" if view.emergency_stop else "stop is off"),
     ]
     return facts

@@ -14,6 +14,7 @@ from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     ChargingNeedsReported,
     CommandCompleted,
+    CommandSent,
     EvseMeasured,
     EvseStatusChanged,
     ExternalLimitChanged,
@@ -110,7 +111,7 @@ class FleetState:
                 return actors.grid_fault_reported(self._roster, event)
             case ForeignProfilesReported():
                 return actors.foreign_profiles_reported(self._roster, event, self._is_ours)
-            case StationBooted() | StationWarned() | CommandCompleted():
+            case StationBooted() | StationWarned() | CommandSent() | CommandCompleted():
                 return NOTHING
             case _:
                 assert_never(event)
