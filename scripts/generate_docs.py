@@ -121,7 +121,8 @@ def _families() -> list[Metric]:
     settings, board = Settings(), NoticeBoard()
     with TemporaryDirectory() as folder, SqliteJournal(Path(folder) / "journal.sqlite3", settings.storage) as journal:
         room = ControlRoom(settings, journal, new_message_id=str, notify=board.publish)
-        reporting = Reporting(journal, ReportFiles(Path(folder)), settings.settlement)
+        reports = ReportFiles(Path(folder))
+        reporting = Reporting(journal, reports, settings.settlement, reports.newest)
         operations = LiveOperations(
             room,
             board=board,

@@ -15,7 +15,7 @@ from counterflow.app.settling import LATE_DATA_S
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction, DispatchOrder, DispatchState
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.views import DispatchAnswer
+from counterflow.domain.views import DispatchAnswer, Refusal
 
 NOW_S = 1_800_000_000.0
 
@@ -75,6 +75,24 @@ def test_a_dispatch_that_ends_is_settled_without_anybody_listening(tmp_path: Pat
             clock.at_s += LATE_DATA_S
             report = await until(lambda: server.reports.newest(dispatch_id), 10.0)
             assert report.final
+        finally:
+            await server.stop()
+
+    asyncio.run(life())
+
+
+def test_a_dispatch_that_retention_removes_is_forgotten_by_the_running_process(tmp_path: Path, until: Any) -> None:
+    with SqliteJournal(tmp_path / "counterflow.sqlite3", StorageSettings()) as journal:
+        journal.put(DocumentKind.DISPATCH, "d-old", msgspec.structs.replace(ended("d-old"), end_s=NOW_S - 3.0 * 86_400.0))
+        journal.put(DocumentKind.DISPATCH, "d-new", ended("d-new"))
+        journal.flush()
+
+    async def life() -> None:
+        server = Server(settings(tmp_path, storage={"dispatch_days": 2}), clock=Clock())
+        await server.start()
+        try:
+            await until(lambda: [view.instruction.dispatch_id for view in server.operations.dispatches()] == ["d-new"], 10.0)
+            assert isinstance(await server.operations.report(DispatchId("d-old")), Refusal)
         finally:
             await server.stop()
 

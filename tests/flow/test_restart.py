@@ -175,3 +175,14 @@ def test_a_raw_call_that_is_no_ocpp_is_refused_with_a_sentence(town: Any) -> Non
     [refused] = results
     assert isinstance(refused, Rejected)
     assert "getVariableData" in refused.text
+
+
+def test_a_removed_station_leaves_no_session_open_not_even_after_a_restart(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(6, 9, plant=ideal)
+    gone = at.operations.sessions()[0]
+    at.do(at.operations.remove_station(gone.station_id))
+    assert gone.station_id not in {view.station_id for view in at.operations.sessions()}
+    [record] = [one for _, one in at.journal.documents(DocumentKind.SESSION) if one.session_uid == gone.session_uid]
+    assert record.ended_s == at.now_s
+    at.restart()
+    assert gone.session_uid not in {view.session_uid for view in at.operations.sessions()}

@@ -14,6 +14,8 @@ from counterflow.sim.vehicle import Cars
 TOLERANCE = 0.006
 """Half a percent step of the reported state of charge, and rounding."""
 STEP_S = 60.0
+TAKES_HOLD_S = 5.0
+"""A car may go on as before until a new order has reached it."""
 
 cars = st.fixed_dictionaries(
     {
@@ -41,6 +43,11 @@ def built(drawn: list[dict[str, Any]]) -> Cars:
     )
 
 
+def limit_w(beneath: list[Any]) -> float:
+    [period] = beneath[0].charging_schedule[0].charging_schedule_period
+    return float(period.limit)
+
+
 class Judge:
     """Looks at each SetChargingProfile when it leaves, with what only the world knows."""
 
@@ -49,6 +56,7 @@ class Judge:
         self.consents = consents
         self.wrong: list[str] = []
         self.discharges = 0
+        self.holds = 0
         at.on_sent.append(self.look)
 
     def look(self, sent: Any) -> None:
@@ -56,19 +64,19 @@ class Judge:
             return
         profile = sent.payload["chargingProfile"]
         [schedule] = profile["chargingSchedule"]
-        asked_w = min(period.get("setpoint", 0.0) for period in schedule["chargingSchedulePeriod"])
-        if asked_w >= 0.0:
-            return
-        self.discharges += 1
+        if "limit" in schedule["chargingSchedulePeriod"][0]:
+            return  # a fallback
+        asked_w = min(period["setpoint"] for period in schedule["chargingSchedulePeriod"])
         row = int(sent.station_id[-5:]) - 1
         station = self.at.world.stations[row]
         now_s = self.at.now_s
+        if asked_w == 0.0:
+            self.holds += 1
+            self._held(row, profile, now_s)
+            return
+        self.discharges += 1
         ends_s = datetime.fromisoformat(schedule["startSchedule"]).timestamp() + schedule["duration"]
-        beneath = [
-            one.profile
-            for one in station.installed_profiles
-            if one.profile.stack_level == profile["stackLevel"] - 1 and one.profile.transaction_id == profile["transactionId"]
-        ]
+        beneath = self._beneath(row, profile)
         self._must(len(beneath) == 1, row, "no fallback beneath")
         self._must(self.consents[row], row, "no consent")
         self._must(station.state.first_evse.bidirectional, row, "no bidirectional transfer")
@@ -77,22 +85,44 @@ class Judge:
         self._must(profile["maxOfflineDuration"] > 0, row, "no maxOfflineDuration")
         self._must(all("limit" not in period for period in schedule["chargingSchedulePeriod"]), row, "limit and setpoint")
         if beneath:
-            [period] = beneath[0].charging_schedule[0].charging_schedule_period
-            self._dies(row, schedule, asked_w, ends_s, float(period.limit), now_s)
+            self._dies(row, schedule, asked_w, ends_s, limit_w(beneath), now_s)
+
+    def _beneath(self, row: int, profile: dict[str, Any]) -> list[Any]:
+        """The profile one level below, if it stands."""
+        level, transaction_id = profile["stackLevel"] - 1, profile["transactionId"]
+        installed = [one.profile for one in self.at.world.stations[row].installed_profiles]
+        return [one for one in installed if one.stack_level == level and one.transaction_id == transaction_id]
+
+    def _held(self, row: int, profile: dict[str, Any], now_s: float) -> None:
+        """A hold takes time from the departure, and no energy once it has taken hold."""
+        [schedule] = profile["chargingSchedule"]
+        ends_s = datetime.fromisoformat(schedule["startSchedule"]).timestamp() + schedule["duration"]
+        beneath = self._beneath(row, profile)
+        self._must(len(beneath) == 1, row, "no fallback beneath a hold")
+        if beneath:
+            plant = self.at.world.fleet.plant
+            lost_wh = max(0.0, -float(plant.power_w[row])) * TAKES_HOLD_S / 3600.0 / plant.settings.discharge_efficiency
+            soc = (float(plant.energy_wh[row]) - lost_wh) / float(plant.capacity_wh[row])
+            self._departs(row, soc, ends_s, limit_w(beneath))
 
     def _dies(self, row: int, schedule: dict[str, Any], asked_w: float, ends_s: float, fallback_w: float, now_s: float) -> None:
-        plant, evse = self.at.world.fleet.plant, self.at.world.stations[row].state.first_evse
+        plant = self.at.world.fleet.plant
         periods = schedule["chargingSchedulePeriod"]
         begins_s = datetime.fromisoformat(schedule["startSchedule"]).timestamp()
         stops_s = begins_s + periods[1]["startPeriod"] if len(periods) > 1 else ends_s
-        capacity_wh, rated_w = float(plant.capacity_wh[row]), float(plant.max_power_w[row])
+        capacity_wh = float(plant.capacity_wh[row])
         # What was asked before may run on until the new order takes hold.
         strongest_w = max(-asked_w, -float(plant.power_w[row]))
         soc = float(plant.energy_wh[row]) / capacity_wh
         soc -= strongest_w * max(0.0, stops_s - now_s) / 3600.0 / plant.settings.discharge_efficiency / capacity_wh
         floor = max(float(plant.floor_soc_frac[row]), 0.3)
         self._must(soc >= floor - TOLERANCE, row, f"{soc:.3f} at the end with a floor of {floor:.3f}")
-        target, at_s = float(plant.target_soc_frac[row]), ends_s
+        self._departs(row, soc, ends_s, fallback_w)
+
+    def _departs(self, row: int, soc: float, from_s: float, fallback_w: float) -> None:
+        plant, evse = self.at.world.fleet.plant, self.at.world.stations[row].state.first_evse
+        capacity_wh, rated_w = float(plant.capacity_wh[row]), float(plant.max_power_w[row])
+        target, at_s = float(plant.target_soc_frac[row]), from_s
         while at_s < evse.departure_s and soc < target:
             step_s = min(STEP_S, evse.departure_s - at_s)
             taper = min(1.0, max(0.0, 1.0 - plant.settings.taper_slope * (soc - plant.settings.taper_from_soc)))
@@ -131,6 +161,45 @@ def test_floor_and_departure_hold_if_all_else_dies_after_any_message(
     assert at.world.fleet.violations() == []
 
 
+HURRIED = {"power": 22_000.0, "capacity": 24_000.0, "soc": 0.60, "floor": 0.2, "target": 0.65, "stay": 1_450.0, "consents": True}
+"""It can give its power for almost the whole window, and has not many seconds to spare after that."""
+
+
+NO_RESERVE: dict[str, Any] = {"capability": {"laxity_margin_s": 0.0}}
+"""The bound itself is judged, without the time that is kept in reserve for what nobody knows."""
+
+
+@example(drawn=[HURRIED] * 8, ending="cancel", after_s=540)
+@example(drawn=[HURRIED] * 8, ending="emergency stop", after_s=540)
+@settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    drawn=st.lists(cars, min_size=8, max_size=8),
+    ending=st.sampled_from(["cancel", "emergency stop", "drop-out", "window end"]),
+    after_s=st.integers(5, 580),
+)
+def test_departure_holds_if_all_else_dies_after_a_hold_however_the_dispatch_ends(
+    town: Any, ideal: dict[str, Any], drawn: list[dict[str, Any]], ending: str, after_s: int
+) -> None:
+    consents = [bool(one["consents"]) for one in drawn]
+    drivers = {f"DECFW{row + 1:09d}": {"consent": consent} for row, consent in enumerate(consents)}
+    at = town(8, plant=ideal, cars=built(drawn), settings={"drivers": {"drivers": drivers}} | NO_RESERVE, warm_up_s=40.0)
+    judge = Judge(at, consents)
+    offer_w = at.offer_w(600.0)
+    if offer_w <= 0.0:
+        return
+    order = at.order(after_s + 30.0 if ending == "window end" else 600.0, power_w=0.9 * offer_w)
+    at.run(after_s)
+    if ending == "cancel":
+        at.do(at.operations.cancel(order.dispatch_id, "me"))
+    elif ending == "emergency stop":
+        at.do(at.operations.emergency_stop(True, "me"))
+    elif ending == "drop-out":
+        at.world.drop_out(0.3, 0.5)
+    at.run(150)
+    assert judge.wrong == []
+    assert at.world.fleet.violations() == []
+
+
 def test_the_judge_sees_discharges_at_all(town: Any) -> None:
     at = town(30, 2)
     judge = Judge(at, [True] * 30)
@@ -139,6 +208,10 @@ def test_the_judge_sees_discharges_at_all(town: Any) -> None:
     at.restart()
     at.run(100)
     assert judge.discharges >= 30
+    holds = judge.holds
+    at.do(at.operations.emergency_stop(True, "me"))
+    at.run(20)
+    assert judge.holds >= holds + 15
     assert judge.wrong == []
 
 

@@ -20,6 +20,7 @@ from counterflow.engine.control.orders import stagger_s
 from counterflow.engine.control.resume import ResumeSettings, fallback_power_w, releases_due
 from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.endurance import hold_endurance_s
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
@@ -28,6 +29,8 @@ from counterflow.engine.ports import Journal
 
 JOINS_PER_SETPOINT = 10
 """A log line costs this much less than a setpoint."""
+LEAST_HOLD_S = 3.0
+"""A car that has no time left is stopped all the same: an order of less could be over before it arrives. The guard has room for it."""
 STILL_RUNS_S = 1.0
 """An order that ends within this time after its dispatch needs no other to stop it."""
 
@@ -144,10 +147,13 @@ class Carrying:
         uids: Iterable[SessionUid] | None = None,
     ) -> None:
         """0 W, urgently, for every member (or those in `uids`) that has an order of ours; each hold ends by itself, staggered, if we
-        are gone by then."""
+        are gone by then, and before its car must charge (decisions 3)."""
         dispatch_id = task.instruction.dispatch_id
         self._todo = deque(batch for batch in self._todo if batch.dispatch_id != dispatch_id)
-        hold_until_s = now_s + self._resume.resume_over_s + stagger_s(image.uid, self._control)
+        nothing = np.zeros(len(image))
+        spare_s = hold_endurance_s(image, cap, nothing, nothing, now_s, self._capability_settings)
+        for_s = np.minimum(self._resume.resume_over_s + stagger_s(image.uid, self._control), spare_s)
+        hold_until_s = now_s + np.maximum(for_s, LEAST_HOLD_S)
         holds: deque[SetpointChange] = deque()
         for uid in sorted(task.members if uids is None else uids):
             row = self._fleet.row_of(uid)

@@ -167,6 +167,12 @@ class ControlRoom:
         self._raw_calls[token] = done
         self.submit(RawCall(station_id=station_id, action=action, payload=payload, token=token), now_s)
 
+    def forget_station(self, station_id: StationId, now_s: float) -> None:
+        """A station was taken off the register: whatever goes on there is over for us, and recorded so."""
+        self.registry.remove(station_id)
+        self.last_seen_s.pop(station_id, None)
+        self._applied(self.fleet.forget(station_id, now_s), now_s)
+
     def restore(self, now_s: float) -> None:
         """Know again what was known: sessions, dispatches under way, profiles at stations, the emergency stop (I8)."""
         self.registry.restore()

@@ -240,6 +240,12 @@ class Dispatcher:
                 self._move(instruction, Move.ABORT, now_s, f"emergency stop by {self.latch.by}")
         self.plan_next(now_s)
 
+    def forget(self, dispatch_id: DispatchId) -> None:
+        """The journal has let go of a dispatch that ended long ago, so it is forgotten here, too."""
+        if dispatch_id not in self.book.tasks:
+            self.book.forget(dispatch_id)
+            self._placement.forget_dispatch(dispatch_id)
+
     def open_task(self, instruction: DispatchInstruction, members: set[SessionUid]) -> RunningTask:
         """A task for a dispatch that starts, or goes on after a restart."""
         task = RunningTask(instruction=instruction, memory=TaskMemory.fresh(), members=set(), ever=set(members), released_at_s={})

@@ -158,8 +158,7 @@ class LiveOperations:
                 sentence=f"Station {station_id} may still hold {view.profiles} profiles of ours.",
                 remedy="Cancel the dispatch or run clear-all, wait until they are cleared, then remove the station.",
             )
-        self._room.registry.remove(station_id)
-        self._room.fleet.forget(station_id)
+        self._room.forget_station(station_id, self._now_s())
         self._disconnect(station_id)
         await self._settled()
         return view
@@ -222,7 +221,7 @@ class LiveOperations:
         )
         if isinstance(instruction, Refusal):
             return instruction
-        conflicts = conflicts_of(instruction, dispatcher.book.instructions.values(), self._room.topology)
+        conflicts = conflicts_of(instruction, dispatcher.book.in_state(*LIVE_STATES), self._room.topology)
         losers = settle_conflicts(instruction, conflicts)
         if isinstance(losers, Refusal):
             return losers
@@ -249,7 +248,7 @@ class LiveOperations:
         changed = amended(instruction, amendment, now_s)
         if isinstance(changed, Refusal):
             return changed
-        conflicts = conflicts_of(changed, dispatcher.book.instructions.values(), self._room.topology)
+        conflicts = conflicts_of(changed, dispatcher.book.in_state(*LIVE_STATES), self._room.topology)
         losers = settle_conflicts(changed, conflicts)
         if isinstance(losers, Refusal):
             return losers

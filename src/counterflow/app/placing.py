@@ -203,6 +203,10 @@ class Placement:
             self._clearing.completed(command, event.result)
         return None
 
+    def forget_dispatch(self, dispatch_id: str) -> None:
+        """A dispatch is not kept any longer: its messages count on in the sum, under no name."""
+        self.messages_by_dispatch[""] += self.messages_by_dispatch.pop(dispatch_id, 0)
+
     def dispatch_of(self, uid: SessionUid) -> str:
         """The dispatch that the newest order of this session belongs to, or ""."""
         latest = self._latest.get(uid)

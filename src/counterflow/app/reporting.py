@@ -24,15 +24,14 @@ class Reporting:
         journal: Journal,
         sink: ReportSink,
         settings: SettlementSettings,
-        newest: Callable[[DispatchId], DeliveryReport | None] = lambda _dispatch_id: None,
+        newest: Callable[[DispatchId], DeliveryReport | None],
     ) -> None:
-        """`newest` finds the last version that an earlier process kept."""
+        """`newest` finds the last version that was kept."""
         self._journal = journal
         self._sink = sink
         self._settings = settings
         self._newest = newest
         self._one_at_a_time = Lock()
-        self._kept: dict[DispatchId, DeliveryReport] = {}
 
     async def report(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
         """The report as of `now_s`."""
@@ -49,14 +48,13 @@ class Reporting:
 
     def _build(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
         final = instruction.state not in OPEN_STATES
-        kept = self._kept.get(instruction.dispatch_id) or self._newest(instruction.dispatch_id)
+        kept = self._newest(instruction.dispatch_id) if final else None
         stored = self._stored(instruction, now_s)
         version = kept.version if kept is not None else 1
         report = build_report(stored, now_s, settings=self._settings, final=final, version=version)
         if final and (kept is None or _substance(kept) != _substance(report)):
             if kept is not None:
                 report = build_report(stored, now_s, settings=self._settings, final=final, version=version + 1)
-            self._kept[instruction.dispatch_id] = report
             self._sink.keep(report)
         return report
 

@@ -176,6 +176,8 @@ class Server:
         """Retention, one bounded step at a time, off the loop."""
         while True:
             done = await asyncio.to_thread(self.retention.run_retention, self._now_s())
+            for dispatch_id in self.retention.take_removed():
+                self.room.dispatcher.forget(dispatch_id)
             await asyncio.sleep(RETENTION_STEP_S if done else RETENTION_PAUSE_S)
 
     async def _settle_finished(self) -> None:

@@ -5,6 +5,7 @@ from msgspec import Struct
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
+from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.control.decision import TaskMemory, TickFigures
 
 
@@ -29,7 +30,7 @@ class RunningTask(Struct, kw_only=True):
 
 
 class Book:
-    """All instructions, the tasks of the open ones, and who owns which session."""
+    """All instructions that are kept, the tasks of the open ones, and who owns which session."""
 
     def __init__(self) -> None:
         self.instructions: dict[DispatchId, DispatchInstruction] = {}
@@ -37,10 +38,16 @@ class Book:
         self.owner: dict[SessionUid, DispatchId] = {}
         self.by_key: dict[str, DispatchId] = {}
         self.past_drop_outs: dict[DispatchId, int] = {}
+        self._open: dict[DispatchId, DispatchInstruction] = {}
+        self._drop_outs_of_forgotten = 0
 
     def keep(self, instruction: DispatchInstruction) -> None:
         """Remember the newest version of an instruction."""
         self.instructions[instruction.dispatch_id] = instruction
+        if instruction.state in OPEN_STATES:
+            self._open[instruction.dispatch_id] = instruction
+        else:
+            self._open.pop(instruction.dispatch_id, None)
         if instruction.idempotency_key is not None:
             self.by_key[instruction.idempotency_key] = instruction.dispatch_id
         task = self.tasks.get(instruction.dispatch_id)
@@ -48,17 +55,24 @@ class Book:
             task.instruction = instruction
 
     def in_state(self, *states: DispatchState) -> list[DispatchInstruction]:
-        """Instructions in one of these states, oldest first."""
-        return [instruction for instruction in self.instructions.values() if instruction.state in states]
+        """Open instructions in one of these states, oldest first. Cheap however many have ended."""
+        return [instruction for instruction in self._open.values() if instruction.state in states]
 
     @property
     def drop_outs(self) -> int:
         """Drop-outs of all dispatches since the start."""
-        return sum(self.past_drop_outs.values()) + sum(task.drop_outs for task in self.tasks.values())
+        return self._drop_outs_of_forgotten + sum(self.past_drop_outs.values()) + sum(task.drop_outs for task in self.tasks.values())
 
     def close(self, dispatch_id: DispatchId) -> None:
         """The dispatch is over: its task goes, its count stays."""
         self.past_drop_outs[dispatch_id] = self.tasks.pop(dispatch_id).drop_outs
+
+    def forget(self, dispatch_id: DispatchId) -> None:
+        """A dispatch that has ended is not kept any longer; its drop-outs stay in the sum."""
+        instruction = self.instructions.pop(dispatch_id, None)
+        if instruction is not None and self.by_key.get(instruction.idempotency_key or "") == dispatch_id:
+            del self.by_key[instruction.idempotency_key or ""]
+        self._drop_outs_of_forgotten += self.past_drop_outs.pop(dispatch_id, 0)
 
     def claim(self, uid: SessionUid, dispatch_id: DispatchId) -> None:
         """A session belongs to this dispatch from now on, and to no other."""

@@ -221,7 +221,10 @@ def test_dispatches_and_logs_are_kept_unless_told_otherwise(open_journal: Open, 
     journal.put(DocumentKind.DISPATCH, "new", dispatch(DispatchState.COMPLETED, NOW - 9 * DAY_S))
     journal.flush()
     assert run_to_the_end(retention(journal, tmp_path)) == []
-    run_to_the_end(retention(journal, tmp_path, dispatch_days=10))
+    housekeeping = retention(journal, tmp_path, dispatch_days=10)
+    run_to_the_end(housekeeping)
+    assert sorted(housekeeping.take_removed()) == ["aborted", "cancelled", "completed"]
+    assert housekeeping.take_removed() == []
     assert {key for key, _ in journal.documents(DocumentKind.DISPATCH)} == {"scheduled", "running", "resuming", "new"}
     assert list(journal.dispatch_log(DispatchId("completed"))) == []
     assert len(journal.dispatch_log(DispatchId("running"))) == 1

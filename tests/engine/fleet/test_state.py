@@ -12,14 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from counterflow.domain.commands import PlaceDischarge, ProfileKind, RequestSample
 from counterflow.domain.delivery import Sample
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, SiteId, StationId, TransactionId
-from counterflow.domain.reasons import Reason
+from counterflow.domain.reasons import DropOutKind, Reason
 from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity
 from counterflow.domain.setpoints import Accepted, FallbackState, Offline, Rejected, SetpointState, Superseded, TimedOut
 from counterflow.domain.telemetry import CommandCompleted, CommandSent, StationBooted, StationWarned
 from counterflow.engine.fleet.capability import capability
 from counterflow.engine.fleet.settings import CapabilitySettings, FleetSettings
-from counterflow.engine.fleet.state import FleetState, nothing_is_ours
+from counterflow.engine.fleet.state import Applied, FleetState, nothing_is_ours
 from counterflow.engine.fleet.topology import Topology
 
 Yard = Any
@@ -53,10 +53,26 @@ def test_stations_are_on_the_default_site_until_registered(yard: Yard) -> None:
     yard.state.register(A, SiteId("north"))
     assert yard.cell("site") == 1
     assert yard.state.record_of(1).site_id == "north"
-    yard.state.forget(A)
-    assert yard.cell("site") == 0
     yard.state.register(A, SiteId("no longer configured"))
     assert yard.cell("site") == 0
+
+
+def test_what_goes_on_at_a_station_that_is_forgotten_ends_there(yard: Yard) -> None:
+    yard.start()
+    yard.start("t2", evse=2)
+    first, second = yard.uid("t1"), yard.uid("t2")
+    yard.state.register(A, SiteId("north"))
+    applied = yard.state.forget(A, 50.0)
+    assert {(record.session_uid, record.ended_s) for record in applied.changed} == {(first, 50.0), (second, 50.0)}
+    assert applied.left == ((first, DropOutKind.ENDED), (second, DropOutKind.ENDED))
+    assert applied.wake
+    assert len(yard.state) == 0
+    assert not yard.state.snapshot(51.0).occupied.any()
+    late = yard.sample(at=60.0, power_w=-3_000.0)
+    assert (late.sampled, len(yard.state)) == (first, 0)
+    yard.start("t3", at=70.0)
+    assert yard.cell("site", "t3") == 0
+    assert yard.state.forget(StationId("never heard of"), 80.0) == Applied()
 
 
 def test_news_that_are_nobody_s_change_nothing(yard: Yard) -> None:

@@ -11,6 +11,7 @@ from counterflow.adapters.storage.samples import DAY_MS, Rows, chunk_key, key_ms
 from counterflow.adapters.storage.schema import StorageError
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.sqlite import SqliteJournal
+from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchState
 
 _DAY_S = 86_400.0
@@ -40,6 +41,7 @@ class Retention:
         self._from_ms = 0
         self.alarm: str | None = None
         """Why the last step failed, as a sentence; None = it did not."""
+        self._removed: list[DispatchId] = []
 
     def run_retention(self, now_s: float) -> str | None:
         """Do one step; returns what was done, or None when there is nothing (more) to do or the step failed (see `alarm`).
@@ -65,6 +67,11 @@ class Retention:
             return None
         self.alarm = None
         return None
+
+    def take_removed(self) -> list[DispatchId]:
+        """Dispatches that were removed since the last call."""
+        removed, self._removed = self._removed, []
+        return removed
 
     def close(self) -> None:
         """Drop a Parquet file that is not finished; the next run begins the day again."""
@@ -150,6 +157,7 @@ class Retention:
             ("DELETE FROM dispatch_log WHERE dispatch_id = ?", (key,)),
             ("DELETE FROM document_dispatch WHERE key = ?", (key,)),
         )
+        self._removed.append(DispatchId(key))
         return f"removed dispatch {key} and its log"
 
     def _remove_reports(self, now_s: float) -> str | None:

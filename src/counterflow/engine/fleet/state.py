@@ -7,6 +7,7 @@ from typing import assert_never
 from counterflow.domain.commands import PlaceDischarge, ProfileKind
 from counterflow.domain.delivery import Sample
 from counterflow.domain.ids import EvseId, ProfileId, SessionKey, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord
 from counterflow.domain.resources import DriverTerms
 from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, Superseded
@@ -82,9 +83,16 @@ class FleetState:
         """A station belongs to a site. A site that the topology does not know counts as the default site."""
         self._roster.move(self._roster.station(station_id), site_id)
 
-    def forget(self, station_id: StationId) -> None:
-        """A station is no longer registered: it falls to the default site."""
-        self._roster.move(self._roster.station(station_id), DEFAULT_SITE)
+    def forget(self, station_id: StationId, now_s: float) -> Applied:
+        """A station is no longer registered: its open sessions end at `now_s`, and it falls to the default site.
+
+        What it still reports of them counts as late; should it be registered again, it takes part from its next transaction on.
+        """
+        station = self._roster.station(station_id)
+        ended = tuple(self._roster.dismiss(session, now_s) for session in tuple(station.sessions.values()))
+        self._roster.move(station, DEFAULT_SITE)
+        left = tuple((record.session_uid, DropOutKind.ENDED) for record in ended)
+        return Applied(changed=ended, left=left, wake=bool(ended))
 
     def apply(self, event: StationEvent, now_s: float) -> Applied:  # noqa: C901  # one flat match over the closed union of events
         """Fold one event in; what must follow from it is in the answer. `now_s` is when it is applied."""
