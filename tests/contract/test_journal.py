@@ -14,10 +14,11 @@ from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.delivery import LogEntry, LogKind, Sample
+from counterflow.domain.drivers import AccountRecord, AgreedTerms, DriverRecord, PartialTerms, Scope
 from counterflow.domain.ids import DispatchId, EvseId, PoolId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
 from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, ProfileRecord, ProfileState, SessionRecord
-from counterflow.domain.resources import ControlMode, DriverTerms, EvseCapability, StationIdentity, StationRegistration
+from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity, StationRegistration
 from counterflow.domain.telemetry import ChargingNeedsReported
 
 T0 = 1_795_000_000.0
@@ -51,7 +52,7 @@ def documents() -> dict[DocumentKind, Any]:
             site_id=SiteId("depot"),
             evse_id=EvseId(1),
             started_s=T0 + 0.1,
-            terms=DriverTerms(consent=True),
+            terms=AgreedTerms(consent=True),
             needs=ChargingNeedsReported(station_id=STATION, evse_id=EvseId(1), at_s=T0, received_s=T0, bidirectional=True, soc_frac=0.5),
         ),
         DocumentKind.DISPATCH: DispatchInstruction(
@@ -67,6 +68,10 @@ def documents() -> dict[DocumentKind, Any]:
         ),
         DocumentKind.PROFILE: profile(1),
         DocumentKind.LATCH: Latch(on=True, at_s=T0, by="ops"),
+        DocumentKind.DRIVER: DriverRecord(
+            scope=Scope.DRIVER, subject="0a1b", label="Ünï", terms=PartialTerms(consent=True, blackouts=("mon 08:00-09:00",))
+        ),
+        DocumentKind.ACCOUNT: AccountRecord(account="driver:0a1b", day="2026-11-22", day_wh=1.5, counted={UID: 7_000.25}),
     }
 
 

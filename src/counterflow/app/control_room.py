@@ -13,14 +13,16 @@ from counterflow.adapters.ocpp.csms import Csms, Outgoing
 from counterflow.adapters.ocpp.transport import Admission
 from counterflow.app.config import Settings
 from counterflow.app.dispatcher import Dispatcher
+from counterflow.app.drivers import Drivers
 from counterflow.app.placing import Placement
-from counterflow.app.policy import ConsentPolicy, token_hash
+from counterflow.app.policy import ConsentPolicy
+from counterflow.app.pseudonyms import Pseudonyms
 from counterflow.app.registry import Registry
 from counterflow.domain.commands import Command, RawCall
-from counterflow.domain.ids import SiteId, StationId
+from counterflow.domain.drivers import SessionOverride
+from counterflow.domain.ids import SessionUid, SiteId, StationId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.resources import DriverTerms
 from counterflow.domain.setpoints import CommandResult
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
@@ -37,7 +39,7 @@ from counterflow.domain.telemetry import (
 from counterflow.domain.views import Notice
 from counterflow.engine.control.ledger import ProfileLedger
 from counterflow.engine.fleet.state import Applied, FleetState
-from counterflow.engine.fleet.terms import terms_resolver
+from counterflow.engine.fleet.terms import TermsResolver
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
 
@@ -55,21 +57,23 @@ class ControlRoom:
         new_message_id: Callable[[], str],
         notify: Callable[[Notice], None],
         stopwatch: Callable[[], float] = lambda: 0.0,
+        pseudonym: Callable[[str], str] = Pseudonyms(b""),  # noqa: B008  # it has no state
     ) -> None:
         self.settings = settings
         self.journal = journal
-        self._terms: Callable[[SiteId, str], DriverTerms] = terms_resolver(settings.drivers)
+        terms = TermsResolver(settings.drivers, pseudonym)
         self.registry = Registry(settings.stations, journal)
         self.topology = Topology(settings.sites)
         self.ledger = ProfileLedger(settings.ledger)
         self.fleet = FleetState(
             settings.fleet,
             self.topology,
-            self._terms,
-            hash_token=token_hash,
+            terms,
+            hash_token=pseudonym,
             is_ours=self.ledger.is_ours,
         )
-        policy = ConsentPolicy(self.registry, self._terms, self.ledger, settings.ocpp.heartbeat_interval_s, self._wanted)
+        self.drivers = Drivers(terms, self.fleet, journal, pseudonym)
+        policy = ConsentPolicy(self.registry, terms, pseudonym, self.ledger, settings.ocpp.heartbeat_interval_s, self._wanted)
         self.csms = Csms(settings.ocpp, policy, new_message_id)
         self.placement = Placement(
             fleet=self.fleet,
@@ -176,6 +180,7 @@ class ControlRoom:
     def restore(self, now_s: float) -> None:
         """Know again what was known: sessions, dispatches under way, profiles at stations, the emergency stop (I8)."""
         self.registry.restore()
+        self.drivers.restore()
         for registration in self.registry.registrations.values():
             self.fleet.register(registration.station_id, registration.site_id)
         sessions = [record for _, record in self.journal.documents(DocumentKind.SESSION)]
@@ -187,12 +192,21 @@ class ControlRoom:
             self.registry.discoveries.values(),
             profiles,
             now_s,
+            [record for _, record in self.journal.documents(DocumentKind.ACCOUNT)],
         )
         for profile in profiles:
             self.placement.restore(profile)
         for _, latch in self.journal.documents(DocumentKind.LATCH):
             self.dispatcher.latch = latch
         self.dispatcher.restore([instruction for _, instruction in self.journal.documents(DocumentKind.DISPATCH)], now_s)
+
+    def override(self, uid: SessionUid, said: SessionOverride, now_s: float) -> None:
+        """What a driver says for an open session; the next tick follows it. Raises KeyError when it is not open."""
+        self._applied(self.fleet.override(uid, said, now_s), now_s)
+
+    def agreements_changed(self, now_s: float) -> None:
+        """Terms of drivers, vehicles or contracts are others now: open sessions follow."""
+        self._applied(self.fleet.terms_changed(now_s), now_s)
 
     # --- events --------------------------------------------------------------------------------------------------------------
 
@@ -243,6 +257,8 @@ class ControlRoom:
                 self.dispatcher.session_left(record.session_uid, DropOutKind.ENDED, now_s)
         for uid, kind in applied.left:
             self.dispatcher.session_left(uid, kind, now_s)
+        if applied.changed:
+            self.drivers.keep_accounts()
         if applied.wake:
             self.dispatcher.wake(now_s)
 

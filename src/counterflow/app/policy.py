@@ -1,24 +1,19 @@
 """What the application answers when a station asks: may it boot, who may charge, may the car be discharged (decisions 5)."""
 
 from collections.abc import Callable
-from hashlib import blake2b
 
 from counterflow.adapters.ocpp.policy import AuthorizationAnswer, BootAnswer, BootStatus, NeedsAnswer
 from counterflow.app.registry import Registry
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.ids import ProfileId, SiteId, StationId
 from counterflow.domain.records import ProfileState
-from counterflow.domain.resources import DriverTerms, StationIdentity
+from counterflow.domain.resources import StationIdentity
 from counterflow.domain.telemetry import ChargingNeedsReported
 from counterflow.engine.control.ledger import ProfileLedger
+from counterflow.engine.fleet.roster import TermsOf
 
 BIDIRECTIONAL_TRANSFERS = ("AC_BPT", "DC_BPT")
 ONE_WAY_TRANSFERS = ("AC_single_phase", "AC_two_phase", "AC_three_phase", "DC")
-
-
-def token_hash(id_token: str) -> str:
-    """A short name for a driver's token that tells sessions of one driver apart without keeping the token."""
-    return blake2b(id_token.encode(), digest_size=12, person=b"cf-token").hexdigest() if id_token else ""
 
 
 class ConsentPolicy:
@@ -27,13 +22,15 @@ class ConsentPolicy:
     def __init__(
         self,
         registry: Registry,
-        terms: Callable[[SiteId, str], DriverTerms],
+        terms: TermsOf,
+        pseudonym: Callable[[str], str],
         ledger: ProfileLedger,
         heartbeat_s: int,
         wanted: Callable[[SiteId], bool],
     ) -> None:
         self._registry = registry
         self._terms = terms
+        self._pseudonym = pseudonym
         self._ledger = ledger
         self._heartbeat_s = heartbeat_s
         self._wanted = wanted
@@ -44,7 +41,7 @@ class ConsentPolicy:
 
     def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
         """Everybody may charge; bidirectional transfer is offered where there is consent (Q01: leaving it out means charging only)."""
-        terms = self._terms(self._registry.site_of(station_id), id_token)
+        terms = self._terms(self._registry.site_of(station_id), self._pseudonym(id_token), self._pseudonym(evccid))
         return AuthorizationAnswer("Accepted", (*ONE_WAY_TRANSFERS, *BIDIRECTIONAL_TRANSFERS) if terms.consent else None)
 
     def needs(self, event: ChargingNeedsReported, now_s: float) -> NeedsAnswer:

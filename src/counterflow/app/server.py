@@ -27,6 +27,7 @@ from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
 from counterflow.app.process import allow_connections
+from counterflow.app.pseudonyms import Pseudonyms, ensure_key
 from counterflow.app.rendering import render_report
 from counterflow.app.reporting import Reporting
 from counterflow.app.settling import Settling
@@ -73,7 +74,12 @@ class Server:
         self.reports = ReportFiles(self._data_dir / "reports")
         self.settling = Settling(self._settle, lambda dispatch_id: bool(self.reports.versions(dispatch_id)))
         self.room = ControlRoom(
-            self.settings, self.journal, new_message_id=new_message_ids(), notify=self._heard, stopwatch=time.perf_counter
+            self.settings,
+            self.journal,
+            new_message_id=new_message_ids(),
+            notify=self._heard,
+            stopwatch=time.perf_counter,
+            pseudonym=Pseudonyms(ensure_key(self._data_dir)),
         )
         self.room.restore(self._now_s())
         self.lines = Lines(self.room, self.journal, self.frames, self._now_s)

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 
 from counterflow.app.control_room import ControlRoom
+from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import DispatchId, SessionUid, StationId, TransactionId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, Feasibility
 from counterflow.domain.reasons import REASON_WORDS, Reason
 from counterflow.domain.resources import StationIdentity
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.telemetry import TransactionPhase
+from counterflow.domain.units import format_instant
 from counterflow.domain.views import DispatchView, FleetView, SessionView, StationView
 from counterflow.engine.control.book import OPEN_STATES, ordered_power_w
 from counterflow.engine.fleet.snapshot import F8, FleetImage
@@ -121,6 +123,9 @@ def _session_views(room: ControlRoom, image: FleetImage, rows: list[int]) -> lis
         "soc_floor_frac": _known(image.soc_floor_frac[rows]),
         "energy_above_floor_wh": _known(cap.energy_wh[rows]),
         "departure_s": _known(image.departure_s[rows]),
+        "blackout_from_s": _known(image.blackout_from_s[rows]),
+        "cap_left_wh": _cap_left(cap.reckoned.cap_left_wh[rows]),
+        "override": [override_words(room.fleet.override_of(uid)) for uid in uids],
         "energy_needed_wh": _known(np.maximum(cap.reckoned.need_wh[rows], 0.0)),
         "needs_age_s": _age(image.needs_at_s[rows], now_s),
         "laxity_s": _known(cap.laxity_s[rows]),
@@ -181,6 +186,19 @@ NOTHING_FEASIBLE = Feasibility(
     shortfall_power_w=0.0,
     sessions=0,
 )
+
+
+def override_words(said: SessionOverride) -> str:
+    """What a driver said, in words; "" for nothing."""
+    words = ["stop"] if said.stop else []
+    if said.departure_s is not None:
+        words.append(f"departs {format_instant(said.departure_s)}")
+    return ", ".join(words)
+
+
+def _cap_left(left_wh: F8) -> list[float | None]:
+    """Without a cap None; what cannot be counted is nothing."""
+    return [None if left == np.inf else left for left in np.fmax(left_wh, 0.0).tolist()]
 
 
 def _known(values: F8) -> list[float | None]:

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Reason(IntEnum):
-    """READY is the only one that allows discharge. The first that applies, in this order, is the one shown."""
+    """READY is the only one that allows discharge. The first that applies, in the order of these lines, is the one shown."""
 
     READY = 0
     NO_SESSION = 1
@@ -12,6 +12,8 @@ class Reason(IntEnum):
     STATION_OFFLINE = 3
     EVSE_FAULTED = 4
     NO_CONSENT = 5
+    DRIVER_STOP = 22
+    BLACKOUT = 23
     CAPABILITY_UNKNOWN = 6
     NO_V2X_CONTROL = 7
     NO_BIDIRECTIONAL_TRANSFER = 8
@@ -24,6 +26,7 @@ class Reason(IntEnum):
     SOC_UNKNOWN = 15
     POWER_UNKNOWN = 16
     BELOW_FLOOR = 17
+    DISCHARGE_CAP = 24
     MUST_CHARGE = 18
     BELOW_MIN_POWER = 19
     COOLING_DOWN = 20
@@ -37,6 +40,8 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.STATION_OFFLINE: "the station is not connected",
     Reason.EVSE_FAULTED: "the EVSE reports a fault or is unavailable",
     Reason.NO_CONSENT: "the driver has not agreed to discharge",
+    Reason.DRIVER_STOP: "the driver stopped the discharge of this session",
+    Reason.BLACKOUT: "the driver wants no discharge at this time of the week",
     Reason.CAPABILITY_UNKNOWN: "discovery of the station is not finished",
     Reason.NO_V2X_CONTROL: "the station does not offer CentralSetpoint",
     Reason.NO_BIDIRECTIONAL_TRANSFER: "car and station have not agreed on a bidirectional transfer",
@@ -49,6 +54,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.SOC_UNKNOWN: "the energy above the driver's floor is unknown",
     Reason.POWER_UNKNOWN: "the discharge power of car and EVSE is unknown",
     Reason.BELOW_FLOOR: "the state of charge is at the driver's floor",
+    Reason.DISCHARGE_CAP: "a cap on discharged energy or cycles is used up, or cannot be counted",
     Reason.MUST_CHARGE: "the car must charge to be ready at departure",
     Reason.BELOW_MIN_POWER: "what is left is below the car's minimum discharge power",
     Reason.COOLING_DOWN: "the station refused a profile; it is tried again later",

@@ -5,8 +5,9 @@ from enum import StrEnum
 from msgspec import Struct
 
 from counterflow.domain.commands import ProfileKind
+from counterflow.domain.drivers import AgreedTerms, SessionOverride
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, SiteId, StationId, TransactionId
-from counterflow.domain.resources import DriverTerms, EvseCapability, StationIdentity
+from counterflow.domain.resources import EvseCapability, StationIdentity
 from counterflow.domain.telemetry import ChargingNeedsReported
 
 
@@ -19,6 +20,8 @@ class DocumentKind(StrEnum):
     DISPATCH = "dispatch"
     PROFILE = "profile"
     LATCH = "latch"
+    DRIVER = "driver"
+    ACCOUNT = "account"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
@@ -30,10 +33,12 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     site_id: SiteId
     evse_id: EvseId
     started_s: float
-    terms: DriverTerms
+    terms: AgreedTerms
     ended_s: float | None = None
     phase: int = 0
     id_token_hash: str = ""
+    evccid_hash: str = ""
+    override: SessionOverride = SessionOverride()
     needs: ChargingNeedsReported | None = None
     needs_export_wh: float | None = None
     needs_import_wh: float | None = None

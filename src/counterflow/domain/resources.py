@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from msgspec import Meta, Struct
 
+from counterflow.domain.blackouts import parse_window, zone_of
 from counterflow.domain.ids import ALL_SITES, EvseId, PoolId, SiteId, StationId
 
 PowerLimit = Annotated[float, Meta(ge=0)]
@@ -99,6 +100,21 @@ TransferByEvseAlone = Annotated[
 ]
 
 
+Blackouts = Annotated[
+    tuple[str, ...], Meta(description="Weekly local times without discharge, such as `mon-fri 06:30-09:00`.", extra={"unit": "-"})
+]
+TimeZone = Annotated[
+    str, Meta(description="IANA name of the time zone in which blackouts, days and years count.", extra={"unit": "-"}, min_length=1)
+]
+SessionCap = Annotated[float, Meta(description="Most energy discharged in one session, by the register.", extra={"unit": "Wh"}, ge=0)]
+DayCap = Annotated[float, Meta(description="Most energy discharged in a local day.", extra={"unit": "Wh"}, ge=0)]
+YearCap = Annotated[float, Meta(description="Most energy discharged in a calendar year.", extra={"unit": "Wh"}, ge=0)]
+CycleCap = Annotated[
+    float,
+    Meta(description="Most equivalent full cycles in a calendar year: energy discharged over capacity.", extra={"unit": "-"}, ge=0),
+]
+
+
 class DriverTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a driver, site or contract agreed to. The narrower scope wins field by field."""
 
@@ -107,6 +123,18 @@ class DriverTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     target_soc_frac: TargetSoc = 0.8
     departure_after_s: DepartureAfter = 3600.0
     transfer_by_evse_alone: TransferByEvseAlone = False
+    blackouts: Blackouts = ()
+    timezone: TimeZone = "UTC"
+    max_session_discharge_wh: SessionCap | None = None
+    max_day_discharge_wh: DayCap | None = None
+    max_year_discharge_wh: YearCap | None = None
+    max_year_cycles: CycleCap | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a blackout or a time zone that cannot be read."""
+        for window in self.blackouts:
+            parse_window(window)
+        zone_of(self.timezone)
 
 
 class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

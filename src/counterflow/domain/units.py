@@ -12,6 +12,7 @@ MAX_DISCHARGE_POWER_W = 100e9
 MAX_DURATION_S = 7 * 86_400.0
 
 _POWER_FACTORS = {"w": 1.0, "kw": 1e3, "mw": 1e6}
+_ENERGY_FACTORS = {"wh": 1.0, "kwh": 1e3, "mwh": 1e6}
 _DURATION_FACTORS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 UNITS = frozenset((*_POWER_FACTORS, *_DURATION_FACTORS))
 """Units that people may write, in small letters."""
@@ -37,6 +38,26 @@ def parse_duration_s(text: str) -> float:
     value = _quantity(text, _DURATION_FACTORS, "a duration such as 15min, 900s or 1.5h")
     if not 0.0 < value <= MAX_DURATION_S:
         raise UnitError(f"'{text}' is not a usable duration: it must be above zero and at most 7 days.")
+    return value
+
+
+def parse_energy_wh(text: str) -> float:
+    """`"20kWh"`, `"1.5 MWh"`, `"800Wh"` as watt-hours, >= 0. Raises `UnitError`."""
+    value = _quantity(text, _ENERGY_FACTORS, "an energy such as 20kWh, 1.5MWh or 800Wh")
+    if value < 0.0:
+        raise UnitError(f"'{text}' is below zero; energy discharged is positive here.")
+    return value
+
+
+def parse_share(text: str) -> float:
+    """`"40%"` or `"0.4"` as a share 0..1. Raises `UnitError`; a bare number above 1 is refused, since it may be either."""
+    number = text.strip().removesuffix("%").strip()
+    try:
+        value = float(number) / (100.0 if text.strip().endswith("%") else 1.0)
+    except ValueError:
+        raise UnitError(f"'{text}' is not a share: write it like 40% or 0.4.") from None
+    if not 0.0 <= value <= 1.0:
+        raise UnitError(f"'{text}' is not between 0% and 100%: write it like 40% or 0.4.")
     return value
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from counterflow.domain.drivers import PartialTerms
 from counterflow.domain.instructions import DispatchInstruction, Feasibility
 from counterflow.domain.resources import EvseCapability, StationIdentity
 
@@ -97,6 +98,11 @@ class SessionView(Struct, frozen=True, kw_only=True):
     soc_floor_frac: float | None
     energy_above_floor_wh: float | None
     departure_s: float | None
+    blackout_from_s: float | None = None
+    cap_left_wh: float | None = None
+    """None = no cap."""
+    override: str = ""
+    """What the driver said for this session, in words; empty = nothing."""
     energy_needed_wh: float | None
     """Carried forward from the last reports to now."""
     needs_age_s: float | None
@@ -142,6 +148,46 @@ class DispatchAnswer(Struct, frozen=True, kw_only=True):
     repeated: bool
     dry_run: bool
     superseded: tuple[str, ...] = ()
+
+
+class DriverView(Struct, frozen=True, kw_only=True):
+    """What is agreed with a driver, vehicle or contract, and the energy that was taken."""
+
+    scope: str
+    subject: str
+    label: str
+    stored: bool
+    terms: PartialTerms
+    changed_at_s: float | None
+    changed_by: str
+    counted_day: str
+    day_discharged_wh: float
+    year_discharged_wh: float
+    year_cycles: float
+
+
+class BadRow(Struct, frozen=True, kw_only=True):
+    """A line of an import that cannot be taken."""
+
+    line: int
+    sentence: str
+
+
+class ImportAnswer(Struct, frozen=True, kw_only=True):
+    """The outcome of an import: either every row was taken, or none was and `bad_rows` says why."""
+
+    dry_run: bool
+    rows: int
+    imported: int
+    bad_rows: tuple[BadRow, ...] = ()
+
+
+class ErasureAnswer(Struct, frozen=True, kw_only=True):
+    """What was erased of a person or car."""
+
+    agreements: int
+    accounts: int
+    sessions: int
 
 
 class CallAnswer(Struct, frozen=True, kw_only=True):

@@ -16,10 +16,10 @@ from counterflow.adapters.storage.schema import StorageError
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.domain.delivery import LogEntry, LogKind
+from counterflow.domain.drivers import AgreedTerms
 from counterflow.domain.ids import DispatchId, EvseId, PoolId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, DispatchState, TargetStep
 from counterflow.domain.records import DocumentKind, SessionRecord
-from counterflow.domain.resources import DriverTerms
 
 DAY_S = 86_400.0
 T0 = 20_000 * DAY_S
@@ -179,7 +179,7 @@ def session(number: int, ended_s: float | None) -> SessionRecord:
         site_id=SiteId("s"),
         evse_id=EvseId(1),
         started_s=T0,
-        terms=DriverTerms(),
+        terms=AgreedTerms(),
         ended_s=ended_s,
     )
 

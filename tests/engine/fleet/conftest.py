@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from counterflow.domain.drivers import AgreedTerms
 from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
-from counterflow.domain.resources import ControlMode, DriverTerms, EvseCapability, Site
+from counterflow.domain.resources import ControlMode, EvseCapability, Site
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     ChargingNeedsReported,
@@ -25,19 +26,19 @@ from counterflow.engine.fleet.state import Applied, FleetState
 from counterflow.engine.fleet.topology import Topology
 
 T0 = 1_800_000_000.0
-CONSENT = DriverTerms(consent=True, min_soc_frac=0.3, target_soc_frac=0.8, departure_after_s=3600.0)
+CONSENT = AgreedTerms(consent=True, min_soc_frac=0.3, target_soc_frac=0.8, departure_after_s=3600.0)
 
 
 class Yard:
     """A fleet state and short words for what a station says; times are seconds after `T0`."""
 
     def __init__(self, **settings: Any) -> None:
-        self.terms: dict[str, DriverTerms] = {}
+        self.terms: dict[str, AgreedTerms] = {}
         self.ours: set[int] = set()
         self.state = FleetState(
             FleetSettings(**settings),
             Topology([Site(site_id=SiteId("north"))]),
-            lambda _site, token: self.terms.get(token, CONSENT),
+            lambda _site, driver, vehicle: self.terms.get(driver.removeprefix("#") or vehicle.removeprefix("#"), CONSENT),
             first_uid=1,
             hash_token=lambda token: f"#{token}",
             is_ours=lambda _station, profile_id: profile_id in self.ours,

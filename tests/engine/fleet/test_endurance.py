@@ -111,6 +111,49 @@ def test_decision_3_floor_and_departure_hold_when_everything_dies_after_the_mess
     assert ready_s <= departure_s - PLAIN.laxity_margin_s + 5.0
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    cap_wh=st.floats(0.0, 20_000.0), blackout_in_s=st.floats(-600.0, 7_200.0), unseen_s=st.floats(0.0, 30.0), share=st.floats(0.05, 1.0),
+    unseen_w=st.floats(0.0, 7_000.0),
+)  # fmt: skip
+def test_decision_3_caps_and_blackouts_hold_when_everything_dies_after_the_message(
+    cars: Cars, cap_wh: float, blackout_in_s: float, unseen_s: float, share: float, unseen_w: float
+) -> None:
+    image = cars(
+        export_wh=1_000.0, export_limit_wh=1_000.0 + cap_wh, register_at_s=T - unseen_s, power_w=-unseen_w,
+        blackout_from_s=T + blackout_in_s, blackout_until_s=T + blackout_in_s + 900.0,
+    )  # fmt: skip
+    power_w = share * 7_000.0
+    run_s = run(image, power_w)
+    if of(image).reason[0] != Reason.READY:
+        assert of(image).max_power_w[0] == 0.0
+        return
+    assert run_s > 0.0
+    assert (unseen_w * unseen_s + power_w * (run_s + LAG_S)) / 3600.0 <= cap_wh + 1e-6
+    assert run_s + PLAIN.command_latency_s <= blackout_in_s + 1e-6 or blackout_in_s + 900.0 <= 0.0
+
+
+def test_a_cap_is_kept_apart_from_the_floor_and_named(cars: Cars) -> None:
+    free, capped = cars(), cars(export_limit_wh=1_000.0 + 500.0)
+    assert run(capped, 7000.0) < run(free, 7000.0)
+    assert of(capped).reason[0] == Reason.READY
+    assert of(cars(export_limit_wh=1_000.0)).reason[0] == Reason.DISCHARGE_CAP
+    assert of(cars(export_limit_wh=nan)).reason[0] == Reason.DISCHARGE_CAP
+    assert of(cars(export_limit_wh=5_000.0, export_wh=nan)).reason[0] == Reason.DISCHARGE_CAP
+    assert of(cars(export_limit_wh=1_000.0, soc_frac=0.3)).reason[0] == Reason.BELOW_FLOOR
+
+
+def test_a_blackout_bars_and_one_that_begins_in_the_window_ends_it(cars: Cars) -> None:
+    on = of(cars(blackout_from_s=T - 60.0, blackout_until_s=T + 60.0))
+    assert (on.reason[0], on.max_power_w[0]) == (Reason.BLACKOUT, 0.0)
+    over = of(cars(blackout_from_s=T - 60.0, blackout_until_s=T))
+    assert (over.reason[0], over.sustained_power_w[0] > 0.0) == (Reason.READY, True)
+    soon = of(cars(blackout_from_s=T + 300.0, blackout_until_s=T + 600.0))
+    assert (soon.reason[0], soon.sustained_power_w[0]) == (Reason.READY, 0.0)
+    assert soon.useful_until_s[0] == T + 300.0 - PLAIN.command_latency_s
+    assert of(cars(driver_stop=True)).reason[0] == Reason.DRIVER_STOP
+
+
 @settings(max_examples=60, deadline=None)
 @given(**CAR)
 def test_a_stronger_discharge_never_runs_longer_and_a_run_leaves_no_negative_hold(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from counterflow.domain.resources import DriverTerms
+from counterflow.domain.drivers import AgreedTerms
 
 Yard = Any
 """`conftest.Yard`; tests share code through fixtures only."""
@@ -20,7 +20,7 @@ def test_terms_stand_in_for_what_the_car_does_not_say(yard: Yard, t0: float) -> 
 
 
 def test_an_evse_that_discharges_alone_needs_no_agreed_transfer(yard: Yard) -> None:
-    yard.terms["tag"] = DriverTerms(consent=True, transfer_by_evse_alone=True)
+    yard.terms["tag"] = AgreedTerms(consent=True, transfer_by_evse_alone=True)
     yard.start(id_token="tag")
     assert yard.cell("bidirectional")
 

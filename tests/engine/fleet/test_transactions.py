@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from counterflow.domain.drivers import AgreedTerms
 from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.reasons import DropOutKind
-from counterflow.domain.resources import DriverTerms
 from counterflow.domain.telemetry import EventKind, TransactionPhase
 
 Yard = Any
@@ -193,7 +193,7 @@ def test_a_start_far_in_the_future_counts_from_arrival(yard: Yard, t0: float) ->
 
 
 def test_a_driver_who_shows_the_card_later_gets_their_terms(yard: Yard) -> None:
-    yard.terms["tag"] = DriverTerms(consent=False, min_soc_frac=0.5)
+    yard.terms["tag"] = AgreedTerms(consent=False, min_soc_frac=0.5)
     yard.start()
     assert yard.cell("consent")
     applied = yard.update(at=5.0, id_token="tag")

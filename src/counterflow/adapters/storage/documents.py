@@ -7,6 +7,7 @@ from typing import Any, assert_never
 import msgspec
 
 from counterflow.domain.delivery import LogEntry
+from counterflow.domain.drivers import AccountRecord, DriverRecord
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, ProfileRecord, SessionRecord
 from counterflow.domain.resources import StationRegistration
@@ -34,6 +35,10 @@ def document_type(kind: DocumentKind) -> type[msgspec.Struct]:
             return ProfileRecord
         case DocumentKind.LATCH:
             return Latch
+        case DocumentKind.DRIVER:
+            return DriverRecord
+        case DocumentKind.ACCOUNT:
+            return AccountRecord
         case _:
             assert_never(kind)
 

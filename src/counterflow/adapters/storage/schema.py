@@ -36,6 +36,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE sample_boundary(sealed_day INTEGER NOT NULL, archived_day INTEGER NOT NULL)",
         "INSERT INTO sample_boundary VALUES (0, 0)",
     ),
+    tuple(f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)" for kind in ("driver", "account")),
 )
 """Step n brings version n to n + 1. Steps are only ever appended, never changed once released."""
 

@@ -68,7 +68,11 @@ def _reasons(scene: Scene, plan: Plan) -> I1:
     quiet = held & (reason == 0) & scene.movable & (now_s - scene.memory.sent_at_s >= scene.settings.retry_s)
     unsure = quiet & (image.setpoint_state == SetpointState.UNKNOWN) & (now_s - image.setpoint_at_s >= scene.settings.retry_s)
     reason[unsure] = ChangeReason.REFUSED_RETRY
-    overlong = quiet & (plan.level_w > 0.0) & (image.discharge_until_s > scene.window_end_s + 1.0)
+    # Floor, departure, cap or blackout came closer after the order was sent: its end is too late.
+    narrowed = held & (reason == 0) & scene.movable & (plan.level_w > 0.0)
+    narrowed &= (image.bounds_at_s > image.setpoint_at_s) & (image.bounds_at_s > scene.memory.sent_at_s)
+    reason[narrowed] = ChangeReason.FLOOR_OR_DEPARTURE
+    overlong = quiet & (reason == 0) & (plan.level_w > 0.0) & (image.discharge_until_s > scene.window_end_s + 1.0)
     reason[overlong] = ChangeReason.TARGET_CHANGED
     due = due_for_renewal(image, plan.level_w, quiet & (reason == 0), now_s=now_s, window_end_s=scene.window_end_s, settings=scene.settings)
     rows = np.flatnonzero(due)

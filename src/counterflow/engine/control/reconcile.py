@@ -17,6 +17,8 @@ _LEAVES: dict[Reason, DropOutKind] = {
     Reason.NO_SESSION: DropOutKind.ENDED,
     Reason.EVSE_FAULTED: DropOutKind.FAULTED,
     Reason.NO_CONSENT: DropOutKind.WITHDRAWN,
+    Reason.DRIVER_STOP: DropOutKind.WITHDRAWN,
+    Reason.BLACKOUT: DropOutKind.WITHDRAWN,
     Reason.CAPABILITY_UNKNOWN: DropOutKind.WITHDRAWN,
     Reason.NO_V2X_CONTROL: DropOutKind.WITHDRAWN,
     Reason.NO_BIDIRECTIONAL_TRANSFER: DropOutKind.WITHDRAWN,
@@ -32,8 +34,9 @@ _LEAVES: dict[Reason, DropOutKind] = {
     Reason.COOLING_DOWN: DropOutKind.REFUSED,
     Reason.NOT_RESPONDING: DropOutKind.NOT_RESPONDING,
 }
-"""What a member's reason means for its dispatch. Reasons that are not here keep it: READY; BELOW_FLOOR and BELOW_MIN_POWER (it is held at
-0 W); STATION_OFFLINE (it may still discharge, and counts until its order ends or it is silent too long); EMERGENCY_STOP (see tick)."""
+"""What a member's reason means for its dispatch. Reasons that are not here keep it: READY; BELOW_FLOOR, DISCHARGE_CAP and
+BELOW_MIN_POWER (it is held at 0 W); STATION_OFFLINE (it may still discharge, and counts until its order ends or it is silent too long);
+EMERGENCY_STOP (see tick)."""
 
 _RELEASED: dict[DropOutKind, ChangeReason] = {
     DropOutKind.MUST_CHARGE: ChangeReason.FLOOR_OR_DEPARTURE,

@@ -25,7 +25,9 @@ class Capability(Struct, frozen=True, kw_only=True):
     soc_frac: F8
     """Reckoned state of charge; NaN = unknown."""
     energy_wh: F8
-    """AC-side energy that can be delivered down to floor and buffer, >= 0; NaN = unknown."""
+    """AC-side energy that can be delivered down to floor and buffer, and within the driver's caps, >= 0; NaN = unknown."""
+    open_s: F8
+    """Time until the driver's next blackout, >= 0; inf = there is none."""
     buffer_frac: F8
     """What is kept above the floor for errors of measurement and for latency."""
     laxity_s: F8
@@ -74,7 +76,10 @@ def capability(
     rated_w = np.where(np.isnan(image.max_discharge_w), 0.0, image.max_discharge_w)
     buffer_frac = _buffer_frac(image, reckoned, rated_w * lag_s * WH_PER_WS / settings.eta_discharge, settings)
     battery_wh = _above_floor_wh(image, reckoned, buffer_frac, rated_w * lag_s * WH_PER_WS / settings.eta_discharge)
-    energy_wh = settings.eta_discharge * np.maximum(battery_wh, 0.0)
+    above_floor_wh = settings.eta_discharge * np.maximum(battery_wh, 0.0)
+    cap_wh = _cap_wh(reckoned, rated_w * lag_s * WH_PER_WS)
+    energy_wh = np.minimum(above_floor_wh, cap_wh)
+    open_s = _open_s(image, now_s, settings)
     charging_s = recharge_s(reckoned, settings)
     laxity_s = image.departure_s - now_s - charging_s - settings.laxity_margin_s
     guard_s = lag_s * (1.0 + recharge_per_s(reckoned, rated_w, settings))
@@ -86,23 +91,27 @@ def capability(
     min_power_w = np.where(np.isnan(image.min_discharge_w), 0.0, image.min_discharge_w)
     smallest_w = np.where(min_power_w > 0.0, min_power_w, ceiling_w)
     silent = silent_sessions(image, now_s, settings)
+    least_wh = smallest_w * settings.min_run_s * WH_PER_WS
     reasons = station_reasons(image, silent, emergency_stop) | {
-        Reason.SOC_UNKNOWN: np.isnan(energy_wh) | np.isnan(reckoned.goal_frac),
+        Reason.BLACKOUT: open_s <= 0.0,
+        Reason.SOC_UNKNOWN: np.isnan(above_floor_wh) | np.isnan(reckoned.goal_frac),
         Reason.POWER_UNKNOWN: np.isnan(ceiling_w) | np.isnan(reckoned.full_charge_s),
-        Reason.BELOW_FLOOR: energy_wh <= 0.0,
+        Reason.BELOW_FLOOR: above_floor_wh <= 0.0,
+        Reason.DISCHARGE_CAP: (cap_wh <= 0.0) | (cap_wh < least_wh),
         Reason.MUST_CHARGE: must_charge,
-        Reason.BELOW_MIN_POWER: (ceiling_w <= 0.0) | (ceiling_w < min_power_w) | (energy_wh < smallest_w * settings.min_run_s * WH_PER_WS),
+        Reason.BELOW_MIN_POWER: (ceiling_w <= 0.0) | (ceiling_w < min_power_w) | (above_floor_wh < least_wh),
         Reason.COOLING_DOWN: image.excluded_until_s > now_s,
     }
     reason = first_reasons(reasons, len(image))
     max_power_w = np.where(reason == Reason.READY, ceiling_w, 0.0)
     budget_s = np.maximum(laxity_s - guard_s, 0.0)
     sustained_w = _sustained_w(reckoned, energy_wh, budget_s, window_end_s - now_s, settings)
-    sustained_w = np.where(max_power_w > 0.0, np.minimum(sustained_w, max_power_w), 0.0)
+    sustained_w = np.where((max_power_w > 0.0) & (open_s >= window_end_s - now_s), np.minimum(sustained_w, max_power_w), 0.0)
     return Capability(
         at_s=now_s,
         soc_frac=reckoned.soc_frac,
         energy_wh=energy_wh,
+        open_s=open_s,
         buffer_frac=buffer_frac,
         laxity_s=laxity_s,
         guard_s=guard_s,
@@ -110,12 +119,24 @@ def capability(
         max_power_w=max_power_w,
         min_power_w=min_power_w,
         sustained_power_w=np.where(sustained_w < min_power_w, 0.0, sustained_w),
-        useful_until_s=now_s + _useful_s(reckoned, energy_wh, charging_s, budget_s, max_power_w, settings),
+        useful_until_s=now_s + np.minimum(_useful_s(reckoned, energy_wh, charging_s, budget_s, max_power_w, settings), open_s),
         must_charge=must_charge,
         silent=silent,
         reason=reason,
         reckoned=reckoned,
     )
+
+
+def _cap_wh(reckoned: Reckoning, lag_wh: F8) -> F8:
+    """What the driver's caps allow, less what may flow before a change takes hold; 0 where it cannot be counted, (N,)."""
+    left_wh = reckoned.cap_left_wh - lag_wh
+    return np.where(np.isposinf(reckoned.cap_left_wh), np.inf, np.fmax(left_wh, 0.0))
+
+
+def _open_s(image: FleetImage, now_s: float, settings: CapabilitySettings) -> F8:
+    """Time that a discharge may still take until the blackout, latency taken off, (N,)."""
+    ahead_s = np.maximum(image.blackout_from_s - now_s - settings.command_latency_s, 0.0)
+    return np.where(image.blackout_until_s > now_s, ahead_s, np.inf)
 
 
 def _buffer_frac(image: FleetImage, reckoned: Reckoning, lag_wh: F8, settings: CapabilitySettings) -> F8:

@@ -9,6 +9,8 @@ from counterflow.engine.fleet.lifecycle import PHASE_DROP_OUT
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, I1, FleetImage
 
+PRECEDENCE = tuple(Reason)
+"""The order of the lines of `Reason`: the first that applies is shown."""
 NOT_READY_PHASES = tuple(phase for phase in TransactionPhase if PHASE_DROP_OUT[phase] is not None)
 
 
@@ -37,6 +39,7 @@ def station_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict
         Reason.STATION_OFFLINE: ~image.connected,
         Reason.EVSE_FAULTED: image.evse_fault,
         Reason.NO_CONSENT: ~image.consent,
+        Reason.DRIVER_STOP: image.driver_stop,
         Reason.CAPABILITY_UNKNOWN: image.control_mode == ControlMode.UNKNOWN,
         Reason.NO_V2X_CONTROL: image.control_mode == ControlMode.NONE,
         Reason.NO_BIDIRECTIONAL_TRANSFER: ~image.bidirectional,
@@ -52,6 +55,7 @@ def station_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict
 def first_reasons(reasons: dict[Reason, B1], rows: int) -> I1:
     """The code of the first reason that applies to each row, READY where none does, (N,)."""
     codes: I1 = np.full(rows, Reason.READY, dtype=np.int8)
-    for reason in sorted(reasons, reverse=True):
-        codes[reasons[reason]] = reason
+    for reason in reversed(PRECEDENCE):
+        if reason in reasons:
+            codes[reasons[reason]] = reason
     return codes

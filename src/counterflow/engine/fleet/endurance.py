@@ -12,12 +12,13 @@ from counterflow.engine.fleet.snapshot import F8, FleetImage
 def endurance_s(image: FleetImage, cap: Capability, discharge_power_w: F8, now_s: float, settings: CapabilitySettings) -> F8:
     """How long each car may discharge at `discharge_power_w` (magnitude, (N,)) from now on, (N,) in s, >= 0.
 
-    Until the floor with its buffer or the guard of the departure, whichever is first; command latency and report interval are
-    in buffer and guard (decisions 3). 0 where something needed for that is unknown; at 0 W only the departure counts.
+    Until the floor with its buffer, a cap, the driver's blackout or the guard of the departure, whichever is first; command latency and
+    report interval are in buffer and guard (decisions 3). 0 where something needed for that is unknown; at 0 W only the departure counts.
     `cap` was made from `image`, at `now_s` or a little before.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         floor_s = np.where(discharge_power_w > 0.0, cap.energy_wh / (discharge_power_w * WH_PER_WS), np.inf)
+    floor_s = np.where(discharge_power_w > 0.0, np.minimum(floor_s, cap.open_s), floor_s)
     within_s = run_within_s(cap.reckoned, discharge_power_w, _budget_s(cap), settings)
     return _from_now(np.minimum(floor_s, within_s), image, cap, now_s)
 

@@ -129,14 +129,19 @@ def restore_soc(session: Session, columns: Columns, soc_frac: float, at_s: float
 
 
 def _take_export(session: Session, columns: Columns, export_wh: float) -> bool:
-    """A reading of the export register. True when the needs learned their baseline with it."""
+    """A reading of the export register. True when the needs learned their baseline with it, or a cap (which is a reading of this
+    register) is to be worked out again: where the register begins, or begins anew."""
+    begins = session.is_capped and isnan(session.export_wh)
+    if export_wh < session.export_wh:
+        session.set_back_wh += export_wh - session.export_wh
+        begins = bool(session.caps)
     session.soc_export_wh, session.needs_export_wh, learned = _baselines(
         export_wh, session.export_wh, session.soc_export_wh, session.needs_export_wh, session.needs is not None
     )
     session.export_wh = export_wh
     columns.export_wh[session.row] = export_wh
     columns.soc_export_wh[session.row] = session.soc_export_wh
-    return learned
+    return learned or begins
 
 
 def _take_import(session: Session, columns: Columns, import_wh: float) -> bool:

@@ -40,6 +40,8 @@ class Reckoning(Struct, frozen=True, kw_only=True):
     """Battery-side energy moved since the state of charge was reported."""
     need_wh: F8
     """Battery-side energy still to charge by departure; may be negative; NaN = unknown."""
+    cap_left_wh: F8
+    """AC-side energy that the driver's caps still allow; inf = no cap, NaN = it cannot be counted."""
 
 
 def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Reckoning:
@@ -70,6 +72,7 @@ def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Rec
         full_charge_s=full_charge_s,
         moved_wh=soc_in_wh + soc_out_wh,
         need_wh=need_wh,
+        cap_left_wh=_cap_left_wh(image, now_s),
     )
 
 
@@ -110,6 +113,15 @@ def run_within_s(reckoning: Reckoning, power_w: F8, budget_s: F8, settings: Capa
 def _rate(reckoning: Reckoning, power_w: F8, settings: CapabilitySettings) -> F8:
     """How fast a discharge moves the car down its curve, 1/s."""
     return power_w * WH_PER_WS / (settings.eta_discharge * reckoning.scale_wh)
+
+
+def _cap_left_wh(image: FleetImage, now_s: float) -> F8:
+    """What is left to the limit on the export register, less what has not come to show there yet."""
+    free = np.isposinf(image.export_limit_wh)
+    if free.all():
+        return image.export_limit_wh
+    left_wh = image.export_limit_wh - image.export_wh - _exported_wh(image, image.export_wh, image.register_at_s, now_s)
+    return np.where(free, np.inf, left_wh)
 
 
 def _since(register_wh: F8, baseline_wh: F8) -> F8:

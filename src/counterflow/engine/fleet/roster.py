@@ -1,21 +1,24 @@
 """Who is there: stations, open sessions and their rows, and the ended ones that late messages may still speak of."""
 
 from collections.abc import Callable
+from math import inf, isnan, nan
 
 import msgspec
 
+from counterflow.domain.drivers import AgreedTerms
 from counterflow.domain.ids import EvseId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.records import SessionRecord
-from counterflow.domain.resources import DriverTerms
 from counterflow.domain.telemetry import ChargingNeedsReported
+from counterflow.engine.fleet.accounts import Accounts
+from counterflow.engine.fleet.bounds import book_register, bounds_of, write_bounds
 from counterflow.engine.fleet.columns import Columns
 from counterflow.engine.fleet.metering import take_soc
-from counterflow.engine.fleet.sessions import Session
+from counterflow.engine.fleet.sessions import Session, caps_of
 from counterflow.engine.fleet.settings import FleetSettings
 from counterflow.engine.fleet.stations import WHOLE_STATION, Station
 from counterflow.engine.fleet.topology import DEFAULT_SITE, Topology
 
-TermsOf = Callable[[SiteId, str], DriverTerms]
+TermsOf = Callable[[SiteId, str, str], AgreedTerms]
 
 
 class Roster:
@@ -31,6 +34,11 @@ class Roster:
         self.open: dict[SessionUid, Session] = {}
         self.ended: dict[SessionKey, SessionRecord] = {}
         self._site_row = topology.site_index
+        self.accounts = Accounts()
+        self.now_s = -inf
+        """The newest time that we were told."""
+        self.revisit_s = inf
+        """When the first session is to be looked at again: a blackout begins or ends, a day is over."""
         self._terms = terms
         self._hash_token = hash_token
         self._next_uid = first_uid
@@ -50,11 +58,12 @@ class Roster:
             self.show(session, station)
 
     def new_record(
-        self, station: Station, transaction_id: TransactionId, evse_id: EvseId, started_s: float, id_token: str
+        self, station: Station, transaction_id: TransactionId, evse_id: EvseId, started_s: float, id_token: str, evccid: str
     ) -> SessionRecord:
-        """A record with a uid of its own and the terms of this driver at this site."""
+        """A record with a uid of its own and the terms of this driver and vehicle at this site."""
         uid = SessionUid(self._next_uid)
         self._next_uid += 1
+        driver, vehicle = self.token_hash(id_token), self.token_hash(evccid)
         return SessionRecord(
             session_uid=uid,
             station_id=station.station_id,
@@ -62,18 +71,31 @@ class Roster:
             site_id=station.site_id,
             evse_id=evse_id,
             started_s=started_s,
-            terms=self._terms(station.site_id, id_token),
-            id_token_hash=self.token_hash(id_token),
+            terms=self._terms(station.site_id, driver, vehicle),
+            id_token_hash=driver,
+            evccid_hash=vehicle,
         )
 
     def token_hash(self, id_token: str) -> str:
-        """What is stored instead of an id token; "" for none."""
+        """What is stored instead of an id token or EVCCID; "" for none."""
         return self._hash_token(id_token) if id_token else ""
 
-    def learn_token(self, session: Session, id_token: str) -> None:
+    def learn_token(self, session: Session, id_token: str, evccid: str) -> None:
         """The driver became known after the session was opened."""
         session.id_token_hash = self.token_hash(id_token)
-        session.terms = self._terms(session.site_id, id_token)
+        session.evccid_hash = self.token_hash(evccid) or session.evccid_hash
+        self.agree(session)
+
+    def agree(self, session: Session) -> bool:
+        """Look the terms up again. Returns whether they are others now."""
+        terms = self._terms(session.site_id, session.id_token_hash, session.evccid_hash)
+        if terms == session.terms:
+            return False
+        before = session.caps
+        session.agree(terms)
+        kept = {cap.account for cap in session.caps}
+        self.accounts.leave(session.uid, [cap for cap in before if cap.account not in kept])
+        return True
 
     def admit(self, record: SessionRecord) -> Session:
         """Open a session from its record, in a row of its own."""
@@ -121,8 +143,12 @@ class Roster:
         if needs.soc_frac is not None and needs.at_s >= session.soc_at_s:
             take_soc(session, self.columns, needs.soc_frac, needs.at_s, self.settings)
 
-    def dismiss(self, session: Session, ended_s: float) -> SessionRecord:
-        """A session is over: its row is free, its record is remembered for late messages."""
+    def dismiss(self, session: Session, ended_s: float, last_export_wh: float = nan) -> SessionRecord:
+        """A session is over: its row is free, its record is remembered for late messages; its last register is booked."""
+        export_wh = session.export_wh if isnan(last_export_wh) else last_export_wh
+        at_s = session.export_at_s if isnan(last_export_wh) else ended_s
+        book_register(session, self.accounts, export_wh, min(at_s, self.now_s), session.capacity_wh(self.settings), self.now_s)
+        self.accounts.leave(session.uid, session.caps)
         station = self.stations[session.station_id]
         record = session.record(ended_s=ended_s)
         del self.open[session.uid]
@@ -134,6 +160,13 @@ class Roster:
         self.remember(record)
         self._show_neighbours(station, None)
         return record
+
+    def count_late(self, record: SessionRecord, export_wh: float) -> None:
+        """A latecomer of an ended session: what its register shows beyond the last reading is booked too."""
+        caps = [cap for cap in caps_of(record.session_uid, record.terms) if self.accounts.knows(cap.account, record.session_uid)]
+        self.accounts.count(
+            record.session_uid, caps, export_wh, self.now_s, capacity_wh=nan, timezone=record.terms.timezone, now_s=self.now_s
+        )
 
     def remember(self, record: SessionRecord) -> None:
         """Keep an ended session's record; the oldest are forgotten."""
@@ -159,7 +192,21 @@ class Roster:
         session.interval_confirmed = station.meter_interval_s is not None
         columns.meter_interval_s[row] = session.observed_interval_s if station.meter_interval_s is None else station.meter_interval_s
         session.settled = False
+        bounds = bounds_of(columns, row)
         session.write_needs(columns, self.settings, station.rated_discharge_w(evse_id))
+        write_bounds(session, columns, self.accounts, self.now_s, self.settings, bounds)
+        self.revisit_s = min(self.revisit_s, session.revisit_s)
+
+    def revisit(self, now_s: float) -> None:
+        """Look again at the sessions whose blackout or day has turned."""
+        self.now_s = now_s
+        if now_s < self.revisit_s:
+            return
+        self.revisit_s = inf
+        for session in self.open.values():
+            if session.revisit_s <= now_s:
+                self.show(session, self.stations[session.station_id])
+            self.revisit_s = min(self.revisit_s, session.revisit_s)
 
     def show_all(self, station: Station) -> None:
         """The same for all sessions of a station."""

@@ -2,10 +2,13 @@
 
 from math import inf, isnan, nan
 
+import msgspec
+
+from counterflow.domain.drivers import AgreedTerms, EnergyCap, SessionOverride
 from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.records import SessionRecord
-from counterflow.domain.resources import DriverTerms
 from counterflow.domain.telemetry import ChargingNeedsReported, EventKind, TransactionPhase
+from counterflow.engine.fleet.accounts import own_account
 from counterflow.engine.fleet.applied import Applied
 from counterflow.engine.fleet.columns import Columns
 from counterflow.engine.fleet.orders import OrderBook
@@ -21,6 +24,8 @@ class Session:
     __slots__ = (
         "abnormal",
         "arrived_s",
+        "caps",
+        "evccid_hash",
         "event_s",
         "evse_id",
         "export_at_s",
@@ -36,13 +41,16 @@ class Session:
         "newest_s",
         "observed_interval_s",
         "orders",
+        "override",
         "phase",
         "phase_at_s",
         "power_at_s",
         "priority_charging",
         "quiet",
         "recent",
+        "revisit_s",
         "row",
+        "set_back_wh",
         "settled",
         "site_id",
         "soc_at_s",
@@ -66,8 +74,16 @@ class Session:
         self.site_id: SiteId = record.site_id
         self.evse_id: EvseId = record.evse_id
         self.started_s = record.started_s
-        self.terms: DriverTerms = record.terms
+        self.terms: AgreedTerms = record.terms
+        self.caps: tuple[EnergyCap, ...] = caps_of(record.session_uid, record.terms)
+        """On which accounts the session's energy counts."""
+        self.set_back_wh = 0.0
+        """By how much the export register was set back since energy was last counted, <= 0."""
+        self.revisit_s = inf
+        """When its blackout or its caps are to be looked at again."""
         self.id_token_hash = record.id_token_hash
+        self.evccid_hash = record.evccid_hash
+        self.override: SessionOverride = record.override
         self.phase = TransactionPhase(record.phase)
         self.phase_at_s = -inf
         self.priority_charging = record.priority_charging
@@ -120,6 +136,25 @@ class Session:
         self.arrived_s = nan
         columns.last_sample_s[self.row] = nan
 
+    def agree(self, terms: AgreedTerms) -> None:
+        """Other terms hold from now on."""
+        self.terms = terms
+        self.caps = caps_of(self.uid, terms)
+
+    @property
+    def is_capped(self) -> bool:
+        """Some cap on discharged energy holds."""
+        return any(cap.is_bound for cap in self.caps)
+
+    def departure_s(self) -> float:
+        """What the driver said, unless the car announced an earlier departure after that; else the car's own; else assumed."""
+        announced_s = None if self.needs is None else self.needs.departure_s
+        said = self.override
+        if said.departure_s is not None:
+            later_word = announced_s is not None and self.needs is not None and self.needs.at_s > said.at_s
+            return min(said.departure_s, announced_s) if later_word and announced_s is not None else said.departure_s
+        return self.started_s + self.terms.departure_after_s if announced_s is None else announced_s
+
     def take_needs(self, needs: ChargingNeedsReported, settings: FleetSettings) -> None:
         """New charging needs: energies count from here, by the registers."""
         self.settled = False
@@ -162,15 +197,14 @@ class Session:
         columns.consent[row] = terms.consent
         columns.bidirectional[row] = terms.transfer_by_evse_alone or (needs is not None and needs.bidirectional)
         columns.started_s[row] = self.started_s
-        columns.departure_s[row] = self.started_s + terms.departure_after_s
+        columns.driver_stop[row] = self.override.stop
+        columns.departure_s[row] = self.departure_s()
         columns.capacity_wh[row] = capacity_wh
         columns.soc_floor_frac[row] = self.floor_frac(settings, capacity_wh)
         columns.soc_target_frac[row] = terms.target_soc_frac
         columns.max_discharge_w[row] = rated_w * settings.nameplate_share
         if needs is None:
             return
-        if needs.departure_s is not None:
-            columns.departure_s[row] = needs.departure_s
         if needs.target_soc_frac is not None:
             columns.soc_target_frac[row] = needs.target_soc_frac
         own_w = _number(needs.max_discharge_power_w)
@@ -198,12 +232,24 @@ class Session:
             ended_s=ended_s,
             phase=int(self.phase),
             id_token_hash=self.id_token_hash,
+            evccid_hash=self.evccid_hash,
+            override=self.override,
             needs=self.needs,
             needs_export_wh=_known(self.needs_export_wh),
             needs_import_wh=_known(self.needs_import_wh),
             needs_soc_frac=_known(self.needs_soc_frac),
             priority_charging=self.priority_charging,
         )
+
+
+def caps_of(uid: SessionUid, terms: AgreedTerms) -> tuple[EnergyCap, ...]:
+    """The caps of a session: those of its people and contract, and its own."""
+    own = EnergyCap(account=own_account(uid), total_wh=terms.max_session_discharge_wh)
+    shared = tuple(cap for cap in terms.caps if cap.account)
+    nobodys = next((cap for cap in terms.caps if not cap.account), None)
+    if nobodys is not None:
+        own = msgspec.structs.replace(nobodys, account=own.account, total_wh=own.total_wh)
+    return (*shared, own) if own.is_bound else shared
 
 
 def _number(value: float | None) -> float:

@@ -5,7 +5,7 @@ its session lives; `uid` tells whether it is still the same session. Unknown is 
 """
 
 from collections.abc import Mapping
-from math import nan
+from math import inf, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +40,7 @@ COLUMNS: dict[str, Column] = {
     "evse_fault": Column("?", "-", 0, "a connector of the EVSE is faulted or unavailable"),
     "grid_fault": Column("?", "-", 0, "a DER alarm is active at the station"),
     "consent": Column("?", "-", 0, "the driver agreed to discharge"),
+    "driver_stop": Column("?", "-", 0, "the driver stopped the discharge of this session"),
     "bidirectional": Column("?", "-", 0, "a bidirectional transfer is agreed, or the EVSE model does it alone"),
     "control_mode": Column("i1", "ControlMode", 0, "how the EVSE can be told to discharge"),
     "foreign_profile": Column("?", "-", 0, "another actor's TxProfile is on the EVSE"),
@@ -47,12 +48,16 @@ COLUMNS: dict[str, Column] = {
     "excluded_until_s": Column("f8", "s", nan, "refused a profile: not asked again before; NaN = never"),
     "started_s": Column("f8", "s", nan, "transaction start"),
     "departure_s": Column("f8", "s", nan, "announced or assumed departure"),
+    "blackout_from_s": Column("f8", "s", nan, "begin of the driver's blackout that is on, or comes next; NaN = none"),
+    "blackout_until_s": Column("f8", "s", nan, "end of that blackout"),
+    "bounds_at_s": Column("f8", "s", nan, "when what bounds an order (floor, departure, cap, blackout) last became tighter"),
     "last_sample_s": Column("f8", "s", nan, "when the last power sample of this session was received"),
     "meter_interval_s": Column("f8", "s", nan, "sampling interval: confirmed by the station, or observed"),
     "power_w": Column("f8", "W", nan, "last measured power, import positive"),
     "power_at_s": Column("f8", "s", nan, "timestamp of power_w"),
     "export_wh": Column("f8", "Wh", nan, "export register, last reading"),
     "import_wh": Column("f8", "Wh", nan, "import register, last reading"),
+    "export_limit_wh": Column("f8", "Wh", inf, "reading of the export register at which a cap is used up; inf = no cap, NaN = not known"),
     "register_at_s": Column("f8", "s", nan, "timestamp of the registers"),
     "soc_frac": Column("f8", "0..1", nan, "state of charge as last reported"),
     "soc_at_s": Column("f8", "s", nan, "timestamp of soc_frac"),
@@ -95,6 +100,7 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     evse_fault: B1
     grid_fault: B1
     consent: B1
+    driver_stop: B1
     bidirectional: B1
     control_mode: I1
     foreign_profile: B1
@@ -102,12 +108,16 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     excluded_until_s: F8
     started_s: F8
     departure_s: F8
+    blackout_from_s: F8
+    blackout_until_s: F8
+    bounds_at_s: F8
     last_sample_s: F8
     meter_interval_s: F8
     power_w: F8
     power_at_s: F8
     export_wh: F8
     import_wh: F8
+    export_limit_wh: F8
     register_at_s: F8
     soc_frac: F8
     soc_at_s: F8

@@ -6,10 +6,10 @@ from typing import assert_never
 
 from counterflow.domain.commands import PlaceDischarge, ProfileKind
 from counterflow.domain.delivery import Sample
+from counterflow.domain.drivers import AccountRecord, SessionOverride
 from counterflow.domain.ids import EvseId, ProfileId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord
-from counterflow.domain.resources import DriverTerms
 from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, Superseded
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
@@ -31,11 +31,12 @@ from counterflow.domain.telemetry import (
     TransactionReported,
 )
 from counterflow.engine.fleet import actors, transactions
+from counterflow.engine.fleet.accounts import Accounts
 from counterflow.engine.fleet.actors import IsOurs
 from counterflow.engine.fleet.applied import NOTHING, Applied
 from counterflow.engine.fleet.metering import restore_soc, take_measurement
 from counterflow.engine.fleet.orders import Order
-from counterflow.engine.fleet.roster import Roster
+from counterflow.engine.fleet.roster import Roster, TermsOf
 from counterflow.engine.fleet.sessions import Session
 from counterflow.engine.fleet.settings import FleetSettings
 from counterflow.engine.fleet.snapshot import FleetImage
@@ -60,13 +61,13 @@ class FleetState:
         self,
         settings: FleetSettings,
         topology: Topology,
-        terms: Callable[[SiteId, str], DriverTerms],
+        terms: TermsOf,
         first_uid: int = 1,
         hash_token: Callable[[str], str] = lambda _token: "",
         is_ours: IsOurs = nothing_is_ours,
     ) -> None:
-        """`terms(site, id token)` says what a driver agreed to; `hash_token` is what is kept of a token; `is_ours(station,
-        profile id)` tells our transaction profiles from others'."""
+        """`terms(site, driver, vehicle)` says what was agreed, `hash_token` what is kept of a token or EVCCID and handed to `terms`,
+        `is_ours(station, profile id)` tells our transaction profiles from others'."""
         self._roster = Roster(settings, topology, terms, first_uid, hash_token)
         self._is_ours = is_ours
 
@@ -96,6 +97,7 @@ class FleetState:
 
     def apply(self, event: StationEvent, now_s: float) -> Applied:  # noqa: C901  # one flat match over the closed union of events
         """Fold one event in; what must follow from it is in the answer. `now_s` is when it is applied."""
+        self._roster.now_s = now_s
         match event:
             case TransactionReported():
                 return transactions.transaction_reported(self._roster, event)
@@ -126,6 +128,7 @@ class FleetState:
 
     def snapshot(self, now_s: float) -> FleetImage:
         """A frozen image of all rows at `now_s`."""
+        self._roster.revisit(now_s)
         return self._roster.columns.image(now_s)
 
     def uids(self) -> Iterator[SessionUid]:
@@ -209,6 +212,34 @@ class FleetState:
         if session is not None:
             self._roster.columns.excluded_until_s[session.row] = until_s
 
+    def override(self, uid: SessionUid, said: SessionOverride, now_s: float) -> Applied:
+        """What a driver says for a session comes before everything else from the next tick on. Raises KeyError if it is not open."""
+        self._roster.now_s = now_s
+        session = self._roster.open[uid]
+        stopped = said.stop and not session.override.stop
+        session.override = said
+        self._roster.show(session, self._roster.station(session.station_id))
+        return Applied(changed=(session.record(),), left=((uid, DropOutKind.WITHDRAWN),) if stopped else (), wake=True)
+
+    def override_of(self, uid: SessionUid) -> SessionOverride:
+        """What its driver said for an open session. Raises KeyError when it is not open."""
+        return self._roster.open[uid].override
+
+    def terms_changed(self, now_s: float) -> Applied:
+        """Agreements have changed: every open session gets the terms that hold now."""
+        self._roster.now_s = now_s
+        changed = []
+        for session in self._roster.open.values():
+            if self._roster.agree(session):
+                self._roster.show(session, self._roster.station(session.station_id))
+                changed.append(session.record())
+        return Applied(changed=tuple(changed), wake=bool(changed))
+
+    @property
+    def accounts(self) -> Accounts:
+        """Energy discharged, by driver, vehicle and contract."""
+        return self._roster.accounts
+
     def heard_lately(self, uids: Iterable[SessionUid], now_s: float) -> None:
         """After a start: members of a dispatch under way count as heard now, so that they are not written off before they can speak.
 
@@ -226,6 +257,7 @@ class FleetState:
         discoveries: Iterable[DiscoveryRecord],
         profiles: Iterable[ProfileRecord],
         now_s: float,
+        accounts: Iterable[AccountRecord] = (),
     ) -> None:
         """Know the fleet again after a start. Register stations first.
 
@@ -234,6 +266,8 @@ class FleetState:
         registers, so all exports since the needs are counted against it until the next live report (it stays unknown where
         that baseline is).
         """
+        self._roster.now_s = now_s
+        self._roster.accounts.restore(accounts)
         for discovery in discoveries:
             self._roster.station(discovery.station_id).discovered(discovery.evses, discovery.meter_interval_s)
         for record in sorted(records, key=lambda record: record.started_s):

@@ -1,5 +1,6 @@
 """Transaction events, meter values and charging needs: how sessions open, change and end."""
 
+from math import isnan, nan
 from typing import assert_never
 
 import msgspec
@@ -111,7 +112,7 @@ def _change(roster: Roster, station: Station, session: Session, event: Transacti
     if event.kind is EventKind.STARTED:
         session.started_s = min(session.started_s, event.at_s)
     if event.id_token and not session.id_token_hash:
-        roster.learn_token(session, event.id_token)
+        roster.learn_token(session, event.id_token, event.evccid)
     if event.evse_id not in (WHOLE_STATION, session.evse_id):
         settled = station.at.get(event.evse_id)
         if settled is not None and settled.started_s > session.started_s:
@@ -177,7 +178,7 @@ def _reopen(roster: Roster, station: Station, event: TransactionReported) -> App
 
 
 def _close(roster: Roster, session: Session, event: TransactionReported) -> Applied:
-    record = roster.dismiss(session, event.at_s)
+    record = roster.dismiss(session, event.at_s, _last_export_wh(event, session.export_wh))
     return Applied(
         sampled=session.uid if event.measurements else NOTHING.sampled,
         changed=(record,),
@@ -196,6 +197,7 @@ def _record_ended(roster: Roster, station: Station, event: TransactionReported, 
 def _keep_late(roster: Roster, event: TransactionReported) -> Applied:
     """A latecomer of an ended session: its meter values still count in settlement; the true end replaces an assumed one."""
     record = roster.ended[event.station_id, event.transaction_id]
+    roster.count_late(record, _last_export_wh(event, nan))
     changed: tuple[SessionRecord, ...] = ()
     if event.kind is EventKind.ENDED:
         if event.at_s == record.ended_s:
@@ -206,9 +208,17 @@ def _keep_late(roster: Roster, event: TransactionReported) -> Applied:
     return Applied(sampled=record.session_uid if event.measurements else NOTHING.sampled, changed=changed)
 
 
+def _last_export_wh(event: TransactionReported, before_wh: float) -> float:
+    """The export register after an event: its newest reading, or the one before where it has none."""
+    readings = [sample for sample in event.measurements if not isnan(sample.export_wh)]
+    return max(readings, key=lambda sample: sample.at_s).export_wh if readings else before_wh
+
+
 def _record_for(roster: Roster, station: Station, event: TransactionReported, evse_id: EvseId) -> SessionRecord:
     ahead = event.at_s > event.received_s + roster.settings.max_clock_ahead_s
-    record = roster.new_record(station, event.transaction_id, evse_id, event.received_s if ahead else event.at_s, event.id_token)
+    record = roster.new_record(
+        station, event.transaction_id, evse_id, event.received_s if ahead else event.at_s, event.id_token, event.evccid
+    )
     phase = phase_of(event.trigger, event.phase)
     return record if phase is None else msgspec.structs.replace(record, phase=int(phase))
 

@@ -1,0 +1,235 @@
+"""How much energy was taken from whom, by the registers, and how much each session may still be asked under the caps.
+
+Every cap that holds for a session becomes one reading of its export register: where it is used up. A session that shares an account
+with others gets a part for itself, and nothing is given out twice, so a cap holds even if all sessions run on unseen (decisions 3).
+"""
+
+from collections.abc import Iterable
+from math import inf, isnan, nan
+
+from counterflow.domain.blackouts import day_of
+from counterflow.domain.drivers import AccountRecord, EnergyCap
+from counterflow.domain.ids import SessionUid
+
+LATECOMERS = 8
+"""So many sessions that have ended are still counted from where they were, for late meter values."""
+
+
+class _Account:
+    """One account: counters, and for each open session the part of what is left that is its own."""
+
+    __slots__ = ("counted", "granted_wh", "record", "reserved_wh")
+
+    def __init__(self, record: AccountRecord) -> None:
+        self.record = record
+        self.counted: dict[SessionUid, float] = dict(record.counted)
+        self.granted_wh: dict[SessionUid, float] = {}
+        self.reserved_wh = 0.0
+
+    def grant(self, uid: SessionUid, energy_wh: float) -> None:
+        """Give a session its part."""
+        self.reserved_wh += energy_wh - self.granted_wh.get(uid, 0.0)
+        self.granted_wh[uid] = energy_wh
+
+    def release(self, uid: SessionUid) -> None:
+        """The session needs nothing any more."""
+        self.reserved_wh -= self.granted_wh.pop(uid, 0.0)
+        if not self.granted_wh:
+            self.reserved_wh = 0.0
+
+
+class Accounts:
+    """All accounts; written by the fleet state only."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, _Account] = {}
+        self._dirty: set[str] = set()
+        self._closed: set[str] = set()
+
+    def restore(self, records: Iterable[AccountRecord]) -> None:
+        """Know the counters again after a start."""
+        self._accounts = {record.account: _Account(record) for record in records}
+
+    def get(self, account: str) -> AccountRecord | None:
+        """The counters of an account as they were last rolled."""
+        known = self._accounts.get(account)
+        return None if known is None else _stored(known)
+
+    def knows(self, account: str, uid: SessionUid) -> bool:
+        """A reading of this session was booked on the account."""
+        known = self._accounts.get(account)
+        return known is not None and uid in known.counted
+
+    def forget(self, account: str) -> bool:
+        """Erase an account. Returns whether there was one."""
+        if self._accounts.pop(account, None) is None:
+            return False
+        self._dirty.discard(account)
+        self._closed.add(account)
+        return True
+
+    def take_changed(self) -> list[AccountRecord]:
+        """Accounts to store: those that have changed since the last call."""
+        changed = [_stored(self._accounts[name]) for name in sorted(self._dirty) if name in self._accounts]
+        self._dirty.clear()
+        return changed
+
+    def take_closed(self) -> list[str]:
+        """Accounts that are not needed any more: those of sessions that are over, and erased ones."""
+        closed = sorted(self._closed)
+        self._closed.clear()
+        return closed
+
+    def count(
+        self,
+        uid: SessionUid,
+        caps: Iterable[EnergyCap],
+        export_wh: float,
+        at_s: float,
+        *,
+        capacity_wh: float,
+        timezone: str,
+        now_s: float,
+    ) -> None:
+        """Book what the register showed at `at_s` beyond the last reading that was booked; the first only says where it begins.
+
+        Energy belongs to the local day and year of its reading. One that runs backwards without `shift` begins anew.
+        """
+        for cap in caps:
+            account = self._account(cap.account)
+            if not isnan(export_wh):
+                self._roll(account, timezone, at_s)
+                before_wh = account.counted.get(uid)
+                if before_wh != export_wh:
+                    account.counted[uid] = export_wh
+                    self._dirty.add(cap.account)
+                    if before_wh is not None and export_wh > before_wh:
+                        _book(account, uid, export_wh - before_wh, capacity_wh)
+            self._roll(account, timezone, now_s)
+
+    def shift(self, uid: SessionUid, caps: Iterable[EnergyCap], step_wh: float) -> None:
+        """The register was set back by `step_wh` (< 0): what it had shown until then is still to be booked."""
+        for cap in caps:
+            account = self._account(cap.account)
+            if uid in account.counted:
+                account.counted[uid] += step_wh
+                self._dirty.add(cap.account)
+
+    def limit_wh(self, uid: SessionUid, caps: tuple[EnergyCap, ...], export_wh: float, capacity_wh: float, ordered_wh: float) -> float:
+        """The reading of the export register at which the first cap is used up; inf = no cap, NaN = it cannot be known.
+
+        Call `count` first. `ordered_wh` is what an order in force may still take: a part is not made smaller than that while the
+        cap allows it.
+        """
+        left_wh = inf
+        for cap in caps:
+            if cap.is_bound:
+                left_wh = min(left_wh, nan if isnan(export_wh) else self._part_wh(uid, cap, capacity_wh, ordered_wh), key=_nan_first)
+        return left_wh if left_wh == inf else export_wh + left_wh
+
+    def leave(self, uid: SessionUid, caps: Iterable[EnergyCap]) -> None:
+        """A session is over: its part is free, its last reading is kept for latecomers."""
+        for cap in caps:
+            account = self._accounts.get(cap.account)
+            if account is None:
+                continue
+            account.release(uid)
+            if cap.account == own_account(uid):
+                self.forget(cap.account)
+                continue
+            if uid in account.counted:
+                account.counted[uid] = account.counted.pop(uid)
+            spare = len(account.counted) - len(account.granted_wh) - LATECOMERS
+            for old in [known for known in account.counted if known not in account.granted_wh][: max(0, spare)]:
+                del account.counted[old]
+            self._dirty.add(cap.account)
+
+    def is_shared(self, caps: Iterable[EnergyCap]) -> bool:
+        """Another open session draws on one of these caps."""
+        return any(cap.is_bound and len(self._accounts[cap.account].granted_wh) > 1 for cap in caps if cap.account in self._accounts)
+
+    def _part_wh(self, uid: SessionUid, cap: EnergyCap, capacity_wh: float, ordered_wh: float) -> float:
+        account = self._account(cap.account)
+        left_wh = _left_wh(account.record, cap, capacity_wh)
+        if isnan(left_wh):
+            account.release(uid)
+            return nan
+        own_wh = account.granted_wh.get(uid, 0.0)
+        sharers = len(account.granted_wh) + (uid not in account.granted_wh)
+        free_wh = max(0.0, left_wh - (account.reserved_wh - own_wh))
+        part_wh = min(max(left_wh / sharers, min(own_wh, ordered_wh)), free_wh)
+        account.grant(uid, part_wh)
+        return part_wh
+
+    def _account(self, name: str) -> _Account:
+        account = self._accounts.get(name)
+        if account is None:
+            account = self._accounts[name] = _Account(AccountRecord(account=name))
+        return account
+
+    def _roll(self, account: _Account, timezone: str, now_s: float) -> None:
+        """A new day or year starts its counters; a day that lies behind (a clock that was set back) changes nothing."""
+        today, day = day_of(timezone, now_s), account.record.day
+        if today <= day:
+            return
+        same_year = today[:4] == day[:4]
+        record = account.record
+        account.record = AccountRecord(
+            account=record.account,
+            day=today,
+            day_wh=0.0,
+            year_wh=record.year_wh if same_year else 0.0,
+            year_cycles=record.year_cycles if same_year else 0.0,
+            total_wh=record.total_wh,
+        )
+        self._dirty.add(record.account)
+
+
+def own_account(uid: SessionUid) -> str:
+    """The account of a session itself."""
+    return f"session:{uid}"
+
+
+def _book(account: _Account, uid: SessionUid, energy_wh: float, capacity_wh: float) -> None:
+    record = account.record
+    cycles = energy_wh / capacity_wh if capacity_wh > 0.0 else 0.0
+    account.record = AccountRecord(
+        account=record.account,
+        day=record.day,
+        day_wh=record.day_wh + energy_wh,
+        year_wh=record.year_wh + energy_wh,
+        year_cycles=record.year_cycles + cycles,
+        total_wh=record.total_wh + energy_wh,
+    )
+    if uid in account.granted_wh:
+        account.grant(uid, max(0.0, account.granted_wh[uid] - energy_wh))
+
+
+def _left_wh(record: AccountRecord, cap: EnergyCap, capacity_wh: float) -> float:
+    """What the caps of one account leave, at least 0; NaN where cycles are capped and the capacity is unknown."""
+    left_wh = inf
+    for limit_wh, used_wh in ((cap.total_wh, record.total_wh), (cap.day_wh, record.day_wh), (cap.year_wh, record.year_wh)):
+        if limit_wh is not None:
+            left_wh = min(left_wh, limit_wh - used_wh)
+    if cap.year_cycles is not None:
+        if isnan(capacity_wh):
+            return nan
+        left_wh = min(left_wh, (cap.year_cycles - record.year_cycles) * capacity_wh)
+    return max(0.0, left_wh)
+
+
+def _stored(account: _Account) -> AccountRecord:
+    record = account.record
+    return AccountRecord(
+        account=record.account,
+        day=record.day,
+        day_wh=record.day_wh,
+        year_wh=record.year_wh,
+        year_cycles=record.year_cycles,
+        total_wh=record.total_wh,
+        counted=dict(account.counted),
+    )
+
+
+def _nan_first(value: float) -> float:
+    return -inf if isnan(value) else value

@@ -1,0 +1,175 @@
+"""Energy counted by the registers, and caps that hold however sessions share them and whenever the process dies."""
+
+from math import inf, isnan, nan
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counterflow.domain.drivers import AccountRecord, EnergyCap
+from counterflow.domain.ids import SessionUid
+from counterflow.engine.fleet.accounts import Accounts, own_account
+
+T = 1_795_366_800.0  # 2026-11-22T17:00Z
+DAY = 86_400.0
+ONE, TWO = SessionUid(1), SessionUid(2)
+CAP = (EnergyCap(account="driver:d", day_wh=10_000.0, year_wh=15_000.0),)
+
+
+def count(accounts: Accounts, export_wh: float, uid: SessionUid = ONE, now_s: float = T, caps: tuple[EnergyCap, ...] = CAP) -> None:
+    accounts.count(uid, caps, export_wh, now_s, capacity_wh=50_000.0, timezone="UTC", now_s=now_s)
+
+
+def limit(accounts: Accounts, export_wh: float, uid: SessionUid = ONE, ordered_wh: float = 0.0, caps: tuple[EnergyCap, ...] = CAP) -> float:
+    return accounts.limit_wh(uid, caps, export_wh, 50_000.0, ordered_wh)
+
+
+def used(accounts: Accounts) -> AccountRecord:
+    record = accounts.get("driver:d")
+    assert record is not None
+    return record
+
+
+def test_the_first_reading_says_where_a_session_begins() -> None:
+    accounts = Accounts()
+    count(accounts, 7_000.0)
+    assert used(accounts).day_wh == 0.0
+    assert limit(accounts, 7_000.0) == 17_000.0
+    count(accounts, 9_500.0)
+    assert (used(accounts).day_wh, used(accounts).year_wh, used(accounts).year_cycles) == (2_500.0, 2_500.0, 0.05)
+    assert limit(accounts, 9_500.0) == 17_000.0
+
+
+def test_without_a_reading_a_cap_cannot_be_known_and_without_a_cap_there_is_no_limit() -> None:
+    assert isnan(limit(Accounts(), nan))
+    assert limit(Accounts(), nan, caps=()) == inf
+    assert limit(Accounts(), nan, caps=(EnergyCap(account="driver:d"),)) == inf
+
+
+def test_cycles_need_a_capacity() -> None:
+    caps = (EnergyCap(account="vehicle:v", year_cycles=0.1),)
+    accounts = Accounts()
+    count(accounts, 0.0, caps=caps)
+    assert limit(accounts, 0.0, caps=caps) == 5_000.0
+    assert isnan(accounts.limit_wh(ONE, caps, 0.0, nan, 0.0))
+
+
+def test_a_new_day_and_a_new_year_begin_anew() -> None:
+    accounts = Accounts()
+    count(accounts, 0.0)
+    count(accounts, 9_000.0)
+    assert limit(accounts, 9_000.0) == 10_000.0
+    count(accounts, 9_000.0, now_s=T + DAY)
+    assert (used(accounts).day_wh, used(accounts).year_wh) == (0.0, 9_000.0)
+    assert limit(accounts, 9_000.0) == 15_000.0, "the year's cap is the nearer one"
+    count(accounts, 9_000.0, now_s=T + 60 * DAY)
+    assert used(accounts).year_wh == 0.0
+    count(accounts, 9_000.0, now_s=T)
+    assert used(accounts).day == "2027-01-21", "a clock that is set back opens no old day"
+
+
+def test_a_register_that_runs_backwards_takes_nothing_back() -> None:
+    accounts = Accounts()
+    count(accounts, 5_000.0)
+    count(accounts, 8_000.0)
+    count(accounts, 100.0)
+    count(accounts, 300.0)
+    assert used(accounts).day_wh == 3_200.0
+    assert limit(accounts, 300.0) == pytest.approx(7_100.0)
+
+
+def test_what_a_register_had_shown_before_it_was_set_back_is_booked() -> None:
+    accounts = Accounts()
+    count(accounts, 5_000.0)
+    accounts.shift(ONE, CAP, -7_900.0)  # from 8 000 Wh, of which 3 000 Wh were not booked, to 100 Wh
+    count(accounts, 100.0)
+    assert used(accounts).day_wh == 3_000.0
+
+
+def test_energy_belongs_to_the_day_of_its_reading() -> None:
+    accounts = Accounts()
+    count(accounts, 0.0)
+    accounts.count(ONE, CAP, 4_000.0, T + 60.0, capacity_wh=50_000.0, timezone="UTC", now_s=T + DAY)
+    assert (used(accounts).day, used(accounts).day_wh, used(accounts).year_wh) == ("2026-11-23", 0.0, 4_000.0)
+
+
+def test_what_is_stored_counts_nothing_twice_and_leaves_nothing_out() -> None:
+    accounts = Accounts()
+    count(accounts, 0.0)
+    count(accounts, 1_000.0)
+    [stored] = accounts.take_changed()
+    count(accounts, 1_500.0)
+    again = Accounts()
+    again.restore([msgspec.json.decode(msgspec.json.encode(stored), type=AccountRecord)])
+    count(again, 1_500.0)
+    count(again, 1_500.0)
+    assert used(again).day_wh == 1_500.0
+    assert accounts.take_changed() != []
+    assert accounts.take_changed() == []
+
+
+def test_latecomers_of_an_ended_session_still_count() -> None:
+    accounts = Accounts()
+    count(accounts, 0.0)
+    count(accounts, 1_000.0)
+    limit(accounts, 1_000.0)
+    accounts.leave(ONE, CAP)
+    assert accounts.knows("driver:d", ONE)
+    count(accounts, 1_400.0)
+    assert used(accounts).day_wh == 1_400.0
+    for number in range(2, 30):
+        count(accounts, 0.0, SessionUid(number))
+        accounts.leave(SessionUid(number), CAP)
+    assert not accounts.knows("driver:d", ONE), "they are not kept for ever"
+
+
+def test_a_sessions_own_account_ends_with_it() -> None:
+    accounts = Accounts()
+    caps = (EnergyCap(account=own_account(ONE), total_wh=3_000.0),)
+    count(accounts, 100.0, caps=caps)
+    assert limit(accounts, 100.0, caps=caps) == 3_100.0
+    assert accounts.take_changed()
+    accounts.leave(ONE, caps)
+    assert accounts.take_closed() == [own_account(ONE)]
+    assert accounts.get(own_account(ONE)) is None
+
+
+def test_a_newcomer_gets_only_what_no_order_may_still_take() -> None:
+    accounts = Accounts()
+    count(accounts, 0.0)
+    assert limit(accounts, 0.0) == 10_000.0
+    count(accounts, 0.0, TWO)
+    assert limit(accounts, 0.0, TWO) == 0.0
+    assert accounts.is_shared(CAP)
+    assert limit(accounts, 0.0, ordered_wh=8_000.0) == 8_000.0
+    assert limit(accounts, 0.0, TWO) == 2_000.0
+    assert limit(accounts, 0.0) == 5_000.0
+    assert limit(accounts, 0.0, TWO) == 5_000.0
+    accounts.leave(ONE, CAP)
+    assert limit(accounts, 0.0, TWO) == 10_000.0
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["take", "look", "leave"]), st.integers(1, 4), st.floats(0.0, 6_000.0)), min_size=1, max_size=40
+    )
+)
+def test_a_shared_cap_holds_if_every_session_runs_to_its_limit_unseen(steps: list[tuple[str, int, float]]) -> None:
+    accounts, export, allowed = Accounts(), dict.fromkeys(range(1, 5), 0.0), {}
+    count(accounts, 0.0)
+    for what, number, energy_wh in steps:
+        uid = SessionUid(number)
+        if what == "leave":
+            accounts.leave(uid, CAP)
+            allowed.pop(number, None)
+            continue
+        if what == "take":
+            export[number] = min(export[number] + energy_wh, max(export[number], allowed.get(number, export[number])))
+        count(accounts, export[number], uid)
+        ordered_wh = min(energy_wh, max(0.0, allowed.get(number, 0.0) - export[number]))
+        allowed[number] = limit(accounts, export[number], uid, ordered_wh)
+        assert allowed[number] >= export[number] + ordered_wh - 1e-6, "an order that was allowed stays allowed"
+    unseen_wh = sum(until - export[number] for number, until in allowed.items())
+    assert used(accounts).day_wh + unseen_wh <= 10_000.0 + 1e-6
