@@ -9,17 +9,13 @@ import typer
 from counterflow.adapters.ocpp.credentials import LONGEST_PASSWORD, SHORTEST_PASSWORD, new_password
 from counterflow.app.cli.api_client import segment
 from counterflow.app.cli.shared import (
-    API_URL,
-    DATA_DIR,
-    ApiOption,
-    DataDirOption,
+    SERVER_OPTIONS,
     FailedError,
     JsonOption,
-    TokenOption,
+    Server,
     WrongUsageError,
-    connect,
+    asks_server,
     screen,
-    surroundings,
 )
 from counterflow.app.cli.tables import (
     Column,
@@ -50,21 +46,18 @@ stations_app = typer.Typer(help="Stations that may connect.", no_args_is_help=Fa
 
 def register(app: typer.Typer) -> None:
     """Put the commands into the root."""
-    app.command("fleet", epilog="Example: counterflow fleet")(fleet)
-    app.command("sessions", epilog="Example: counterflow sessions --limit 20")(sessions)
-    app.command("call", epilog="""Example: counterflow call CS-1 Reset '{"type": "OnIdle"}'""")(call)
+    app.command("fleet", epilog="Example: counterflow fleet")(asks_server(fleet))
+    app.command("sessions", epilog="Example: counterflow sessions --limit 20")(asks_server(sessions))
+    app.command("call", epilog="""Example: counterflow call CS-1 Reset '{"type": "OnIdle"}'""")(asks_server(call))
     app.add_typer(stations_app, name="stations", epilog="Example: counterflow stations, counterflow stations add CS-1")
 
 
 def fleet(
-    ctx: typer.Context,
+    server: Server,
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Show the whole fleet: what is connected, what it gives, what it could give."""
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.get("/fleet")
     if as_json:
         typer.echo(reply.text)
@@ -108,15 +101,12 @@ def _reason_words(name: str) -> str:
 
 
 def sessions(
-    ctx: typer.Context,
+    server: Server,
     limit: Annotated[int, typer.Option(metavar="N", min=0, help="Rows shown at most; 0 = all.")] = ROWS_SHOWN,
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """List the open sessions, and why each can or cannot be discharged now."""
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.get("/sessions")
     if as_json:
         typer.echo(reply.text)
@@ -126,7 +116,7 @@ def sessions(
     print_table(
         screen(),
         views if limit == 0 else views[:limit],
-        session_columns(surroundings(ctx).now_s()),
+        session_columns(server.around.now_s()),
         empty="There are no open sessions.",
         note=f"{_shown(views, limit)}{ready} of {len(views)} sessions can be discharged. Discharge is positive.",
     )
@@ -154,19 +144,18 @@ def session_columns(now_s: float) -> list[Column[SessionView]]:
 
 
 @stations_app.callback(invoke_without_command=True)
+@asks_server
 def stations(
-    ctx: typer.Context,
+    server: Server,
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """List the stations, or register, show and remove one."""
-    if ctx.invoked_subcommand is None:
-        stations_list(ctx, as_json=as_json, api=api, token=token, data_dir=data_dir)
-    elif any(_was_typed(ctx, name) for name in ("as_json", "api", "token", "data_dir")):
+    subcommand = server.ctx.invoked_subcommand
+    if subcommand is None:
+        _list_stations(server, ROWS_SHOWN, as_json=as_json)
+    elif any(_was_typed(server.ctx, name) for name in ("as_json", *SERVER_OPTIONS)):
         # The subcommand has these options itself and would not see them here: it might ask another server than the person meant.
-        raise WrongUsageError(f"Put the options behind the subcommand: counterflow stations {ctx.invoked_subcommand} ... --api URL.")
+        raise WrongUsageError(f"Put the options behind the subcommand: counterflow stations {subcommand} ... --api URL.")
 
 
 def _was_typed(ctx: typer.Context, name: str) -> bool:
@@ -175,16 +164,18 @@ def _was_typed(ctx: typer.Context, name: str) -> bool:
 
 
 @stations_app.command("list", epilog="Example: counterflow stations list --json")
+@asks_server
 def stations_list(
-    ctx: typer.Context,
+    server: Server,
     limit: Annotated[int, typer.Option(metavar="N", min=0, help="Rows shown at most; 0 = all.")] = ROWS_SHOWN,
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """List the stations that are registered or were let in."""
-    with connect(ctx, api, token, data_dir) as client:
+    _list_stations(server, limit, as_json=as_json)
+
+
+def _list_stations(server: Server, limit: int, *, as_json: bool) -> None:
+    with server.client() as client:
         reply = client.get("/stations")
     if as_json:
         typer.echo(reply.text)
@@ -194,7 +185,7 @@ def stations_list(
     print_table(
         screen(),
         views if limit == 0 else views[:limit],
-        station_columns(surroundings(ctx).now_s()),
+        station_columns(server.around.now_s()),
         empty="No station is registered. Register one: counterflow stations add CS-1",
         note=f"{_shown(views, limit)}{connected} of {counted(len(views), 'station')} connected.",
     )
@@ -228,22 +219,20 @@ def _shown(views: list[Any], limit: int) -> str:
 
 
 @stations_app.command("show", epilog="Example: counterflow stations show CS-1")
+@asks_server
 def stations_show(
-    ctx: typer.Context,
+    server: Server,
     station_id: Annotated[str, typer.Argument(metavar="ID", help="Identity of the station, as in its OCPP address.")],
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Show one station: what it is, what it can do, and what it refused."""
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.get(f"/stations/{segment(station_id)}")
     if as_json:
         typer.echo(reply.text)
         return
     view, console = reply.read(StationView), screen()
-    print_facts(console, station_facts(view, surroundings(ctx).now_s()))
+    print_facts(console, station_facts(view, server.around.now_s()))
     if view.evses:
         console.print()
     print_table(console, view.evses, EVSE_COLUMNS, empty="Nothing is known of its EVSEs yet.")
@@ -283,8 +272,9 @@ EVSE_COLUMNS: list[Column[EvseCapability]] = [
 
 
 @stations_app.command("add", epilog="Example: counterflow stations add CS-1 --site depot")
+@asks_server
 def stations_add(
-    ctx: typer.Context,
+    server: Server,
     station_id: Annotated[str, typer.Argument(metavar="ID", help="Identity of the station, as in its OCPP address.")],
     site: Annotated[str | None, typer.Option(metavar="NAME", help="Site it stands at. Default: the server's default site.")] = None,
     password: Annotated[
@@ -293,9 +283,6 @@ def stations_add(
     no_password: Annotated[bool, typer.Option("--no-password", help="Ask the station for none (trusted network only).")] = False,
     generate: Annotated[bool, typer.Option("--generate-password", help="Make one and print it once; this is the default.")] = False,
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Register a station so that it may connect; a known one gets the new site and password."""
     if sum((password is not None, no_password, generate)) > 1:
@@ -304,7 +291,7 @@ def stations_add(
     body: dict[str, object] = {"station_id": station_id, "password": secret}
     if site is not None:
         body["site_id"] = site
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.request("POST", "/stations", body=body)
     if as_json:
         typer.echo(reply.text)
@@ -340,16 +327,14 @@ def _station_password(password: str | None, *, no_password: bool) -> tuple[str |
 
 
 @stations_app.command("remove", epilog="Example: counterflow stations remove CS-1")
+@asks_server
 def stations_remove(
-    ctx: typer.Context,
+    server: Server,
     station_id: Annotated[str, typer.Argument(metavar="ID", help="Identity of the station.")],
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Forget a station and close its connection."""
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.request("DELETE", f"/stations/{segment(station_id)}")
     if as_json:
         typer.echo(reply.text)
@@ -358,18 +343,15 @@ def stations_remove(
 
 
 def call(
-    ctx: typer.Context,
+    server: Server,
     station_id: Annotated[str, typer.Argument(metavar="STATION", help="Identity of the station.")],
     action: Annotated[str, typer.Argument(help="OCPP action, such as GetVariables or Reset.")],
     payload: Annotated[str, typer.Argument(metavar="[JSON]", help="The request as a JSON object; - reads it from standard input.")] = "{}",
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Send any OCPP request to a station and print its answer."""
     request = _json_object(sys.stdin.read() if payload == "-" else payload)
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.request("POST", f"/stations/{segment(station_id)}/calls", body={"action": action, "payload": request})
     answer = reply.read(CallAnswer)
     if as_json:

@@ -13,18 +13,13 @@ from typer.core import TyperCommand
 
 from counterflow.app.cli.api_client import ApiClient, OutcomeUnknownError, Reply, segment
 from counterflow.app.cli.shared import (
-    API_URL,
-    DATA_DIR,
-    ApiOption,
-    DataDirOption,
     FailedError,
     JsonOption,
-    TokenOption,
+    Server,
     WrongUsageError,
-    connect,
+    asks_server,
     note,
     screen,
-    surroundings,
 )
 from counterflow.app.cli.tables import Column, clock, column, figures, kilo, print_table, say, whole
 from counterflow.app.cli.watch import watch
@@ -76,19 +71,19 @@ def register(app: typer.Typer) -> None:
     """Put the commands into the root."""
     app.command(
         "dispatch", cls=QuantityCommand, epilog="Example: counterflow dispatch 2.5MW 15min --start 2026-11-22T17:00Z --pool north --watch"
-    )(dispatch)
-    app.command("amend", cls=QuantityCommand, epilog="Example: counterflow amend d-1a2b3c4d --power 2MW --for 10min")(amend)
-    app.command("cancel", epilog="Example: counterflow cancel d-1a2b3c4d")(cancel)
-    app.command("dispatches", epilog="Example: counterflow dispatches --json")(dispatches)
-    app.command("report", epilog="Example: counterflow report d-1a2b3c4d --format csv --output delivery.csv")(report)
-    app.command("clear-all", epilog="Example: counterflow clear-all")(clear_all)
+    )(asks_server(dispatch))
+    app.command("amend", cls=QuantityCommand, epilog="Example: counterflow amend d-1a2b3c4d --power 2MW --for 10min")(asks_server(amend))
+    app.command("cancel", epilog="Example: counterflow cancel d-1a2b3c4d")(asks_server(cancel))
+    app.command("dispatches", epilog="Example: counterflow dispatches --json")(asks_server(dispatches))
+    app.command("report", epilog="Example: counterflow report d-1a2b3c4d --format csv --output delivery.csv")(asks_server(report))
+    app.command("clear-all", epilog="Example: counterflow clear-all")(asks_server(clear_all))
     app.command("emergency-stop", epilog="Example: counterflow emergency-stop, and later: counterflow emergency-stop --reset")(
-        emergency_stop
+        asks_server(emergency_stop)
     )
 
 
 def dispatch(
-    ctx: typer.Context,
+    server: Server,
     discharge: Annotated[str, typer.Argument(metavar="POWER", help="Discharge power with its unit: 2.5MW, 1400kW, 7000W.")],
     duration: Annotated[str, typer.Argument(metavar="DURATION", help="How long: 900s, 15min, 1.5h.")],
     start: Annotated[str | None, typer.Option(metavar="INSTANT", help="When, with its time zone: 2026-11-22T17:00Z. Default: now.")] = None,
@@ -106,9 +101,6 @@ def dispatch(
         str | None, typer.Option(metavar="KEY", help="Repeating an order with the same key returns the same dispatch.")
     ] = None,
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Order discharge power from the fleet, and learn at once what is feasible."""
     if watch_it and (as_json or dry_run):
@@ -125,8 +117,8 @@ def dispatch(
         "priority": priority,
         "dry_run": dry_run,
     }
-    around, console = surroundings(ctx), screen()
-    with connect(ctx, api, token, data_dir) as client:
+    around, console = server.around, screen()
+    with server.client() as client:
         reply = _order(client, body, idempotency_key)
         if as_json:
             typer.echo(reply.text)
@@ -151,7 +143,7 @@ def _order(client: ApiClient, body: dict[str, object], key: str | None) -> Reply
 
 
 def amend(
-    ctx: typer.Context,
+    server: Server,
     dispatch_id: Annotated[str, typer.Argument(metavar="ID", help="The dispatch, as 'counterflow dispatches' shows it.")],
     new_power: Annotated[str | None, typer.Option("--power", metavar="POWER", help="New discharge power: 2MW.")] = None,
     end: Annotated[str | None, typer.Option(metavar="INSTANT", help="New end, with its time zone: 2026-11-22T17:20Z.")] = None,
@@ -159,9 +151,6 @@ def amend(
         str | None, typer.Option("--for", metavar="DURATION", help="New end, counted from now (or from a start still to come): 10min.")
     ] = None,
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Change the power or the end of a dispatch."""
     if new_power is None and end is None and lasting is None:
@@ -174,7 +163,7 @@ def amend(
     if end is not None:
         body["end_s"] = parse_instant_s(end)
     lasting_s = None if lasting is None else parse_duration_s(lasting)
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         path = f"/dispatches/{segment(dispatch_id)}"
         if lasting_s is not None:
             # The server's clock counts, not this machine's.
@@ -184,39 +173,33 @@ def amend(
     if as_json:
         typer.echo(reply.text)
         return
-    view, console, now_s = reply.read(DispatchView), screen(), surroundings(ctx).now_s()
+    view, console, now_s = reply.read(DispatchView), screen(), server.around.now_s()
     say(console, f"Dispatch {view.instruction.dispatch_id} is now: {order_words(view.instruction, now_s)}.")
     for line in feasibility_words(view.instruction, view.feasibility):
         say(console, line)
 
 
 def cancel(
-    ctx: typer.Context,
+    server: Server,
     dispatch_id: Annotated[str, typer.Argument(metavar="ID", help="The dispatch, as 'counterflow dispatches' shows it.")],
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Stop a dispatch; the cars resume charging step by step."""
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.request("DELETE", f"/dispatches/{segment(dispatch_id)}")
     if as_json:
         typer.echo(reply.text)
         return
     view = reply.read(DispatchView)
-    say(screen(), f"Dispatch {view.instruction.dispatch_id}: {state_words(view, surroundings(ctx).now_s())}.")
+    say(screen(), f"Dispatch {view.instruction.dispatch_id}: {state_words(view, server.around.now_s())}.")
 
 
 def dispatches(
-    ctx: typer.Context,
+    server: Server,
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """List the dispatches, newest first."""
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.get("/dispatches")
     if as_json:
         typer.echo(reply.text)
@@ -224,7 +207,7 @@ def dispatches(
     print_table(
         screen(),
         reply.read(list[DispatchView]),
-        dispatch_columns(surroundings(ctx).now_s()),
+        dispatch_columns(server.around.now_s()),
         empty="There are no dispatches yet. Order one: counterflow dispatch 100kW 15min",
         note="Times are UTC; discharge is positive.",
     )
@@ -251,7 +234,7 @@ def dispatch_columns(now_s: float) -> list[Column[DispatchView]]:
 
 
 def report(
-    ctx: typer.Context,
+    server: Server,
     dispatch_id: Annotated[str, typer.Argument(metavar="ID", help="The dispatch, as 'counterflow dispatches' shows it.")],
     report_format: Annotated[
         ReportFormat | None, typer.Option("--format", help="Without it the verdict is printed in words.", show_default=False)
@@ -263,15 +246,12 @@ def report(
             help="File or folder to write to; - is standard output. Default: json and csv are printed, parquet and png become a file here.",
         ),
     ] = None,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """What a dispatch has delivered."""
     if report_format is None and output is not None:
         raise WrongUsageError("--output needs a --format: json, csv, parquet or png.")
     asked = ReportFormat.JSON if report_format is None else report_format
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.get(f"/dispatches/{segment(dispatch_id)}/report", {"format": asked.value})
     if report_format is None:
         console = screen()
@@ -300,14 +280,11 @@ def _destination(output: Path | None, name: str, asked: ReportFormat) -> Path | 
 
 
 def clear_all(
-    ctx: typer.Context,
+    server: Server,
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Cancel every dispatch, and clear every profile of ours at every station."""
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.request("POST", "/clear-all")
     if as_json:
         typer.echo(reply.text)
@@ -317,19 +294,16 @@ def clear_all(
 
 
 def emergency_stop(
-    ctx: typer.Context,
+    server: Server,
     reset: Annotated[bool, typer.Option("--reset", help="Allow dispatches again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a reset.")] = False,
     as_json: JsonOption = False,
-    api: ApiOption = API_URL,
-    token: TokenOption = None,
-    data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Abort all dispatches now and refuse new ones until a person resets it. It acts at once, without asking."""
     if reset and not yes and not typer.confirm("Allow dispatches again?", err=True):
         note("The emergency stop stays as it is.")
         raise typer.Exit(1)
-    with connect(ctx, api, token, data_dir) as client:
+    with server.client() as client:
         reply = client.request("DELETE" if reset else "POST", "/emergency-stop")
     if as_json:
         typer.echo(reply.text)

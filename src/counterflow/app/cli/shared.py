@@ -5,9 +5,10 @@ Exit codes: 0 done, 1 the server refused or the thing failed, 2 wrong usage, 130
 
 import re
 from collections.abc import Callable
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from time import sleep
-from typing import Annotated, Any
+from typing import Annotated, Any, Concatenate, ParamSpec
 
 import httpx
 import typer
@@ -22,34 +23,9 @@ from counterflow.app.clock import SystemClock
 from counterflow.domain.units import UnitError
 
 SERVER_PANEL = "Server"
+P = ParamSpec("P")
 
-ApiOption = Annotated[
-    str, typer.Option("--api", envvar="COUNTERFLOW_API_URL", metavar="URL", help="Address of the HTTP API.", rich_help_panel=SERVER_PANEL)
-]
-TokenOption = Annotated[
-    str | None,
-    typer.Option(
-        "--token",
-        envvar="COUNTERFLOW_TOKEN",
-        metavar="TOKEN",
-        help="Bearer token; otherwise it is read from the data dir.",
-        rich_help_panel=SERVER_PANEL,
-    ),
-]
-DataDirOption = Annotated[
-    Path,
-    typer.Option(
-        "--data-dir",
-        envvar="COUNTERFLOW_DATA_DIR",
-        metavar="DIR",
-        help="Data dir of the server, where its token is.",
-        rich_help_panel=SERVER_PANEL,
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's JSON and nothing else.")]
-
-API_URL = DEFAULT_URL
-DATA_DIR = Path(DEFAULT_DATA_DIR)
 
 
 class WrongUsageError(ValueError):
@@ -68,14 +44,80 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     pause: Callable[[float], None] = sleep
 
 
-def surroundings(ctx: typer.Context) -> Surroundings:
-    """The surroundings of this run."""
-    return ctx.obj if isinstance(ctx.obj, Surroundings) else Surroundings()
+class Server(Struct, frozen=True, kw_only=True):
+    """The server that a command's options name, and what the command takes from outside."""
+
+    ctx: typer.Context
+    around: Surroundings
+    address: str
+    token: str | None
+    data_dir: Path
+
+    def client(self) -> ApiClient:
+        """A connection to it."""
+        return ApiClient(self.address, resolve_token(self.token, self.data_dir), transport=self.around.transport)
 
 
-def connect(ctx: typer.Context, api: str, token: str | None, data_dir: Path) -> ApiClient:
-    """A client of the server that the options name."""
-    return ApiClient(api, resolve_token(token, data_dir), transport=surroundings(ctx).transport)
+def asks_server(command: Callable[Concatenate[Server, P], None]) -> Callable[..., None]:
+    """A command with the options that name the server; it is given the `Server` in their place, as its first argument."""
+    own = list(signature(command).parameters.values())[1:]
+
+    def run(ctx: typer.Context, **given: Any) -> None:
+        address, token, data_dir = (given.pop(name) for name in SERVER_OPTIONS)
+        around = ctx.obj if isinstance(ctx.obj, Surroundings) else Surroundings()
+        asked: Any = command
+        asked(Server(ctx=ctx, around=around, address=address, token=token, data_dir=data_dir), **given)
+
+    context = Parameter("ctx", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    shown = [context, *own, *_SERVER_PARAMETERS]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {each.name: each.annotation for each in shown}
+    run.__signature__ = Signature(shown)  # type: ignore[attr-defined]  # what typer reads the options from
+    return run
+
+
+SERVER_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "api": (
+        Annotated[
+            str,
+            typer.Option(
+                "--api", envvar="COUNTERFLOW_API_URL", metavar="URL", help="Address of the HTTP API.", rich_help_panel=SERVER_PANEL
+            ),
+        ],
+        DEFAULT_URL,
+    ),
+    "token": (
+        Annotated[
+            str | None,
+            typer.Option(
+                "--token",
+                envvar="COUNTERFLOW_TOKEN",
+                metavar="TOKEN",
+                help="Bearer token; otherwise it is read from the data dir.",
+                rich_help_panel=SERVER_PANEL,
+            ),
+        ],
+        None,
+    ),
+    "data_dir": (
+        Annotated[
+            Path,
+            typer.Option(
+                "--data-dir",
+                envvar="COUNTERFLOW_DATA_DIR",
+                metavar="DIR",
+                help="Data dir of the server, where its token is.",
+                rich_help_panel=SERVER_PANEL,
+            ),
+        ],
+        Path(DEFAULT_DATA_DIR),
+    ),
+}
+"""Type and default of each option that names the server."""
+
+_SERVER_PARAMETERS = [
+    Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind) for name, (kind, default) in SERVER_OPTIONS.items()
+]
 
 
 def screen() -> Console:
