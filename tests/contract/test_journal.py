@@ -17,7 +17,7 @@ from counterflow.domain.delivery import LogEntry, LogKind, Sample
 from counterflow.domain.drivers import AccountRecord, AgreedTerms, DriverRecord, PartialTerms, Scope
 from counterflow.domain.ids import DispatchId, EvseId, PoolId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
-from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, ProfileRecord, ProfileState, SessionRecord
+from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, PathRecord, ProfileRecord, ProfileState, SessionRecord
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity, StationRegistration
 from counterflow.domain.telemetry import ChargingNeedsReported
 
@@ -72,6 +72,7 @@ def documents() -> dict[DocumentKind, Any]:
             scope=Scope.DRIVER, subject="0a1b", label="Ünï", terms=PartialTerms(consent=True, blackouts=("mon 08:00-09:00",))
         ),
         DocumentKind.ACCOUNT: AccountRecord(account="driver:0a1b", day="2026-11-22", day_wh=1.5, counted={UID: 7_000.25}),
+        DocumentKind.PATH: PathRecord(station_id=STATION, evse_id=EvseId(1), path="dynamic", reason="refused", at_s=T0),
     }
 
 

@@ -48,6 +48,18 @@ def limit_w(beneath: list[Any]) -> float:
     return float(period.limit)
 
 
+def _instant(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _ends_s(profile: dict[str, Any]) -> float:
+    """When a profile surely ends. The watchdog of a Dynamic one may be restarted by a message that is late: only validTo is sure."""
+    [schedule] = profile["chargingSchedule"]
+    if profile["chargingProfileKind"] == "Dynamic":
+        return _instant(profile["validTo"])
+    return _instant(schedule["startSchedule"]) + float(schedule["duration"])
+
+
 class Judge:
     """Looks at each SetChargingProfile when it leaves, with what only the world knows."""
 
@@ -57,9 +69,12 @@ class Judge:
         self.wrong: list[str] = []
         self.discharges = 0
         self.holds = 0
+        self.updates = 0
         at.on_sent.append(self.look)
 
     def look(self, sent: Any) -> None:
+        if sent.action == "UpdateDynamicSchedule":
+            self._moved(sent)
         if sent.action != "SetChargingProfile":
             return
         profile = sent.payload["chargingProfile"]
@@ -75,12 +90,12 @@ class Judge:
             self._held(row, profile, now_s)
             return
         self.discharges += 1
-        ends_s = datetime.fromisoformat(schedule["startSchedule"]).timestamp() + schedule["duration"]
+        valid_to_s, ends_s = _instant(profile["validTo"]), _ends_s(profile)
         beneath = self._beneath(row, profile)
         self._must(len(beneath) == 1, row, "no fallback beneath")
         self._must(self.consents[row], row, "no consent")
         self._must(station.state.first_evse.bidirectional, row, "no bidirectional transfer")
-        self._must(datetime.fromisoformat(profile["validTo"]).timestamp() <= ends_s + 1.0, row, "valid longer than its end")
+        self._must(valid_to_s <= ends_s + 1.0, row, "valid longer than its end")
         self._must(profile["id"] >= 1_000_000 and profile["transactionId"] == station.state.first_evse.transaction_id, row, "not its own")
         self._must(profile["maxOfflineDuration"] > 0, row, "no maxOfflineDuration")
         self._must(all("limit" not in period for period in schedule["chargingSchedulePeriod"]), row, "limit and setpoint")
@@ -95,21 +110,41 @@ class Judge:
 
     def _held(self, row: int, profile: dict[str, Any], now_s: float) -> None:
         """A hold takes time from the departure, and no energy once it has taken hold."""
-        [schedule] = profile["chargingSchedule"]
-        ends_s = datetime.fromisoformat(schedule["startSchedule"]).timestamp() + schedule["duration"]
         beneath = self._beneath(row, profile)
         self._must(len(beneath) == 1, row, "no fallback beneath a hold")
         if beneath:
-            plant = self.at.world.fleet.plant
-            lost_wh = max(0.0, -float(plant.power_w[row])) * TAKES_HOLD_S / 3600.0 / plant.settings.discharge_efficiency
-            soc = (float(plant.energy_wh[row]) - lost_wh) / float(plant.capacity_wh[row])
-            self._departs(row, soc, ends_s, limit_w(beneath))
+            self._holds(row, _ends_s(profile), limit_w(beneath))
+
+    def _holds(self, row: int, ends_s: float, fallback_w: float) -> None:
+        plant = self.at.world.fleet.plant
+        lost_wh = max(0.0, -float(plant.power_w[row])) * TAKES_HOLD_S / 3600.0 / plant.settings.discharge_efficiency
+        soc = (float(plant.energy_wh[row]) - lost_wh) / float(plant.capacity_wh[row])
+        self._departs(row, soc, ends_s, fallback_w)
+
+    def _moved(self, sent: Any) -> None:
+        """An update is judged as the profile that it makes of the one at the station."""
+        row = int(sent.station_id[-5:]) - 1
+        profile_id, asked_w = sent.payload["chargingProfileId"], sent.payload["scheduleUpdate"]["setpoint"]
+        at_station = {one.profile.id: one.profile for one in self.at.world.stations[row].installed_profiles}
+        self._must(profile_id in at_station, row, "an update of nothing")
+        if profile_id not in at_station:
+            return
+        self.updates += 1
+        profile = at_station[profile_id]
+        beneath = self._beneath(row, {"stackLevel": profile.stack_level, "transactionId": profile.transaction_id})
+        self._must(len(beneath) == 1, row, "no fallback beneath")
+        ends_s = profile.valid_to.timestamp()
+        if asked_w < 0.0:
+            self._dies(row, {"chargingSchedulePeriod": [{"setpoint": asked_w}]}, asked_w, ends_s, limit_w(beneath), self.at.now_s)
+        else:
+            self._holds(row, ends_s, limit_w(beneath))
 
     def _dies(self, row: int, schedule: dict[str, Any], asked_w: float, ends_s: float, fallback_w: float, now_s: float) -> None:
         plant = self.at.world.fleet.plant
         periods = schedule["chargingSchedulePeriod"]
-        begins_s = datetime.fromisoformat(schedule["startSchedule"]).timestamp()
-        stops_s = begins_s + periods[1]["startPeriod"] if len(periods) > 1 else ends_s
+        stops_s = ends_s
+        if len(periods) > 1:
+            stops_s = _instant(schedule["startSchedule"]) + periods[1]["startPeriod"]
         capacity_wh = float(plant.capacity_wh[row])
         # What was asked before may run on until the new order takes hold.
         strongest_w = max(-asked_w, -float(plant.power_w[row]))
@@ -142,13 +177,24 @@ NEARLY_FULL = {"power": 3_700.0, "capacity": 23_054.0, "soc": 0.96875, "floor": 
 
 @example(drawn=[NEARLY_FULL] * 8, policy=AllocationPolicy.HYBRID, share=1.0)
 @settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(drawn=st.lists(cars, min_size=8, max_size=8), policy=st.sampled_from(list(AllocationPolicy)), share=st.floats(0.3, 1.2))
+@given(
+    drawn=st.lists(cars, min_size=8, max_size=8),
+    policy=st.sampled_from(list(AllocationPolicy)),
+    share=st.floats(0.3, 1.2),
+    path=st.sampled_from(["absolute", "dynamic"]),
+)
 def test_floor_and_departure_hold_if_all_else_dies_after_any_message(
-    town: Any, ideal: dict[str, Any], drawn: list[dict[str, Any]], policy: AllocationPolicy, share: float
+    town: Any, ideal: dict[str, Any], drawn: list[dict[str, Any]], policy: AllocationPolicy, share: float, path: str
 ) -> None:
     consents = [bool(one["consents"]) for one in drawn]
     drivers = {f"DECFW{row + 1:09d}": {"consent": consent} for row, consent in enumerate(consents)}
-    at = town(8, plant=ideal, cars=built(drawn), settings={"drivers": {"drivers": drivers}}, warm_up_s=40.0)
+    at = town(
+        8,
+        plant=ideal,
+        cars=built(drawn),
+        settings={"drivers": {"drivers": drivers}, "placing": {"control_path": path, "watchdog_s": 60.0}},
+        warm_up_s=40.0,
+    )
     judge = Judge(at, consents)
     offer_w = at.offer_w(600.0)
     if offer_w <= 0.0:
@@ -200,14 +246,16 @@ def test_departure_holds_if_all_else_dies_after_a_hold_however_the_dispatch_ends
     assert at.world.fleet.violations() == []
 
 
-def test_the_judge_sees_discharges_at_all(town: Any) -> None:
-    at = town(30, 2)
+@pytest.mark.parametrize("path", ["absolute", "dynamic"])
+def test_the_judge_sees_discharges_at_all(town: Any, path: str) -> None:
+    at = town(30, 2, settings={"placing": {"control_path": path}})
     judge = Judge(at, [True] * 30)
     at.order(300.0)
     at.run(60)
     at.restart()
     at.run(100)
     assert judge.discharges >= 30
+    assert (judge.updates > 0) is (path == "dynamic")
     holds = judge.holds
     at.do(at.operations.emergency_stop(True, "me"))
     at.run(20)

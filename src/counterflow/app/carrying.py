@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from counterflow.app.placing import Placement, Placing
+from counterflow.app.placing import Placement
+from counterflow.app.setpoint_commands import Placing
 from counterflow.app.tasks import Book, RunningTask
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
@@ -16,7 +17,7 @@ from counterflow.domain.resources import ControlMode, EvseCapability
 from counterflow.domain.views import Notice
 from counterflow.engine.control.book import ordered_power_w
 from counterflow.engine.control.decision import Decision, Departure, SetpointChange
-from counterflow.engine.control.orders import stagger_s
+from counterflow.engine.control.orders import ends_for, stagger_s
 from counterflow.engine.control.resume import ResumeSettings, fallback_power_w, releases_due
 from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.fleet.capability import Capability
@@ -43,6 +44,8 @@ class _Batch(NamedTuple):
     beneath_w: F8
     is_logged: bool
     changes: deque[SetpointChange]
+    full_until_s: F8 | None = None
+    """(N,) until when each could run at its full power; None where no setpoint goes out as a Dynamic profile."""
 
 
 class _Joins(NamedTuple):
@@ -135,7 +138,8 @@ class Carrying:
             return
         beneath_w = self._beneath_w(task, image, cap)
         # Spelled out and logged when each is handed out: for ten thousand at once that alone would hold up the metering.
-        self._todo.append(_Batch(task.instruction.dispatch_id, image, beneath_w, True, deque(decision.changes)))
+        full_until_s = self._full_until_s(task, decision, image, cap, now_s) if self._placement.moves(task.instruction, now_s) else None
+        self._todo.append(_Batch(task.instruction.dispatch_id, image, beneath_w, True, deque(decision.changes), full_until_s))
 
     def hold_at_zero(
         self,
@@ -244,6 +248,22 @@ class Carrying:
             capability_settings=self._capability_settings,
         )
 
+    def _full_until_s(self, task: RunningTask, decision: Decision, image: FleetImage, cap: Capability, now_s: float) -> F8:
+        rows = np.array([change.row for change in decision.changes])
+        ends = ends_for(
+            image,
+            cap,
+            rows,
+            cap.max_power_w[rows],
+            now_s=now_s,
+            window_end_s=task.instruction.end_s,
+            capability_settings=self._capability_settings,
+            settings=self._control,
+        )
+        full_until_s: F8 = np.full(len(image), np.nan)
+        full_until_s[rows] = ends.discharge_until_s
+        return full_until_s
+
     def _placing(self, batch: _Batch, change: SetpointChange) -> Placing:
         image = batch.image
         key = image.keys[change.row]
@@ -266,6 +286,8 @@ class Carrying:
             dispatch_id=batch.dispatch_id,
             reason=change.reason.name.lower(),
             urgent=change.urgent,
+            moves=batch.full_until_s is not None,
+            full_until_s=float("nan") if batch.full_until_s is None else float(batch.full_until_s[change.row]),
         )
 
     def _join(self, task: RunningTask, decision: Decision, image: FleetImage, now_s: float) -> None:

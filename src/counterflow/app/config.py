@@ -16,8 +16,8 @@ from counterflow.adapters.ocpp.transport import GatewaySettings
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.web.settings import ApiSettings
 from counterflow.app.dispatcher import DispatcherSettings
-from counterflow.app.placing import PlacingSettings
 from counterflow.app.registry import RegistrySettings
+from counterflow.app.setpoint_commands import PlacingSettings
 from counterflow.app.setting_checks import complaints
 from counterflow.app.setting_words import sentence_of
 from counterflow.domain.resources import Site

@@ -196,6 +196,8 @@ class ControlRoom:
         )
         for profile in profiles:
             self.placement.restore(profile)
+        for _, path in self.journal.documents(DocumentKind.PATH):
+            self.placement.paths.restore(path)
         for _, latch in self.journal.documents(DocumentKind.LATCH):
             self.dispatcher.latch = latch
         self.dispatcher.restore([instruction for _, instruction in self.journal.documents(DocumentKind.DISPATCH)], now_s)
@@ -226,7 +228,8 @@ class ControlRoom:
             return
         self._applied(self.fleet.apply(event, now_s), now_s)
         if isinstance(event, StationBooted):
-            self.registry.booted(event)
+            if self.registry.booted(event):
+                self.placement.paths.forget(event.station_id)
             self.placement.station_back(event.station_id, now_s, rebooted=True)
         elif isinstance(event, CapabilitiesDiscovered):
             self.registry.discovered(event)

@@ -39,6 +39,9 @@ from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
 
+ALIVE_TICKS = 3.0
+"""So many tick intervals without a tick, and control is not alive any more: watchdogs at stations are left to lapse."""
+
 
 class DispatcherSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rhythm of handing out, beside the control period."""
@@ -113,6 +116,9 @@ class Dispatcher:
         if self.carrying.pending:
             return -np.inf
         due_s = min(self._next_tick_s, self._seconds.next_due_s())
+        refresh_s = self._placement.next_refresh_s()
+        if self._is_alive(refresh_s):
+            due_s = min(due_s, refresh_s)
         return None if due_s == np.inf else due_s
 
     def advance(self, now_s: float) -> None:
@@ -121,7 +127,13 @@ class Dispatcher:
             self.late_ticks += now_s - self._next_tick_s > self._control.tick_interval_s / 2.0
             self.run_tick(now_s)
         self.carrying.hand_out(self._settings.fan_out_per_turn, now_s)
+        if self._is_alive(now_s):
+            self._placement.refresh(now_s, self._settings.fan_out_per_turn)
         self._seconds.advance(now_s)
+
+    def _is_alive(self, at_s: float) -> bool:
+        """Whether a tick has run lately, as seen from `at_s`."""
+        return at_s - self._last_tick_s <= ALIVE_TICKS * self._control.tick_interval_s
 
     def wake(self, now_s: float) -> None:
         """Something happened that a decision should follow soon."""

@@ -7,14 +7,19 @@
 
 from collections import Counter
 from collections.abc import Container
-from typing import Annotated, assert_never
+from typing import assert_never
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from counterflow.app.clearing import Clearing, document_key
-from counterflow.domain.commands import ClearProfile, Command, PlaceDischarge, PlaceFallback, ProfileKind
-from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
-from counterflow.domain.records import DocumentKind, ProfileRecord, ProfileState
+from counterflow.app.clearing import Clearing
+from counterflow.app.control_paths import DYNAMIC, ControlPaths
+from counterflow.app.dynamic import DynamicProfiles
+from counterflow.app.ledger_gate import LedgerGate
+from counterflow.app.setpoint_commands import Placing, PlacingSettings, dynamic_wanted, move_setpoint, place_discharge, place_fallback
+from counterflow.domain.commands import ClearProfile, Command, MoveSetpoint, PlaceDischarge, PlaceFallback, ProfileKind
+from counterflow.domain.ids import SessionUid, StationId
+from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.records import ProfileRecord, ProfileState
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.setpoints import (
     Accepted,
@@ -28,53 +33,12 @@ from counterflow.domain.setpoints import (
 )
 from counterflow.domain.telemetry import CommandCompleted
 from counterflow.engine.control.ledger import Happening, ProfileLedger
-from counterflow.engine.control.refusals import RefusalSettings, Response, react
+from counterflow.engine.control.refusals import MAYBE_FOR_ITS_KIND, RefusalSettings, Response, react, words_of
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.ports import Journal, StationLink
 
-
-class PlacingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How profiles are written."""
-
-    start_lead_s: Annotated[
-        float,
-        Meta(
-            description="A schedule that begins now is dated this far back, so that a slow station clock still starts it.",
-            extra={"unit": "s"},
-            ge=0,
-        ),
-    ] = 5.0
-    max_offline_s: Annotated[
-        int,
-        Meta(description="maxOfflineDuration of discharge profiles, where the station supports it.", extra={"unit": "s"}, ge=1),
-    ] = 60
-    timeout_retries: Annotated[
-        int,
-        Meta(description="How often an order whose outcome is unknown is sent again before the session rests.", extra={"unit": "-"}, ge=0),
-    ] = 1
-
-
 ENOUGH = 0.8
 """A fallback that stands is placed anew only when it charges at less than this share of what is wanted by now (the reserve is 1.25)."""
-
-
-class Placing(Struct, frozen=True, kw_only=True):
-    """One setpoint on its way to a session."""
-
-    uid: SessionUid
-    station_id: StationId
-    evse_id: EvseId
-    transaction_id: TransactionId
-    control_mode: ControlMode
-    max_stack_level: int | None
-    max_offline_supported: bool
-    power_w: float
-    discharge_until_s: float
-    hold_until_s: float
-    fallback_power_w: float
-    dispatch_id: str
-    reason: str
-    urgent: bool
 
 
 class Refused(Struct, frozen=True, kw_only=True):
@@ -106,25 +70,26 @@ class Placement:
         self.messages_sent = 0
         """Left for a station since the start, of all dispatches and of none; it only grows."""
         self._fleet = fleet
-        self._journal = journal
-        self._link = link
         self._settings = settings
         self._refusals = refusals
         self._clearing = Clearing(
             fleet=fleet, ledger=ledger, journal=journal, link=link, messages=self.messages_by_dispatch, retry_s=clear_retry_s
         )
+        self.paths = ControlPaths(journal, settings.update_refusals)
+        self._dynamic = DynamicProfiles(settings)
+        self._gate = LedgerGate(ledger, journal, link, self.messages_by_dispatch, self._clearing)
         self._waiting: dict[SessionUid, Placing] = {}
         self._latest: dict[SessionUid, Placing] = {}
         self._retries: Counter[SessionUid] = Counter()
         self._refused_in_row: Counter[SessionUid] = Counter()
         self._level_lift: dict[SessionUid, int] = {}
-        self._under_way: Counter[tuple[StationId, ProfileId]] = Counter()
 
     def place(self, placing: Placing, now_s: float) -> None:
         """Send a setpoint, after its fallback if that does not stand yet. A newer one replaces one that still waits."""
         self._latest[placing.uid] = placing
         if placing.uid in self._waiting:
             self._fleet.setpoint_done(placing.uid, Offline(), now_s)
+        placing = self._shaped(placing, now_s)
         self._fleet.setpoint_sent(placing.uid, placing.power_w, now_s, placing.discharge_until_s, placing.hold_until_s)
         if self._stands_beneath(placing):
             self._send_discharge(placing, now_s)
@@ -133,6 +98,27 @@ class Placement:
         self._waiting[placing.uid] = placing
         if not already_asked:
             self._send_fallback(placing, now_s)
+
+    def moves(self, instruction: DispatchInstruction, now_s: float) -> bool:
+        """Whether setpoints of this dispatch go out as Dynamic profiles, where stations have them."""
+        return dynamic_wanted(self._settings, instruction, now_s)
+
+    def refresh(self, now_s: float, most: int) -> None:
+        """Restart up to `most` watchdogs that are due. The caller vouches that control is alive; the ends stay those of the order."""
+        for uid in self._dynamic.due(now_s, most):
+            latest = self._latest.get(uid)
+            profile_id = self.ledger.profile_id(uid, ProfileKind.DISCHARGE)
+            if latest is None or self._gate.is_under_way(latest.station_id, profile_id):
+                continue  # what is under way does it
+            shaped = self._shaped(latest, now_s)
+            if self._dynamic.can_move(shaped):
+                self._gate.send(move_setpoint(shaped, profile_id, is_refresh=True), latest.dispatch_id, now_s)
+            elif latest.hold_until_s > now_s:
+                self.place(latest, now_s)
+
+    def next_refresh_s(self) -> float:
+        """When `refresh` wants to be called next; inf = never."""
+        return self._dynamic.next_due_s()
 
     def release(self, uid: SessionUid, now_s: float, *, urgent: bool = False) -> int:
         """Take our profiles off a session, the discharge first. Returns how many clears were sent."""
@@ -172,6 +158,9 @@ class Placement:
                 if record.state is not ProfileState.CLEARING:
                     self.ledger.happened(station_id, record.profile_id, Happening.UNSURE)
         for record in self.ledger.of_station(station_id):
+            # Time away may have made it invalid for good (invalidAfterOfflineDuration): it is placed, not moved.
+            self._dynamic.lost(record.session_uid)
+        for record in self.ledger.of_station(station_id):
             latest = self._latest.get(record.session_uid)
             if record.state is ProfileState.CLEARING:
                 self._clearing.send(record, now_s, urgent=True)
@@ -188,13 +177,15 @@ class Placement:
 
     def sent(self, command: Command) -> None:
         """A command has left for its station."""
-        self.messages_sent += isinstance(command, PlaceDischarge | PlaceFallback | ClearProfile)
+        self.messages_sent += isinstance(command, PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile)
 
     def completed(self, event: CommandCompleted, now_s: float) -> Refused | None:
         """Take in the outcome of a command. Returns what was refused, if the session cannot go on."""
         command = event.command
-        if isinstance(command, PlaceDischarge | PlaceFallback):
-            self._arrived(command, event)
+        if isinstance(command, PlaceDischarge | MoveSetpoint | PlaceFallback):
+            self._gate.arrived(command, event.result)
+        if isinstance(command, MoveSetpoint):
+            return self._moved(command, event, now_s)
         if isinstance(command, PlaceDischarge):
             return self._discharge_completed(command, event, now_s)
         if isinstance(command, PlaceFallback):
@@ -225,47 +216,26 @@ class Placement:
     # --- sending -------------------------------------------------------------------------------------------------------------
 
     def _send_discharge(self, placing: Placing, now_s: float) -> None:
+        profile_id = self.ledger.profile_id(placing.uid, ProfileKind.DISCHARGE)
+        if self._dynamic.can_move(placing):
+            self._gate.send(move_setpoint(placing, profile_id, is_refresh=False), placing.dispatch_id, now_s)
+            return
+        # A profile that is replaced cannot be moved any more, whatever becomes of the new one.
+        self._dynamic.lost(placing.uid)
         level = self.ledger.stack_level(ProfileKind.DISCHARGE, placing.max_stack_level) + self._level_lift.get(placing.uid, 0)
-        command = PlaceDischarge(
-            station_id=placing.station_id,
-            evse_id=placing.evse_id,
-            transaction_id=placing.transaction_id,
-            session_uid=placing.uid,
-            profile_id=self.ledger.profile_id(placing.uid, ProfileKind.DISCHARGE),
-            stack_level=level,
-            power_w=placing.power_w,
-            start_s=min(now_s - self._settings.start_lead_s, placing.discharge_until_s),
-            discharge_until_s=placing.discharge_until_s,
-            hold_until_s=placing.hold_until_s,
-            control_mode=placing.control_mode,
-            max_offline_s=self._settings.max_offline_s if placing.max_offline_supported else None,
-            urgent=placing.urgent,
-            reason=placing.reason,
-        )
-        self._write_then_submit(command, placing.dispatch_id, now_s)
+        self._gate.send(place_discharge(placing, profile_id, level, self._settings, now_s), placing.dispatch_id, now_s)
 
     def _send_fallback(self, placing: Placing, now_s: float) -> None:
         level = self.ledger.stack_level(ProfileKind.FALLBACK, placing.max_stack_level) + self._level_lift.get(placing.uid, 0)
-        command = PlaceFallback(
-            station_id=placing.station_id,
-            evse_id=placing.evse_id,
-            transaction_id=placing.transaction_id,
-            session_uid=placing.uid,
-            profile_id=self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK),
-            stack_level=level,
-            charge_power_w=placing.fallback_power_w,
-            start_s=now_s - self._settings.start_lead_s,
-        )
+        profile_id = self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK)
         self._fleet.fallback_sent(placing.uid, now_s)
-        self._write_then_submit(command, placing.dispatch_id, now_s)
+        self._gate.send(place_fallback(placing, profile_id, level, self._settings, now_s), placing.dispatch_id, now_s)
 
-    def _write_then_submit(self, command: PlaceDischarge | PlaceFallback, dispatch_id: str, now_s: float) -> None:
-        record = self.ledger.sent(command, now_s, dispatch_id)
-        self._clearing.forget(command.station_id, command.profile_id)
-        self._journal.put(DocumentKind.PROFILE, document_key(command.station_id, command.profile_id), record)
-        self.messages_by_dispatch[dispatch_id] += 1
-        self._under_way[command.station_id, command.profile_id] += 1
-        self._link.submit(command, now_s)
+    def _shaped(self, placing: Placing, now_s: float) -> Placing:
+        """As the profile that will carry it: Dynamic where target and station are for it."""
+        may = placing.moves and placing.control_mode is ControlMode.DYNAMIC
+        may = may and self.paths.is_open(placing.station_id, placing.evse_id, DYNAMIC)
+        return self._dynamic.shaped(placing, now_s, may=may)
 
     # --- outcomes ------------------------------------------------------------------------------------------------------------
 
@@ -276,21 +246,23 @@ class Placement:
                 self._fleet.setpoint_done(uid, result, now_s, command)
                 return None
             case Accepted():
-                self._note(command, Happening.ACCEPTED)
+                self._gate.note(command, Happening.ACCEPTED)
                 self._retries.pop(uid, None)
                 self._refused_in_row.pop(uid, None)
                 self._fleet.setpoint_done(uid, result, now_s, command)
+                if not self._gate.is_under_way(command.station_id, command.profile_id):
+                    self._dynamic.accepted(command, now_s)
                 return None
             case Rejected() | NotSupported():
-                self._note(command, Happening.REFUSED)
+                self._gate.note(command, Happening.REFUSED)
                 self._fleet.setpoint_done(uid, result, now_s, command)
                 return self._refused(command, result, now_s)
             case TimedOut():
-                self._note(command, Happening.UNSURE)
+                self._gate.note(command, Happening.UNSURE)
                 self._fleet.setpoint_done(uid, result, now_s, command)
                 return self._unsure(command, now_s)
             case Offline():
-                self._note(command, Happening.REFUSED)
+                self._gate.note(command, Happening.REFUSED)
                 self._fleet.setpoint_done(uid, result, now_s, command)
                 return None
             case NothingThere() | RawAnswer():
@@ -298,11 +270,54 @@ class Placement:
             case _:
                 assert_never(result)
 
+    def _moved(self, command: MoveSetpoint, event: CommandCompleted, now_s: float) -> Refused | None:
+        """The outcome of an update. One that is refused, or unknown, leads to a whole profile again."""
+        result, uid = event.result, command.session_uid
+        if not command.is_refresh:
+            self._fleet.setpoint_done(uid, result, now_s, command)
+        match result:
+            case Superseded():
+                return None
+            case Accepted():
+                self._gate.note(command, Happening.ACCEPTED)
+                self._retries.pop(uid, None)
+                self.paths.worked(command.station_id, command.evse_id, DYNAMIC)
+                self._dynamic.accepted(command, now_s)
+                return None
+            case Offline():
+                self._dynamic.lost(uid)
+                return None
+            case TimedOut():
+                self._gate.note(command, Happening.UNSURE)
+                self._dynamic.lost(uid)
+                return self._unsure(command, now_s)
+            case Rejected() | NotSupported():
+                self._gate.note(command, Happening.UNSURE)
+                self._dynamic.lost(uid)
+                self._update_refused(command, result, now_s)
+                return None
+            case NothingThere() | RawAnswer():
+                raise AssertionError(f"{result} is no answer to an UpdateDynamicSchedule")
+            case _:
+                assert_never(result)
+
+    def _update_refused(self, command: MoveSetpoint, result: Rejected | NotSupported, now_s: float) -> None:
+        """The profile is not there, or not as we believed (K28): it is placed anew; too often, and the EVSE gets Absolute ones."""
+        place = command.station_id, command.evse_id
+        reason = f"UpdateDynamicSchedule was refused: {words_of(result)}"
+        if isinstance(result, NotSupported):
+            self.paths.close(*place, DYNAMIC, reason, now_s)
+        else:
+            self.paths.refused(*place, DYNAMIC, reason, now_s)
+        latest = self._latest.get(command.session_uid)
+        if latest is not None:
+            self.place(latest, now_s)
+
     def _fallback_completed(self, command: PlaceFallback, event: CommandCompleted, now_s: float) -> Refused | None:
         result, uid = event.result, command.session_uid
         match result:
             case Accepted():
-                self._note(command, Happening.ACCEPTED)
+                self._gate.note(command, Happening.ACCEPTED)
                 self._fleet.fallback_done(uid, result, now_s)
                 waiting = self._waiting.get(uid)
                 if waiting is not None and self._stands_beneath(waiting):
@@ -312,15 +327,15 @@ class Placement:
                     self._send_fallback(waiting, now_s)
                 return None
             case Rejected() | NotSupported():
-                self._note(command, Happening.REFUSED)
+                self._gate.note(command, Happening.REFUSED)
                 self._fleet.fallback_done(uid, result, now_s)
                 return self._refused(command, result, now_s)
             case TimedOut():
-                self._note(command, Happening.UNSURE)
+                self._gate.note(command, Happening.UNSURE)
                 self._fleet.fallback_done(uid, result, now_s)
                 return self._unsure(command, now_s)
             case Offline():
-                self._note(command, Happening.REFUSED)
+                self._gate.note(command, Happening.REFUSED)
                 self._fleet.fallback_done(uid, result, now_s)
                 self._drop_waiting(uid, now_s)
                 return None
@@ -329,36 +344,22 @@ class Placement:
             case _:
                 assert_never(result)
 
-    def _arrived(self, command: PlaceDischarge | PlaceFallback, event: CommandCompleted) -> None:
-        key = (command.station_id, command.profile_id)
-        self._under_way[key] -= 1
-        if self._under_way[key] <= 0:
-            del self._under_way[key]
-        record = self.ledger.get(*key)
-        if record is not None and isinstance(event.result, Offline | Superseded):
-            self.messages_by_dispatch[record.dispatch_id] -= 1
-
-    def _note(self, command: PlaceDischarge | PlaceFallback, what: Happening) -> None:
-        key = (command.station_id, command.profile_id)
-        if what is Happening.REFUSED and key in self._under_way:
-            # A newer one is on its way and may yet be taken: the entry must stay.
-            what = Happening.UNSURE
-        before = self.ledger.get(*key)
-        after = self.ledger.happened(*key, what)
-        if before is not None and after is None:
-            self._journal.delete(DocumentKind.PROFILE, document_key(*key))
-
     def _refused(self, command: PlaceDischarge | PlaceFallback, result: Rejected | NotSupported, now_s: float) -> Refused | None:
         uid = command.session_uid
         response = react(result, retried=uid in self._level_lift, settings=self._refusals)
         latest = self._latest.get(uid)
+        is_dynamic = isinstance(command, PlaceDischarge) and command.watchdog_s is not None
+        if is_dynamic and response.reaction in MAYBE_FOR_ITS_KIND and latest is not None:
+            self.paths.close(command.station_id, command.evse_id, DYNAMIC, f"a Dynamic profile was refused: {words_of(result)}", now_s)
+            self.place(latest, now_s)
+            return None
         if response.retry_level and latest is not None:
             self._level_lift[uid] = 2
             self._again(command, latest, now_s)
             return None
         return self._give_up(uid, response, str(result), now_s)
 
-    def _unsure(self, command: PlaceDischarge | PlaceFallback, now_s: float) -> Refused | None:
+    def _unsure(self, command: PlaceDischarge | MoveSetpoint | PlaceFallback, now_s: float) -> Refused | None:
         """A time-out: the same id again is harmless whatever became of the first (4.4)."""
         uid = command.session_uid
         latest = self._latest.get(uid)
@@ -369,9 +370,9 @@ class Placement:
         response = react(Rejected(reason_code=""), retried=True, settings=self._refusals)
         return self._give_up(uid, response, "no answer in time", now_s)
 
-    def _again(self, command: PlaceDischarge | PlaceFallback, latest: Placing, now_s: float) -> None:
+    def _again(self, command: PlaceDischarge | MoveSetpoint | PlaceFallback, latest: Placing, now_s: float) -> None:
         """Once more: the fallback for the discharge that waits for it, or the newest discharge."""
-        if isinstance(command, PlaceDischarge):
+        if isinstance(command, PlaceDischarge | MoveSetpoint):
             self.place(latest, now_s)
         elif latest.uid in self._waiting and not self._is_under_way(latest):
             self._send_fallback(latest, now_s)
@@ -395,6 +396,7 @@ class Placement:
     def _forget(self, uid: SessionUid) -> None:
         self._waiting.pop(uid, None)
         self._latest.pop(uid, None)
+        self._dynamic.lost(uid)
 
     def _stands_beneath(self, placing: Placing) -> bool:
         """The station has accepted a fallback; beneath a discharge, one that charges fast enough."""
@@ -404,4 +406,4 @@ class Placement:
         return placing.power_w == 0.0 or record.power_w >= ENOUGH * placing.fallback_power_w
 
     def _is_under_way(self, placing: Placing) -> bool:
-        return (placing.station_id, self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK)) in self._under_way
+        return self._gate.is_under_way(placing.station_id, self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK))

@@ -83,12 +83,14 @@ class Registry:
         self._journal.delete(DocumentKind.STATION, station_id)
         self._journal.delete(DocumentKind.DISCOVERY, station_id)
 
-    def booted(self, event: StationBooted) -> None:
-        """Keep what the station says it is."""
+    def booted(self, event: StationBooted) -> bool:
+        """Keep what the station says it is; True if it said something else before (another firmware, another station)."""
         known = self.discoveries.get(event.station_id)
         if known is None:
             known = DiscoveryRecord(station_id=event.station_id, identity=event.identity, at_s=event.at_s)
+        changed = known.identity not in (event.identity, StationIdentity.unknown())
         self._keep(replace(known, identity=event.identity))
+        return changed
 
     def discovered(self, event: CapabilitiesDiscovered) -> None:
         """Keep what the station can do."""

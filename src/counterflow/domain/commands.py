@@ -13,6 +13,9 @@ class PlaceDischarge(Struct, frozen=True, kw_only=True):
     """SetChargingProfile: run at `power_w` (<= 0) from `start_s` until `discharge_until_s`, hold 0 W until `hold_until_s`, then end.
 
     The end is part of the order: if everything else dies, the station falls to the fallback beneath (decisions 3, 4).
+
+    With `watchdog_s` it is a Dynamic profile that `MoveSetpoint` moves: it lapses this long after the newest message about it, and at
+    `discharge_until_s` whatever comes (K28). It knows no hold, so the two ends are the same.
     """
 
     station_id: StationId
@@ -29,6 +32,29 @@ class PlaceDischarge(Struct, frozen=True, kw_only=True):
     max_offline_s: int | None = None
     urgent: bool = False
     reason: str = ""
+    watchdog_s: int | None = None
+    pull_every_s: int | None = None
+    """A Dynamic profile that the station asks for by itself, this often (dynUpdateInterval)."""
+
+
+class MoveSetpoint(Struct, frozen=True, kw_only=True):
+    """UpdateDynamicSchedule: another `power_w` (<= 0) for the Dynamic profile that stands; its watchdog starts anew, its end stays.
+
+    `is_refresh`: the power is the one in force; only the watchdog matters.
+    """
+
+    station_id: StationId
+    evse_id: EvseId
+    transaction_id: TransactionId
+    session_uid: SessionUid
+    profile_id: ProfileId
+    power_w: float
+    discharge_until_s: float
+    hold_until_s: float
+    watchdog_s: int
+    urgent: bool = False
+    reason: str = ""
+    is_refresh: bool = False
 
 
 class PlaceFallback(Struct, frozen=True, kw_only=True):
@@ -77,7 +103,7 @@ class RawCall(Struct, frozen=True, kw_only=True):
     token: int
 
 
-Command = PlaceDischarge | PlaceFallback | ClearProfile | RequestSample | ReadProfiles | RawCall
+Command = PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile | RequestSample | ReadProfiles | RawCall
 
 
 class ProfileKind(StrEnum):

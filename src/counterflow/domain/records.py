@@ -22,6 +22,7 @@ class DocumentKind(StrEnum):
     LATCH = "latch"
     DRIVER = "driver"
     ACCOUNT = "account"
+    PATH = "path"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
@@ -82,6 +83,18 @@ class ProfileRecord(Struct, frozen=True, kw_only=True):
     discharge_until_s: float
     hold_until_s: float
     dispatch_id: str = ""
+    watchdog_s: int | None = None
+    """A Dynamic profile: it lapses this long after the newest message about it."""
+
+
+class PathRecord(Struct, frozen=True, kw_only=True):
+    """A way to control an EVSE that it offers and does not stand by, with the reason in words. Kept until its firmware changes."""
+
+    station_id: StationId
+    evse_id: EvseId
+    path: str
+    reason: str
+    at_s: float
 
 
 class Latch(Struct, frozen=True, kw_only=True):

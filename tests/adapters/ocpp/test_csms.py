@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from counterflow.domain.commands import ClearProfile, Command, PlaceDischarge, PlaceFallback, RawCall, ReadProfiles, RequestSample
+from counterflow.domain.commands import (
+    ClearProfile,
+    Command,
+    MoveSetpoint,
+    PlaceDischarge,
+    PlaceFallback,
+    RawCall,
+    ReadProfiles,
+    RequestSample,
+)
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.setpoints import (
     Accepted,
@@ -42,6 +51,13 @@ def discharge(power_w: float = -7000.0, *, profile: int = 11, session: int = 1, 
     return PlaceDischarge(**order | changes)
 
 
+def moved(power_w: float = -5000.0, *, profile: int = 11, session: int = 1, urgent: bool = False) -> MoveSetpoint:
+    return MoveSetpoint(
+        station_id="S1", evse_id=1, transaction_id="tx", session_uid=session, profile_id=profile, power_w=power_w,
+        discharge_until_s=NOON_S + 900, hold_until_s=NOON_S + 900, watchdog_s=120, urgent=urgent,
+    )  # fmt: skip
+
+
 def fallback(*, profile: int = 12, session: int = 1) -> PlaceFallback:
     return PlaceFallback(
         station_id="S1", evse_id=1, transaction_id="tx", session_uid=session, profile_id=profile, stack_level=7,
@@ -70,7 +86,8 @@ def sent_profiles(desk: Any) -> list[float | str]:
             period = payload["chargingProfile"]["chargingSchedule"][0]["chargingSchedulePeriod"][0]
             said.append(period.get("setpoint", period.get("limit")))
         else:
-            said.append("clear" if action == "ClearChargingProfile" else action)
+            update = payload.get("scheduleUpdate")
+            said.append(update["setpoint"] if update else "clear" if action == "ClearChargingProfile" else action)
         desk.answer({"status": "Accepted"})
     return said
 
@@ -344,6 +361,35 @@ def test_a_fallback_is_never_dropped_in_the_queue(desk: Any) -> None:
     desk.submit(fallback())
     desk.submit(clear(profile=12))
     assert sent_profiles(desk) == [-1.0, 3000.0, 3000.0, "clear"]
+
+
+def test_of_updates_that_wait_only_the_newest_leaves_after_its_profile(desk: Any) -> None:
+    desk.open_known()
+    desk.submit(fallback(profile=99, session=9))
+    desk.submit(discharge(-1000.0))
+    desk.submit(moved(-2000.0))
+    desk.submit(moved(-3000.0))
+    assert sent_profiles(desk) == [3000.0, -1000.0, -3000.0]
+    assert (moved(-2000.0), Superseded()) in results(desk)
+
+
+def test_a_new_profile_and_a_clear_make_a_waiting_update_pointless(desk: Any) -> None:
+    desk.open_known()
+    desk.submit(fallback(profile=99, session=9))
+    desk.submit(moved(-2000.0))
+    desk.submit(discharge(-1000.0))
+    desk.submit(moved(-2000.0, profile=21, session=2))
+    desk.submit(clear(profile=21, session=2))
+    assert sent_profiles(desk) == [3000.0, -1000.0, "clear"]
+
+
+def test_an_update_to_0_w_leaves_first_when_it_is_urgent(desk: Any) -> None:
+    desk.open_known()
+    desk.submit(fallback(profile=99, session=9))
+    desk.submit(moved(-1000.0, profile=21, session=2))
+    desk.submit(discharge(-1500.0, profile=31, session=3))
+    desk.submit(moved(0.0, profile=11, urgent=True))
+    assert sent_profiles(desk) == [3000.0, 0.0, -1000.0, -1500.0]
 
 
 # ---- faults and figures

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from counterflow.adapters.ocpp import messages
 from counterflow.adapters.ocpp.profiles import ExpiredError, PlacementError, discharge_profile, fallback_profile, to_request, toward_zero
-from counterflow.domain.commands import ClearProfile, PlaceDischarge, PlaceFallback, ReadProfiles, RequestSample
+from counterflow.domain.commands import ClearProfile, MoveSetpoint, PlaceDischarge, PlaceFallback, ReadProfiles, RequestSample
 from counterflow.domain.resources import ControlMode
 
 NOON_S = 1_795_348_800.0
@@ -219,3 +219,49 @@ def test_every_fallback_is_schema_valid(power_w: float, start_s: float, schema_a
     assert schema_admits("SetChargingProfileRequest", payload)
     [period] = payload["chargingProfile"]["chargingSchedule"][0]["chargingSchedulePeriod"]
     assert 0.0 <= period["limit"] <= power_w
+
+
+def test_k28_fr_02_a_dynamic_profile_has_one_period_a_watchdog_and_an_end() -> None:
+    order = discharge(watchdog_s=120, hold_until_s=NOON_S + 900.7, discharge_until_s=NOON_S + 900.7, control_mode=ControlMode.DYNAMIC)
+    action, request = to_request(order, NOON_S)
+    assert action == "SetChargingProfile"
+    profile = on_the_wire(request)["chargingProfile"]
+    assert profile["chargingProfileKind"] == "Dynamic"
+    assert profile["validTo"] == "2026-11-22T12:15:00Z"
+    assert profile["chargingSchedule"] == [
+        {
+            "id": 1,
+            "duration": 120,
+            "chargingRateUnit": "W",
+            "chargingSchedulePeriod": [{"startPeriod": 0, "operationMode": "CentralSetpoint", "setpoint": -7000.0}],
+        }
+    ]
+    assert "dynUpdateInterval" not in profile
+    pulled = on_the_wire(to_request(msgspec.structs.replace(order, pull_every_s=30), NOON_S)[1])
+    assert pulled["chargingProfile"]["dynUpdateInterval"] == 30
+
+
+def test_a_dynamic_profile_with_a_hold_or_whose_time_is_over_is_not_placed() -> None:
+    with pytest.raises(PlacementError):
+        to_request(discharge(watchdog_s=120), NOON_S)
+    over = discharge(watchdog_s=120, discharge_until_s=NOON_S + 5, hold_until_s=NOON_S + 5)
+    with pytest.raises(ExpiredError):
+        to_request(over, NOON_S + 5)
+
+
+def move(**changes: Any) -> MoveSetpoint:
+    order: dict[str, Any] = {
+        "station_id": "S1", "evse_id": 1, "transaction_id": "tx-1", "session_uid": 5, "profile_id": 1_000_001, "power_w": -5200.0,
+        "discharge_until_s": NOON_S + 900, "hold_until_s": NOON_S + 900, "watchdog_s": 120,
+    }  # fmt: skip
+    return MoveSetpoint(**order | changes)
+
+
+def test_q04_an_update_names_profile_and_setpoint_and_nothing_else() -> None:
+    action, request = to_request(move(), NOON_S)
+    assert action == "UpdateDynamicSchedule"
+    assert on_the_wire(request) == {"chargingProfileId": 1_000_001, "scheduleUpdate": {"setpoint": -5200.0}}
+    with pytest.raises(ExpiredError):
+        to_request(move(), NOON_S + 900)
+    with pytest.raises(PlacementError):
+        to_request(move(power_w=1.0), NOON_S)

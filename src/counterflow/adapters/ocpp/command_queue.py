@@ -7,7 +7,16 @@ an older discharge. Between sessions, one with an urgent command goes first.
 from collections.abc import Callable
 from typing import Final
 
-from counterflow.domain.commands import ClearProfile, Command, PlaceDischarge, PlaceFallback, RawCall, ReadProfiles, RequestSample
+from counterflow.domain.commands import (
+    ClearProfile,
+    Command,
+    MoveSetpoint,
+    PlaceDischarge,
+    PlaceFallback,
+    RawCall,
+    ReadProfiles,
+    RequestSample,
+)
 from counterflow.domain.ids import SessionUid
 
 MAX_WAITING: Final = 64
@@ -54,22 +63,25 @@ class CommandQueue:
 
 def session_of(command: Command) -> SessionUid | None:
     """Which session a command is for; None for questions to the station."""
-    if isinstance(command, PlaceDischarge | PlaceFallback | ClearProfile):
+    if isinstance(command, PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile):
         return command.session_uid
     return None
 
 
 def _is_urgent(command: Command) -> bool:
-    return isinstance(command, PlaceDischarge | ClearProfile) and command.urgent
+    return isinstance(command, PlaceDischarge | MoveSetpoint | ClearProfile) and command.urgent
 
 
 def _pointless(newer: Command) -> Callable[[Command], bool]:
     """Which older commands need not leave once `newer` waits: the newest order for a profile wins."""
     match newer:
         case PlaceDischarge():
-            return lambda older: isinstance(older, PlaceDischarge) and older.profile_id == newer.profile_id
+            return lambda older: isinstance(older, PlaceDischarge | MoveSetpoint) and older.profile_id == newer.profile_id
+        case MoveSetpoint():
+            # A profile that waits stays: without it there would be nothing to move.
+            return lambda older: isinstance(older, MoveSetpoint) and older.profile_id == newer.profile_id
         case ClearProfile():
-            return lambda older: isinstance(older, PlaceDischarge | ClearProfile) and older.profile_id == newer.profile_id
+            return lambda older: isinstance(older, PlaceDischarge | MoveSetpoint | ClearProfile) and older.profile_id == newer.profile_id
         case RequestSample():
             return lambda older: older == newer
         case PlaceFallback() | ReadProfiles() | RawCall():

@@ -10,7 +10,7 @@ from typing import Final, assert_never
 from msgspec import UNSET, UnsetType
 
 from counterflow.adapters.ocpp import messages as ocpp
-from counterflow.domain.commands import ClearProfile, PlaceDischarge, PlaceFallback, ReadProfiles, RequestSample
+from counterflow.domain.commands import ClearProfile, MoveSetpoint, PlaceDischarge, PlaceFallback, ReadProfiles, RequestSample
 from counterflow.domain.resources import ControlMode
 
 MAX_INT32: Final = 2**31 - 1
@@ -18,7 +18,14 @@ DECIMALS: Final = 6
 SCHEDULE_ID: Final = 1
 MAX_TRANSACTION_ID_LENGTH: Final = 36
 
-Request = ocpp.SetChargingProfileRequest | ocpp.ClearChargingProfileRequest | ocpp.TriggerMessageRequest | ocpp.GetChargingProfilesRequest
+Request = (
+    ocpp.SetChargingProfileRequest
+    | ocpp.UpdateDynamicScheduleRequest
+    | ocpp.ClearChargingProfileRequest
+    | ocpp.TriggerMessageRequest
+    | ocpp.GetChargingProfilesRequest
+)
+Addressed = PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile | RequestSample | ReadProfiles
 
 
 class PlacementError(ValueError):
@@ -29,11 +36,14 @@ class ExpiredError(PlacementError):
     """The time of the order is over (or under a second): there is nothing left to place."""
 
 
-def to_request(command: PlaceDischarge | PlaceFallback | ClearProfile | RequestSample | ReadProfiles, now_s: float) -> tuple[str, Request]:
+def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
     """The action and its request. Raises `PlacementError`."""
     match command:
         case PlaceDischarge():
-            return "SetChargingProfile", discharge_profile(command, now_s)
+            profile = discharge_profile if command.watchdog_s is None else dynamic_profile
+            return "SetChargingProfile", profile(command, now_s)
+        case MoveSetpoint():
+            return "UpdateDynamicSchedule", setpoint_update(command, now_s)
         case PlaceFallback():
             return "SetChargingProfile", fallback_profile(command)
         case ClearProfile():
@@ -58,8 +68,7 @@ def discharge_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingPr
     is never written earlier than ordered.
     """
     _check_target(order)
-    if not (isfinite(order.power_w) and order.power_w <= 0.0):
-        raise PlacementError(f"A discharge setpoint is zero or negative, not {order.power_w} W.")
+    _check_setpoint(order.power_w)
     if not order.start_s <= order.discharge_until_s <= order.hold_until_s:
         raise PlacementError("A discharge ends after it starts, and its hold after that.")
     starts_s = floor(order.start_s) if order.start_s <= now_s else ceil(order.start_s)
@@ -80,6 +89,52 @@ def discharge_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingPr
         start_schedule=_instant(starts_s),
         duration=_check_int32("duration", hold_s, at_least=1),
     )
+    return _bounded(order, "Absolute", schedule, floor(order.hold_until_s))
+
+
+def dynamic_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingProfileRequest:
+    """A Dynamic TxProfile: one period, `duration` as the dead-man, validTo as the end that no update moves (K28.FR.02, FR.13 to 15).
+
+    Raises `PlacementError`, `ExpiredError`.
+    """
+    _check_target(order)
+    _check_setpoint(order.power_w)
+    valid_to_s = floor(order.discharge_until_s)
+    if order.watchdog_s is None or order.hold_until_s != order.discharge_until_s:
+        raise PlacementError("A dynamic profile has a watchdog and a single end.")
+    if valid_to_s <= now_s:
+        raise ExpiredError("The time of this discharge is over.")
+    schedule = ocpp.ChargingScheduleType(
+        id=SCHEDULE_ID,
+        charging_rate_unit="W",
+        charging_schedule_period=[_period(0, toward_zero(order.power_w), order.control_mode)],
+        duration=_check_int32("watchdog_s", order.watchdog_s, at_least=1),
+    )
+    pull: int | UnsetType = UNSET
+    if order.pull_every_s is not None:
+        pull = _check_int32("pull_every_s", order.pull_every_s, at_least=1)
+    return _bounded(order, "Dynamic", schedule, valid_to_s, pull)
+
+
+def setpoint_update(order: MoveSetpoint, now_s: float) -> ocpp.UpdateDynamicScheduleRequest:
+    """New power for a Dynamic profile (K28, Q04). Raises `PlacementError`, and `ExpiredError` once its end has passed."""
+    _check_setpoint(order.power_w)
+    if order.discharge_until_s <= now_s:
+        raise ExpiredError("The time of this discharge is over.")
+    return ocpp.UpdateDynamicScheduleRequest(
+        charging_profile_id=_check_int32("profile_id", order.profile_id, at_least=0),
+        schedule_update=ocpp.ChargingScheduleUpdateType(setpoint=toward_zero(order.power_w)),
+    )
+
+
+def _bounded(
+    order: PlaceDischarge,
+    kind: ocpp.ChargingProfileKindEnumType,
+    schedule: ocpp.ChargingScheduleType,
+    valid_to_s: int,
+    pull_every_s: int | UnsetType = UNSET,
+) -> ocpp.SetChargingProfileRequest:
+    """A TxProfile with validTo and, where it is supported, maxOfflineDuration."""
     offline: int | UnsetType = UNSET
     if order.max_offline_s is not None:
         offline = _check_int32("max_offline_s", order.max_offline_s, at_least=0)
@@ -89,11 +144,12 @@ def discharge_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingPr
             id=order.profile_id,
             stack_level=order.stack_level,
             charging_profile_purpose="TxProfile",
-            charging_profile_kind="Absolute",
+            charging_profile_kind=kind,
             transaction_id=order.transaction_id,
-            valid_to=_instant(floor(order.hold_until_s)),
+            valid_to=_instant(valid_to_s),
             max_offline_duration=offline,
             invalid_after_offline_duration=UNSET if offline is UNSET else True,
+            dyn_update_interval=pull_every_s,
             charging_schedule=[schedule],
         ),
     )
@@ -153,6 +209,11 @@ def _check_target(order: PlaceDischarge | PlaceFallback) -> None:
         raise PlacementError("A transaction profile needs a transaction id of 1 to 36 characters (K01.FR.03).")
     if not isfinite(order.start_s):
         raise PlacementError("A profile needs a start.")
+
+
+def _check_setpoint(power_w: float) -> None:
+    if not (isfinite(power_w) and power_w <= 0.0):
+        raise PlacementError(f"A discharge setpoint is zero or negative, not {power_w} W.")
 
 
 def _check_int32(name: str, value: int, *, at_least: int) -> int:

@@ -9,7 +9,7 @@ import msgspec
 from counterflow.domain.delivery import LogEntry
 from counterflow.domain.drivers import AccountRecord, DriverRecord
 from counterflow.domain.instructions import DispatchInstruction
-from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, ProfileRecord, SessionRecord
+from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, PathRecord, ProfileRecord, SessionRecord
 from counterflow.domain.resources import StationRegistration
 
 _ENCODER = msgspec.json.Encoder()
@@ -39,6 +39,8 @@ def document_type(kind: DocumentKind) -> type[msgspec.Struct]:
             return DriverRecord
         case DocumentKind.ACCOUNT:
             return AccountRecord
+        case DocumentKind.PATH:
+            return PathRecord
         case _:
             assert_never(kind)
 

@@ -37,6 +37,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "INSERT INTO sample_boundary VALUES (0, 0)",
     ),
     tuple(f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)" for kind in ("driver", "account")),
+    ("CREATE TABLE document_path(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
 )
 """Step n brings version n to n + 1. Steps are only ever appended, never changed once released."""
 

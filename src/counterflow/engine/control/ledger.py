@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from counterflow.domain.commands import PlaceDischarge, PlaceFallback, ProfileKind
+from counterflow.domain.commands import MoveSetpoint, PlaceDischarge, PlaceFallback, ProfileKind
 from counterflow.domain.ids import ProfileId, SessionUid, StationId
 from counterflow.domain.records import ProfileRecord, ProfileState
 
@@ -112,26 +112,27 @@ class ProfileLedger:
         """Whether a profile found at a station was placed by us."""
         return (station_id, profile_id) in self._entries
 
-    def sent(self, command: PlaceDischarge | PlaceFallback, now_s: float, dispatch_id: str) -> ProfileRecord:
+    def sent(self, command: PlaceDischarge | MoveSetpoint | PlaceFallback, now_s: float, dispatch_id: str) -> ProfileRecord:
         """A profile is about to leave: the record to store before it does."""
         key = (command.station_id, command.profile_id)
         before = self._entries.get(key)
         state = MOVES[before.state if before else None, Happening.SENT]
         assert state is not None, "sending always leaves an entry"
-        discharge = isinstance(command, PlaceDischarge)
+        is_fallback = isinstance(command, PlaceFallback)
         record = ProfileRecord(
             station_id=command.station_id,
             profile_id=command.profile_id,
             session_uid=command.session_uid,
             evse_id=command.evse_id,
             transaction_id=command.transaction_id,
-            kind=ProfileKind.DISCHARGE if discharge else ProfileKind.FALLBACK,
+            kind=ProfileKind.FALLBACK if is_fallback else ProfileKind.DISCHARGE,
             state=state,
-            power_w=command.power_w if isinstance(command, PlaceDischarge) else command.charge_power_w,
+            power_w=command.charge_power_w if isinstance(command, PlaceFallback) else command.power_w,
             placed_at_s=now_s,
-            discharge_until_s=command.discharge_until_s if isinstance(command, PlaceDischarge) else now_s,
-            hold_until_s=command.hold_until_s if isinstance(command, PlaceDischarge) else now_s,
+            discharge_until_s=now_s if isinstance(command, PlaceFallback) else command.discharge_until_s,
+            hold_until_s=now_s if isinstance(command, PlaceFallback) else command.hold_until_s,
             dispatch_id=dispatch_id,
+            watchdog_s=None if isinstance(command, PlaceFallback) else command.watchdog_s,
         )
         self._keep(record)
         return record

@@ -45,6 +45,8 @@ _BY_CODE = {
     "nophasefordc": Reaction.OUR_MISTAKE,
     "phaseconflict": Reaction.OUR_MISTAKE,
 }
+MAYBE_FOR_ITS_KIND = frozenset({Reaction.CANNOT, Reaction.OUR_MISTAKE, Reaction.COOL_DOWN})
+"""Refusals of a Dynamic profile after which an Absolute one is tried."""
 _SECONDS = re.compile(r"(\d{1,6})\s*s")
 
 
@@ -79,3 +81,9 @@ def react(result: Rejected | NotSupported, *, retried: bool, settings: RefusalSe
     if reaction is Reaction.WAIT_FOR_NEEDS:
         return Response(reaction=reaction, rest_s=settings.short_rest_s)
     return Response(reaction=reaction, rest_s=settings.long_rest_s)
+
+
+def words_of(result: Rejected | NotSupported) -> str:
+    """What the station said, for people."""
+    code = result.code if isinstance(result, NotSupported) else result.reason_code
+    return " ".join(part for part in (code, result.text) if part) or "without a reason"

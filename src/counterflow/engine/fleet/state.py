@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import isnan
 from typing import assert_never
 
-from counterflow.domain.commands import PlaceDischarge, ProfileKind
+from counterflow.domain.commands import MoveSetpoint, PlaceDischarge, ProfileKind
 from counterflow.domain.delivery import Sample
 from counterflow.domain.drivers import AccountRecord, SessionOverride
 from counterflow.domain.ids import EvseId, ProfileId, SessionKey, SessionUid, SiteId, StationId, TransactionId
@@ -168,7 +168,9 @@ class FleetState:
             session.orders.sent(Order(power_w, now_s, discharge_until_s, hold_until_s))
             session.orders.write(self._roster.columns, session.row)
 
-    def setpoint_done(self, uid: SessionUid, result: CommandResult, now_s: float, command: PlaceDischarge | None = None) -> None:
+    def setpoint_done(
+        self, uid: SessionUid, result: CommandResult, now_s: float, command: PlaceDischarge | MoveSetpoint | None = None
+    ) -> None:
         """The outcome of `command`, told apart from others on their way by power and ends.
 
         Without it, it is the newest for Offline (it never left), the newest but one for Superseded, else the oldest.

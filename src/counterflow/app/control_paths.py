@@ -1,0 +1,64 @@
+"""Ways of control that an EVSE offers and does not stand by: remembered with the reason until its firmware changes."""
+
+from collections import Counter
+
+from counterflow.domain.ids import EvseId, StationId
+from counterflow.domain.records import DocumentKind, PathRecord
+from counterflow.engine.ports import Journal
+
+DYNAMIC = "dynamic"
+
+_Place = tuple[StationId, EvseId]
+
+
+class ControlPaths:
+    """What was refused, in memory and in the journal."""
+
+    def __init__(self, journal: Journal, patience: int) -> None:
+        self._journal = journal
+        self._patience = patience
+        self._closed: dict[_Place, dict[str, PathRecord]] = {}
+        self._in_row: Counter[tuple[_Place, str]] = Counter()
+
+    def restore(self, record: PathRecord) -> None:
+        """An entry from the journal."""
+        self._closed.setdefault((record.station_id, record.evse_id), {})[record.path] = record
+
+    def is_open(self, station_id: StationId, evse_id: EvseId, path: str) -> bool:
+        """Whether this way may be tried there."""
+        closed = self._closed.get((station_id, evse_id))
+        return closed is None or path not in closed
+
+    def closed_at(self, station_id: StationId) -> tuple[PathRecord, ...]:
+        """What a station does not stand by, by EVSE."""
+        return tuple(record for place in sorted(self._closed) if place[0] == station_id for record in self._closed[place].values())
+
+    def worked(self, station_id: StationId, evse_id: EvseId, path: str) -> None:
+        """The way was taken: refusals count anew."""
+        self._in_row.pop(((station_id, evse_id), path), None)
+
+    def refused(self, station_id: StationId, evse_id: EvseId, path: str, reason: str, now_s: float) -> bool:
+        """One more refusal; True once it is one too many."""
+        key = ((station_id, evse_id), path)
+        self._in_row[key] += 1
+        if self._in_row[key] < self._patience:
+            return False
+        self.close(station_id, evse_id, path, reason, now_s)
+        return True
+
+    def close(self, station_id: StationId, evse_id: EvseId, path: str, reason: str, now_s: float) -> None:
+        """Not this way any more."""
+        self._in_row.pop(((station_id, evse_id), path), None)
+        record = PathRecord(station_id=station_id, evse_id=evse_id, path=path, reason=reason, at_s=now_s)
+        self.restore(record)
+        self._journal.put(DocumentKind.PATH, _key(record), record)
+
+    def forget(self, station_id: StationId) -> None:
+        """The station has another firmware, or is another station: everything may be tried again."""
+        for record in self.closed_at(station_id):
+            self._closed.pop((record.station_id, record.evse_id), None)
+            self._journal.delete(DocumentKind.PATH, _key(record))
+
+
+def _key(record: PathRecord) -> str:
+    return f"{record.station_id}|{record.evse_id}|{record.path}"
