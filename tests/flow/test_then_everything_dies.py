@@ -175,7 +175,8 @@ NEARLY_FULL = {"power": 3_700.0, "capacity": 23_054.0, "soc": 0.96875, "floor": 
 """Nobody knows its capacity, and what it lacks lies in the slowest part of its charging curve."""
 
 
-@example(drawn=[NEARLY_FULL] * 8, policy=AllocationPolicy.HYBRID, share=1.0)
+@example(drawn=[NEARLY_FULL] * 8, policy=AllocationPolicy.HYBRID, share=1.0, path="absolute")
+@example(drawn=[NEARLY_FULL] * 8, policy=AllocationPolicy.HYBRID, share=1.0, path="dynamic")
 @settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     drawn=st.lists(cars, min_size=8, max_size=8),
