@@ -81,6 +81,7 @@ class Desk:
 
     def __init__(self, settings: OcppSettings) -> None:
         self.now_s = NOON_S
+        self.settings = settings
         self.policy = Policy()
         self.csms = Csms(settings, self.policy, map("m{}".format, itertools.count()).__next__)
         self.events: list[StationEvent] = []
@@ -98,7 +99,10 @@ class Desk:
             EvseCapability(evse_id=EvseId(number + 1), control_mode=ControlMode.SETPOINT, reason="known") for number in range(evses)
         ]
         identity = StationIdentity(vendor_name="Acme", model="M1", firmware_version="1.0")
-        self.open(station, known=DiscoveryRecord(station_id=StationId(station), identity=identity, evses=tuple(capability)))
+        known = DiscoveryRecord(
+            station_id=StationId(station), identity=identity, evses=tuple(capability), set_up_for=self.settings.sampling_asked
+        )
+        self.open(station, known=known)
 
     def close(self, station: str = "S1", reason: str = "gone") -> None:
         self._calls.pop(station, None)
@@ -115,6 +119,11 @@ class Desk:
 
     def boot(self, station: str = "S1") -> Frame:
         return self.says("BootNotification", BOOT, station)
+
+    def open_booted(self, station: str = "S1") -> None:
+        """A station that nobody has asked yet."""
+        self.open(station)
+        self.boot(station)
 
     def calls(self, station: str = "S1") -> list[Frame]:
         return self._calls.get(station, [])

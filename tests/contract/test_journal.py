@@ -19,6 +19,7 @@ from counterflow.domain.ids import DispatchId, EvseId, PoolId, ProfileId, Sessio
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
 from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, PathRecord, ProfileRecord, ProfileState, SessionRecord
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity, StationRegistration
+from counterflow.domain.station_settings import ChangedSetting, FormerSettings, StationVariable
 from counterflow.domain.telemetry import ChargingNeedsReported
 
 T0 = 1_795_000_000.0
@@ -73,6 +74,17 @@ def documents() -> dict[DocumentKind, Any]:
         ),
         DocumentKind.ACCOUNT: AccountRecord(account="driver:0a1b", day="2026-11-22", day_wh=1.5, counted={UID: 7_000.25}),
         DocumentKind.PATH: PathRecord(station_id=STATION, evse_id=EvseId(1), path="dynamic", reason="refused", at_s=T0),
+        DocumentKind.FORMER_SETTINGS: FormerSettings(
+            station_id=StationId("CS-1"),
+            changes=(
+                ChangedSetting(
+                    variable=StationVariable("V2XChargingCtrlr", "TxUpdatedInterval", "CentralSetpoint", 1),
+                    former="",
+                    ours=("5", "10"),
+                    set_at_s=1_800_000_000.5,
+                ),
+            ),
+        ),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from counterflow.adapters.ocpp.credentials import Credentials
 from counterflow.adapters.ocpp.csms import Csms, Outgoing
+from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.ocpp.transport import Admission
 from counterflow.app.config import Settings
 from counterflow.app.dispatcher import Dispatcher
@@ -26,9 +27,11 @@ from counterflow.domain.records import DocumentKind
 from counterflow.domain.setpoints import CommandResult
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
+    CapabilitiesOutdated,
     CommandCompleted,
     CommandSent,
     EvseMeasured,
+    SettingsChanging,
     StationBooted,
     StationConnected,
     StationDisconnected,
@@ -62,7 +65,7 @@ class ControlRoom:
         self.settings = settings
         self.journal = journal
         terms = TermsResolver(settings.drivers, pseudonym)
-        self.registry = Registry(settings.stations, journal)
+        self.registry = Registry(settings.stations, journal, pseudonym)
         self.topology = Topology(settings.sites)
         self.ledger = ProfileLedger(settings.ledger)
         self.fleet = FleetState(
@@ -74,7 +77,7 @@ class ControlRoom:
         )
         self.drivers = Drivers(terms, self.fleet, journal, pseudonym)
         policy = ConsentPolicy(self.registry, terms, pseudonym, self.ledger, settings.ocpp.heartbeat_interval_s, self._wanted)
-        self.csms = Csms(settings.ocpp, policy, new_message_id)
+        self.csms = Csms(settings.ocpp, policy, new_message_id, settings.ledger.first_profile_id)
         self.placement = Placement(
             fleet=self.fleet,
             ledger=self.ledger,
@@ -104,6 +107,7 @@ class ControlRoom:
         self.warnings: Counter[str] = Counter()
         self._notify = notify
         self._raw_calls: dict[int, Callable[[CommandResult], None]] = {}
+        self._discoveries: dict[StationId, list[Callable[[CapabilitiesDiscovered | None], None]]] = {}
         self._next_token = 1
 
     # --- the line side (sim.world.CsmsSide, and the gateway's handler through app.server) ------------------------------------
@@ -177,6 +181,15 @@ class ControlRoom:
         self.last_seen_s.pop(station_id, None)
         self._applied(self.fleet.forget(station_id, now_s), now_s)
 
+    def discover(self, station_id: StationId, errand: Errand, now_s: float, done: Callable[[CapabilitiesDiscovered | None], None]) -> bool:
+        """Ask a station anew; `done` gets what came of it, None when its line is gone before. False = it cannot be asked now."""
+        happened = self.csms.discover(station_id, errand, now_s)
+        if happened is None:
+            return False
+        self._discoveries.setdefault(station_id, []).append(done)
+        self._take_all(happened, now_s)
+        return True
+
     def restore(self, now_s: float) -> None:
         """Know again what was known: sessions, dispatches under way, profiles at stations, the emergency stop (I8)."""
         self.registry.restore()
@@ -233,7 +246,12 @@ class ControlRoom:
             self.placement.station_back(event.station_id, now_s, rebooted=True)
         elif isinstance(event, CapabilitiesDiscovered):
             self.registry.discovered(event)
+            self._discovery_over(event.station_id, event)
             self.dispatcher.wake(now_s)
+        elif isinstance(event, SettingsChanging):
+            self.registry.changing(event)
+        elif isinstance(event, CapabilitiesOutdated):
+            self.registry.outdated(event)
         elif isinstance(event, StationWarned):
             self.warnings[event.kind] += 1
         elif isinstance(event, StationConnected):
@@ -241,7 +259,12 @@ class ControlRoom:
             self.placement.station_back(event.station_id, now_s)
             self.dispatcher.wake(now_s)
         elif isinstance(event, StationDisconnected):
+            self._discovery_over(event.station_id, None)
             self._say(now_s, "station.disconnected", event.station_id, event.reason)
+
+    def _discovery_over(self, station_id: StationId, found: CapabilitiesDiscovered | None) -> None:
+        for done in self._discoveries.pop(station_id, ()):
+            done(found)
 
     def _measured(self, event: TransactionReported | EvseMeasured, now_s: float) -> None:
         applied = self.fleet.apply(event, now_s)

@@ -59,6 +59,7 @@ class ProcessMetrics:
         yield _counter("ocpp_violations", "Messages that broke the protocol.", ocpp.violations)
         yield _counter("ocpp_handler_failures", "Faults of ours while answering a station.", ocpp.handler_failures)
         yield _gauge("ocpp_discovering", "Stations in discovery now.", ocpp.discovering)
+        yield _gauge("ocpp_awaiting_discovery", "Stations that wait for their discovery.", ocpp.awaiting_discovery)
 
     def _of_journal(self) -> Iterator[Metric]:
         yield _counter("journal_writes", "Writes handed to the journal since the start.", self._journal.position)

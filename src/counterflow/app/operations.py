@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from counterflow import __version__
+from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.reporting import Reporting
@@ -21,6 +22,7 @@ from counterflow.domain.instructions import Amendment, DispatchOrder
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.setpoints import CommandResult, Offline, RawAnswer, Rejected
+from counterflow.domain.telemetry import CapabilitiesDiscovered
 from counterflow.domain.views import (
     CallAnswer,
     DispatchAnswer,
@@ -163,6 +165,37 @@ class LiveOperations:
         await self._settled()
         return view
 
+    async def discover_station(self, station_id: StationId) -> StationView | Refusal:
+        """Ask a station anew what it can do, and set its sampling; answers once that is over."""
+        return await self._ask_anew(station_id, Errand())
+
+    async def give_settings_back(self, station_id: StationId) -> StationView | Refusal:
+        """Set what we changed at a station to what it was, and leave its settings alone until discovery is asked for."""
+        former = self._room.registry.former.get(station_id)
+        return await self._ask_anew(station_id, Errand(set_up=False, give_back=former.changes if former else ()))
+
+    async def _ask_anew(self, station_id: StationId, errand: Errand) -> StationView | Refusal:
+        if isinstance(view := self.station(station_id), Refusal):
+            return view
+        over: asyncio.Future[CapabilitiesDiscovered | None] = asyncio.get_running_loop().create_future()
+
+        def done(found: CapabilitiesDiscovered | None) -> None:
+            if not over.done():
+                over.set_result(found)
+
+        asked = self._room.discover(station_id, errand, self._now_s(), done)
+        await self._settled()
+        if not asked:
+            return _not_connected(station_id)
+        if await over is None:
+            return Refusal(
+                kind=RefusalKind.OFFLINE,
+                sentence=f"Station {station_id} went away before it had answered everything.",
+                remedy="Ask again once it is back.",
+            )
+        await self._settled()
+        return self.station(station_id)
+
     async def call_station(self, station_id: StationId, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
         """Send any OCPP request and wait for the answer."""
         if isinstance(view := self.station(station_id), Refusal):
@@ -182,9 +215,7 @@ class LiveOperations:
             kind, remedy = _RAW_REFUSALS.get(result.reason_code, (RefusalKind.CONFLICT, "Try again once the station has booted."))
             return Refusal(kind=kind, sentence=result.text, remedy=remedy)
         if isinstance(result, Offline):
-            return Refusal(
-                kind=RefusalKind.OFFLINE, sentence=f"Station {station_id} is not connected.", remedy="Try again once it is back."
-            )
+            return _not_connected(station_id)
         return Refusal(
             kind=RefusalKind.TIMED_OUT,
             sentence=f"Station {station_id} did not answer in time; whether it acted is unknown.",
@@ -292,6 +323,10 @@ def _no_station(station_id: StationId) -> Refusal:
     return Refusal(
         kind=RefusalKind.NOT_FOUND, sentence=f"There is no station '{station_id}'.", remedy="counterflow stations list shows them."
     )
+
+
+def _not_connected(station_id: StationId) -> Refusal:
+    return Refusal(kind=RefusalKind.OFFLINE, sentence=f"Station {station_id} is not connected.", remedy="Try again once it is back.")
 
 
 def _no_dispatch(dispatch_id: DispatchId) -> Refusal:

@@ -1,6 +1,6 @@
 """Which stations may connect, where they stand, and what discovery learned of them. Everything here is also in the journal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -12,7 +12,8 @@ from counterflow.adapters.ocpp.transport import Admission, Admitted, Refused
 from counterflow.domain.ids import EvseId, SiteId, StationId
 from counterflow.domain.records import DiscoveryRecord, DocumentKind
 from counterflow.domain.resources import EvseCapability, StationIdentity, StationRegistration
-from counterflow.domain.telemetry import CapabilitiesDiscovered, StationBooted
+from counterflow.domain.station_settings import FormerSettings, refused, remembered, returned
+from counterflow.domain.telemetry import CapabilitiesDiscovered, CapabilitiesOutdated, SettingsChanging, StationBooted
 from counterflow.engine.ports import Journal
 
 
@@ -32,16 +33,21 @@ class RegistrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Registry:
     """Single writer of registrations and discovery records."""
 
-    def __init__(self, settings: RegistrySettings, journal: Journal) -> None:
+    def __init__(self, settings: RegistrySettings, journal: Journal, pseudonym: Callable[[str], str]) -> None:
+        """`pseudonym` = what is kept of a car's identifier."""
         self._settings = settings
         self._journal = journal
+        self._pseudonym = pseudonym
         self.registrations: dict[StationId, StationRegistration] = {}
         self.discoveries: dict[StationId, DiscoveryRecord] = {}
+        self.former: dict[StationId, FormerSettings] = {}
+        """What stations had where we set something."""
 
     def restore(self) -> None:
         """Everything from the journal."""
         self.registrations = {StationId(key): record for key, record in self._journal.documents(DocumentKind.STATION)}
         self.discoveries = {StationId(key): record for key, record in self._journal.documents(DocumentKind.DISCOVERY)}
+        self.former = {StationId(key): record for key, record in self._journal.documents(DocumentKind.FORMER_SETTINGS)}
 
     def admit(self, station_id: StationId, offered: Sequence[str], credentials: Credentials | None) -> Admission:
         """Decide on a handshake from memory: 404 unknown, 401 wrong or missing password (OCPP-J 3.1.2, 3.3; security profile 1)."""
@@ -82,6 +88,8 @@ class Registry:
         self.discoveries.pop(station_id, None)
         self._journal.delete(DocumentKind.STATION, station_id)
         self._journal.delete(DocumentKind.DISCOVERY, station_id)
+        if self.former.pop(station_id, None) is not None:
+            self._journal.delete(DocumentKind.FORMER_SETTINGS, station_id)
 
     def booted(self, event: StationBooted) -> bool:
         """Keep what the station says it is; True if it said something else before (another firmware, another station)."""
@@ -93,19 +101,36 @@ class Registry:
         return changed
 
     def discovered(self, event: CapabilitiesDiscovered) -> None:
-        """Keep what the station can do."""
+        """Keep what the station can do, and forget the former values of what it has back or never lost."""
         known = self.discoveries.get(event.station_id)
-        identity = known.identity if known else StationIdentity.unknown()
         self._keep(
             DiscoveryRecord(
                 station_id=event.station_id,
-                identity=identity,
-                evses=event.evses,
+                identity=known.identity if known else StationIdentity.unknown(),
+                evses=tuple(self._under_pseudonym(evse) for evse in event.evses),
                 meter_interval_s=event.meter_interval_s,
                 at_s=event.at_s,
                 refusals=event.refusals,
+                facts=event.facts,
+                set_up_for=event.set_up_for or "",
+                hands_off=event.set_up_for is None,
+                awaits_reboot=event.awaits_reboot,
             )
         )
+        former = self.former.get(event.station_id)
+        if former is not None:
+            self._keep_former(refused(returned(former, event.given_back), event.refused_settings, event.began_at_s))
+
+    def outdated(self, event: CapabilitiesOutdated) -> None:
+        """What was learned is void: it is learned again, now or on the next connection."""
+        known = self.discoveries.get(event.station_id)
+        if known is not None:
+            self._keep(replace(known, outdated=event.why))
+
+    def changing(self, event: SettingsChanging) -> None:
+        """Remember what the station had, before it is told otherwise."""
+        former = self.former.get(event.station_id, FormerSettings(station_id=event.station_id))
+        self._keep_former(remembered(former, event.changes))
 
     def capability_of(self, station_id: str, evse_id: EvseId) -> EvseCapability | None:
         """What discovery learned of one EVSE."""
@@ -114,7 +139,23 @@ class Registry:
             return None
         return next((evse for evse in known.evses if evse.evse_id == evse_id), None)
 
+    def _keep_former(self, record: FormerSettings) -> None:
+        if record == self.former.get(record.station_id):
+            return
+        if record.changes:
+            self.former[record.station_id] = record
+            self._journal.put(DocumentKind.FORMER_SETTINGS, record.station_id, record)
+        elif self.former.pop(record.station_id, None) is not None:
+            self._journal.delete(DocumentKind.FORMER_SETTINGS, record.station_id)
+
     def _keep(self, record: DiscoveryRecord) -> None:
         if self.discoveries.get(record.station_id) != record:
             self.discoveries[record.station_id] = record
             self._journal.put(DocumentKind.DISCOVERY, record.station_id, record)
+
+    def _under_pseudonym(self, evse: EvseCapability) -> EvseCapability:
+        """A car's identifier is personal: only a pseudonym of it is kept."""
+        car = evse.connected_ev
+        if car is None or car.vehicle_id is None:
+            return evse
+        return replace(evse, connected_ev=replace(car, vehicle_id=self._pseudonym(car.vehicle_id)))

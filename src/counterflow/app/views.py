@@ -10,7 +10,7 @@ from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import DispatchId, SessionUid, StationId, TransactionId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, Feasibility
 from counterflow.domain.reasons import REASON_WORDS, Reason
-from counterflow.domain.resources import StationIdentity
+from counterflow.domain.resources import StationFacts, StationIdentity
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.domain.units import format_instant
@@ -66,7 +66,7 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
     registration = room.registry.registrations.get(station_id)
     if registration is None:
         return None
-    known = room.registry.discoveries.get(station_id)
+    known, former = room.registry.discoveries.get(station_id), room.registry.former.get(station_id)
     return StationView(
         station_id=station_id,
         site_id=registration.site_id,
@@ -78,6 +78,12 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
         evses=known.evses if known else (),
         meter_interval_s=known.meter_interval_s if known else None,
         refusals=known.refusals if known else (),
+        facts=known.facts if known else StationFacts(),
+        discovered_at_s=known.at_s if known and known.evses else None,
+        outdated=known.outdated if known else "",
+        hands_off=known is not None and known.hands_off and bool(known.evses),
+        awaits_reboot=known is not None and known.awaits_reboot,
+        changed_settings=former.changes if former else (),
         sessions=sessions[station_id],
         profiles=len(room.ledger.of_station(station_id)),
         password_set=registration.password_hash is not None,

@@ -7,7 +7,7 @@ from msgspec import Struct
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.drivers import AgreedTerms, SessionOverride
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, SiteId, StationId, TransactionId
-from counterflow.domain.resources import EvseCapability, StationIdentity
+from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.telemetry import ChargingNeedsReported
 
 
@@ -23,6 +23,7 @@ class DocumentKind(StrEnum):
     DRIVER = "driver"
     ACCOUNT = "account"
     PATH = "path"
+    FORMER_SETTINGS = "former_settings"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
@@ -57,6 +58,15 @@ class DiscoveryRecord(Struct, frozen=True, kw_only=True):
     meter_interval_s: float | None = None
     at_s: float = 0.0
     refusals: tuple[str, ...] = ()
+    facts: StationFacts = StationFacts()
+    set_up_for: str = ""
+    """The sampling that was asked for; "" = none yet, or by an older release."""
+    hands_off: bool = False
+    """The station was given back its own settings: they are left alone until somebody asks for discovery."""
+    awaits_reboot: bool = False
+    """Some of what we set holds only after a reboot."""
+    outdated: str = ""
+    """Why what was learned is void, in words; "" = it is not."""
 
 
 class ProfileState(StrEnum):

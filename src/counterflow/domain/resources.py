@@ -86,6 +86,30 @@ class EvseCapability(Struct, frozen=True, kw_only=True):
     connected_ev: ConnectedEv | None = None
 
 
+class StationFacts(Struct, frozen=True, kw_only=True):
+    """What discovery learned of a station as a whole, apart from its EVSEs. `None` = the station did not say."""
+
+    measurands: tuple[str, ...] = ()
+    """SampledDataCtrlr.TxUpdatedMeasurands in force."""
+    setpoint_interval_s: float | None = None
+    """V2XChargingCtrlr.TxUpdatedInterval[CentralSetpoint], where all EVSEs have the same."""
+    aligned_interval_s: float | None = None
+    aligned_measurands: tuple[str, ...] = ()
+    tx_start_points: tuple[str, ...] = ()
+    tx_stop_points: tuple[str, ...] = ()
+    tx_resumption_timeout_s: float | None = None
+    stops_on_invalid_token: bool | None = None
+    heartbeat_interval_s: float | None = None
+    ping_interval_s: float | None = None
+    """OCPPCommCtrlr.WebSocketPingInterval; 0 = the station does not ping."""
+    offline_threshold_s: float | None = None
+    message_timeout_s: float | None = None
+    message_attempts: int | None = None
+    message_attempt_interval_s: float | None = None
+    clock_offset_s: float | None = None
+    """The station's clock minus ours, when it was read."""
+
+
 Consent = Annotated[bool, Meta(description="The car may be discharged at all.", extra={"unit": "-"})]
 MinSoc = Annotated[float, Meta(description="State of charge below which the car is never discharged.", extra={"unit": "0..1"}, ge=0, le=1)]
 TargetSoc = Annotated[

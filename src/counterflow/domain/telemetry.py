@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from counterflow.domain.commands import Command
 from counterflow.domain.ids import ConnectorId, EvseId, ProfileId, StationId, TransactionId
-from counterflow.domain.resources import EvseCapability, StationIdentity
+from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.setpoints import CommandResult
+from counterflow.domain.station_settings import ChangedSetting, StationVariable
 
 
 class TransactionPhase(IntEnum):
@@ -153,8 +154,35 @@ class CapabilitiesDiscovered(Struct, frozen=True, kw_only=True):
     at_s: float
     evses: tuple[EvseCapability, ...]
     meter_interval_s: float | None = None
-    """The sampling interval that the station confirmed; None = it refused, or did not say."""
+    """The sampling interval in force, as the station confirmed it; None = it is off, or not said."""
     refusals: tuple[str, ...] = ()
+    """What was not set, and what else is to be known, in sentences."""
+    facts: StationFacts = StationFacts()
+    began_at_s: float = 0.0
+    set_up_for: str | None = None
+    """The sampling that was asked for; None = settings were left alone."""
+    refused_settings: tuple[StationVariable, ...] = ()
+    """What the station surely did not set."""
+    given_back: tuple[StationVariable, ...] = ()
+    """What has its former value again."""
+    awaits_reboot: bool = False
+    """Some of it holds only after a reboot."""
+
+
+class SettingsChanging(Struct, frozen=True, kw_only=True):
+    """These variables of the station are about to be set; what they were must be durable before the message leaves."""
+
+    station_id: StationId
+    at_s: float
+    changes: tuple[ChangedSetting, ...]
+
+
+class CapabilitiesOutdated(Struct, frozen=True, kw_only=True):
+    """What was learned of the station may no longer hold, such as after new firmware; `why` in words."""
+
+    station_id: StationId
+    at_s: float
+    why: str
 
 
 class ExternalLimitChanged(Struct, frozen=True, kw_only=True):
@@ -234,6 +262,8 @@ StationEvent = (
     | StationBooted
     | EvseStatusChanged
     | CapabilitiesDiscovered
+    | SettingsChanging
+    | CapabilitiesOutdated
     | ExternalLimitChanged
     | PriorityChargingChanged
     | GridFaultReported

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from counterflow.domain.drivers import PartialTerms
 from counterflow.domain.instructions import DispatchInstruction, Feasibility
-from counterflow.domain.resources import EvseCapability, StationIdentity
+from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
+from counterflow.domain.station_settings import ChangedSetting
 
 
 class RefusalKind(StrEnum):
@@ -79,6 +80,13 @@ class StationView(Struct, frozen=True, kw_only=True):
     sessions: int
     profiles: int
     password_set: bool
+    facts: StationFacts = StationFacts()
+    discovered_at_s: float | None = None
+    outdated: str = ""
+    """Why what was learned is void; "" = it is not."""
+    hands_off: bool = False
+    awaits_reboot: bool = False
+    changed_settings: tuple[ChangedSetting, ...] = ()
 
 
 class SessionView(Struct, frozen=True, kw_only=True):

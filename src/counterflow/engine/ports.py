@@ -139,6 +139,14 @@ class Operations(Protocol):
         """Forget a station and close its connection."""
         ...
 
+    async def discover_station(self, station_id: StationId) -> StationView | Refusal:
+        """Ask a station anew what it can do, and set its sampling."""
+        ...
+
+    async def give_settings_back(self, station_id: StationId) -> StationView | Refusal:
+        """Set what we changed at a station to what it was before, and leave its settings alone from then on."""
+        ...
+
     async def call_station(self, station_id: StationId, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
         """Send any OCPP request and wait for the answer."""
         ...

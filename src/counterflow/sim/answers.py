@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from counterflow.adapters.ocpp import messages, rpc
 from counterflow.adapters.ocpp import messages as m
-from counterflow.sim import rules, variables
+from counterflow.sim import aligned, rules, variables
 from counterflow.sim.composite import composite_schedule
 from counterflow.sim.evse import SimEvse
 from counterflow.sim.meter import meter_value
@@ -138,8 +138,10 @@ def get_variables(op: Operation, request: m.GetVariablesRequest, now_s: float) -
 def set_variables(op: Operation, request: m.SetVariablesRequest, now_s: float) -> Answer:
     """One result an item (B05); a new sampling interval is in force at once."""
     state = op.state
-    before = (state.meter_interval_s, state.setpoint_interval_s)
+    before, aligned_before = (state.meter_interval_s, state.setpoint_interval_s), dict(state.aligned)
     results = [variables.set_variable(state, item) for item in request.set_variable_data]
+    if aligned_before != state.aligned:
+        aligned.start(op, now_s)
     if before != (state.meter_interval_s, state.setpoint_interval_s):
         for evse in state.evses.values():
             op.start_sampling(evse, now_s)
@@ -149,17 +151,20 @@ def set_variables(op: Operation, request: m.SetVariablesRequest, now_s: float) -
 def get_base_report(op: Operation, request: m.GetBaseReportRequest, now_s: float) -> Answer:
     """The whole device model follows in NotifyReport (B07)."""
     del now_s
-    return m.GetBaseReportResponse(status="Accepted"), partial(_report, op, request.request_id)
+    return m.GetBaseReportResponse(status="Accepted"), partial(_report, op, request.request_id, UNSET)
 
 
 def get_report(op: Operation, request: m.GetReportRequest, now_s: float) -> Answer:
-    """Criteria are not looked at: the whole device model follows."""
-    del now_s
-    return m.GetReportResponse(status="Accepted"), partial(_report, op, request.request_id)
+    """What is asked for follows in NotifyReport (B08); criteria are not known here."""
+    if not isinstance(request.component_criteria, UnsetType):
+        return m.GetReportResponse(status="NotSupported"), None
+    if not any(True for _ in variables.report(op.state, now_s, request.component_variable)):
+        return m.GetReportResponse(status="EmptyResultSet"), None
+    return m.GetReportResponse(status="Accepted"), partial(_report, op, request.request_id, request.component_variable)
 
 
-def _report(op: Operation, request_id: int, now_s: float) -> None:
-    rows = list(variables.report(op.state, now_s))
+def _report(op: Operation, request_id: int, asked: list[m.ComponentVariableType] | UnsetType, now_s: float) -> None:
+    rows = list(variables.report(op.state, now_s, asked))
     chunks = [rows[start : start + REPORT_ITEMS_PER_MESSAGE] for start in range(0, len(rows), REPORT_ITEMS_PER_MESSAGE)]
     for number, chunk in enumerate(chunks):
         message = m.NotifyReportRequest(

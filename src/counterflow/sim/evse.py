@@ -9,6 +9,7 @@ from counterflow.adapters.ocpp.messages import (
     ConnectorStatusEnumType,
     EnergyTransferModeEnumType,
     IdTokenType,
+    MeterValueType,
     NotifyEVChargingNeedsRequest,
     V2XChargingParametersType,
 )
@@ -54,6 +55,8 @@ class SimEvse:
         self.delivered = UNRESTRICTED
         self.edge_s = inf
         self.sampling = 0
+        self.aligned: list[MeterValueType] = []
+        """Clock-aligned values that go with the end of the transaction."""
         self.last_profile_s = -inf
 
     @property

@@ -119,8 +119,8 @@ class Operation:
         return transaction_id
 
     def send_needs(self, evse: SimEvse, now_s: float) -> None:
-        """NotifyEVChargingNeeds; offline it waits for the return."""
-        if self.uplink.online and evse.transaction_id is not None:
+        """NotifyEVChargingNeeds; offline it waits for the return. A CHAdeMO car has no such words (R01)."""
+        if self.uplink.online and not self.state.settings.chademo and evse.transaction_id is not None:
             self.uplink.call("NotifyEVChargingNeeds", evse.needs(now_s), now_s, context=(evse, evse.transaction_id))
         elif evse.transaction_id is not None and not evse.charging:
             self.close_power_path(evse, now_s)
@@ -206,6 +206,8 @@ class Operation:
         if context is not None:
             state = self.state
             values = [meter_value(evse.reading(now_s), state.measurands[kind], signed=state.settings.signed_import, context=context)]
+            if kind == "Ended":
+                values = [*evse.aligned, *values]
         self._queue(evse, kind, trigger, values, now_s, now_s, stopped_reason, remote_start_id)
 
     def _queue(

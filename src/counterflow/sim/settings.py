@@ -4,6 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from counterflow.sim.meter import SUPPORTED_MEASURANDS
+
 
 def _unit(unit: str) -> dict[str, str]:
     return {"unit": unit}
@@ -135,6 +137,33 @@ class StationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_offline_duration: Annotated[bool, Meta(description="SmartChargingCtrlr.SupportsFeature[MaxOfflineDuration].", extra=_unit("-"))] = (
         True
     )
+    plain_features: Annotated[
+        bool, Meta(description="Features are spelled SupportsDynamicProfiles and so on, as the appendix does.", extra=_unit("-"))
+    ] = False
+    additional_purposes: Annotated[
+        tuple[str, ...], Meta(description="SmartChargingCtrlr.SupportedAdditionalPurposes.", extra=_unit("-"))
+    ] = ()
+    setpoint_priority: Annotated[str, Meta(description="SmartChargingCtrlr.SetpointPriority.", extra=_unit("-"))] = "ExternalSystem"
+    known_measurands: Annotated[
+        tuple[str, ...], Meta(description="Measurands that it can sample: the values lists of its variables.", extra=_unit("-"))
+    ] = SUPPORTED_MEASURANDS
+    items_per_message: Annotated[int, Meta(description="DeviceDataCtrlr.ItemsPerMessage; more are refused.", extra=_unit("-"), ge=1)] = 50
+    bytes_per_message: Annotated[
+        int, Meta(description="DeviceDataCtrlr.BytesPerMessage; more are refused, 0 = no limit.", extra=_unit("B"), ge=0)
+    ] = 0
+    lacks: Annotated[
+        tuple[str, ...],
+        Meta(description="Components or variables that it does not have, such as V2XChargingCtrlr.TxUpdatedInterval.", extra=_unit("-")),
+    ] = ()
+    unknown_actions: Annotated[
+        tuple[str, ...], Meta(description="Actions that it answers with NotSupported, such as GetVariables.", extra=_unit("-"))
+    ] = ()
+    reboot_required: Annotated[
+        tuple[str, ...], Meta(description="Variables that it changes only at its next reboot.", extra=_unit("-"))
+    ] = ()
+    chademo: Annotated[
+        bool, Meta(description="Its cars speak CHAdeMO: no charging needs are announced, ConnectedEV says what is known.", extra=_unit("-"))
+    ] = False
     negative_limits: Annotated[
         bool, Meta(description="Take a negative limit as a discharge setpoint, as some older stations do.", extra=_unit("-"))
     ] = False

@@ -1,6 +1,7 @@
 """What a station knows of itself: its EVSEs, its profiles, and the variables that a CSMS may set."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from counterflow.sim.evse import SimEvse
 from counterflow.sim.meter import DEFAULT_MEASURANDS
@@ -23,7 +24,23 @@ class StationState:
         self.measurands: dict[str, tuple[str, ...]] = dict.fromkeys(("Started", "Updated", "Ended"), DEFAULT_MEASURANDS)
         """By the eventType of the TransactionEvent that carries them."""
         self.heartbeat_interval_s = 86_400
-        self.setpoint_priority = "ExternalSystem"
+        self.setpoint_priority = settings.setpoint_priority
+        self.aligned: dict[str, str] = {
+            "Enabled": "true",
+            "Interval": "0",
+            "Measurands": "",
+            "SendDuringIdle": "false",
+            "TxEndedInterval": "0",
+            "TxEndedMeasurands": "",
+        }
+        """The variables of AlignedDataCtrlr."""
+        self.aligning = 0
+        """Counts up whenever clock-aligned data begin anew."""
+        self.variables: dict[tuple[str, str, str], Any] = {}
+        """The rows of its device model; `variables` fills them in."""
+        self.components: frozenset[str] = frozenset()
+        self.at_reboot: dict[str, str] = {}
+        """Variables that were set and wait for a reboot."""
         self.violations: list[str] = []
         """What the CSMS did that a car's owner would complain about, each kind once per transaction."""
         self._complained: set[tuple[str, str]] = set()
@@ -39,6 +56,10 @@ class StationState:
             if key not in self._complained:
                 self._complained.add(key)
                 self.violations.append(f"{self.station_id}/{evse.evse_id} at {now_s:.0f} s, {sentence}")
+
+    def aligned_every_s(self, name: str) -> int:
+        """An interval of clock-aligned data, s; 0 = off."""
+        return int(self.aligned[name]) if self.aligned["Enabled"] == "true" else 0
 
     def sampling_interval_s(self, evse: SimEvse) -> int:
         """How often this EVSE is metered now."""

@@ -20,6 +20,7 @@ from counterflow.sim.profiles import Installed
 from counterflow.sim.settings import StationSettings
 from counterflow.sim.state import StationState
 from counterflow.sim.uplink import QueuedEvent, Timers, Uplink
+from counterflow.sim.variables import rebooted, too_much
 
 BOOT_RETRY_S: Final = 30.0
 
@@ -153,6 +154,12 @@ class SimStation:
         if call.action == "Reset":
             session.respond(call, self._reset(call.request, now_s))
             return
+        if call.action in self.state.settings.unknown_actions:
+            session.respond_error(call, "NotSupported", f"{call.action} is not supported.")
+            return
+        if too_much(self.state.settings, call.request):
+            session.respond_error(call, "OccurrenceConstraintViolation", "More than ItemsPerMessage or BytesPerMessage admits.")
+            return
         handler = ANSWERS[call.action]
         response, after = handler(self.operation, call.request, now_s)
         session.respond(call, response)
@@ -226,6 +233,7 @@ class SimStation:
         self._reset_pending = False
         self.booted, self._boot_reason, self.drop_line = False, "RemoteReset", True
         self.state.profiles.forget_tx_profiles()
+        rebooted(self.state)
         for evse in self.state.evses.values():
             evse.told_status = None
 

@@ -69,6 +69,12 @@ class FakeOperations:
     async def remove_station(self, station_id: str) -> StationView | Refusal:
         return self._does("remove", station_id, otherwise=EXAMPLES[StationView])
 
+    async def discover_station(self, station_id: str) -> StationView | Refusal:
+        return self._does("discover", station_id, otherwise=EXAMPLES[StationView])
+
+    async def give_settings_back(self, station_id: str) -> StationView | Refusal:
+        return self._does("give back", station_id, otherwise=EXAMPLES[StationView])
+
     async def call_station(self, station_id: str, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
         return self._does("call", station_id, action, payload, otherwise=EXAMPLES[CallAnswer])
 

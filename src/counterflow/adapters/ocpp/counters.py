@@ -25,6 +25,8 @@ class OcppCounters(Struct, kw_only=True):
     """Stations connected now."""
     discovering: int = 0
     """Stations in discovery now."""
+    awaiting_discovery: int = 0
+    """Stations whose turn has not come."""
 
 
 def count_one(counts: dict[str, int], name: str) -> None:

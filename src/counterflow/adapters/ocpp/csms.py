@@ -6,7 +6,6 @@ Nothing that a station sends raises here.
 """
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import assert_never
@@ -16,12 +15,13 @@ from msgspec import Struct
 from counterflow.adapters.ocpp import events as rpc
 from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp.counters import OcppCounters, count_one
-from counterflow.adapters.ocpp.discovery import Discovery
+from counterflow.adapters.ocpp.discovery.dialogue import Discovery, Errand
+from counterflow.adapters.ocpp.discovery.pacing import Pace
 from counterflow.adapters.ocpp.handlers.context import StationContext, WarningKind, warn_once
 from counterflow.adapters.ocpp.line import STANDINGS, Line, Standing, allowed, invited_by, needs_discovery
 from counterflow.adapters.ocpp.outcomes import command_result
 from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, BootAnswer, BootStatus, NeedsAnswer
-from counterflow.adapters.ocpp.profiles import ExpiredError, PlacementError, to_request
+from counterflow.adapters.ocpp.profiles import MAX_INT32, ExpiredError, PlacementError, to_request
 from counterflow.adapters.ocpp.router import ROUTES
 from counterflow.adapters.ocpp.session import Session
 from counterflow.adapters.ocpp.settings import SUBPROTOCOLS, OcppSettings
@@ -66,7 +66,10 @@ class Outgoing(Struct, frozen=True, gc=False):
 class Csms:
     """All stations. Not thread-safe; every method returns at once, with what happened."""
 
-    def __init__(self, settings: OcppSettings, policy: AnswerPolicy, new_message_id: Callable[[], str]) -> None:
+    def __init__(
+        self, settings: OcppSettings, policy: AnswerPolicy, new_message_id: Callable[[], str], lowest_profile_id: int = 1_000_000
+    ) -> None:
+        """`lowest_profile_id`: ours are not below it; a station where others own such ids is not dispatched (K01.FR.81)."""
         self.counters = OcppCounters()
         self._settings = settings
         self._policy = policy
@@ -76,7 +79,10 @@ class Csms:
         self._outbox: list[Outgoing] = []
         self._deadlines: list[tuple[float, int, Line]] = []
         self._tickets = count()
-        self._awaiting_discovery: deque[Line] = deque()
+        self._lowest_profile_id = lowest_profile_id
+        self._report_ids = count(1)
+        self._pace: Pace[Line] = Pace(settings.discovery_parallel, settings.discovery_per_s)
+        self._open_commands = 0
 
     # ---- lines
 
@@ -101,6 +107,7 @@ class Csms:
         if known is not None and known.evses:
             line.evse_ids = [capability.evse_id for capability in known.evses]
             line.covered = 0 if needs_discovery(known, self._settings) else len(line.evse_ids)
+            line.hands_off, line.awaits_reboot = known.hands_off, known.awaits_reboot
         self._lines[station_id] = line
         self.counters.lines = len(self._lines)
         happened.append(StationConnected(station_id=station_id, at_s=now_s, subprotocol=subprotocol))
@@ -157,6 +164,7 @@ class Csms:
         line = self._lines.get(command.station_id)
         if line is None:
             return [CommandCompleted(station_id=command.station_id, at_s=now_s, command=command, result=Offline())]
+        self._open_commands += 1
         refusal = self._not_now(line, command)
         if refusal is not None:
             self._complete(line, command, refusal, now_s, happened)
@@ -176,6 +184,7 @@ class Csms:
         return Offline()
 
     def _complete(self, line: Line, command: Command, result: CommandResult, now_s: float, happened: list[StationEvent]) -> None:
+        self._open_commands -= 1
         happened.append(CommandCompleted(station_id=line.station_id, at_s=now_s, command=command, result=result))
         if isinstance(command, ReadProfiles) and isinstance(result, NothingThere):
             # No report follows a NoProfiles answer (K09), so the empty one is said here.
@@ -187,7 +196,8 @@ class Csms:
 
     def next_deadline_s(self) -> float | None:
         """When `on_deadline` wants to be called next; it may find nothing to do then. O(1)."""
-        return self._deadlines[0][0] if self._deadlines else None
+        deadline_s, turn_s = self._deadlines[0][0] if self._deadlines else None, self._pace.next_due_s()
+        return turn_s if deadline_s is None or (turn_s is not None and turn_s < deadline_s) else deadline_s
 
     def on_deadline(self, now_s: float) -> list[StationEvent]:
         """Time out what is due."""
@@ -202,6 +212,7 @@ class Csms:
             if line.discovery is not None:
                 line.discovery.on_deadline(now_s)
             self._go_on(line, now_s, happened)
+        self._start_discoveries(now_s, happened)
         return happened
 
     def take_outbox(self) -> list[Outgoing]:
@@ -268,21 +279,39 @@ class Csms:
 
     # ---- discovery
 
+    def discover(self, station_id: StationId, errand: Errand, now_s: float) -> list[StationEvent] | None:
+        """Ask a station anew, ahead of those that wait; None when it is not connected and accepted. The end is `CapabilitiesDiscovered`."""
+        line = self._lines.get(station_id)
+        if line is None or line.standing is not Standing.ACCEPTED:
+            return None
+        happened: list[StationEvent] = []
+        line.learn_again(errand)
+        line.hands_off = not errand.set_up
+        self._drop_discovery(line)
+        if not line.awaits_discovery:
+            line.awaits_discovery = True
+            self._pace.join(line, first=True)
+        self._start_discoveries(now_s, happened)
+        return happened
+
     def _discover_on(self, line: Line, now_s: float, happened: list[StationEvent]) -> None:
         """The next step of a line's discovery; it has the lowest priority, so nothing else waits for this station now."""
         discovery = line.discovery
         if discovery is None:
             if line.wants_discovery() and not line.awaits_discovery:
                 line.awaits_discovery = True
-                self._awaiting_discovery.append(line)
+                self._pace.join(line)
                 self._start_discoveries(now_s, happened)
             return
         ask = discovery.next_call()
         if ask is not None:
+            happened += discovery.changes(line.station_id, now_s)
             self._call(line, ask.action, ask.request, now_s, discovery)
         elif discovery.result is not None:
             line.covered = len(discovery.result)
-            happened.append(discovery.event(line.station_id, now_s))
+            found = discovery.event(line.station_id, now_s)
+            line.awaits_reboot = found.awaits_reboot
+            happened.append(found)
             self._drop_discovery(line)
             self._discover_on(line, now_s, happened)
             self._start_discoveries(now_s, happened)
@@ -290,18 +319,29 @@ class Csms:
     def _drop_discovery(self, line: Line) -> None:
         if line.discovery is not None:
             line.discovery = None
-            self.counters.discovering -= 1
+            self._pace.running -= 1
+            self.counters.discovering = self._pace.running
 
     def _start_discoveries(self, now_s: float, happened: list[StationEvent]) -> None:
         """As many as may run at once, first come, first served."""
-        while self._awaiting_discovery and self.counters.discovering < self._settings.discovery_parallel:
-            line = self._awaiting_discovery.popleft()
+        while (line := self._pace.take(now_s, self._open_commands > 0)) is not None:
             line.awaits_discovery = False
             if line.closed or line.discovery is not None or not line.wants_discovery():
                 continue
-            line.discovery = Discovery(self._settings, line.context.identity, line.evse_ids)
-            self.counters.discovering += 1
+            line.discovery = Discovery(
+                self._settings,
+                line.context.identity,
+                line.evse_ids,
+                now_s,
+                errand=line.errand or Errand(set_up=not line.hands_off),
+                lowest_profile_id=self._lowest_profile_id,
+                new_request_id=lambda: next(self._report_ids) % MAX_INT32,
+            )
+            line.errand = None
+            self._pace.running += 1
+            self.counters.discovering = self._pace.running
             self._go_on(line, now_s, happened)
+        self.counters.awaiting_discovery = len(self._pace)
 
     # ---- what stations say
 
@@ -357,7 +397,10 @@ class Csms:
         if action == "BootNotification":
             self._booted(line, BootStatus(response.status), events)
         elif action == "NotifyReport" and line.discovery is not None:
-            line.discovery.reported(call.request)
+            line.discovery.reported(call.request, now_s)
+        elif action == "FirmwareStatusNotification" and call.request.status == "Installed":
+            line.learn_again()
+            self._drop_discovery(line)
 
     def _turn_away(self, line: Line, call: rpc.IncomingCall, now_s: float, happened: list[StationEvent]) -> None:
         """B01.FR.10, B02.FR.09, B03.FR.07. One that never booted is asked to, in case it thinks that it has been accepted."""
@@ -375,10 +418,10 @@ class Csms:
         self._accepted.add(line.station_id)
         line.invited = frozenset()
         identity = next((event.identity for event in events if isinstance(event, StationBooted)), line.context.identity)
-        if identity != line.context.identity:
-            # Another model or firmware may be capable of other things: what was learned is void.
+        if identity != line.context.identity or line.awaits_reboot:
+            # Another model or firmware may be capable of other things, and some settings wait for a reboot: what was learned is void.
             line.context.identity = identity
-            line.covered = 0
+            line.learn_again()
             self._drop_discovery(line)
 
     def _on_done(self, line: Line, done: rpc.CallDone, now_s: float, happened: list[StationEvent]) -> None:

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp.command_queue import CommandQueue
-from counterflow.adapters.ocpp.discovery import MAX_EVSES, NO_ANSWER, Discovery
+from counterflow.adapters.ocpp.discovery.dialogue import MAX_EVSES, Discovery, Errand
+from counterflow.adapters.ocpp.discovery.talk import NO_ANSWER
 from counterflow.adapters.ocpp.handlers.context import StationContext
 from counterflow.adapters.ocpp.policy import BootStatus
 from counterflow.adapters.ocpp.session import Session
@@ -44,11 +45,14 @@ class Line:
         "asked_for_boot",
         "asks_for_boot",
         "awaits_discovery",
+        "awaits_reboot",
         "closed",
         "context",
         "covered",
         "discovery",
+        "errand",
         "evse_ids",
+        "hands_off",
         "heap_at_s",
         "in_flight",
         "invited",
@@ -67,6 +71,11 @@ class Line:
         self.evse_ids: list[EvseId] = [EvseId(1)]
         self.covered = 0  # how many of evse_ids the last discovery was about; 0 = none was
         self.discovery: Discovery | None = None
+        self.errand: Errand | None = None
+        """What somebody asked the next discovery to do."""
+        self.awaits_reboot = False
+        self.hands_off = False
+        """The station has its own settings back: discovery reads only."""
         self.awaits_discovery = False
         self.in_flight = False
         self.asks_for_boot = False
@@ -89,6 +98,11 @@ class Line:
     def wants_discovery(self) -> bool:
         """Something about the station has not been asked yet."""
         return self.standing is Standing.ACCEPTED and self.covered < len(self.evse_ids)
+
+    def learn_again(self, errand: Errand | None = None) -> None:
+        """What was learned is void; `errand` = what else to do while asking again."""
+        self.covered = 0
+        self.errand = errand
 
     def deadline_s(self) -> float | None:
         """When something is due: the answer awaited, or the report that discovery awaits."""
@@ -119,8 +133,9 @@ def invited_by(action: str, request: Struct | dict[str, Any]) -> frozenset[str]:
 
 
 def needs_discovery(known: DiscoveryRecord, settings: OcppSettings) -> bool:
-    """Is what was learned before incomplete, or was the sampling set to something else since?"""
+    """Is what was learned before incomplete or void, or was the sampling set to something else since?"""
     unfinished = any(
         capability.control_mode is ControlMode.UNKNOWN or capability.reason.startswith(NO_ANSWER) for capability in known.evses
     )
-    return unfinished or (known.meter_interval_s is not None and known.meter_interval_s != settings.sampling_interval_s)
+    asked_otherwise = not known.hands_off and known.set_up_for != settings.sampling_asked
+    return unfinished or known.outdated != "" or asked_otherwise

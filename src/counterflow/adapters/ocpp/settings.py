@@ -25,6 +25,25 @@ class OcppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         int,
         Meta(description="How often a station is asked to send meter values during a transaction.", extra={"unit": "s"}, ge=1, le=3600),
     ] = 10
+    idle_sampling_interval_s: Annotated[
+        int,
+        Meta(
+            description="The same while no setpoint is in force, for stations that sample setpoints at a pace of their own; 0 = the same. "
+            "A slower one saves messages, but a car that falls silent is noticed later.",
+            extra={"unit": "s"},
+            ge=0,
+            le=3600,
+        ),
+    ] = 0
+    aligned_interval_s: Annotated[
+        int,
+        Meta(
+            description="How often a station is asked to send its energy registers by the clock, for settlement; 0 = leave that alone.",
+            extra={"unit": "s"},
+            ge=0,
+            le=86_400,
+        ),
+    ] = 900
     measurands: Annotated[
         tuple[str, ...],
         Meta(description="Measurands that a station is asked to send, as OCPP spells them.", extra={"unit": "-"}, min_length=1),
@@ -40,6 +59,24 @@ class OcppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         int,
         Meta(description="How many stations are asked for their capabilities at the same time.", extra={"unit": "-"}, ge=1, le=10_000),
     ] = 200
+    discovery_per_s: Annotated[
+        float,
+        Meta(
+            description="How many stations begin discovery per second; a quarter of that while commands are under way.",
+            extra={"unit": "1/s"},
+            gt=0,
+            le=10_000,
+        ),
+    ] = 200.0
+    report_above_messages: Annotated[
+        int,
+        Meta(
+            description="A station that takes so few items in a message that GetVariables would need more messages than this is asked for "
+            "a report of everything (GetBaseReport) first.",
+            extra={"unit": "-"},
+            ge=1,
+        ),
+    ] = 12
     negative_limit_models: Annotated[
         tuple[str, ...],
         Meta(
@@ -47,3 +84,13 @@ class OcppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             extra={"unit": "-"},
         ),
     ] = ()
+
+    @property
+    def idle_interval_s(self) -> int:
+        """The sampling interval while no setpoint is in force, s."""
+        return self.idle_sampling_interval_s or self.sampling_interval_s
+
+    @property
+    def sampling_asked(self) -> str:
+        """What is asked of stations, as one text: when it changes, they are asked anew."""
+        return f"{self.sampling_interval_s} s, {self.idle_interval_s} s, {self.aligned_interval_s} s, {','.join(self.measurands)}"

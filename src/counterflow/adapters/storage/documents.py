@@ -11,6 +11,7 @@ from counterflow.domain.drivers import AccountRecord, DriverRecord
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, PathRecord, ProfileRecord, SessionRecord
 from counterflow.domain.resources import StationRegistration
+from counterflow.domain.station_settings import FormerSettings
 
 _ENCODER = msgspec.json.Encoder()
 encode_log = _ENCODER.encode
@@ -41,6 +42,8 @@ def document_type(kind: DocumentKind) -> type[msgspec.Struct]:
             return AccountRecord
         case DocumentKind.PATH:
             return PathRecord
+        case DocumentKind.FORMER_SETTINGS:
+            return FormerSettings
         case _:
             assert_never(kind)
 

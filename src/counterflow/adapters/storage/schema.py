@@ -38,6 +38,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     tuple(f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)" for kind in ("driver", "account")),
     ("CREATE TABLE document_path(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
+    ("CREATE TABLE document_former_settings(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
 )
 """Step n brings version n to n + 1. Steps are only ever appended, never changed once released."""
 

@@ -13,7 +13,8 @@ from counterflow.domain.instructions import (
     Feasibility,
     TargetStep,
 )
-from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity
+from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability, StationFacts, StationIdentity
+from counterflow.domain.station_settings import ChangedSetting, StationVariable
 from counterflow.domain.views import CallAnswer, DispatchAnswer, DispatchView, FleetView, HealthView, Notice, SessionView, StationView
 
 _NOW_S = 1_795_366_860.0
@@ -99,6 +100,16 @@ _ALL: tuple[Struct, ...] = (
                 rate_units=("W",),
                 dynamic_profiles=False,
                 max_offline_duration=True,
+                energy_transfer_modes=("DC", "DC_BPT"),
+                rated_discharge_power_w=11_000.0,
+                max_charge_power_w=11_000.0,
+                tx_profiles_persist=False,
+                max_periods=24,
+                max_profiles=20,
+                max_external_constraints_id=0,
+                setpoint_priority="CSMS",
+                service_renegotiation=True,
+                connected_ev=ConnectedEv(at_s=_NOW_S - 900.0, protocol="CHAdeMO,3", soc_frac=0.74, capacity_wh=62_000.0),
             ),
         ),
         meter_interval_s=10.0,
@@ -106,6 +117,13 @@ _ALL: tuple[Struct, ...] = (
         sessions=1,
         profiles=2,
         password_set=True,
+        facts=StationFacts(measurands=("Power.Active.Import", "Power.Active.Export", "SoC"), aligned_interval_s=900.0),
+        discovered_at_s=_NOW_S - 900.0,
+        changed_settings=(
+            ChangedSetting(
+                variable=StationVariable("SampledDataCtrlr", "TxUpdatedInterval"), former="60", ours=("10",), set_at_s=_NOW_S - 900.0
+            ),
+        ),
     ),
     SessionView(
         session_uid=17,

@@ -70,6 +70,16 @@ def station_routes(operations: Operations, hash_password: Callable[[str], str], 
         """Forget a station and close its connection. Refused while profiles of ours may be at it."""
         return answer(request, await operations.remove_station(StationId(station_id)))
 
+    @routes.post("/stations/{station_id}/discovery", responses=shows(StationView, 404, 409, 503))
+    async def discover_station(request: Request, station_id: str) -> Response:
+        """Ask a station anew what it can do and set its sampling, also where its settings were given back; answers once that is over."""
+        return answer(request, await operations.discover_station(StationId(station_id)))
+
+    @routes.post("/stations/{station_id}/restore-settings", responses=shows(StationView, 404, 409, 503))
+    async def restore_settings(request: Request, station_id: str) -> Response:
+        """Set what we changed at a station to what it was before. Its settings are left alone until discovery is asked for again."""
+        return answer(request, await operations.give_settings_back(StationId(station_id)))
+
     @routes.post("/stations/{station_id}/calls", responses=shows(CallAnswer, 400, 404, 413, 415, 422, 503, 504))
     async def call_station(request: Request, station_id: str, body: CallBody) -> Response:
         """Send any OCPP request and wait for the answer. A station that answers with an error is a success here: see error_code."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from counterflow.adapters.ocpp.credentials import LONGEST_PASSWORD, SHORTEST_PASSWORD, new_password
+from counterflow.app.cli import station_page
 from counterflow.app.cli.api_client import segment
 from counterflow.app.cli.shared import (
     SERVER_OPTIONS,
@@ -35,7 +36,6 @@ from counterflow.app.cli.tables import (
 )
 from counterflow.app.cli.words import counted, power
 from counterflow.domain.reasons import REASON_WORDS, Reason
-from counterflow.domain.resources import EvseCapability
 from counterflow.domain.units import format_energy
 from counterflow.domain.views import CallAnswer, FleetView, SessionView, StationView
 
@@ -49,6 +49,7 @@ def register(app: typer.Typer) -> None:
     app.command("fleet", epilog="Example: counterflow fleet")(asks_server(fleet))
     app.command("sessions", epilog="Example: counterflow sessions --limit 20")(asks_server(sessions))
     app.command("call", epilog="""Example: counterflow call CS-1 Reset '{"type": "OnIdle"}'""")(asks_server(call))
+    station_page.register(stations_app)
     app.add_typer(stations_app, name="stations", epilog="Example: counterflow stations, counterflow stations add CS-1")
 
 
@@ -216,59 +217,6 @@ def _control_modes(view: StationView) -> str:
 
 def _shown(views: list[Any], limit: int) -> str:
     return f"The first {limit} of {len(views)} are shown (--limit 0 shows all). " if 0 < limit < len(views) else ""
-
-
-@stations_app.command("show", epilog="Example: counterflow stations show CS-1")
-@asks_server
-def stations_show(
-    server: Server,
-    station_id: Annotated[str, typer.Argument(metavar="ID", help="Identity of the station, as in its OCPP address.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Show one station: what it is, what it can do, and what it refused."""
-    with server.client() as client:
-        reply = client.get(f"/stations/{segment(station_id)}")
-    if as_json:
-        typer.echo(reply.text)
-        return
-    view, console = reply.read(StationView), screen()
-    print_facts(console, station_facts(view, server.around.now_s()))
-    if view.evses:
-        console.print()
-    print_table(console, view.evses, EVSE_COLUMNS, empty="Nothing is known of its EVSEs yet.")
-
-
-def station_facts(view: StationView, now_s: float) -> list[tuple[str, str]]:
-    """One station in words."""
-    seen = "never" if view.last_seen_s is None else f"{span(max(0.0, now_s - view.last_seen_s))} ago"
-    identity = view.identity
-    meter = "unknown" if view.meter_interval_s is None else f"a value every {span(view.meter_interval_s)}"
-    facts = [
-        ("Station", view.station_id),
-        ("Site", view.site_id),
-        ("Registered", "yes" if view.registered else "no, accepted as unknown"),
-        ("Password", "set" if view.password_set else "none"),
-        ("Connected", f"yes, {view.subprotocol or 'no subprotocol'}" if view.connected else f"no, last seen {seen}"),
-        ("Model", f"{identity.vendor_name} {identity.model}".strip() or "unknown"),
-        ("Serial", identity.serial_number or "unknown"),
-        ("Firmware", identity.firmware_version or "unknown"),
-        ("Meter", meter),
-        ("Sessions", str(view.sessions)),
-        ("Profiles", f"{view.profiles} of ours"),
-    ]
-    return facts + [("Refused" if number == 0 else "", text) for number, text in enumerate(view.refusals)]
-
-
-EVSE_COLUMNS: list[Column[EvseCapability]] = [
-    figures("EVSE", lambda evse: whole(evse.evse_id)),
-    column("Control", lambda evse: evse.control_mode.name.lower()),
-    figures("Max kW", lambda evse: kilo(evse.max_discharge_power_w)),
-    figures("Levels", lambda evse: whole(evse.max_stack_level), 2),
-    column("Units", lambda evse: ", ".join(evse.rate_units) or "-", 3),
-    column("Dynamic", lambda evse: yes_no(evse.dynamic_profiles), 4),
-    column("Offline limit", lambda evse: yes_no(evse.max_offline_duration), 5),
-    words("Why", lambda evse: evse.reason or "-"),
-]
 
 
 @stations_app.command("add", epilog="Example: counterflow stations add CS-1 --site depot")

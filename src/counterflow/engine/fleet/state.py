@@ -13,6 +13,7 @@ from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileSt
 from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, Superseded
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
+    CapabilitiesOutdated,
     ChargingNeedsReported,
     CommandCompleted,
     CommandSent,
@@ -23,6 +24,7 @@ from counterflow.domain.telemetry import (
     GridFaultReported,
     Measurement,
     PriorityChargingChanged,
+    SettingsChanging,
     StationBooted,
     StationConnected,
     StationDisconnected,
@@ -121,7 +123,7 @@ class FleetState:
                 return actors.grid_fault_reported(self._roster, event)
             case ForeignProfilesReported():
                 return actors.foreign_profiles_reported(self._roster, event, self._is_ours)
-            case StationBooted() | StationWarned() | CommandSent() | CommandCompleted():
+            case StationBooted() | StationWarned() | CommandSent() | CommandCompleted() | SettingsChanging() | CapabilitiesOutdated():
                 return NOTHING
             case _:
                 assert_never(event)

@@ -1,0 +1,410 @@
+"""The variables of a simulated station, as one table (OCPP 2.1 part 2, 2.x)."""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from counterflow.adapters.ocpp.messages import DataEnumType
+from counterflow.domain.units import format_instant
+from counterflow.sim.evse import SimEvse
+from counterflow.sim.settings import StationSettings
+from counterflow.sim.state import StationState
+
+
+class Variable(Struct, frozen=True, kw_only=True):
+    """One row: how it is read, and written if it is. `maximum` is its MaxSet and maxLimit, `values` its values list; `needs` = only such
+    stations have it."""
+
+    component: str
+    name: str
+    instance: str | None = None
+    per_evse: bool = False
+    kind: DataEnumType = "string"
+    unit: str | None = None
+    read: Callable[[StationState, SimEvse, float], str]
+    write: Callable[[StationState, str], bool] | None = None
+    maximum: Callable[[StationState, SimEvse], float | None] | None = None
+    values: Callable[[StationSettings], str] | None = None
+    needs: Callable[[StationSettings], bool] | None = None
+
+
+def _interval(station: StationState, text: str) -> bool:
+    seconds = _whole(text)
+    if seconds is None:
+        return False
+    station.meter_interval_s = seconds
+    return True
+
+
+def _interval_in_setpoint(station: StationState, text: str) -> bool:
+    seconds = _whole(text)
+    if seconds is None:
+        return False
+    station.setpoint_interval_s = seconds
+    return True
+
+
+def _measurands(kind: str) -> Callable[[StationState, str], bool]:
+    def write(station: StationState, text: str) -> bool:
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        if not set(names) <= set(station.settings.known_measurands):
+            return False
+        station.measurands[kind] = names
+        return True
+
+    return write
+
+
+def _measurand_list(kind: str) -> Variable:
+    return Variable(
+        component="SampledDataCtrlr",
+        name=f"Tx{kind}Measurands",
+        kind="MemberList",
+        values=_known,
+        read=lambda s, _e, _t: ",".join(s.measurands[kind]),
+        write=_measurands(kind),
+    )
+
+
+def _heartbeat(station: StationState, text: str) -> bool:
+    seconds = _whole(text)
+    if seconds is None:
+        return False
+    station.heartbeat_interval_s = seconds
+    return True
+
+
+def _priority(station: StationState, text: str) -> bool:
+    if text not in ("CSMS", "ExternalSystem"):
+        return False
+    station.setpoint_priority = text
+    return True
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _fixed(text: str) -> Callable[[StationState, SimEvse, float], str]:
+    return lambda _station, _evse, _now_s: text
+
+
+_SMART: Final = "SmartChargingCtrlr"
+_V2X: Final = "V2XChargingCtrlr"
+
+Read = Callable[[StationState, SimEvse, float], str]
+
+
+def _known(settings: StationSettings) -> str:
+    return ",".join(settings.known_measurands)
+
+
+def _listed(values: str) -> Callable[[StationSettings], str]:
+    return lambda _settings: values
+
+
+def _of_car(read: Read) -> Read:
+    """Of a car: empty where none stands."""
+    return lambda station, evse, now_s: read(station, evse, now_s) if evse.occupied else ""
+
+
+def _protocol(station: StationState, evse: SimEvse, _now_s: float) -> str:
+    if station.settings.chademo:
+        return "CHAdeMO,3"
+    return "urn:iso:std:iso:15118:-20:DC,1,0" if evse.is_dc else "urn:iso:std:iso:15118:-20:AC,1,0"
+
+
+_FEATURES: Final[dict[str, Callable[[StationSettings], bool]]] = {
+    "DynamicProfiles": lambda s: s.dynamic_profiles,
+    "MaxOfflineDuration": lambda s: s.max_offline_duration,
+    "UseLocalTime": lambda _s: False,
+    "RandomizedDelay": lambda _s: False,
+    "LimitAtSoC": lambda _s: False,
+    "EvseSleep": lambda _s: False,
+}
+
+
+def _feature(name: str, has: Callable[[StationSettings], bool]) -> tuple[Variable, Variable]:
+    """In the one spelling or the other; a station has one of them."""
+
+    def read(station: StationState, _evse: SimEvse, _now_s: float) -> str:
+        return _flag(has(station.settings))
+
+    return (
+        Variable(component=_SMART, name="SupportsFeature", instance=name, kind="boolean", read=read, needs=lambda s: not s.plain_features),
+        Variable(component=_SMART, name=f"Supports{name}", kind="boolean", read=read, needs=lambda s: s.plain_features),
+    )
+
+
+def _limits(action: str) -> tuple[Variable, Variable]:
+    return (
+        Variable(
+            component="DeviceDataCtrlr",
+            name="ItemsPerMessage",
+            instance=action,
+            kind="integer",
+            read=lambda s, _e, _t: str(s.settings.items_per_message),
+        ),
+        Variable(
+            component="DeviceDataCtrlr",
+            name="BytesPerMessage",
+            instance=action,
+            kind="integer",
+            read=lambda s, _e, _t: str(s.settings.bytes_per_message),
+            needs=lambda s: s.bytes_per_message > 0,
+        ),
+    )
+
+
+def _seconds(name: str) -> Callable[[StationState, str], bool]:
+    def write(station: StationState, text: str) -> bool:
+        if _whole(text) is None:
+            return False
+        station.aligned[name] = text
+        return True
+
+    return write
+
+
+def _truth(name: str) -> Callable[[StationState, str], bool]:
+    def write(station: StationState, text: str) -> bool:
+        if text not in ("true", "false"):
+            return False
+        station.aligned[name] = text
+        return True
+
+    return write
+
+
+def _members(name: str) -> Callable[[StationState, str], bool]:
+    def write(station: StationState, text: str) -> bool:
+        names = [member.strip() for member in text.split(",") if member.strip()]
+        if not set(names) <= set(station.settings.known_measurands):
+            return False
+        station.aligned[name] = ",".join(names)
+        return True
+
+    return write
+
+
+def _aligned(name: str, kind: DataEnumType, write: Callable[[str], Callable[[StationState, str], bool]]) -> Variable:
+    return Variable(
+        component="AlignedDataCtrlr",
+        name=name,
+        kind=kind,
+        unit="s" if kind == "integer" else None,
+        read=lambda s, _e, _t: s.aligned[name],
+        write=write(name),
+        values=_known if kind == "MemberList" else None,
+    )
+
+
+_ALIGNED_ROWS: Final = (
+    _aligned("Enabled", "boolean", _truth),
+    _aligned("Interval", "integer", _seconds),
+    _aligned("Measurands", "MemberList", _members),
+    _aligned("SendDuringIdle", "boolean", _truth),
+    _aligned("TxEndedInterval", "integer", _seconds),
+    _aligned("TxEndedMeasurands", "MemberList", _members),
+)
+
+VARIABLES: Final[tuple[Variable, ...]] = (
+    Variable(component="SampledDataCtrlr", name="Enabled", kind="boolean", read=_fixed("true")),
+    *(_measurand_list(kind) for kind in ("Started", "Updated", "Ended")),
+    Variable(
+        component="SampledDataCtrlr",
+        name="TxUpdatedInterval",
+        kind="integer",
+        unit="s",
+        read=lambda s, _e, _t: str(s.meter_interval_s),
+        write=_interval,
+    ),
+    Variable(component="SampledDataCtrlr", name="TxEndedInterval", kind="integer", unit="s", read=_fixed("0")),
+    *_ALIGNED_ROWS,
+    Variable(component=_V2X, name="Available", per_evse=True, kind="boolean", read=_fixed("true")),
+    Variable(component=_V2X, name="Enabled", per_evse=True, kind="boolean", read=_fixed("true")),
+    Variable(
+        component=_V2X, name="SupportedEnergyTransferModes", per_evse=True, kind="MemberList", read=lambda _s, e, _t: ",".join(e.transfers)
+    ),
+    Variable(
+        component=_V2X,
+        name="SupportedOperationModes",
+        per_evse=True,
+        kind="MemberList",
+        read=lambda s, _e, _t: ",".join(s.settings.operation_modes),
+    ),
+    Variable(
+        component=_V2X,
+        name="TxUpdatedInterval",
+        instance="CentralSetpoint",
+        per_evse=True,
+        kind="integer",
+        unit="s",
+        read=lambda s, _e, _t: str(s.setpoint_interval_s),
+        write=_interval_in_setpoint,
+    ),
+    Variable(
+        component=_V2X,
+        name="TxUpdatedMeasurands",
+        instance="CentralSetpoint",
+        per_evse=True,
+        kind="MemberList",
+        values=_known,
+        read=lambda s, _e, _t: ",".join(s.measurands["Updated"]),
+        write=_measurands("Updated"),
+    ),
+    Variable(component=_SMART, name="Available", kind="boolean", read=_fixed("true")),
+    Variable(component=_SMART, name="Enabled", kind="boolean", read=_fixed("true")),
+    Variable(component=_SMART, name="ProfileStackLevel", kind="integer", read=lambda s, _e, _t: str(s.settings.max_stack_level)),
+    Variable(
+        component=_SMART, name="RateUnit", kind="MemberList", values=_listed("A,W"), read=lambda s, _e, _t: ",".join(s.settings.rate_units)
+    ),
+    Variable(component=_SMART, name="PeriodsPerSchedule", kind="integer", read=lambda s, _e, _t: str(s.settings.max_periods)),
+    Variable(
+        component=_SMART,
+        name="Entries",
+        instance="ChargingProfiles",
+        kind="integer",
+        read=lambda s, _e, _t: str(len(s.profiles)),
+        maximum=lambda s, _e: s.settings.max_profiles,
+    ),
+    *(row for name, read in _FEATURES.items() for row in _feature(name, read)),
+    Variable(
+        component=_SMART,
+        name="MaxExternalConstraintsId",
+        kind="integer",
+        read=lambda s, _e, _t: str(s.settings.max_external_constraints_id),
+    ),
+    Variable(
+        component=_SMART,
+        name="SupportedAdditionalPurposes",
+        kind="MemberList",
+        read=lambda s, _e, _t: ",".join(s.settings.additional_purposes),
+    ),
+    Variable(
+        component=_SMART,
+        name="SetpointPriority",
+        kind="OptionList",
+        values=_listed("ExternalSystem,CSMS"),
+        read=lambda s, _e, _t: s.setpoint_priority,
+        write=_priority,
+    ),
+    Variable(component=_SMART, name="LimitChangeSignificance", kind="decimal", read=_fixed("1")),
+    Variable(component=_SMART, name="NotifyChargingLimitWithSchedules", kind="boolean", read=_fixed("true")),
+    Variable(component=_SMART, name="ExternalControlSignalsEnabled", kind="boolean", read=_fixed("false")),
+    Variable(component=_SMART, name="ChargingProfilePersistence", instance="TxProfile", kind="boolean", read=_fixed("false")),
+    Variable(
+        component="EVSE",
+        name="Power",
+        per_evse=True,
+        kind="decimal",
+        unit="W",
+        read=lambda _s, e, _t: f"{e.plant.power_w[e.row]:.0f}",
+        maximum=lambda _s, e: float(e.plant.max_power_w[e.row]),
+    ),
+    Variable(
+        component="EVSE",
+        name="DischargePower",
+        per_evse=True,
+        kind="decimal",
+        unit="W",
+        read=lambda _s, e, _t: f"{max(0.0, -float(e.plant.power_w[e.row])):.0f}",
+        maximum=lambda _s, e: float(e.plant.max_power_w[e.row]),
+    ),
+    Variable(component="EVSE", name="AvailabilityState", per_evse=True, kind="OptionList", read=lambda _s, e, _t: e.status),
+    Variable(component="EVSE", name="ActiveTransactionId", per_evse=True, read=lambda _s, e, _t: e.transaction_id or ""),
+    Variable(component="ConnectedEV", name="VehicleId", per_evse=True, read=_of_car(lambda _s, e, _t: e.evccid)),
+    Variable(
+        component="ConnectedEV",
+        name="ProtocolAgreed",
+        per_evse=True,
+        read=_of_car(_protocol),
+    ),
+    Variable(
+        component="ConnectedEV",
+        name="StateOfCharge",
+        per_evse=True,
+        kind="decimal",
+        unit="Percent",
+        read=_of_car(lambda _s, e, _t: f"{100 * e.plant.believed_soc_of(e.row):.0f}"),
+    ),
+    Variable(
+        component="ConnectedEV",
+        name="BatteryCapacity",
+        per_evse=True,
+        kind="decimal",
+        unit="Wh",
+        read=_of_car(lambda s, e, _t: "" if s.settings.chademo else f"{e.plant.capacity_wh[e.row]:.0f}"),
+    ),
+    Variable(
+        component="ConnectedEV",
+        name="EnergyImport",
+        per_evse=True,
+        kind="decimal",
+        unit="Wh",
+        read=_fixed(""),
+        maximum=lambda _s, e: float(e.plant.capacity_wh[e.row]) if e.occupied else None,
+        needs=lambda s: s.chademo,
+    ),
+    Variable(
+        component="ConnectedEV",
+        name="DischargePower",
+        per_evse=True,
+        kind="decimal",
+        unit="W",
+        read=_of_car(lambda _s, e, _t: f"{max(0.0, -float(e.plant.power_w[e.row])):.0f}"),
+        maximum=lambda _s, e: float(e.plant.max_power_w[e.row]) if e.occupied else None,
+        needs=lambda s: not s.chademo,
+    ),
+    Variable(
+        component="ConnectedEV",
+        name="DepartureTime",
+        per_evse=True,
+        kind="dateTime",
+        read=_of_car(lambda s, e, _t: "" if s.settings.chademo else format_instant(e.departure_s)),
+    ),
+    Variable(component="ISO15118Ctrlr", name="Enabled", per_evse=True, kind="boolean", read=_fixed("true")),
+    Variable(
+        component="ISO15118Ctrlr",
+        name="ServiceRenegotiationSupport",
+        per_evse=True,
+        kind="boolean",
+        read=lambda s, _e, _t: _flag(not s.settings.chademo),
+    ),
+    Variable(component="TxCtrlr", name="TxStartPoint", kind="MemberList", read=_fixed("Authorized")),
+    Variable(component="TxCtrlr", name="TxStopPoint", kind="MemberList", read=_fixed("EVConnected")),
+    Variable(component="TxCtrlr", name="ResumptionTimeout", kind="integer", unit="s", read=_fixed("0")),
+    Variable(component="TxCtrlr", name="StopTxOnInvalidId", kind="boolean", read=_fixed("true")),
+    Variable(
+        component="OCPPCommCtrlr",
+        name="HeartbeatInterval",
+        kind="integer",
+        unit="s",
+        read=lambda s, _e, _t: str(s.heartbeat_interval_s),
+        write=_heartbeat,
+    ),
+    Variable(component="OCPPCommCtrlr", name="WebSocketPingInterval", kind="integer", unit="s", read=_fixed("0")),
+    Variable(component="OCPPCommCtrlr", name="OfflineThreshold", kind="integer", unit="s", read=_fixed("60")),
+    Variable(
+        component="OCPPCommCtrlr",
+        name="MessageTimeout",
+        instance="Default",
+        kind="integer",
+        unit="s",
+        read=lambda s, _e, _t: f"{s.settings.call_timeout_s:.0f}",
+    ),
+    Variable(
+        component="OCPPCommCtrlr",
+        name="MessageAttempts",
+        instance="TransactionEvent",
+        kind="integer",
+        read=lambda s, _e, _t: str(s.settings.message_attempts),
+    ),
+    Variable(component="ClockCtrlr", name="DateTime", kind="dateTime", read=lambda _s, _e, t: format_instant(round(t, 3))),
+    *(row for action in ("GetVariables", "SetVariables", "GetReport") for row in _limits(action)),
+)
