@@ -23,10 +23,6 @@ WRONG = [
         "The setting 'stations.default_site' names the site 'nowhere', and there is no [[sites]]",
     ),
     (SITE + "[drivers.sites.depto]\nconsent = true", "The setting 'drivers.sites' names the site 'depto', and there is no [[sites]]"),
-    (
-        SITE + '[fleet]\nwe_lead_at_sites = ["depot", "north"]',
-        "The setting 'fleet.we_lead_at_sites' names the site 'north', and there",
-    ),
     ("[response]\ngain_min = 2.0", "The setting 'response.gain_min' (2) must not be larger than 'response.gain_max' (1.15)."),
     ("[control]\nhold_max_s = 10.0", "The setting 'control.hold_min_s' (20) must not be larger than 'control.hold_max_s' (10)."),
     ('[ocpp]\nmeasurands = ["soc"]', "names 'soc', which is no measurand of OCPP 2.1. Did you mean 'SoC'?"),
@@ -59,8 +55,7 @@ def test_what_is_wrong_with_settings_is_one_sentence_without_names_of_python(tmp
 def test_settings_that_fit_each_other_are_taken(tmp_path: Path) -> None:
     file = tmp_path / "counterflow.toml"
     file.write_text(
-        SITE
-        + 'max_export_power_w = 30000\npools = ["north"]\n[stations]\ndefault_site = "depot"\n[fleet]\nwe_lead_at_sites = ["default"]\n'
+        SITE + 'max_export_power_w = 30000\npools = ["north"]\n[stations]\ndefault_site = "depot"\n'
         "[drivers.sites.depot]\nconsent = true\n[control]\nhold_min_s = 80.0\n",
         encoding="utf-8",
     )

@@ -13,6 +13,17 @@ from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.domain.commands import ProfileKind
+from counterflow.domain.conflicts import (
+    ForeignProfile,
+    HeldOut,
+    InstalledProfile,
+    KnownProfiles,
+    Leader,
+    LimitPeriod,
+    PriorityEntry,
+    SitePriority,
+    Telling,
+)
 from counterflow.domain.delivery import LogEntry, LogKind, Sample
 from counterflow.domain.drivers import AccountRecord, AgreedTerms, DriverRecord, PartialTerms, Scope
 from counterflow.domain.ids import DispatchId, EvseId, PoolId, ProfileId, SessionUid, SiteId, StationId, TransactionId
@@ -36,6 +47,10 @@ def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteJo
             yield sqlite
     else:
         yield MemoryJournal(manual=request.param == "memory-manual")
+
+
+LIMITS = (LimitPeriod(from_s=T0, discharge_w=3000.0), LimitPeriod(to_s=T0))
+REVOKED = PriorityEntry(at_s=T0, by="ops", leader=None, note="moved out")
 
 
 def documents() -> dict[DocumentKind, Any]:
@@ -85,6 +100,25 @@ def documents() -> dict[DocumentKind, Any]:
                 ),
             ),
         ),
+        DocumentKind.KNOWN_PROFILES: KnownProfiles(
+            station_id=STATION,
+            telling=Telling.TOLD,
+            at_s=T0,
+            foreign=(
+                ForeignProfile(
+                    evse_id=EvseId(1),
+                    profile=InstalledProfile(profile_id=ProfileId(-5), purpose="TxProfile", stack_level=3, limits=LIMITS),
+                    source="EMS",
+                    seen_at_s=T0,
+                ),
+            ),
+            seen=(TransactionId("tx"),),
+        ),
+        DocumentKind.SITE_PRIORITY: SitePriority(
+            site_id=SiteId("depot"),
+            entries=(PriorityEntry(at_s=T0, by="ops", leader=Leader.US), REVOKED),
+        ),
+        DocumentKind.HELD_OUT: HeldOut(station_id=STATION, at_s=T0, text="the power says discharge, the registers say charging"),
     }
 
 

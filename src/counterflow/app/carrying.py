@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from counterflow.app.conflicts import Conflicts
 from counterflow.app.placing import Placement
 from counterflow.app.setpoint_commands import Placing
 from counterflow.app.tasks import Book, RunningTask
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
 from counterflow.domain.instructions import DispatchMode
-from counterflow.domain.reasons import ChangeReason
+from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.resources import ControlMode, EvseCapability
 from counterflow.domain.views import Notice
 from counterflow.engine.control.book import ordered_power_w
@@ -71,6 +72,7 @@ class Carrying:
         notify: Callable[[Notice], None],
         book: Book,
         capability_of: Callable[[str, EvseId], EvseCapability | None],
+        conflicts: Conflicts,
         control: ControlSettings,
         resume: ResumeSettings,
         capability_settings: CapabilitySettings,
@@ -82,6 +84,7 @@ class Carrying:
         self._notify = notify
         self._book = book
         self._capability_of = capability_of
+        self._conflicts = conflicts
         self._control = control
         self._resume = resume
         self._capability_settings = capability_settings
@@ -278,6 +281,7 @@ class Carrying:
             transaction_id=transaction_id,
             control_mode=ControlMode(int(image.control_mode[change.row])),
             max_stack_level=known.max_stack_level if known else None,
+            above_level=self._conflicts.above_level(station_id, evse_id),
             max_offline_supported=bool(known and known.max_offline_duration),
             power_w=change.power_w,
             discharge_until_s=change.discharge_until_s,
@@ -310,6 +314,8 @@ class Carrying:
 
     def _leave(self, task: RunningTask, gone: Departure, replaced_by: int, now_s: float) -> None:
         task.drop_outs += 1
+        if gone.kind is DropOutKind.NOT_RESPONDING:
+            self._conflicts.deviated(gone.uid, now_s)
         kind = gone.kind.name.lower()
         self._journal.log(
             task.instruction.dispatch_id,

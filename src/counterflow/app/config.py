@@ -21,6 +21,7 @@ from counterflow.app.setpoint_commands import PlacingSettings
 from counterflow.app.setting_checks import complaints
 from counterflow.app.setting_words import sentence_of
 from counterflow.domain.resources import Site
+from counterflow.engine.conflicts.settings import ConflictSettings
 from counterflow.engine.control.book import BookSettings
 from counterflow.engine.control.feasibility import FeasibilitySettings
 from counterflow.engine.control.ledger import LedgerSettings
@@ -60,6 +61,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sites: tuple[Site, ...] = ()
     drivers: TermsSettings = TermsSettings()
     fleet: FleetSettings = FleetSettings()
+    conflicts: ConflictSettings = ConflictSettings()
     capability: CapabilitySettings = CapabilitySettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     control: ControlSettings = ControlSettings()

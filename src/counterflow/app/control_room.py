@@ -13,18 +13,19 @@ from counterflow.adapters.ocpp.csms import Csms, Outgoing
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.ocpp.transport import Admission
 from counterflow.app.config import Settings
+from counterflow.app.conflicts import Conflicts
 from counterflow.app.dispatcher import Dispatcher
 from counterflow.app.drivers import Drivers
 from counterflow.app.placing import Placement
 from counterflow.app.policy import ConsentPolicy
 from counterflow.app.pseudonyms import Pseudonyms
 from counterflow.app.registry import Registry
-from counterflow.domain.commands import Command, RawCall
+from counterflow.domain.commands import Command, RawCall, ReadProfiles
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import SessionUid, SiteId, StationId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.setpoints import CommandResult
+from counterflow.domain.setpoints import CommandResult, Rejected
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     CapabilitiesOutdated,
@@ -41,6 +42,7 @@ from counterflow.domain.telemetry import (
 )
 from counterflow.domain.views import Notice
 from counterflow.engine.control.ledger import ProfileLedger
+from counterflow.engine.control.refusals import Reaction, reaction_to
 from counterflow.engine.fleet.state import Applied, FleetState
 from counterflow.engine.fleet.terms import TermsResolver
 from counterflow.engine.fleet.topology import Topology
@@ -73,7 +75,6 @@ class ControlRoom:
             self.topology,
             terms,
             hash_token=pseudonym,
-            is_ours=self.ledger.is_ours,
         )
         self.drivers = Drivers(terms, self.fleet, journal, pseudonym)
         policy = ConsentPolicy(self.registry, terms, pseudonym, self.ledger, settings.ocpp.heartbeat_interval_s, self._wanted)
@@ -87,6 +88,17 @@ class ControlRoom:
             refusals=settings.refusals,
             clear_retry_s=settings.ledger.clear_retry_s,
         )
+        self.conflicts = Conflicts(
+            fleet=self.fleet,
+            ledger=self.ledger,
+            journal=journal,
+            link=self,
+            registry=self.registry,
+            settings=settings.conflicts,
+            notify=notify,
+            apply=self._applied,
+            paused=lambda: self.dispatcher.latch.on,
+        )
         self.dispatcher = Dispatcher(
             fleet=self.fleet,
             topology=self.topology,
@@ -94,6 +106,7 @@ class ControlRoom:
             journal=journal,
             notify=notify,
             capability_of=self.registry.capability_of,
+            conflicts=self.conflicts,
             settings=settings.dispatcher,
             control=settings.control,
             response=settings.response,
@@ -143,13 +156,12 @@ class ControlRoom:
         if deadline_s is not None and deadline_s <= now_s:
             self._take_all(self.csms.on_deadline(now_s), now_s)
         self.dispatcher.advance(now_s)
+        self.conflicts.advance(now_s)
 
     def next_due_s(self) -> float | None:
         """When `advance` should be called next, or None."""
-        deadline_s, due_s = self.csms.next_deadline_s(), self.dispatcher.next_due_s()
-        if deadline_s is None or (due_s is not None and due_s < deadline_s):
-            return due_s
-        return deadline_s
+        due_s = (self.csms.next_deadline_s(), self.dispatcher.next_due_s(), self.conflicts.next_due_s())
+        return min((at_s for at_s in due_s if at_s is not None), default=None)
 
     def take_departing(self) -> list[Outgoing]:
         """Texts to stations since the last call, in order; they may leave once everything written so far is durable."""
@@ -179,6 +191,7 @@ class ControlRoom:
         """A station was taken off the register: whatever goes on there is over for us, and recorded so."""
         self.registry.remove(station_id)
         self.last_seen_s.pop(station_id, None)
+        self.conflicts.station_removed(station_id)
         self._applied(self.fleet.forget(station_id, now_s), now_s)
 
     def discover(self, station_id: StationId, errand: Errand, now_s: float, done: Callable[[CapabilitiesDiscovered | None], None]) -> bool:
@@ -211,6 +224,7 @@ class ControlRoom:
             self.placement.restore(profile)
         for _, path in self.journal.documents(DocumentKind.PATH):
             self.placement.paths.restore(path)
+        self.conflicts.restore(still_open, now_s)
         for _, latch in self.journal.documents(DocumentKind.LATCH):
             self.dispatcher.latch = latch
         self.dispatcher.restore([instruction for _, instruction in self.journal.documents(DocumentKind.DISPATCH)], now_s)
@@ -261,6 +275,7 @@ class ControlRoom:
         elif isinstance(event, StationDisconnected):
             self._discovery_over(event.station_id, None)
             self._say(now_s, "station.disconnected", event.station_id, event.reason)
+        self.conflicts.take(event, now_s)
 
     def _discovery_over(self, station_id: StationId, found: CapabilitiesDiscovered | None) -> None:
         for done in self._discoveries.pop(station_id, ()):
@@ -275,10 +290,13 @@ class ControlRoom:
                 )
         if applied.changed or applied.left or applied.wake:
             self._applied(applied, now_s)
+        if isinstance(event, TransactionReported) and event.trigger == "ChargingRateChanged":
+            self.conflicts.rate_changed(event, now_s)
 
     def _applied(self, applied: Applied, now_s: float) -> None:
         for record in applied.changed:
             self.journal.put(DocumentKind.SESSION, str(record.session_uid), record)
+            self.conflicts.session_changed(record, now_s)
             if record.ended_s is not None:
                 self.dispatcher.session_left(record.session_uid, DropOutKind.ENDED, now_s)
         for uid, kind in applied.left:
@@ -294,6 +312,11 @@ class ControlRoom:
             if done is not None:
                 done(event.result)
             return
+        if isinstance(event.command, ReadProfiles):
+            self.conflicts.completed(event.command, event, now_s)
+            return
+        if isinstance(event.result, Rejected) and reaction_to(event.result) is Reaction.OTHER_LEVEL:
+            self.conflicts.hint(event.station_id, now_s)
         refused = self.placement.completed(event, now_s)
         if refused is not None:
             self.dispatcher.refused(refused, now_s)

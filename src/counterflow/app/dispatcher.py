@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from counterflow.app.carrying import Carrying
+from counterflow.app.conflicts import Conflicts
 from counterflow.app.faults import Faults
 from counterflow.app.placing import Placement, Refused
 from counterflow.app.seconds import Seconds
@@ -66,6 +67,7 @@ class Dispatcher:
         journal: Journal,
         notify: Callable[[Notice], None],
         capability_of: Callable[[str, EvseId], EvseCapability | None],
+        conflicts: Conflicts,
         settings: DispatcherSettings,
         control: ControlSettings,
         response: ResponseSettings,
@@ -98,6 +100,7 @@ class Dispatcher:
             notify=notify,
             book=self.book,
             capability_of=capability_of,
+            conflicts=conflicts,
             control=control,
             resume=resume,
             capability_settings=capability_settings,

@@ -12,12 +12,14 @@ from msgspec.structs import replace
 
 from counterflow import __version__
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
+from counterflow.app.conflict_views import conflict_views
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.reporting import Reporting
 from counterflow.app.views import dispatch_view, fleet_view, session_view, session_views, sessions_by_station, station_view, view_of
+from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
-from counterflow.domain.ids import DispatchId, SessionUid, StationId, TransactionId
+from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import Amendment, DispatchOrder
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import StationRegistration
@@ -25,6 +27,7 @@ from counterflow.domain.setpoints import CommandResult, Offline, RawAnswer, Reje
 from counterflow.domain.telemetry import CapabilitiesDiscovered
 from counterflow.domain.views import (
     CallAnswer,
+    ConflictView,
     DispatchAnswer,
     DispatchView,
     FleetView,
@@ -45,6 +48,7 @@ from counterflow.engine.control.book import (
     settle_conflicts,
     with_feasibility,
 )
+from counterflow.engine.fleet.topology import Topology
 
 _RAW_REFUSALS = {
     "InvalidRequest": (RefusalKind.INVALID, "See the OCPP 2.1 schema of this request."),
@@ -140,12 +144,10 @@ class LiveOperations:
     async def add_station(self, registration: StationRegistration) -> StationView | Refusal:
         """Register a station so that it may connect; a known one is changed."""
         if registration.site_id not in self._room.topology.site_ids:
-            known = ", ".join(self._room.topology.site_ids)
-            return Refusal(
-                kind=RefusalKind.INVALID, sentence=f"There is no site '{registration.site_id}'.", remedy=f"Known sites: {known}."
-            )
+            return no_site(self._room.topology, registration.site_id)
         self._room.registry.add(replace(registration, added_at_s=self._now_s()))
         self._room.fleet.register(registration.station_id, registration.site_id)
+        self._room.conflicts.station_changed(registration.station_id, self._now_s())
         await self._settled()
         return self.station(registration.station_id)
 
@@ -195,6 +197,44 @@ class LiveOperations:
             )
         await self._settled()
         return self.station(station_id)
+
+    async def release_station(self, station_id: StationId, by: str, note: str) -> StationView | Refusal:
+        """A person lets a station that contradicted itself take part again."""
+        if isinstance(view := self.station(station_id), Refusal):
+            return view
+        if not self._room.conflicts.release(station_id, by, note, self._now_s()):
+            return Refusal(
+                kind=RefusalKind.CONFLICT,
+                sentence=f"Station {station_id} is not held out.",
+                remedy="counterflow conflicts shows which stations are.",
+            )
+        await self._settled()
+        return self.station(station_id)
+
+    # --- other actors --------------------------------------------------------------------------------------------------------
+
+    def conflicts(self) -> Sequence[ConflictView]:
+        """Where somebody else steers, or may."""
+        return conflict_views(self._room.conflicts, self._room.registry)
+
+    def priorities(self) -> Sequence[SitePriority]:
+        """What the operators of sites confirmed."""
+        return [self._room.conflicts.priorities[site_id] for site_id in sorted(self._room.conflicts.priorities)]
+
+    async def confirm_priority(self, site_id: SiteId, leader: Leader | None, by: str, note: str) -> SitePriority | Refusal:
+        """The operator of a site says who has priority there; None takes an earlier word back."""
+        if site_id not in self._room.topology.site_ids:
+            return no_site(self._room.topology, site_id)
+        known = self._room.conflicts.priorities.get(site_id)
+        if leader is None and (known is None or known.leader is None):
+            return Refusal(
+                kind=RefusalKind.CONFLICT,
+                sentence=f"Nobody has confirmed who has priority at site {site_id}.",
+                remedy="counterflow conflicts shows what was confirmed.",
+            )
+        said = self._room.conflicts.confirm(site_id, leader, by, note, self._now_s())
+        await self._settled()
+        return said
 
     async def call_station(self, station_id: StationId, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
         """Send any OCPP request and wait for the answer."""
@@ -327,6 +367,12 @@ def _no_station(station_id: StationId) -> Refusal:
 
 def _not_connected(station_id: StationId) -> Refusal:
     return Refusal(kind=RefusalKind.OFFLINE, sentence=f"Station {station_id} is not connected.", remedy="Try again once it is back.")
+
+
+def no_site(topology: Topology, site_id: SiteId) -> Refusal:
+    """There is no such site."""
+    known = ", ".join(topology.site_ids)
+    return Refusal(kind=RefusalKind.INVALID, sentence=f"There is no site '{site_id}'.", remedy=f"Known sites: {known}.")
 
 
 def _no_dispatch(dispatch_id: DispatchId) -> Refusal:

@@ -82,7 +82,7 @@ class Placement:
         self._latest: dict[SessionUid, Placing] = {}
         self._retries: Counter[SessionUid] = Counter()
         self._refused_in_row: Counter[SessionUid] = Counter()
-        self._level_lift: dict[SessionUid, int] = {}
+        self._level_refused: set[SessionUid] = set()
 
     def place(self, placing: Placing, now_s: float) -> None:
         """Send a setpoint, after its fallback if that does not stand yet. A newer one replaces one that still waits."""
@@ -144,7 +144,7 @@ class Placement:
         self._forget(uid)
         self._retries.pop(uid, None)
         self._refused_in_row.pop(uid, None)
-        self._level_lift.pop(uid, None)
+        self._level_refused.discard(uid)
         for record in self.ledger.of_session(uid):
             self._clearing.gone(record.station_id, record.profile_id)
 
@@ -222,14 +222,21 @@ class Placement:
             return
         # A profile that is replaced cannot be moved any more, whatever becomes of the new one.
         self._dynamic.lost(placing.uid)
-        level = self.ledger.stack_level(ProfileKind.DISCHARGE, placing.max_stack_level) + self._level_lift.get(placing.uid, 0)
+        level = self._level(placing, ProfileKind.DISCHARGE)
         self._gate.send(place_discharge(placing, profile_id, level, self._settings, now_s), placing.dispatch_id, now_s)
 
     def _send_fallback(self, placing: Placing, now_s: float) -> None:
-        level = self.ledger.stack_level(ProfileKind.FALLBACK, placing.max_stack_level) + self._level_lift.get(placing.uid, 0)
+        level = self._level(placing, ProfileKind.FALLBACK)
         profile_id = self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK)
         self._fleet.fallback_sent(placing.uid, now_s)
         self._gate.send(place_fallback(placing, profile_id, level, self._settings, now_s), placing.dispatch_id, now_s)
+
+    def _level(self, placing: Placing, kind: ProfileKind) -> int:
+        """Above every foreign transaction profile where the operator gave us priority, and above a level that was refused."""
+        above = placing.above_level
+        if placing.uid in self._level_refused:
+            above = self.ledger.stack_level(ProfileKind.DISCHARGE, placing.max_stack_level, above)
+        return self.ledger.stack_level(kind, placing.max_stack_level, above)
 
     def _shaped(self, placing: Placing, now_s: float) -> Placing:
         """As the profile that will carry it: Dynamic where target and station are for it."""
@@ -346,17 +353,15 @@ class Placement:
 
     def _refused(self, command: PlaceDischarge | PlaceFallback, result: Rejected | NotSupported, now_s: float) -> Refused | None:
         uid = command.session_uid
-        response = react(result, retried=uid in self._level_lift, settings=self._refusals)
+        response = react(result, retried=uid in self._level_refused, settings=self._refusals)
         latest = self._latest.get(uid)
         is_dynamic = isinstance(command, PlaceDischarge) and command.watchdog_s is not None
         if is_dynamic and response.reaction in MAYBE_FOR_ITS_KIND and latest is not None:
             self.paths.close(command.station_id, command.evse_id, DYNAMIC, f"a Dynamic profile was refused: {words_of(result)}", now_s)
             self.place(latest, now_s)
             return None
-        if response.retry_level and latest is not None:
-            self._level_lift[uid] = 2
-            self._again(command, latest, now_s)
-            return None
+        if response.retry_level:
+            self._level_refused.add(uid)
         return self._give_up(uid, response, str(result), now_s)
 
     def _unsure(self, command: PlaceDischarge | MoveSetpoint | PlaceFallback, now_s: float) -> Refused | None:

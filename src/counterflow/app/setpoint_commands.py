@@ -73,6 +73,8 @@ class Placing(Struct, frozen=True, kw_only=True):
     transaction_id: TransactionId
     control_mode: ControlMode
     max_stack_level: int | None
+    above_level: int | None
+    """The highest level of another actor's transaction profile here; ours goes above it."""
     max_offline_supported: bool
     power_w: float
     discharge_until_s: float

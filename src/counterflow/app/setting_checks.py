@@ -38,7 +38,6 @@ def _sites(settings: "Settings", topology: Topology) -> Iterator[str]:
     named: tuple[tuple[str, Iterable[SiteId]], ...] = (
         ("stations.default_site", (SiteId(settings.stations.default_site),)),
         ("drivers.sites", settings.drivers.sites),
-        ("fleet.we_lead_at_sites", settings.fleet.we_lead_at_sites),
     )
     for setting, sites in named:
         for name in sites:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from counterflow.app.control_room import ControlRoom
+from counterflow.domain.conflicts import Telling
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import DispatchId, SessionUid, StationId, TransactionId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, Feasibility
@@ -67,6 +68,7 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
     if registration is None:
         return None
     known, former = room.registry.discoveries.get(station_id), room.registry.former.get(station_id)
+    told, held = room.conflicts.known.get(station_id), room.conflicts.held_out.get(station_id)
     return StationView(
         station_id=station_id,
         site_id=registration.site_id,
@@ -87,6 +89,10 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
         sessions=sessions[station_id],
         profiles=len(room.ledger.of_station(station_id)),
         password_set=registration.password_hash is not None,
+        other_profiles=told.foreign if told else (),
+        profiles_telling=(told.telling if told else Telling.UNKNOWN).value,
+        profiles_told_at_s=told.at_s if told and told.telling is not Telling.UNKNOWN else None,
+        held_out=held.text if held else None,
     )
 
 

@@ -87,10 +87,9 @@ class RequestSample(Struct, frozen=True, kw_only=True):
 
 
 class ReadProfiles(Struct, frozen=True, kw_only=True):
-    """GetChargingProfiles: what is installed at this EVSE."""
+    """GetChargingProfiles: everything that is installed at the station, whoever placed it."""
 
     station_id: StationId
-    evse_id: EvseId
     request_id: int
 
 

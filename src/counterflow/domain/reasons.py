@@ -17,7 +17,14 @@ class Reason(IntEnum):
     CAPABILITY_UNKNOWN = 6
     NO_V2X_CONTROL = 7
     NO_BIDIRECTIONAL_TRANSFER = 8
+    PROFILES_UNSEEN = 25
+    NOT_TELLING = 26
     FOREIGN_PROFILE = 9
+    OTHERS_LEAD = 27
+    PRIORITY_UNCLEAR = 28
+    NO_LEVEL_ABOVE = 29
+    EXTERNAL_SETPOINT = 30
+    CONTRADICTS_ITSELF = 31
     PRIORITY_CHARGING = 10
     EXTERNAL_LIMIT = 11
     GRID_FAULT = 12
@@ -45,7 +52,14 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.CAPABILITY_UNKNOWN: "discovery of the station is not finished",
     Reason.NO_V2X_CONTROL: "the station does not offer CentralSetpoint",
     Reason.NO_BIDIRECTIONAL_TRANSFER: "car and station have not agreed on a bidirectional transfer",
-    Reason.FOREIGN_PROFILE: "another system's transaction profile is on this EVSE",
+    Reason.PROFILES_UNSEEN: "the station has not told yet who else steers this EVSE",
+    Reason.NOT_TELLING: "the station cannot tell who else steers this EVSE (conflicts.discharge_untold)",
+    Reason.FOREIGN_PROFILE: "another system's transaction profile is on this EVSE, and nobody has confirmed who has priority at this site",
+    Reason.OTHERS_LEAD: "another system steers this EVSE, and the site's operator confirmed that it has priority",
+    Reason.PRIORITY_UNCLEAR: "a local energy system can set this EVSE's power, and it is not known whose setpoint wins",
+    Reason.NO_LEVEL_ABOVE: "another system's profile leaves no stack level above it for ours",
+    Reason.EXTERNAL_SETPOINT: "a local energy system sets the power of this EVSE",
+    Reason.CONTRADICTS_ITSELF: "the station's meter contradicts itself; a person must release it",
     Reason.PRIORITY_CHARGING: "the driver asked for priority charging",
     Reason.EXTERNAL_LIMIT: "a local energy system allows no discharge",
     Reason.GRID_FAULT: "the inverter reports a grid fault",

@@ -24,6 +24,9 @@ class DocumentKind(StrEnum):
     ACCOUNT = "account"
     PATH = "path"
     FORMER_SETTINGS = "former_settings"
+    KNOWN_PROFILES = "known_profiles"
+    SITE_PRIORITY = "site_priority"
+    HELD_OUT = "held_out"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,8 @@ from math import nan
 from msgspec import Struct
 
 from counterflow.domain.commands import Command
-from counterflow.domain.ids import ConnectorId, EvseId, ProfileId, StationId, TransactionId
+from counterflow.domain.conflicts import InstalledProfile
+from counterflow.domain.ids import ConnectorId, EvseId, StationId, TransactionId
 from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.setpoints import CommandResult
 from counterflow.domain.station_settings import ChangedSetting, StationVariable
@@ -215,15 +216,15 @@ class GridFaultReported(Struct, frozen=True, kw_only=True):
     ended: bool
 
 
-class ForeignProfilesReported(Struct, frozen=True, kw_only=True):
-    """ReportChargingProfiles: what is installed at an EVSE, ours and others'."""
+class ProfilesReported(Struct, frozen=True, kw_only=True):
+    """ReportChargingProfiles: what is installed at an EVSE (0 = the station), ours and others'. `last` ends the report."""
 
     station_id: StationId
     evse_id: EvseId
     at_s: float
+    request_id: int
     source: str
-    profiles: tuple[tuple[ProfileId, str, int, str], ...]
-    """(profile id, purpose, stack level, transaction id or "")"""
+    profiles: tuple[InstalledProfile, ...]
     last: bool
 
 
@@ -267,7 +268,7 @@ StationEvent = (
     | ExternalLimitChanged
     | PriorityChargingChanged
     | GridFaultReported
-    | ForeignProfilesReported
+    | ProfilesReported
     | StationWarned
     | CommandSent
     | CommandCompleted

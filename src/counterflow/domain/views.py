@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from counterflow.domain.conflicts import ForeignProfile
 from counterflow.domain.drivers import PartialTerms
 from counterflow.domain.instructions import DispatchInstruction, Feasibility
 from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
@@ -87,6 +88,30 @@ class StationView(Struct, frozen=True, kw_only=True):
     hands_off: bool = False
     awaits_reboot: bool = False
     changed_settings: tuple[ChangedSetting, ...] = ()
+    other_profiles: tuple[ForeignProfile, ...] = ()
+    profiles_telling: str = "unknown"
+    """`unknown`, `told` or `unsupported`."""
+    profiles_told_at_s: float | None = None
+    held_out: str | None = None
+    """Why it is not dispatched until a person releases it; None = it may be."""
+
+
+class ConflictView(Struct, frozen=True, kw_only=True):
+    """An EVSE (0 = the whole station) where somebody else steers, or may; and what follows from it."""
+
+    site_id: str
+    station_id: str
+    evse_id: int
+    transaction_id: str | None
+    """None = no car is plugged in."""
+    conflict: str
+    """A code; `none` = it does not keep the car out of dispatch."""
+    conflict_text: str
+    leader: str | None
+    """`us` or `them`, as the site's operator confirmed; None = nobody has."""
+    profiles_telling: str
+    profiles_told_at_s: float | None
+    other_profiles: tuple[ForeignProfile, ...]
 
 
 class SessionView(Struct, frozen=True, kw_only=True):

@@ -4,13 +4,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from counterflow.domain.commands import Command
+from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint
-from counterflow.domain.ids import DispatchId, SessionUid, StationId
+from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId
 from counterflow.domain.instructions import Amendment, DispatchOrder
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.views import (
     CallAnswer,
+    ConflictView,
     DispatchAnswer,
     DispatchView,
     FleetView,
@@ -145,6 +147,22 @@ class Operations(Protocol):
 
     async def give_settings_back(self, station_id: StationId) -> StationView | Refusal:
         """Set what we changed at a station to what it was before, and leave its settings alone from then on."""
+        ...
+
+    async def release_station(self, station_id: StationId, by: str, note: str) -> StationView | Refusal:
+        """A person lets a station that contradicted itself take part again."""
+        ...
+
+    def conflicts(self) -> Sequence[ConflictView]:
+        """Where somebody else steers, or may, by site and station."""
+        ...
+
+    def priorities(self) -> Sequence[SitePriority]:
+        """What the operators of sites confirmed, with who and when."""
+        ...
+
+    async def confirm_priority(self, site_id: SiteId, leader: Leader | None, by: str, note: str) -> SitePriority | Refusal:
+        """The operator of a site says who has priority there; None takes an earlier word back."""
         ...
 
     async def call_station(self, station_id: StationId, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:

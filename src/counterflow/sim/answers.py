@@ -95,21 +95,21 @@ def _complain_if_bare(op: Operation, evse: SimEvse, now_s: float) -> None:
 
 
 def get_charging_profiles(op: Operation, request: m.GetChargingProfilesRequest, now_s: float) -> Answer:
-    """The profiles themselves follow in ReportChargingProfiles, one message an EVSE (K09)."""
+    """The profiles themselves follow in ReportChargingProfiles, one message for each EVSE and source (K09)."""
     del now_s
     evse_id = None if isinstance(request.evse_id, UnsetType) else request.evse_id
     found = op.state.profiles.matching(evse_id, request.charging_profile)
     if not found:
         return m.GetChargingProfilesResponse(status="NoProfiles"), None
-    places = sorted({one.evse_id for one in found})
+    places = sorted({(one.evse_id, one.source) for one in found})
 
     def report(now_s: float) -> None:
         for place in places:
-            profiles = [one.profile for one in found if one.evse_id == place]
+            profiles = [one.profile for one in found if (one.evse_id, one.source) == place]
             message = m.ReportChargingProfilesRequest(
                 request_id=request.request_id,
-                charging_limit_source="CSO",
-                evse_id=place,
+                charging_limit_source=place[1],
+                evse_id=place[0],
                 charging_profile=profiles,
                 tbc=place != places[-1],
             )

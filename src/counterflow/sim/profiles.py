@@ -34,6 +34,8 @@ class Installed(Struct):
     profile: ChargingProfileType
     evse_id: int
     updated_s: float
+    source: str = "CSO"
+    """Who placed it; CSO = the CSMS."""
     dead: bool = False
     """invalidAfterOfflineDuration has struck: it stays invalid until it is sent again."""
 
@@ -64,6 +66,10 @@ class ProfileStore:
             self._by_id[profile.id] = Installed(profile, evse_id, now_s)
         return wrong
 
+    def place_locally(self, profile: ChargingProfileType, evse_id: int, source: str, now_s: float) -> None:
+        """Another actor than the CSMS places a profile; what it may place is its own business."""
+        self._by_id[profile.id] = Installed(profile, evse_id, now_s, source)
+
     def update_dynamic(self, profile_id: int, update: ChargingScheduleUpdateType, now_s: float) -> Refusal | None:
         """UpdateDynamicSchedule: new values for the one period of a Dynamic profile; restarts its watchdog (K28)."""
         installed = self._by_id.get(profile_id)
@@ -78,7 +84,7 @@ class ProfileStore:
         period = msgspec.structs.replace(schedule.charging_schedule_period[0], **values)
         changed = msgspec.structs.replace(schedule, charging_schedule_period=[period])
         profile = msgspec.structs.replace(installed.profile, charging_schedule=[changed], dyn_update_time=rpc.instant(now_s))
-        self._by_id[profile_id] = Installed(profile, installed.evse_id, now_s)
+        self._by_id[profile_id] = Installed(profile, installed.evse_id, now_s, installed.source)
         return None
 
     def clear(self, profile_id: int) -> Installed | None:
@@ -113,14 +119,13 @@ class ProfileStore:
     def matching(self, evse_id: int | None, criterion: ChargingProfileCriterionType) -> list[Installed]:
         """GetChargingProfiles: all criteria must hold; `evse_id` None = any."""
         ids, sources = criterion.charging_profile_id, criterion.charging_limit_source
-        if not isinstance(sources, UnsetType) and "CSO" not in sources:
-            return []
         purpose, level = criterion.charging_profile_purpose, criterion.stack_level
         return [
             one
             for one in self._by_id.values()
             if (evse_id is None or one.evse_id == evse_id)
             and (isinstance(ids, UnsetType) or one.profile.id in ids)
+            and (isinstance(sources, UnsetType) or one.source in sources)
             and (isinstance(purpose, UnsetType) or one.profile.charging_profile_purpose == purpose)
             and (isinstance(level, UnsetType) or one.profile.stack_level == level)
         ]

@@ -30,7 +30,7 @@ from counterflow.domain.telemetry import (
     CommandCompleted,
     CommandSent,
     EventKind,
-    ForeignProfilesReported,
+    ProfilesReported,
     StationBooted,
     StationConnected,
     StationDisconnected,
@@ -193,7 +193,7 @@ def test_a_command_for_an_absent_station_is_offline_at_once(desk: Any) -> None:
             {"status": "NotImplemented"},
             NotSupported(code="NotImplemented"),
         ),
-        (ReadProfiles(station_id="S1", evse_id=1, request_id=3), {"status": "Accepted"}, Accepted()),
+        (ReadProfiles(station_id="S1", request_id=3), {"status": "Accepted"}, Accepted()),
         (raw("GetLocalListVersion"), {"versionNumber": 3}, RawAnswer(payload={"versionNumber": 3})),
     ],
 )
@@ -206,11 +206,11 @@ def test_answers_become_results(desk: Any, command: Command, answer: dict[str, A
 
 def test_no_profiles_is_nothing_there_and_an_empty_report(desk: Any) -> None:
     desk.open_known()
-    desk.submit(ReadProfiles(station_id="S1", evse_id=1, request_id=3))
+    desk.submit(ReadProfiles(station_id="S1", request_id=3))
     desk.answer({"status": "NoProfiles"})
     assert results(desk)[0][1] == NothingThere()
-    [report] = desk.happened(ForeignProfilesReported)
-    assert (report.evse_id, report.profiles, report.last) == (1, (), True)
+    [report] = desk.happened(ProfilesReported)
+    assert (report.request_id, report.profiles, report.last) == (3, (), True)
 
 
 def test_a_callerror_is_not_supported_and_for_a_person_it_is_said_as_it_is(desk: Any) -> None:

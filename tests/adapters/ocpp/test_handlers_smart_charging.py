@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from counterflow.adapters.ocpp.csms import NeedsAnswer
+from counterflow.domain.conflicts import InstalledProfile
 from counterflow.domain.telemetry import (
     ChargingNeedsReported,
     ExternalLimitChanged,
-    ForeignProfilesReported,
     GridFaultReported,
     PriorityChargingChanged,
+    ProfilesReported,
 )
 
 NOON_S = 1_795_348_800.0
@@ -161,8 +162,9 @@ def test_installed_profiles_are_reported_in_parts(desk: Any) -> None:
             "ReportChargingProfiles",
             {"requestId": 77, "chargingLimitSource": "CSO", "evseId": 1, "tbc": tbc, "chargingProfile": [profile]},
         )
-    first, second = desk.happened(ForeignProfilesReported)
-    assert first.profiles == ((7, "TxProfile", 3, "tx"),)
+    first, second = desk.happened(ProfilesReported)
+    assert first.profiles == (InstalledProfile(profile_id=7, purpose="TxProfile", stack_level=3, kind="Absolute", transaction_id="tx"),)
+    assert (first.request_id, first.evse_id, first.source) == (77, 1, "CSO")
     assert (first.last, second.last) == (False, True)
 
 

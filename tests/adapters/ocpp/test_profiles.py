@@ -143,10 +143,12 @@ def test_questions_are_asked_by_their_own_ids() -> None:
         "requestedMessage": "TransactionEvent",
         "evse": {"id": 2},
     }
-    assert on_the_wire(to_request(ReadProfiles(station_id="S1", evse_id=2, request_id=77), 0.0)[1]) == {
+
+
+def test_k09_fr_03_everything_is_asked_for_by_naming_every_source() -> None:
+    assert on_the_wire(to_request(ReadProfiles(station_id="S1", request_id=77), 0.0)[1]) == {
         "requestId": 77,
-        "evseId": 2,
-        "chargingProfile": {"chargingProfilePurpose": "TxProfile"},
+        "chargingProfile": {"chargingLimitSource": ["CSO", "EMS", "SO", "Other"]},
     }
 
 

@@ -13,11 +13,13 @@ from prometheus_client.core import GaugeMetricFamily
 from counterflow.adapters.web.api import create_app
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.adapters.web.settings import ApiSettings
+from counterflow.domain.conflicts import SitePriority
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
 from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.views import (
     CallAnswer,
+    ConflictView,
     DispatchAnswer,
     DispatchView,
     FleetView,
@@ -74,6 +76,18 @@ class FakeOperations:
 
     async def give_settings_back(self, station_id: str) -> StationView | Refusal:
         return self._does("give back", station_id, otherwise=EXAMPLES[StationView])
+
+    async def release_station(self, station_id: str, by: str, note: str) -> StationView | Refusal:
+        return self._does("release", station_id, by, note, otherwise=EXAMPLES[StationView])
+
+    def conflicts(self) -> list[ConflictView]:
+        return [EXAMPLES[ConflictView]]
+
+    def priorities(self) -> list[SitePriority]:
+        return [EXAMPLES[SitePriority]]
+
+    async def confirm_priority(self, site_id: str, leader: Any, by: str, note: str) -> SitePriority | Refusal:
+        return self._does("confirm", site_id, leader, by, note, otherwise=EXAMPLES[SitePriority])
 
     async def call_station(self, station_id: str, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
         return self._does("call", station_id, action, payload, otherwise=EXAMPLES[CallAnswer])

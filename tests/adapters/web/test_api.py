@@ -2,9 +2,10 @@ import msgspec
 import pytest
 
 from counterflow.adapters.web.examples import EXAMPLES
+from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.ids import SiteId
 from counterflow.domain.instructions import AllocationPolicy, DispatchMode
-from counterflow.domain.views import CallAnswer, DispatchAnswer, DispatchView, FleetView, SessionView, StationView
+from counterflow.domain.views import CallAnswer, ConflictView, DispatchAnswer, DispatchView, FleetView, SessionView, StationView
 
 ORDER = {"discharge_power_w": "2.5MW", "duration_s": "15min"}
 
@@ -24,6 +25,8 @@ def same(response, shape):
         ("/dispatches", list[DispatchView], [EXAMPLES[DispatchView]]),
         ("/dispatches/d-1", DispatchView, EXAMPLES[DispatchView]),
         ("/emergency-stop", FleetView, EXAMPLES[FleetView]),
+        ("/conflicts", list[ConflictView], [EXAMPLES[ConflictView]]),
+        ("/conflicts/priorities", list[SitePriority], [EXAMPLES[SitePriority]]),
     ],
 )
 def test_a_view_goes_out_as_it_is(client, path, shape, shown):
@@ -264,3 +267,24 @@ def test_an_unknown_figure_is_no_sample_not_zero(client, operations, monkeypatch
     monkeypatch.setattr(operations, "fleet", lambda: unknown)
     lines = client.ask("GET", "/metrics", whole=True).text.splitlines()
     assert not [line for line in lines if line.startswith("counterflow_measured_power_watts")]
+
+
+def test_who_has_priority_is_said_with_who_says_it_and_by_which_token(client, operations):
+    body = {"leader": "us", "by": "A. Owner", "note": "contract"}
+    assert same(client.ask("PUT", "/conflicts/priorities/depot", json=body), SitePriority) == EXAMPLES[SitePriority]
+    assert client.ask("DELETE", "/conflicts/priorities/depot", params={"by": "A. Owner"}).status_code == 200
+    assert client.ask("POST", "/stations/CS-1/release", json={"by": "A. Owner"}).status_code == 200
+    confirm, revoke, release = operations.calls
+    assert (confirm[:3], confirm[4]) == (("confirm", "depot", Leader.US), "contract")
+    assert (revoke[:3], revoke[4]) == (("confirm", "depot", None), "")
+    assert release[:2] == ("release", "CS-1")
+    assert all(call[-2].startswith("A. Owner (api:") for call in operations.calls)
+
+
+@pytest.mark.parametrize(
+    "body", [{"leader": "we", "by": "A"}, {"leader": "us"}, {"leader": "us", "by": ""}, {"leader": "us", "by": "A", "x": 1}]
+)
+def test_a_confirmation_without_a_name_or_with_an_unknown_word_is_refused(client, operations, body):
+    assert client.ask("PUT", "/conflicts/priorities/depot", json=body).status_code == 422
+    assert client.ask("DELETE", "/conflicts/priorities/depot").status_code == 422
+    assert operations.calls == []

@@ -67,6 +67,9 @@ def test_an_entry_stands_before_the_answer_and_is_found_by_session_and_station()
     assert ledger.of_station(STATION) == (placed, beneath)
     assert ledger.is_ours(STATION, placed.profile_id)
     assert not ledger.is_ours(STATION, ProfileId(5))
+    ours_next = ledger.profile_id(SessionUid(2), ProfileKind.FALLBACK)
+    assert not ledger.is_ours(STATION, ours_next)
+    assert ledger.is_ours(STATION, ours_next, [SessionUid(2)])
     assert (len(ledger), set(ledger)) == (2, {placed, beneath})
     assert (beneath.power_w, beneath.kind) == (5000.0, ProfileKind.FALLBACK)
 
@@ -149,3 +152,22 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
+
+
+@pytest.mark.parametrize(
+    ("most", "above", "levels"),
+    [
+        (None, None, (8, 7)),
+        (9, None, (8, 7)),
+        (5, None, (5, 4)),
+        (None, 3, (8, 7)),
+        (20, 8, (10, 9)),
+        (10, 8, (10, 9)),
+        (None, 99, (101, 100)),
+    ],
+)
+def test_decision_6_discharge_and_fallback_both_stand_above_another_actors_profile(
+    most: int | None, above: int | None, levels: tuple[int, int]
+) -> None:
+    ledger = ProfileLedger(LedgerSettings())
+    assert tuple(ledger.stack_level(kind, most, above) for kind in (ProfileKind.DISCHARGE, ProfileKind.FALLBACK)) == levels

@@ -34,14 +34,12 @@ class Yard:
 
     def __init__(self, **settings: Any) -> None:
         self.terms: dict[str, AgreedTerms] = {}
-        self.ours: set[int] = set()
         self.state = FleetState(
             FleetSettings(**settings),
             Topology([Site(site_id=SiteId("north"))]),
             lambda _site, driver, vehicle: self.terms.get(driver.removeprefix("#") or vehicle.removeprefix("#"), CONSENT),
             first_uid=1,
             hash_token=lambda token: f"#{token}",
-            is_ours=lambda _station, profile_id: profile_id in self.ours,
         )
         self.seq_no = 0
 

@@ -1,19 +1,18 @@
 """Connection, discovery, faults and other actors."""
 
-from collections.abc import Callable
 from math import isnan
 from typing import Any
 
 import pytest
 
-from counterflow.domain.ids import ConnectorId, EvseId, ProfileId, SiteId, StationId, TransactionId
+from counterflow.domain.conflicts import Conflict
+from counterflow.domain.ids import ConnectorId, EvseId, SessionUid, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.telemetry import (
     Availability,
     EvseStatusChanged,
     ExternalLimitChanged,
-    ForeignProfilesReported,
     GridFaultReported,
     PriorityChargingChanged,
 )
@@ -30,12 +29,6 @@ def status(yard: Yard, availability: Availability, evse: int = 1, connector: int
 
 def limit(yard: Yard, discharge_w: float | None, evse: int = 1, source: str = "EMS", active: bool = True) -> Any:
     event = ExternalLimitChanged(station_id=A, evse_id=EvseId(evse), at_s=0.0, source=source, active=active, discharge_limit_w=discharge_w)
-    return yard.state.apply(event, 0.0)
-
-
-def profiles(yard: Yard, *found: tuple[int, str], evse: int = 1, last: bool = True) -> Any:
-    rows = tuple((ProfileId(profile_id), purpose, 8, "t1") for profile_id, purpose in found)
-    event = ForeignProfilesReported(station_id=A, evse_id=EvseId(evse), at_s=0.0, source="CSO", profiles=rows, last=last)
     return yard.state.apply(event, 0.0)
 
 
@@ -174,39 +167,17 @@ def test_a_session_without_a_place_shares_the_station_s_limit_only(yard: Yard) -
     assert yard.cell("external_discharge_w") == 6000.0
 
 
-def test_decision_6_a_foreign_transaction_profile_bars_the_evse(yard: Yard) -> None:
-    yard.ours = {7}
+def test_a_conflict_takes_the_session_out_until_it_is_over(yard: Yard) -> None:
     yard.start()
-    assert profiles(yard, (7, "TxProfile"), (3, "TxDefaultProfile")).left == ()
-    assert not yard.cell("foreign_profile")
-    assert profiles(yard, (9, "TxProfile")).left == ((1, DropOutKind.WITHDRAWN),)
-    assert yard.cell("foreign_profile")
-
-
-def test_only_a_whole_report_without_foreign_profiles_clears_the_bar(yard: Yard) -> None:
-    yard.start()
-    profiles(yard, (9, "TxProfile"), last=False)
-    assert yard.cell("foreign_profile")
-    profiles(yard, last=True)
-    assert yard.cell("foreign_profile")
-    profiles(yard, last=True)
-    assert not yard.cell("foreign_profile")
-
-
-def test_a_foreign_profile_dies_with_its_transaction(yard: Yard) -> None:
-    yard.start()
-    profiles(yard, (9, "TxProfile"))
-    yard.end(at=1.0)
-    yard.start("t2", at=2.0)
-    assert not yard.cell("foreign_profile", "t2")
-
-
-def test_where_the_operator_said_that_we_lead_foreign_profiles_do_not_bar(new_yard: Callable[..., Yard]) -> None:
-    yard = new_yard(we_lead_at_sites=(SiteId("north"),))
-    yard.state.register(A, SiteId("north"))
-    yard.start()
-    profiles(yard, (9, "TxProfile"))
-    assert not yard.cell("foreign_profile")
+    assert yard.state.judged(SessionUid(1), Conflict.FOREIGN_PROFILE).left == ((1, DropOutKind.WITHDRAWN),)
+    assert yard.cell("conflict") == Conflict.FOREIGN_PROFILE
+    assert yard.state.judged(SessionUid(1), Conflict.FOREIGN_PROFILE).wake is False
+    yard.update(at=1.0, trigger="ChargingStateChanged")
+    assert yard.cell("conflict") == Conflict.FOREIGN_PROFILE
+    over = yard.state.judged(SessionUid(1), Conflict.NONE)
+    assert (over.left, over.wake) == ((), True)
+    assert yard.cell("conflict") == Conflict.NONE
+    assert yard.state.judged(SessionUid(99), Conflict.UNSEEN).wake is False
 
 
 def test_priority_charging_takes_the_session_out_until_it_is_over(yard: Yard) -> None:

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from counterflow.domain.conflicts import Conflict
 from counterflow.domain.reasons import Reason
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.engine.fleet.capability import Capability, CapabilitySettings, capability
+from counterflow.engine.fleet.eligibility import CONFLICT_REASONS
 from counterflow.engine.fleet.snapshot import FleetImage
 
 Cars = Callable[..., FleetImage]
@@ -65,7 +67,7 @@ def test_laxity_is_time_less_recharging_less_margin(cars: Cars, t0: float) -> No
         ({"control_mode": ControlMode.DYNAMIC}, Reason.READY),
         ({"control_mode": ControlMode.NEGATIVE_LIMIT}, Reason.READY),
         ({"bidirectional": False}, Reason.NO_BIDIRECTIONAL_TRANSFER),
-        ({"foreign_profile": True}, Reason.FOREIGN_PROFILE),
+        *(({"conflict": conflict}, reason) for conflict, reason in CONFLICT_REASONS.items()),
         ({"priority_charging": True}, Reason.PRIORITY_CHARGING),
         ({"external_discharge_w": 0.0}, Reason.EXTERNAL_LIMIT),
         ({"grid_fault": True}, Reason.GRID_FAULT),
@@ -178,7 +180,8 @@ T = 1_800_000_000.0
 ANY_CAR = st.fixed_dictionaries(
     {
         "uid": st.sampled_from([0, 1, 1, 1]), "connected": st.booleans(), "consent": st.booleans(), "bidirectional": st.booleans(),
-        "evse_fault": st.booleans(), "grid_fault": st.booleans(), "foreign_profile": st.booleans(), "priority_charging": st.booleans(),
+        "evse_fault": st.booleans(), "grid_fault": st.booleans(), "priority_charging": st.booleans(),
+        "conflict": st.one_of(st.just(Conflict.NONE), st.sampled_from(Conflict)),
         "control_mode": st.sampled_from(list(ControlMode)), "phase": st.sampled_from(list(TransactionPhase)),
         "departure_s": number(T - 3600.0, T + 40_000.0), "last_sample_s": number(T - 100.0, T + 5.0), "power_w": number(-2e4, 2e4),
         "export_wh": number(0.0, 1e4), "import_wh": number(0.0, 1e4), "soc_frac": number(0.0, 1.0), "capacity_wh": number(1e4, 1e5),
@@ -209,7 +212,7 @@ def test_i4_i5_whatever_is_known_the_answers_are_sound(cars: Cars, car: dict[str
         assert car["connected"]
         assert car["bidirectional"]
         assert car["control_mode"] in (ControlMode.SETPOINT, ControlMode.DYNAMIC, ControlMode.NEGATIVE_LIMIT)
-        assert not any(car[bar] for bar in ("evse_fault", "grid_fault", "foreign_profile", "priority_charging"))
+        assert not any(car[bar] for bar in ("evse_fault", "grid_fault", "conflict", "priority_charging"))
         assert most_w <= car["max_discharge_w"]
         assert not most_w > car["external_discharge_w"]
         assert cap.energy_wh[0] > 0.0

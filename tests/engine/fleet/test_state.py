@@ -19,7 +19,7 @@ from counterflow.domain.setpoints import Accepted, FallbackState, Offline, Rejec
 from counterflow.domain.telemetry import CommandCompleted, CommandSent, StationBooted, StationWarned
 from counterflow.engine.fleet.capability import capability
 from counterflow.engine.fleet.settings import CapabilitySettings, FleetSettings
-from counterflow.engine.fleet.state import Applied, FleetState, nothing_is_ours
+from counterflow.engine.fleet.state import Applied, FleetState
 from counterflow.engine.fleet.topology import Topology
 
 Yard = Any
@@ -92,7 +92,6 @@ def test_unknown_names_are_answered_with_none(yard: Yard) -> None:
     assert yard.state.uid_at(A, EvseId(1)) is None
     assert yard.state.row_of(SessionUid(5)) is None
     assert yard.state.key_of(SessionUid(5)) is None
-    assert nothing_is_ours(A, ProfileId(1)) is False
 
 
 def test_an_order_shows_as_pending_then_accepted(yard: Yard) -> None:

@@ -1,7 +1,7 @@
 """The commands of one station that wait for their turn: OCPP allows one CALL in flight, so what waits may still change.
 
 Order: the commands of one session leave as they came, so that a fallback stands before its discharge and a clear is never overtaken by
-an older discharge. Between sessions, one with an urgent command goes first.
+an older discharge. Between sessions, one with an urgent command goes first. What only looks waits behind everything else.
 """
 
 from collections.abc import Callable
@@ -45,10 +45,10 @@ class CommandQueue:
         return replaced
 
     def pop(self) -> Command | None:
-        """The next command to send: the oldest of a session that has an urgent one, else the oldest."""
+        """The next command to send: the oldest of a session that has an urgent one, else the oldest, looks last."""
         if not self.waiting:
             return None
-        place = 0
+        place = next((number for number, command in enumerate(self.waiting) if not isinstance(command, _LOOKS)), 0)
         urgent = next((command for command in self.waiting if _is_urgent(command)), None)
         if urgent is not None:
             session = session_of(urgent)
@@ -72,6 +72,10 @@ def _is_urgent(command: Command) -> bool:
     return isinstance(command, PlaceDischarge | MoveSetpoint | ClearProfile) and command.urgent
 
 
+_LOOKS: Final = (ReadProfiles,)
+"""Commands that change nothing at the station."""
+
+
 def _pointless(newer: Command) -> Callable[[Command], bool]:
     """Which older commands need not leave once `newer` waits: the newest order for a profile wins."""
     match newer:
@@ -84,5 +88,7 @@ def _pointless(newer: Command) -> Callable[[Command], bool]:
             return lambda older: isinstance(older, PlaceDischarge | MoveSetpoint | ClearProfile) and older.profile_id == newer.profile_id
         case RequestSample():
             return lambda older: older == newer
-        case PlaceFallback() | ReadProfiles() | RawCall():
+        case ReadProfiles():
+            return lambda older: isinstance(older, ReadProfiles)
+        case PlaceFallback() | RawCall():
             return lambda _older: False

@@ -33,7 +33,7 @@ from counterflow.domain.setpoints import CommandResult, NothingThere, Offline, R
 from counterflow.domain.telemetry import (
     CommandCompleted,
     CommandSent,
-    ForeignProfilesReported,
+    ProfilesReported,
     StationBooted,
     StationConnected,
     StationDisconnected,
@@ -189,7 +189,15 @@ class Csms:
         if isinstance(command, ReadProfiles) and isinstance(result, NothingThere):
             # No report follows a NoProfiles answer (K09), so the empty one is said here.
             happened.append(
-                ForeignProfilesReported(station_id=line.station_id, evse_id=command.evse_id, at_s=now_s, source="", profiles=(), last=True)
+                ProfilesReported(
+                    station_id=line.station_id,
+                    evse_id=EvseId(0),
+                    at_s=now_s,
+                    request_id=command.request_id,
+                    source="",
+                    profiles=(),
+                    last=True,
+                )
             )
 
     # ---- time and output

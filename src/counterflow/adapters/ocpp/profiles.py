@@ -17,6 +17,8 @@ MAX_INT32: Final = 2**31 - 1
 DECIMALS: Final = 6
 SCHEDULE_ID: Final = 1
 MAX_TRANSACTION_ID_LENGTH: Final = 36
+LIMIT_SOURCES: Final = ("CSO", "EMS", "SO", "Other")
+"""Everybody who can place a profile (ChargingLimitSourceEnumStringType)."""
 
 Request = (
     ocpp.SetChargingProfileRequest
@@ -53,10 +55,9 @@ def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
             evse = ocpp.EVSEType(id=command.evse_id)
             return "TriggerMessage", ocpp.TriggerMessageRequest(requested_message="TransactionEvent", evse=evse)
         case ReadProfiles():
-            criterion = ocpp.ChargingProfileCriterionType(charging_profile_purpose="TxProfile")
-            return "GetChargingProfiles", ocpp.GetChargingProfilesRequest(
-                request_id=command.request_id, evse_id=command.evse_id, charging_profile=criterion
-            )
+            # Every source, which is everything; an empty criterion is not allowed (K09.FR.03).
+            criterion = ocpp.ChargingProfileCriterionType(charging_limit_source=list(LIMIT_SOURCES))
+            return "GetChargingProfiles", ocpp.GetChargingProfilesRequest(request_id=command.request_id, charging_profile=criterion)
         case _:
             assert_never(command)
 

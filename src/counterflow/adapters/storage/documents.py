@@ -2,10 +2,11 @@
 
 from functools import cache
 from math import isfinite
-from typing import Any, assert_never
+from typing import Any, Final
 
 import msgspec
 
+from counterflow.domain.conflicts import HeldOut, KnownProfiles, SitePriority
 from counterflow.domain.delivery import LogEntry
 from counterflow.domain.drivers import AccountRecord, DriverRecord
 from counterflow.domain.instructions import DispatchInstruction
@@ -21,31 +22,22 @@ UNREADABLE = (msgspec.DecodeError, UnicodeError, TypeError)
 decode_log = msgspec.json.Decoder(LogEntry).decode
 
 
-def document_type(kind: DocumentKind) -> type[msgspec.Struct]:
-    """The Struct that a kind of document is."""
-    match kind:
-        case DocumentKind.STATION:
-            return StationRegistration
-        case DocumentKind.DISCOVERY:
-            return DiscoveryRecord
-        case DocumentKind.SESSION:
-            return SessionRecord
-        case DocumentKind.DISPATCH:
-            return DispatchInstruction
-        case DocumentKind.PROFILE:
-            return ProfileRecord
-        case DocumentKind.LATCH:
-            return Latch
-        case DocumentKind.DRIVER:
-            return DriverRecord
-        case DocumentKind.ACCOUNT:
-            return AccountRecord
-        case DocumentKind.PATH:
-            return PathRecord
-        case DocumentKind.FORMER_SETTINGS:
-            return FormerSettings
-        case _:
-            assert_never(kind)
+DOCUMENT_TYPES: Final[dict[DocumentKind, type[msgspec.Struct]]] = {
+    DocumentKind.STATION: StationRegistration,
+    DocumentKind.DISCOVERY: DiscoveryRecord,
+    DocumentKind.SESSION: SessionRecord,
+    DocumentKind.DISPATCH: DispatchInstruction,
+    DocumentKind.PROFILE: ProfileRecord,
+    DocumentKind.LATCH: Latch,
+    DocumentKind.DRIVER: DriverRecord,
+    DocumentKind.ACCOUNT: AccountRecord,
+    DocumentKind.PATH: PathRecord,
+    DocumentKind.FORMER_SETTINGS: FormerSettings,
+    DocumentKind.KNOWN_PROFILES: KnownProfiles,
+    DocumentKind.SITE_PRIORITY: SitePriority,
+    DocumentKind.HELD_OUT: HeldOut,
+}
+"""The Struct that each kind of document is; a test holds it complete."""
 
 
 def encode_document(kind: DocumentKind, document: Any) -> str:
@@ -53,7 +45,7 @@ def encode_document(kind: DocumentKind, document: Any) -> str:
 
     JSON has no NaN and no infinity; where one occurs it is written as the text "nan", "inf" or "-inf", which the decoder takes back.
     """
-    expected = document_type(kind)
+    expected = DOCUMENT_TYPES[kind]
     if not isinstance(document, expected):
         raise TypeError(f"a document of kind {kind.value} is a {expected.__name__}, not {type(document).__name__}")
     body = _ENCODER.encode(document)
@@ -73,7 +65,7 @@ def decode_document(kind: DocumentKind, body: str | bytes) -> Any:
 
 @cache
 def _decoders(kind: DocumentKind) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
-    expected = document_type(kind)
+    expected = DOCUMENT_TYPES[kind]
     return msgspec.json.Decoder(expected), msgspec.json.Decoder(expected, strict=False)
 
 

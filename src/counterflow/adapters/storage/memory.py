@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from counterflow.adapters.storage.documents import document_type
+from counterflow.adapters.storage.documents import DOCUMENT_TYPES
 from counterflow.adapters.storage.samples import PACK, NewestValues, as_rows, in_order_of_receipt, no_rows, select, sorted_uids, to_samples
 from counterflow.domain.delivery import LogEntry, Sample
 from counterflow.domain.ids import DispatchId, SessionUid
@@ -70,7 +70,7 @@ class MemoryJournal:
 
     def put(self, kind: DocumentKind, key: str, document: Any) -> None:
         """Insert or replace one document. Raises TypeError when it is not the Struct of its kind."""
-        expected = document_type(kind)
+        expected = DOCUMENT_TYPES[kind]
         if not isinstance(document, expected):
             raise TypeError(f"a document of kind {kind.value} is a {expected.__name__}, not {type(document).__name__}")
         self._write(lambda: self._documents[kind].__setitem__(key, document))

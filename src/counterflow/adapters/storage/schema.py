@@ -39,6 +39,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)" for kind in ("driver", "account")),
     ("CREATE TABLE document_path(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
     ("CREATE TABLE document_former_settings(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
+    tuple(
+        f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)"
+        for kind in ("known_profiles", "site_priority", "held_out")
+    ),
 )
 """Step n brings version n to n + 1. Steps are only ever appended, never changed once released."""
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from counterflow.adapters.web.answers import answer, can_fail, shows, strict_json
 from counterflow.adapters.web.auth import TokenCheck
+from counterflow.adapters.web.conflict_routes import conflict_routes
 from counterflow.adapters.web.dispatch_routes import RenderReport, dispatch_routes
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.adapters.web.fleet_routes import event_routes, fleet_routes, safety_routes, station_routes
@@ -64,6 +65,7 @@ def create_app(
     for routes in (
         fleet_routes(operations),
         station_routes(operations, hash_password, default_site),
+        conflict_routes(operations),
         dispatch_routes(operations, render_report, settings.render_threads),
         safety_routes(operations),
         event_routes(operations, streams),

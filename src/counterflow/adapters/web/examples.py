@@ -2,8 +2,9 @@
 
 from msgspec import Struct
 
+from counterflow.domain.conflicts import ForeignProfile, InstalledProfile, Leader, PriorityEntry, SitePriority
 from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery
-from counterflow.domain.ids import ALL_SITES, DispatchId, EvseId, SessionUid
+from counterflow.domain.ids import ALL_SITES, DispatchId, EvseId, ProfileId, SessionUid, SiteId, TransactionId
 from counterflow.domain.instructions import (
     AllocationPolicy,
     DispatchInstruction,
@@ -15,7 +16,17 @@ from counterflow.domain.instructions import (
 )
 from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.station_settings import ChangedSetting, StationVariable
-from counterflow.domain.views import CallAnswer, DispatchAnswer, DispatchView, FleetView, HealthView, Notice, SessionView, StationView
+from counterflow.domain.views import (
+    CallAnswer,
+    ConflictView,
+    DispatchAnswer,
+    DispatchView,
+    FleetView,
+    HealthView,
+    Notice,
+    SessionView,
+    StationView,
+)
 
 _NOW_S = 1_795_366_860.0
 _START_S = 1_795_366_800.0
@@ -124,6 +135,35 @@ _ALL: tuple[Struct, ...] = (
                 variable=StationVariable("SampledDataCtrlr", "TxUpdatedInterval"), former="60", ours=("10",), set_at_s=_NOW_S - 900.0
             ),
         ),
+        other_profiles=(),
+        profiles_telling="told",
+        profiles_told_at_s=_NOW_S - 60.0,
+        held_out=None,
+    ),
+    ConflictView(
+        site_id="depot",
+        station_id="CS-2",
+        evse_id=1,
+        transaction_id="a81d77c0",
+        conflict="foreign_profile",
+        conflict_text="another system's transaction profile is on this EVSE, and nobody has confirmed who has priority at this site",
+        leader=None,
+        profiles_telling="told",
+        profiles_told_at_s=_NOW_S - 60.0,
+        other_profiles=(
+            ForeignProfile(
+                evse_id=EvseId(1),
+                profile=InstalledProfile(
+                    profile_id=ProfileId(17), purpose="TxProfile", stack_level=3, kind="Absolute", transaction_id=TransactionId("a81d77c0")
+                ),
+                source="CSO",
+                seen_at_s=_NOW_S - 60.0,
+            ),
+        ),
+    ),
+    SitePriority(
+        site_id=SiteId("depot"),
+        entries=(PriorityEntry(at_s=_NOW_S, by="M. Rivera, site operator (api:1f0c9a2b)", leader=Leader.US, note="contract of May 2026"),),
     ),
     SessionView(
         session_uid=17,

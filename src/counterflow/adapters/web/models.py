@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from counterflow.adapters.web.units import DischargePower, Duration, InstantNumber, InstantText
+from counterflow.domain.conflicts import Leader
 from counterflow.domain.ids import ALL_SITES, PoolId
 from counterflow.domain.instructions import AllocationPolicy, Amendment, DispatchMode, DispatchOrder
 
@@ -95,6 +96,31 @@ class StationBody(BaseModel):
         Annotated[str, StringConstraints(strict=True, max_length=200)] | None,
         Field(description="Password for HTTP Basic authentication; null = none is asked (trusted network only). Stored as a salted hash."),
     ] = None
+
+
+By = Annotated[Name, Field(description="The person who says so; it is kept.", examples=["M. Rivera, site operator"])]
+Note = Annotated[Annotated[str, StringConstraints(max_length=500, strict=True)], Field(description="Why, or on what ground; it is kept.")]
+
+
+class PriorityBody(BaseModel):
+    """The word of a site's operator: who has priority there over other systems."""
+
+    model_config = ConfigDict(
+        **Strict, json_schema_extra={"examples": [{"leader": "us", "by": "M. Rivera, site operator", "note": "contract of May 2026"}]}
+    )
+
+    leader: Annotated[Leader, Field(description="`us`: our profiles go above theirs; `them`: their EVSEs are not dispatched.")]
+    by: By
+    note: Note = ""
+
+
+class ReleaseBody(BaseModel):
+    """A person lets a station take part again."""
+
+    model_config = ConfigDict(**Strict, json_schema_extra={"examples": [{"by": "M. Rivera", "note": "meter rewired"}]})
+
+    by: By
+    note: Note = ""
 
 
 class CallBody(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from counterflow import __version__
-from counterflow.app.cli import bench, looks, orders, replay, run
+from counterflow.app.cli import bench, conflicts, looks, orders, replay, run
 from counterflow.app.cli.shared import SentenceGroup
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def _version(asked: bool) -> None:
 run.register(app)
 orders.register(app)
 looks.register(app)
+conflicts.register(app, looks.stations_app)
 bench.register(app)
 replay.register(app)
 

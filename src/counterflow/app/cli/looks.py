@@ -10,12 +10,12 @@ from counterflow.adapters.ocpp.credentials import LONGEST_PASSWORD, SHORTEST_PAS
 from counterflow.app.cli import station_page
 from counterflow.app.cli.api_client import segment
 from counterflow.app.cli.shared import (
-    SERVER_OPTIONS,
     FailedError,
     JsonOption,
     Server,
     WrongUsageError,
     asks_server,
+    refuse_options_before,
     screen,
 )
 from counterflow.app.cli.tables import (
@@ -151,17 +151,10 @@ def stations(
     as_json: JsonOption = False,
 ) -> None:
     """List the stations, or register, show and remove one."""
-    subcommand = server.ctx.invoked_subcommand
-    if subcommand is None:
+    if server.ctx.invoked_subcommand is None:
         _list_stations(server, ROWS_SHOWN, as_json=as_json)
-    elif any(_was_typed(server.ctx, name) for name in ("as_json", *SERVER_OPTIONS)):
-        # The subcommand has these options itself and would not see them here: it might ask another server than the person meant.
-        raise WrongUsageError(f"Put the options behind the subcommand: counterflow stations {subcommand} ... --api URL.")
-
-
-def _was_typed(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    else:
+        refuse_options_before(server.ctx)
 
 
 @stations_app.command("list", epilog="Example: counterflow stations list --json")

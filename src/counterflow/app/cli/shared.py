@@ -36,6 +36,14 @@ class FailedError(Exception):
     """The thing did not work; the text is a sentence."""
 
 
+def refuse_options_before(ctx: typer.Context) -> None:
+    """Options stand behind a subcommand: it has them itself and would not see them here, and might ask another server than was meant."""
+    for name in ("as_json", *SERVER_OPTIONS):
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise WrongUsageError(f"Put the options behind the subcommand: {ctx.command_path} {ctx.invoked_subcommand} ... --api URL.")
+
+
 class Surroundings(Struct, frozen=True, kw_only=True):
     """What a command takes from outside. Tests hand in their own as the `obj` of the command's context."""
 

@@ -23,7 +23,8 @@ from counterflow.app.cli.tables import (
     words,
     yes_no,
 )
-from counterflow.app.cli.words import counted, power
+from counterflow.app.cli.words import counted, power, profile_words
+from counterflow.domain.conflicts import Telling
 from counterflow.domain.resources import ConnectedEv, EvseCapability, StationFacts
 from counterflow.domain.station_settings import ChangedSetting
 from counterflow.domain.units import format_energy
@@ -125,10 +126,23 @@ def station_facts(view: StationView, now_s: float) -> Facts:
         ("Serial", identity.serial_number or "unknown"),
         ("Firmware", identity.firmware_version or "unknown"),
         ("Sessions", str(view.sessions)),
-        ("Profiles", f"{view.profiles} of ours"),
+        ("Profiles", f"{view.profiles} of ours, {profiles_told(view, now_s)}"),
+        *(("Not ours" if number == 0 else "", profile_words(one)) for number, one in enumerate(view.other_profiles)),
         ("Discovered", learned),
     ]
+    if view.held_out is not None:
+        facts.append(("Held out", f"{view.held_out} (counterflow stations release {view.station_id})"))
     return facts + [("To know" if number == 0 else "", text) for number, text in enumerate(view.refusals)]
+
+
+def profiles_told(view: StationView, now_s: float) -> str:
+    """What the station told of others' profiles."""
+    if view.profiles_told_at_s is None:
+        return "others' unknown: it has not told yet"
+    ago = span(max(0.0, now_s - view.profiles_told_at_s))
+    if view.profiles_telling == Telling.UNSUPPORTED.value:
+        return f"others' unknown: it cannot tell (asked {ago} ago)"
+    return f"{len(view.other_profiles)} of others (told {ago} ago)"
 
 
 def sampling_facts(view: StationView) -> Facts:

@@ -1,6 +1,7 @@
 """Dispatches and reports in words."""
 
 from counterflow.app.cli.tables import clock, instant, span
+from counterflow.domain.conflicts import ForeignProfile
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchInstruction, Feasibility
 from counterflow.domain.units import format_energy, format_power
@@ -88,6 +89,13 @@ def feasibility_words(instruction: DispatchInstruction, feasibility: Feasibility
     else:
         lines.append("Shortfall:       none.")
     return lines
+
+
+def profile_words(one: ForeignProfile) -> str:
+    """A profile that is not ours: `TxProfile 17 at level 3 on EVSE 1, from EMS`."""
+    profile = one.profile
+    where = f"on EVSE {one.evse_id}" if one.evse_id else "for the whole station"
+    return f"{profile.purpose} {profile.profile_id} at level {profile.stack_level} {where}, from {one.source or 'unknown'}"
 
 
 def state_words(view: DispatchView, now_s: float) -> str:

@@ -5,7 +5,7 @@ Ids: one stable pair per session, so that a re-sent profile replaces the old one
 neighbour's (profile ids are unique per station, not per EVSE).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -56,6 +56,10 @@ MOVES: dict[tuple[ProfileState | None, Happening], ProfileState | None] = {
 """The state table; None = no entry. A CLEARING entry is a tombstone until the station says that it is gone."""
 
 
+LEVELS_OF_OURS = 2
+"""The discharge profile, and the fallback one below."""
+
+
 class LedgerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ids and levels of our profiles."""
 
@@ -90,9 +94,13 @@ class ProfileLedger:
         slot = int(uid) % 500_000_000
         return ProfileId(self._settings.first_profile_id + 2 * slot + (0 if kind is ProfileKind.DISCHARGE else 1))
 
-    def stack_level(self, kind: ProfileKind, max_stack_level: int | None) -> int:
-        """Our level for this kind, inside what the station supports; the fallback is always the lower of the two."""
-        top = self._settings.stack_level if max_stack_level is None else max(1, min(self._settings.stack_level, max_stack_level))
+    def stack_level(self, kind: ProfileKind, max_stack_level: int | None, above: int | None = None) -> int:
+        """Our level for this kind, inside what the station supports; the fallback is always the lower of the two.
+
+        `above` = the highest level of another actor's transaction profile that ours must lead over, the fallback too.
+        """
+        wanted = self._settings.stack_level if above is None else max(self._settings.stack_level, above + LEVELS_OF_OURS)
+        top = wanted if max_stack_level is None else max(1, min(wanted, max_stack_level))
         return top if kind is ProfileKind.DISCHARGE else top - 1
 
     def get(self, station_id: StationId, profile_id: ProfileId) -> ProfileRecord | None:
@@ -108,9 +116,12 @@ class ProfileLedger:
         """Entries at one station."""
         return tuple(self._entries[key] for key in sorted(self._by_station.get(station_id, ())))
 
-    def is_ours(self, station_id: StationId, profile_id: ProfileId) -> bool:
-        """Whether a profile found at a station was placed by us."""
-        return (station_id, profile_id) in self._entries
+    def is_ours(self, station_id: StationId, profile_id: ProfileId, uids: Iterable[SessionUid] = ()) -> bool:
+        """Whether a profile found at a station was placed by us: it is in the ledger, or has an id that only we give one of `uids`
+        (a report may cross with the clear of what it lists)."""
+        if (station_id, profile_id) in self._entries:
+            return True
+        return any(profile_id == self.profile_id(uid, kind) for uid in uids for kind in ProfileKind)
 
     def sent(self, command: PlaceDischarge | MoveSetpoint | PlaceFallback, now_s: float, dispatch_id: str) -> ProfileRecord:
         """A profile is about to leave: the record to store before it does."""

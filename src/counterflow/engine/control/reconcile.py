@@ -10,6 +10,7 @@ from counterflow.domain.telemetry import TransactionPhase
 from counterflow.engine.control.decision import Departure, DispatchTask, Release, TaskMemory
 from counterflow.engine.control.response import ResponseMemory, level_in_force_w
 from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.eligibility import CONFLICT_REASONS
 from counterflow.engine.fleet.snapshot import B1, F8, I1, I8, FleetImage
 from counterflow.engine.fleet.topology import Topology
 
@@ -22,7 +23,7 @@ _LEAVES: dict[Reason, DropOutKind] = {
     Reason.CAPABILITY_UNKNOWN: DropOutKind.WITHDRAWN,
     Reason.NO_V2X_CONTROL: DropOutKind.WITHDRAWN,
     Reason.NO_BIDIRECTIONAL_TRANSFER: DropOutKind.WITHDRAWN,
-    Reason.FOREIGN_PROFILE: DropOutKind.WITHDRAWN,
+    **dict.fromkeys(CONFLICT_REASONS.values(), DropOutKind.WITHDRAWN),
     Reason.PRIORITY_CHARGING: DropOutKind.WITHDRAWN,
     Reason.EXTERNAL_LIMIT: DropOutKind.WITHDRAWN,
     Reason.GRID_FAULT: DropOutKind.FAULTED,

@@ -60,20 +60,26 @@ class RefusalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Response(Struct, frozen=True, kw_only=True):
-    """What follows a refusal: the session rests for `rest_s`; `retry_level` = try once more one stack level up."""
+    """What follows a refusal: the session rests for `rest_s`; `retry_level` = then try once on another stack level."""
 
     reaction: Reaction
     rest_s: float
     retry_level: bool = False
 
 
+def reaction_to(result: Rejected) -> Reaction:
+    """What kind of refusal this is."""
+    return _BY_CODE.get(result.reason_code.lower(), Reaction.COOL_DOWN)
+
+
 def react(result: Rejected | NotSupported, *, retried: bool, settings: RefusalSettings) -> Response:
     """The reaction to a refusal; `retried` = another level was already tried for this session (4.4: retry once)."""
     if isinstance(result, NotSupported):
         return Response(reaction=Reaction.CANNOT, rest_s=settings.long_rest_s)
-    reaction = _BY_CODE.get(result.reason_code.lower(), Reaction.COOL_DOWN)
+    reaction = reaction_to(result)
     if reaction is Reaction.OTHER_LEVEL and not retried:
-        return Response(reaction=reaction, rest_s=0.0, retry_level=True)
+        # Somebody else may be there: the station is asked first, and the other level is tried after the rest (decisions 6).
+        return Response(reaction=reaction, rest_s=settings.short_rest_s, retry_level=True)
     if reaction is Reaction.BACK_OFF:
         named = _SECONDS.search(result.text)
         rest_s = float(named.group(1)) if named else settings.short_rest_s

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from counterflow.domain.ids import ProfileId, SessionUid, StationId
+from counterflow.domain.conflicts import Conflict
+from counterflow.domain.ids import SessionUid
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.telemetry import (
     Availability,
     CapabilitiesDiscovered,
     EvseStatusChanged,
     ExternalLimitChanged,
-    ForeignProfilesReported,
     GridFaultReported,
     PriorityChargingChanged,
     StationConnected,
@@ -21,11 +20,6 @@ from counterflow.domain.telemetry import (
 from counterflow.engine.fleet.applied import NOTHING, Applied
 from counterflow.engine.fleet.roster import Roster
 from counterflow.engine.fleet.stations import WHOLE_STATION, Station
-
-IsOurs = Callable[[StationId, ProfileId], bool]
-"""Whether a profile at a station was placed by us."""
-
-_TX_PROFILE = "TxProfile"
 
 
 def connected(roster: Roster, event: StationConnected) -> Applied:
@@ -88,15 +82,15 @@ def external_limit_changed(roster: Roster, event: ExternalLimitChanged) -> Appli
     return _lost(station, _where(station, roster.columns.external_discharge_w, 0.0) - before, DropOutKind.WITHDRAWN)
 
 
-def foreign_profiles_reported(roster: Roster, event: ForeignProfilesReported, is_ours: IsOurs) -> Applied:
-    """What is installed at an EVSE. A TxProfile that is not ours bars it, unless the site's operator said that we lead (decisions 6)."""
-    station = roster.station(event.station_id)
-    we_lead = station.site_id in roster.settings.we_lead_at_sites
-    foreign = any(purpose == _TX_PROFILE and not is_ours(event.station_id, profile_id) for profile_id, purpose, _, _ in event.profiles)
-    before = _where(station, roster.columns.foreign_profile, True)
-    station.note_profiles(event, foreign and not we_lead)
-    roster.show_all(station)
-    return _lost(station, _where(station, roster.columns.foreign_profile, True) - before, DropOutKind.WITHDRAWN)
+def judged(roster: Roster, uid: SessionUid, conflict: Conflict) -> Applied:
+    """What other actors mean for an open session became known, or has changed."""
+    session = roster.open.get(uid)
+    if session is None or session.conflict is conflict:
+        return NOTHING
+    session.conflict = conflict
+    roster.columns.conflict[session.row] = conflict
+    left = ((uid, DropOutKind.WITHDRAWN),) if conflict is not Conflict.NONE else ()
+    return Applied(left=left, wake=True)
 
 
 def priority_changed(roster: Roster, event: PriorityChargingChanged) -> Applied:

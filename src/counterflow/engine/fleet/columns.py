@@ -55,7 +55,7 @@ class Columns:
     driver_stop: memoryview[bool]
     bidirectional: memoryview[bool]
     control_mode: memoryview[int]
-    foreign_profile: memoryview[bool]
+    conflict: memoryview[int]
     priority_charging: memoryview[bool]
     excluded_until_s: memoryview[float]
     started_s: memoryview[float]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from counterflow.domain.conflicts import Conflict
 from counterflow.domain.reasons import Reason
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.telemetry import TransactionPhase
@@ -11,6 +12,19 @@ from counterflow.engine.fleet.snapshot import B1, F8, I1, FleetImage
 
 PRECEDENCE = tuple(Reason)
 """The order of the lines of `Reason`: the first that applies is shown."""
+
+CONFLICT_REASONS: dict[Conflict, Reason] = {
+    Conflict.UNSEEN: Reason.PROFILES_UNSEEN,
+    Conflict.NOT_TELLING: Reason.NOT_TELLING,
+    Conflict.FOREIGN_PROFILE: Reason.FOREIGN_PROFILE,
+    Conflict.OTHERS_LEAD: Reason.OTHERS_LEAD,
+    Conflict.PRIORITY_UNCLEAR: Reason.PRIORITY_UNCLEAR,
+    Conflict.NO_LEVEL_ABOVE: Reason.NO_LEVEL_ABOVE,
+    Conflict.EXTERNAL_SETPOINT: Reason.EXTERNAL_SETPOINT,
+    Conflict.CONTRADICTS_ITSELF: Reason.CONTRADICTS_ITSELF,
+}
+"""Every conflict but NONE, and the reason that is shown for it."""
+
 NOT_READY_PHASES = tuple(phase for phase in TransactionPhase if PHASE_DROP_OUT[phase] is not None)
 
 
@@ -43,7 +57,7 @@ def station_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict
         Reason.CAPABILITY_UNKNOWN: image.control_mode == ControlMode.UNKNOWN,
         Reason.NO_V2X_CONTROL: image.control_mode == ControlMode.NONE,
         Reason.NO_BIDIRECTIONAL_TRANSFER: ~image.bidirectional,
-        Reason.FOREIGN_PROFILE: image.foreign_profile,
+        **{reason: image.conflict == conflict for conflict, reason in CONFLICT_REASONS.items()},
         Reason.PRIORITY_CHARGING: image.priority_charging,
         Reason.EXTERNAL_LIMIT: image.external_discharge_w <= 0.0,
         Reason.GRID_FAULT: image.grid_fault,

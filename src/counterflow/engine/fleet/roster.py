@@ -155,7 +155,6 @@ class Roster:
         del station.sessions[session.transaction_id]
         if station.at.get(session.evse_id) is session:
             del station.at[session.evse_id]
-        station.transaction_over(session.evse_id)
         self.columns.release(session.row)
         self.remember(record)
         self._show_neighbours(station, None)
@@ -186,7 +185,7 @@ class Roster:
         columns.evse_fault[row] = session.abnormal or station.faulty(evse_id)
         columns.grid_fault[row] = station.grid_fault()
         columns.control_mode[row] = station.control_mode(evse_id)
-        columns.foreign_profile[row] = station.foreign(evse_id)
+        columns.conflict[row] = session.conflict
         columns.priority_charging[row] = session.priority_charging
         columns.external_discharge_w[row] = station.discharge_cap_w(evse_id)
         session.interval_confirmed = station.meter_interval_s is not None

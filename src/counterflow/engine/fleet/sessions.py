@@ -4,6 +4,7 @@ from math import inf, isnan, nan
 
 import msgspec
 
+from counterflow.domain.conflicts import Conflict
 from counterflow.domain.drivers import AgreedTerms, EnergyCap, SessionOverride
 from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.records import SessionRecord
@@ -25,6 +26,7 @@ class Session:
         "abnormal",
         "arrived_s",
         "caps",
+        "conflict",
         "evccid_hash",
         "event_s",
         "evse_id",
@@ -88,6 +90,7 @@ class Session:
         self.phase_at_s = -inf
         self.priority_charging = record.priority_charging
         self.abnormal = False
+        self.conflict = Conflict.NONE
         self.needs: ChargingNeedsReported | None = record.needs
         self.needs_export_wh = _number(record.needs_export_wh)
         self.needs_import_wh = _number(record.needs_import_wh)

@@ -4,8 +4,6 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from counterflow.domain.ids import SiteId
-
 
 class FleetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How reports of stations become the state of the fleet."""
@@ -53,10 +51,6 @@ class FleetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             le=1_000_000,
         ),
     ] = 16_384
-    we_lead_at_sites: Annotated[
-        tuple[SiteId, ...],
-        Meta(description="Sites whose operator confirmed that our profiles come before other systems'.", extra={"unit": "-"}),
-    ] = ()
 
 
 class CapabilitySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

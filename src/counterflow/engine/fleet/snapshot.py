@@ -43,7 +43,7 @@ COLUMNS: dict[str, Column] = {
     "driver_stop": Column("?", "-", 0, "the driver stopped the discharge of this session"),
     "bidirectional": Column("?", "-", 0, "a bidirectional transfer is agreed, or the EVSE model does it alone"),
     "control_mode": Column("i1", "ControlMode", 0, "how the EVSE can be told to discharge"),
-    "foreign_profile": Column("?", "-", 0, "another actor's TxProfile is on the EVSE"),
+    "conflict": Column("i1", "Conflict", 0, "why other actors keep the session out of dispatch"),
     "priority_charging": Column("?", "-", 0, "the driver pressed for full power"),
     "excluded_until_s": Column("f8", "s", nan, "refused a profile: not asked again before; NaN = never"),
     "started_s": Column("f8", "s", nan, "transaction start"),
@@ -103,7 +103,7 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     driver_stop: B1
     bidirectional: B1
     control_mode: I1
-    foreign_profile: B1
+    conflict: I1
     priority_charging: B1
     excluded_until_s: F8
     started_s: F8

@@ -1,13 +1,14 @@
 """The single writer of the fleet: events in, rows and records out. No clock, no I/O; `now_s` comes in."""
 
 from collections.abc import Callable, Iterable, Iterator
-from math import isnan
+from math import isnan, nan
 from typing import assert_never
 
 from counterflow.domain.commands import MoveSetpoint, PlaceDischarge, ProfileKind
+from counterflow.domain.conflicts import Conflict
 from counterflow.domain.delivery import Sample
 from counterflow.domain.drivers import AccountRecord, SessionOverride
-from counterflow.domain.ids import EvseId, ProfileId, SessionKey, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.ids import EvseId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord
 from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, Superseded
@@ -20,10 +21,10 @@ from counterflow.domain.telemetry import (
     EvseMeasured,
     EvseStatusChanged,
     ExternalLimitChanged,
-    ForeignProfilesReported,
     GridFaultReported,
     Measurement,
     PriorityChargingChanged,
+    ProfilesReported,
     SettingsChanging,
     StationBooted,
     StationConnected,
@@ -34,7 +35,6 @@ from counterflow.domain.telemetry import (
 )
 from counterflow.engine.fleet import actors, transactions
 from counterflow.engine.fleet.accounts import Accounts
-from counterflow.engine.fleet.actors import IsOurs
 from counterflow.engine.fleet.applied import NOTHING, Applied
 from counterflow.engine.fleet.metering import restore_soc, take_measurement
 from counterflow.engine.fleet.orders import Order
@@ -45,11 +45,6 @@ from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.topology import DEFAULT_SITE, Topology
 
 __all__ = ["Applied", "FleetSettings", "FleetState"]
-
-
-def nothing_is_ours(_station_id: StationId, _profile_id: ProfileId) -> bool:
-    """No ledger: every transaction profile counts as another system's."""
-    return False
 
 
 class FleetState:
@@ -66,12 +61,9 @@ class FleetState:
         terms: TermsOf,
         first_uid: int = 1,
         hash_token: Callable[[str], str] = lambda _token: "",
-        is_ours: IsOurs = nothing_is_ours,
     ) -> None:
-        """`terms(site, driver, vehicle)` says what was agreed, `hash_token` what is kept of a token or EVCCID and handed to `terms`,
-        `is_ours(station, profile id)` tells our transaction profiles from others'."""
+        """`terms(site, driver, vehicle)` says what was agreed, `hash_token` what is kept of a token or EVCCID and handed to `terms`."""
         self._roster = Roster(settings, topology, terms, first_uid, hash_token)
-        self._is_ours = is_ours
 
     def __len__(self) -> int:
         """Open sessions."""
@@ -97,7 +89,7 @@ class FleetState:
         left = tuple((record.session_uid, DropOutKind.ENDED) for record in ended)
         return Applied(changed=ended, left=left, wake=bool(ended))
 
-    def apply(self, event: StationEvent, now_s: float) -> Applied:  # noqa: C901  # one flat match over the closed union of events
+    def apply(self, event: StationEvent, now_s: float) -> Applied:  # one flat match over the closed union of events
         """Fold one event in; what must follow from it is in the answer. `now_s` is when it is applied."""
         self._roster.now_s = now_s
         match event:
@@ -121,12 +113,22 @@ class FleetState:
                 return actors.priority_changed(self._roster, event)
             case GridFaultReported():
                 return actors.grid_fault_reported(self._roster, event)
-            case ForeignProfilesReported():
-                return actors.foreign_profiles_reported(self._roster, event, self._is_ours)
-            case StationBooted() | StationWarned() | CommandSent() | CommandCompleted() | SettingsChanging() | CapabilitiesOutdated():
+            case (
+                ProfilesReported()
+                | StationBooted()
+                | StationWarned()
+                | CommandSent()
+                | CommandCompleted()
+                | SettingsChanging()
+                | CapabilitiesOutdated()
+            ):
                 return NOTHING
             case _:
                 assert_never(event)
+
+    def judged(self, uid: SessionUid, conflict: Conflict) -> Applied:
+        """Other actors keep this session out of dispatch, or no longer do."""
+        return actors.judged(self._roster, uid, conflict)
 
     def snapshot(self, now_s: float) -> FleetImage:
         """A frozen image of all rows at `now_s`."""
@@ -158,6 +160,12 @@ class FleetState:
         """(station, transaction) of an open session."""
         session = self._roster.open.get(uid)
         return None if session is None else (session.station_id, session.transaction_id)
+
+    def setpoint_age_s(self, uid: SessionUid, now_s: float) -> float | None:
+        """How long ago the setpoint in force was sent; None = nothing of ours is in force."""
+        session = self._roster.open.get(uid)
+        at_s = nan if session is None else self._roster.columns.setpoint_at_s[session.row]
+        return None if isnan(at_s) else now_s - at_s
 
     def record_of(self, uid: SessionUid) -> SessionRecord:
         """The record of an open session as it is now. Raises KeyError when it is not open."""

@@ -9,7 +9,6 @@ from counterflow.domain.telemetry import (
     ChargingNeedsReported,
     EvseStatusChanged,
     ExternalLimitChanged,
-    ForeignProfilesReported,
     GridFaultReported,
 )
 from counterflow.engine.fleet.sessions import Session
@@ -24,8 +23,6 @@ class Station:
         "_alarms",
         "_capabilities",
         "_connectors",
-        "_foreign",
-        "_foreign_part",
         "_limits",
         "at",
         "connected",
@@ -51,8 +48,6 @@ class Station:
         self._connectors: dict[tuple[int, int], tuple[float, Availability]] = {}
         self._alarms: dict[str, float] = {}
         self._limits: dict[int, dict[str, float]] = {}
-        self._foreign: set[int] = set()
-        self._foreign_part: set[int] = set()
 
     def discovered(self, evses: tuple[EvseCapability, ...], meter_interval_s: float | None) -> None:
         """Discovery is through: what it found replaces what we knew."""
@@ -82,20 +77,6 @@ class Station:
             limits.pop(event.source, None)
         if not limits:
             del self._limits[event.evse_id]
-
-    def note_profiles(self, event: ForeignProfilesReported, foreign: bool) -> None:
-        """A part of a profile report. A foreign profile counts at once; only a whole report without one clears it."""
-        if foreign:
-            self._foreign.add(event.evse_id)
-            self._foreign_part.add(event.evse_id)
-        if event.last:
-            if event.evse_id not in self._foreign_part:
-                self._foreign.discard(event.evse_id)
-            self._foreign_part.discard(event.evse_id)
-
-    def transaction_over(self, evse_id: EvseId) -> None:
-        """Transaction profiles die with their transaction, others' as well as ours."""
-        self._foreign.discard(evse_id)
 
     def only_evse(self) -> EvseId:
         """The EVSE of a station that has just one; 0 when there are more, or when discovery has not said."""
@@ -130,10 +111,6 @@ class Station:
     def grid_fault(self) -> bool:
         """A DER alarm is active."""
         return bool(self._alarms)
-
-    def foreign(self, evse_id: EvseId) -> bool:
-        """Another actor's transaction profile is on the EVSE."""
-        return evse_id in self._foreign or WHOLE_STATION in self._foreign
 
     def limited(self) -> bool:
         """Some actor caps discharge here."""

@@ -7,12 +7,13 @@ from msgspec import UNSET, UnsetType
 from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp.handlers.context import Answer, StationContext, always
 from counterflow.adapters.ocpp.profiles import toward_zero
+from counterflow.domain.conflicts import InstalledProfile
 from counterflow.domain.ids import EvseId, ProfileId, TransactionId
 from counterflow.domain.telemetry import (
     ChargingNeedsReported,
     ExternalLimitChanged,
-    ForeignProfilesReported,
     PriorityChargingChanged,
+    ProfilesReported,
 )
 
 BIDIRECTIONAL: Final = frozenset({"AC_BPT", "AC_BPT_DER", "DC_BPT", "DC_ACDP_BPT"})
@@ -151,25 +152,27 @@ def notify_priority_charging(request: ocpp.NotifyPriorityChargingRequest, statio
 
 
 def report_charging_profiles(request: ocpp.ReportChargingProfilesRequest, station: StationContext, now_s: float) -> Answer:
-    """K09: what is installed at an EVSE, as asked for by `ReadProfiles`."""
-    profiles = tuple(
-        (
-            ProfileId(profile.id),
-            str(profile.charging_profile_purpose),
-            profile.stack_level,
-            "" if profile.transaction_id is UNSET else profile.transaction_id,
-        )
-        for profile in request.charging_profile
-    )
-    event = ForeignProfilesReported(
+    """K09: what is installed at an EVSE, as asked for by `ReadProfiles`; `tbc` = more is to come for the same request."""
+    event = ProfilesReported(
         station_id=station.station_id,
         evse_id=EvseId(request.evse_id),
         at_s=now_s,
+        request_id=request.request_id,
         source=request.charging_limit_source,
-        profiles=profiles,
+        profiles=tuple(_installed(profile) for profile in request.charging_profile),
         last=request.tbc is not True,
     )
     return _PROFILES_TAKEN, [event]
+
+
+def _installed(profile: ocpp.ChargingProfileType) -> InstalledProfile:
+    return InstalledProfile(
+        profile_id=ProfileId(profile.id),
+        purpose=str(profile.charging_profile_purpose),
+        stack_level=profile.stack_level,
+        kind=str(profile.charging_profile_kind),
+        transaction_id=TransactionId("" if profile.transaction_id is UNSET else profile.transaction_id),
+    )
 
 
 def pull_dynamic_schedule_update(request: ocpp.PullDynamicScheduleUpdateRequest, station: StationContext, now_s: float) -> Answer:

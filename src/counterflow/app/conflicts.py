@@ -1,0 +1,345 @@
+"""Other actors at our stations: asking who else placed profiles, remembering it, and what follows for each session (decisions 6).
+
+A session is judged whenever anything that it depends on changes; the verdict is one cell of its row. Looks have the lowest priority on
+a line and are few at a time, so that neither a reconnecting fleet nor the emergency stop ever waits for one.
+"""
+
+from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
+
+from counterflow.app.registry import Registry
+from counterflow.domain.commands import ReadProfiles
+from counterflow.domain.conflicts import (
+    Conflict,
+    ForeignProfile,
+    HeldOut,
+    KnownProfiles,
+    Leader,
+    PriorityEntry,
+    SitePriority,
+    Telling,
+)
+from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.records import DocumentKind, SessionRecord
+from counterflow.domain.resources import ControlMode
+from counterflow.domain.setpoints import Accepted, NothingThere, NotSupported
+from counterflow.domain.telemetry import (
+    CapabilitiesDiscovered,
+    CommandCompleted,
+    ExternalLimitChanged,
+    ProfilesReported,
+    StationBooted,
+    StationConnected,
+    StationDisconnected,
+    StationEvent,
+    TransactionReported,
+)
+from counterflow.domain.views import Notice
+from counterflow.engine.conflicts.looks import Looks
+from counterflow.engine.conflicts.settings import ConflictSettings
+from counterflow.engine.conflicts.verdict import Situation, highest_level, on_evse, verdict
+from counterflow.engine.control.ledger import ProfileLedger
+from counterflow.engine.fleet.state import Applied, FleetState
+from counterflow.engine.ports import Journal, StationLink
+
+CANNOT_TELL = frozenset({"NotSupported", "NotImplemented"})
+"""CALLERROR codes of a station that does not implement GetChargingProfiles."""
+_NO_CONTROL = (ControlMode.UNKNOWN, ControlMode.NONE)
+MAX_INT32 = 2**31
+
+
+class Conflicts:
+    """Single-threaded. `apply` takes what a verdict did to the fleet; `paused` is true while the emergency stop is on."""
+
+    def __init__(
+        self,
+        *,
+        fleet: FleetState,
+        ledger: ProfileLedger,
+        journal: Journal,
+        link: StationLink,
+        registry: Registry,
+        settings: ConflictSettings,
+        notify: Callable[[Notice], None],
+        apply: Callable[[Applied, float], None],
+        paused: Callable[[], bool],
+    ) -> None:
+        self.known: dict[StationId, KnownProfiles] = {}
+        self.priorities: dict[SiteId, SitePriority] = {}
+        self.held_out: dict[StationId, HeldOut] = {}
+        self._fleet = fleet
+        self._ledger = ledger
+        self._journal = journal
+        self._link = link
+        self._registry = registry
+        self._settings = settings
+        self._notify = notify
+        self._apply = apply
+        self._paused = paused
+        self._looks = Looks(settings)
+        self._online: set[StationId] = set()
+        self._sessions: dict[StationId, dict[TransactionId, SessionRecord]] = {}
+        self._open_when_asked: dict[StationId, tuple[TransactionId, ...]] = {}
+        self._parts: dict[StationId, list[ForeignProfile]] = {}
+        self._next_request_id = 0
+
+    # --- time ----------------------------------------------------------------------------------------------------------------
+
+    def next_due_s(self) -> float | None:
+        """When `advance` wants to be called next."""
+        return self._looks.next_due_s(paused=self._paused())
+
+    def advance(self, now_s: float) -> None:
+        """Give up reports that stopped, and ask the stations whose turn it is."""
+        for station_id, request_id in self._looks.overdue(now_s):
+            self._looks.failed(station_id, request_id, now_s)
+        if self._paused():
+            return
+        for station_id in self._looks.turn(now_s):
+            self._ask(station_id, now_s)
+
+    def _ask(self, station_id: StationId, now_s: float) -> None:
+        # Never an id of an earlier process: its reports may still be on their way.
+        self._next_request_id = max(self._next_request_id + 1, int(now_s)) % MAX_INT32
+        self._parts[station_id] = []
+        self._open_when_asked[station_id] = tuple(self._sessions.get(station_id, ()))
+        self._looks.sent(station_id, self._next_request_id, now_s)
+        self._link.submit(ReadProfiles(station_id=station_id, request_id=self._next_request_id), now_s)
+
+    # --- what hints at a change ----------------------------------------------------------------------------------------------
+
+    def take(self, event: StationEvent, now_s: float) -> None:
+        """Whatever of a station's reports matters here; the registry knows of it already."""
+        match event:
+            case ProfilesReported():
+                self.reported(event, now_s)
+            case StationConnected():
+                self.station_online(event.station_id, now_s)
+            case StationDisconnected():
+                self.station_offline(event.station_id)
+            case CapabilitiesDiscovered():
+                self.station_changed(event.station_id, now_s)
+            case StationBooted() | ExternalLimitChanged():
+                self.hint(event.station_id, now_s)
+            case _:
+                pass
+
+    def station_online(self, station_id: StationId, now_s: float) -> None:
+        """The line is open (again): much may have happened meanwhile."""
+        self._online.add(station_id)
+        self.hint(station_id, now_s)
+
+    def station_offline(self, station_id: StationId) -> None:
+        """The line is cut; what is known stays."""
+        self._online.discard(station_id)
+        self._looks.gone(station_id)
+
+    def station_changed(self, station_id: StationId, now_s: float) -> None:
+        """Discovery is through, or the station moved to another site."""
+        self._judge(station_id, now_s)
+        self.hint(station_id, now_s)
+
+    def station_removed(self, station_id: StationId) -> None:
+        """The station is no longer registered: nothing is known of it."""
+        self._looks.forget(station_id)
+        if self.known.pop(station_id, None) is not None:
+            self._journal.delete(DocumentKind.KNOWN_PROFILES, station_id)
+        if self.held_out.pop(station_id, None) is not None:
+            self._journal.delete(DocumentKind.HELD_OUT, station_id)
+
+    def hint(self, station_id: StationId, now_s: float) -> None:
+        """Something may have changed at a station; it is asked if a car that we could steer is there."""
+        if station_id in self._online and self._steerable(station_id):
+            self._looks.want(station_id, now_s)
+
+    def rate_changed(self, event: TransactionReported, now_s: float) -> None:
+        """The station runs at another rate. Unless we have just told it to, somebody else has."""
+        uid = self._fleet.uid_of(event.station_id, event.transaction_id)
+        since_s = None if uid is None else self._fleet.setpoint_age_s(uid, now_s)
+        if since_s is None or since_s > self._settings.own_change_s:
+            self.hint(event.station_id, now_s)
+
+    def deviated(self, uid: SessionUid, now_s: float) -> None:
+        """A settled car does not do what its station accepted."""
+        key = self._fleet.key_of(uid)
+        if key is not None:
+            self.hint(key[0], now_s)
+
+    def session_changed(self, record: SessionRecord, now_s: float) -> None:
+        """A session opened, became known better, or ended. Transaction profiles die with it, others' as well as ours (K02.FR.06)."""
+        station_id = record.station_id
+        sessions = self._sessions.setdefault(station_id, {})
+        before = sessions.get(record.transaction_id)
+        if record.ended_s is not None:
+            if before is not None:
+                del sessions[record.transaction_id]
+                self._bury(station_id, before)
+            return
+        sessions[record.transaction_id] = record
+        if before is None or before.evse_id != record.evse_id:
+            self._judge(station_id, now_s)
+            known = self._known(station_id)
+            if known.telling is not Telling.UNSUPPORTED and record.transaction_id not in known.seen:
+                self.hint(station_id, now_s)
+
+    def _bury(self, station_id: StationId, record: SessionRecord) -> None:
+        known = self.known.get(station_id)
+        if known is None:
+            return
+        foreign = tuple(one for one in known.foreign if one.profile.transaction_id != record.transaction_id)
+        seen = tuple(transaction_id for transaction_id in known.seen if transaction_id != record.transaction_id)
+        self._keep(replace(known, foreign=foreign, seen=seen))
+
+    # --- what stations say ---------------------------------------------------------------------------------------------------
+
+    def completed(self, command: ReadProfiles, event: CommandCompleted, now_s: float) -> None:
+        """The answer to a question of ours. No answer and an unusable one mean unknown, never "nothing there"."""
+        result = event.result
+        if isinstance(result, Accepted):
+            self._looks.promised(command.station_id, command.request_id, now_s)
+        elif isinstance(result, NotSupported) and result.code in CANNOT_TELL:
+            self._cannot_tell(command.station_id, command.request_id, result, now_s)
+        elif not isinstance(result, NothingThere):  # with that one an empty report comes along
+            self._looks.failed(command.station_id, command.request_id, now_s)
+
+    def _cannot_tell(self, station_id: StationId, request_id: int, result: NotSupported, now_s: float) -> None:
+        if not self._looks.heard(station_id, request_id, now_s):
+            return
+        self._looks.ended(station_id, now_s, again=False)
+        text = f"{result.code}: {result.text}" if result.text else result.code
+        self._keep(replace(self._known(station_id), telling=Telling.UNSUPPORTED, at_s=now_s, foreign=(), text=text))
+        self._judge(station_id, now_s)
+
+    def reported(self, event: ProfilesReported, now_s: float) -> None:
+        """A part of a report. A foreign profile counts at once; only a whole report that we asked for clears one."""
+        station_id = event.station_id
+        uids = [record.session_uid for record in self._sessions.get(station_id, {}).values()]
+        found = [
+            ForeignProfile(evse_id=event.evse_id, profile=profile, source=event.source, seen_at_s=now_s)
+            for profile in event.profiles
+            if not self._ledger.is_ours(station_id, profile.profile_id, uids)
+        ]
+        known = self._known(station_id)
+        if not self._looks.heard(station_id, event.request_id, now_s):
+            if found:
+                self._keep(replace(known, foreign=_merged(known.foreign, found)))
+                self._judge(station_id, now_s)
+            return
+        parts = self._parts[station_id]
+        parts += found
+        if event.last:
+            del self._parts[station_id]
+            still_open = self._sessions.get(station_id, {})
+            seen = tuple(one for one in self._open_when_asked.pop(station_id, ()) if one in still_open)
+            told = KnownProfiles(station_id=station_id, telling=Telling.TOLD, at_s=now_s, foreign=_merged((), parts), seen=seen)
+            self._tell_of_change(known, told, now_s)
+            self._keep(told)
+            self._looks.ended(station_id, now_s)
+        elif found:
+            self._keep(replace(known, foreign=_merged(known.foreign, found)))
+        self._judge(station_id, now_s)
+
+    def _tell_of_change(self, before: KnownProfiles, after: KnownProfiles, now_s: float) -> None:
+        known = {(one.evse_id, one.profile) for one in before.foreign}
+        new = [one for one in after.foreign if (one.evse_id, one.profile) not in known]
+        if new:
+            words = ", ".join(f"{one.profile.purpose} {one.profile.profile_id} at level {one.profile.stack_level}" for one in new)
+            self._say(now_s, "conflicts.found", after.station_id, f"not ours: {words}")
+
+    # --- what people say -----------------------------------------------------------------------------------------------------
+
+    def confirm(self, site_id: SiteId, leader: Leader | None, by: str, note: str, now_s: float) -> SitePriority:
+        """The site's operator says who has priority there; None takes an earlier word back. It is kept with who and when."""
+        before = self.priorities.get(site_id, SitePriority(site_id=site_id))
+        entry = PriorityEntry(at_s=now_s, by=by, leader=leader, note=note)
+        said = self.priorities[site_id] = replace(before, entries=(*before.entries, entry))
+        self._journal.put(DocumentKind.SITE_PRIORITY, site_id, said)
+        what = "priority revoked" if leader is None else f"priority: {leader.value}"
+        self._say(now_s, "conflicts.priority", site_id, f"{what}, by {by}{f' ({note})' if note else ''}")
+        for station_id in tuple(self._sessions):
+            if self._registry.site_of(station_id) == site_id:
+                self._judge(station_id, now_s)
+        return said
+
+    def release(self, station_id: StationId, by: str, note: str, now_s: float) -> bool:
+        """A person lets a station that contradicted itself take part again; False = it is not held out."""
+        if self.held_out.pop(station_id, None) is None:
+            return False
+        self._journal.delete(DocumentKind.HELD_OUT, station_id)
+        self._say(now_s, "station.released", station_id, f"released by {by}{f' ({note})' if note else ''}")
+        self._judge(station_id, now_s)
+        return True
+
+    def restore(self, sessions: Iterable[SessionRecord], now_s: float) -> None:
+        """After a start: what was known and confirmed. Every station is asked again when it is back."""
+        self.known = {record.station_id: record for _, record in self._journal.documents(DocumentKind.KNOWN_PROFILES)}
+        self.priorities = {record.site_id: record for _, record in self._journal.documents(DocumentKind.SITE_PRIORITY)}
+        self.held_out = {record.station_id: record for _, record in self._journal.documents(DocumentKind.HELD_OUT)}
+        for record in sessions:
+            if record.ended_s is None:
+                self._sessions.setdefault(record.station_id, {})[record.transaction_id] = record
+        for station_id in tuple(self._sessions):
+            self._judge(station_id, now_s)
+
+    # --- what follows --------------------------------------------------------------------------------------------------------
+
+    def above_level(self, station_id: StationId, evse_id: EvseId) -> int | None:
+        """The highest level of a foreign transaction profile that ours must lead over; None = there is none."""
+        known = self.known.get(station_id)
+        return None if known is None or not known.foreign else highest_level(on_evse(known.foreign, evse_id))
+
+    def conflict_of(self, record: SessionRecord) -> Conflict:
+        """The verdict on one open session, as things stand."""
+        known = self._known(record.station_id)
+        return verdict(
+            Situation(
+                telling=known.telling,
+                seen=record.transaction_id in known.seen,
+                foreign=on_evse(known.foreign, record.evse_id),
+                capability=self._registry.capability_of(record.station_id, record.evse_id),
+                leader=self.leader_at(record.station_id),
+                held_out=record.station_id in self.held_out,
+                discharge_untold=self._settings.discharge_untold,
+            )
+        )
+
+    def leader_at(self, station_id: StationId) -> Leader | None:
+        """Who has priority where this station stands; None = nobody has confirmed."""
+        said = self.priorities.get(self._registry.site_of(station_id))
+        return None if said is None else said.leader
+
+    def open_sessions(self, station_id: StationId) -> tuple[SessionRecord, ...]:
+        """The open sessions of a station."""
+        return tuple(self._sessions.get(station_id, {}).values())
+
+    def _judge(self, station_id: StationId, now_s: float) -> None:
+        for record in self.open_sessions(station_id):
+            applied = self._fleet.judged(record.session_uid, self.conflict_of(record))
+            if applied.wake:
+                self._apply(applied, now_s)
+
+    def _steerable(self, station_id: StationId) -> bool:
+        """Whether a session is open on an EVSE that can be told to discharge."""
+        discovery = self._registry.discoveries.get(station_id)
+        if discovery is None:
+            return False
+        able = {evse.evse_id for evse in discovery.evses if evse.control_mode not in _NO_CONTROL}
+        return bool(able) and any(record.evse_id in able or record.evse_id == 0 for record in self.open_sessions(station_id))
+
+    def _known(self, station_id: StationId) -> KnownProfiles:
+        return self.known.get(station_id) or KnownProfiles(station_id=station_id)
+
+    def _keep(self, record: KnownProfiles) -> None:
+        if self.known.get(record.station_id) != record:
+            self.known[record.station_id] = record
+            self._journal.put(DocumentKind.KNOWN_PROFILES, record.station_id, record)
+
+    def _say(self, now_s: float, kind: str, subject: str, text: str) -> None:
+        self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values={}))
+
+
+def _merged(known: Iterable[ForeignProfile], found: Iterable[ForeignProfile]) -> tuple[ForeignProfile, ...]:
+    """Both, the newer where they speak of the same profile; an id is unique per station (K01.FR.05), sources may list it twice."""
+    merged = {one.profile.profile_id: one for one in known} | {one.profile.profile_id: one for one in found}
+    return tuple(merged[profile_id] for profile_id in sorted(merged))

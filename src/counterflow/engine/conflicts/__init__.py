@@ -1,0 +1,1 @@
+"""Who else steers an EVSE, and what follows from it."""

@@ -1,0 +1,236 @@
+"""Another actor at the stations: found, kept out of dispatch, confirmed, led over, and its end (decisions 6; OCPP 2.1 K09, 3.5)."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from counterflow.domain.conflicts import Leader
+from counterflow.domain.ids import SiteId, StationId
+from counterflow.domain.reasons import Reason
+from counterflow.domain.views import Refusal
+from counterflow.sim.rival import Rival
+
+END_S = 250.0
+SITE = SiteId("default")
+
+
+def reasons(at: Any) -> dict[str, str]:
+    """Station to reason."""
+    return {view.station_id: view.reason for view in at.operations.sessions()}
+
+
+def barred(at: Any, reason: Reason) -> set[str]:
+    return {station for station, name in reasons(at).items() if name == reason.name.lower()}
+
+
+def answering(at: Any, action: str, way: Callable[[Any], Any]) -> None:
+    """All stations answer `action` their own way; None = not at all."""
+    for station in at.world.stations:
+        receive = station.receive
+
+        def hear(text: bytes, now_s: float, station: Any = station, receive: Any = receive) -> None:
+            frame = json.loads(text)
+            if frame[0] == 2 and frame[2] == action:
+                answer = way(frame)
+                if answer is not None:
+                    at.world.at(now_s, lambda: at.world.csms.received(station.station_id, json.dumps(answer).encode(), at.now_s))
+                return
+            receive(text, now_s)
+
+        station.receive = hear
+
+
+def rivals(at: Any, rows: range, **profile: Any) -> list[Rival]:
+    """A foreign transaction profile at these stations, which nobody has told us of."""
+    found = []
+    for row in rows:
+        rival = Rival(at.world.stations[row])
+        at.world.at(at.now_s, lambda rival=rival: rival.place_tx_profile(at.now_s, **{"level": 3, "limit_w": 2000.0} | profile))
+        found.append(rival)
+    at.run(1)
+    return found
+
+
+def look_again(at: Any) -> None:
+    """Every line breaks and comes back, which is one of the hints."""
+    at.world.cut_all(3.0)
+    at.run(40)
+
+
+def test_every_session_is_looked_at_once_before_it_may_be_discharged(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(12, 1, plant=ideal)
+    assert at.calls()["GetChargingProfiles"] == 12
+    assert barred(at, Reason.PROFILES_UNSEEN) == set()
+    at.order(120.0, 0.5)
+    at.run(60)
+    assert at.calls()["GetChargingProfiles"] == 12, "a dispatch of our own hints at nobody else"
+
+
+def test_until_the_station_has_told_its_car_is_not_discharged_and_silence_is_asked_ever_more_rarely(
+    town: Any, ideal: dict[str, Any]
+) -> None:
+    at = town(4, 1, plant=ideal, ready=lambda at: answering(at, "GetChargingProfiles", lambda _frame: None))
+    assert barred(at, Reason.PROFILES_UNSEEN) == set(reasons(at))
+    at.order(600.0, power_w=5_000.0)
+    at.run(590)
+    assert at.calls()["SetChargingProfile"] == 0
+    assert 4 * 3 <= at.calls()["GetChargingProfiles"] <= 4 * 5
+
+
+def test_k09_a_report_that_never_comes_is_unknown(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(4, 1, plant=ideal, ready=lambda at: answering(at, "GetChargingProfiles", lambda frame: [3, frame[1], {"status": "Accepted"}]))
+    at.run(120)
+    assert barred(at, Reason.PROFILES_UNSEEN) == set(reasons(at))
+
+
+@pytest.mark.parametrize("code", ["NotSupported", "NotImplemented"])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_station_that_cannot_tell_is_dealt_with_by_the_setting_and_shown(
+    town: Any, ideal: dict[str, Any], code: str, allowed: bool
+) -> None:
+    at = town(
+        4,
+        1,
+        plant=ideal,
+        settings={"conflicts": {"discharge_untold": allowed}},
+        ready=lambda at: answering(at, "GetChargingProfiles", lambda frame: [4, frame[1], code, "", {}]),
+    )
+    assert barred(at, Reason.NOT_TELLING) == (set() if allowed else set(reasons(at)))
+    views = at.operations.conflicts()
+    assert {view.profiles_telling for view in views} == {"unsupported"}
+    assert len(views) == 4
+    assert at.operations.station(StationId("SIM-00001")).profiles_telling == "unsupported"
+    at.run(300)
+    assert at.calls()["GetChargingProfiles"] == 4
+
+
+def test_another_callerror_is_no_word_about_what_is_installed(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(
+        4, 1, plant=ideal, ready=lambda at: answering(at, "GetChargingProfiles", lambda frame: [4, frame[1], "InternalError", "", {}])
+    )
+    assert barred(at, Reason.PROFILES_UNSEEN) == set(reasons(at))
+
+
+def test_decision_6_a_foreign_transaction_profile_keeps_the_evse_out_until_the_operator_confirms_that_we_lead(
+    town: Any, ideal: dict[str, Any]
+) -> None:
+    at = town(8, 2, plant=ideal, station={"max_stack_level": 20})
+    rivals(at, range(3), level=11)
+    look_again(at)
+    theirs = {"SIM-00001", "SIM-00002", "SIM-00003"}
+    assert barred(at, Reason.FOREIGN_PROFILE) == theirs
+    assert {(view.station_id, view.conflict, view.leader) for view in at.operations.conflicts()} == {
+        (station, "foreign_profile", None) for station in theirs
+    }
+    [shown] = at.operations.station(StationId("SIM-00001")).other_profiles
+    assert (shown.profile.purpose, shown.profile.stack_level, shown.source, shown.evse_id) == ("TxProfile", 11, "EMS", 1)
+    at.do(at.operations.confirm_priority(SITE, Leader.THEM, "A. Owner", ""))
+    assert barred(at, Reason.OTHERS_LEAD) == theirs
+    at.do(at.operations.confirm_priority(SITE, Leader.US, "A. Owner", "contract"))
+    assert barred(at, Reason.FOREIGN_PROFILE) | barred(at, Reason.OTHERS_LEAD) == set()
+    order = at.order(120.0, 0.9)
+    at.run(100)
+    placed = {(one.station_id, one.payload["chargingProfile"]["stackLevel"]) for one in at.sent if one.action == "SetChargingProfile"}
+    assert {level for station, level in placed if station in theirs} == {12, 13}, "fallback and discharge both go above level 11"
+    assert {level for station, level in placed if station not in theirs} == {7, 8}
+    assert at.delivered_w() == pytest.approx(order.steps[0].discharge_power_w, rel=0.06)
+    said = at.operations.priorities()
+    assert [(entry.leader, entry.by, entry.note) for entry in said[0].entries] == [
+        (Leader.THEM, "A. Owner", ""),
+        (Leader.US, "A. Owner", "contract"),
+    ]
+
+
+def test_a_confirmation_survives_a_restart_and_can_be_revoked_in_the_middle_of_a_dispatch(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(6, 3, plant=ideal)
+    rivals(at, range(6))
+    look_again(at)
+    at.do(at.operations.confirm_priority(SITE, Leader.US, "A. Owner", ""))
+    at.restart(away_s=5.0)
+    assert barred(at, Reason.FOREIGN_PROFILE) == set()
+    at.run(40)
+    order = at.order(300.0, 0.8)
+    at.run(60)
+    assert at.delivered_w() > 0.8 * order.steps[0].discharge_power_w
+    at.do(at.operations.confirm_priority(SITE, None, "A. Owner", "not any more"))
+    at.run(30)
+    assert barred(at, Reason.FOREIGN_PROFILE) == set(reasons(at))
+    assert at.delivered_w() <= 0.0
+    assert not list(at.room.ledger), "nothing of ours stays where others steer"
+    refused = at.do(at.operations.confirm_priority(SITE, None, "A. Owner", ""))
+    assert isinstance(refused, Refusal)
+    assert isinstance(at.do(at.operations.confirm_priority(SiteId("nowhere"), Leader.US, "A. Owner", "")), Refusal)
+
+
+def test_where_no_level_is_left_above_the_reason_says_so(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(3, 4, plant=ideal, station={"max_stack_level": 9})
+    rivals(at, range(1), level=8)
+    look_again(at)
+    at.do(at.operations.confirm_priority(SITE, Leader.US, "A. Owner", ""))
+    assert barred(at, Reason.NO_LEVEL_ABOVE) == {"SIM-00001"}
+
+
+def test_a_foreign_profile_that_is_withdrawn_frees_the_evse_at_the_next_look(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(3, 5, plant=ideal)
+    [rival] = rivals(at, range(1))
+    look_again(at)
+    assert barred(at, Reason.FOREIGN_PROFILE) == {"SIM-00001"}
+    at.world.at(at.now_s, lambda: rival.withdraw(77, at.now_s))
+    look_again(at)
+    assert barred(at, Reason.FOREIGN_PROFILE) == set()
+    assert at.operations.conflicts() == []
+
+
+def test_k02_a_foreign_profile_dies_with_its_transaction_and_the_next_session_is_looked_at_anew(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(2, 6, plant=ideal)
+    rivals(at, range(1))
+    look_again(at)
+    station = at.world.stations[0]
+    at.world.at(at.now_s, lambda: station.unplug(at.now_s))
+    at.run(5)
+    assert at.operations.conflicts() == []
+    asked = at.calls("SIM-00001")["GetChargingProfiles"]
+    at.world.at(at.now_s, lambda: station.plug_in(at.now_s))
+    at.run(40)
+    assert at.calls("SIM-00001")["GetChargingProfiles"] == asked + 1
+    assert barred(at, Reason.FOREIGN_PROFILE) | barred(at, Reason.PROFILES_UNSEEN) == set()
+
+
+def test_a_level_that_is_taken_is_asked_about_before_another_is_tried(town: Any, ideal: dict[str, Any]) -> None:
+    """A station with a profile of somebody else at our very level refuses ours (K01.FR.39): we look, and stay away."""
+    at = town(4, 7, plant=ideal)
+    rivals(at, range(2), level=8)
+    at.order(200.0, 0.7)
+    at.run(100)
+    assert barred(at, Reason.FOREIGN_PROFILE) == {"SIM-00001", "SIM-00002"}
+    levels = {one.payload["chargingProfile"]["stackLevel"] for one in at.sent if one.action == "SetChargingProfile"}
+    assert levels == {7, 8}
+
+
+def test_while_the_emergency_stop_is_on_nobody_is_asked_anything(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(10, 8, plant=ideal)
+    at.order(300.0, 0.8)
+    at.run(30)
+    at.world.cut_all(2.0)
+    at.do(at.operations.emergency_stop(True, "op"))
+    asked = at.calls()["GetChargingProfiles"]
+    at.run(60)
+    assert at.calls()["GetChargingProfiles"] == asked
+    at.do(at.operations.emergency_stop(False, "op"))
+    at.run(60)
+    assert at.calls()["GetChargingProfiles"] == asked + 10
+
+
+def test_a_report_of_our_own_profiles_is_no_conflict(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(6, 9, plant=ideal)
+    order = at.order(300.0, 0.8)
+    at.run(40)
+    look_again(at)
+    assert at.calls()["GetChargingProfiles"] == 12
+    assert barred(at, Reason.FOREIGN_PROFILE) == set()
+    at.run(20)
+    assert at.delivered_w() > 0.8 * order.steps[0].discharge_power_w
+    at.run(300 + END_S)
+    assert at.left_behind() == []
