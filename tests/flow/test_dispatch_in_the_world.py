@@ -259,6 +259,36 @@ def test_i3_site_limits_hold_every_second_also_when_charging_resumes(town: Any, 
     assert at.world.fleet.violations() == []
 
 
+BINDING: dict[str, Any] = {"sites": [{"site_id": "default", "max_export_power_w": 60_000.0}]}
+
+
+def test_at_a_site_limit_what_is_said_to_be_feasible_is_delivered(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(40, 19, plant=ideal, settings=BINDING | {"feasibility": {"headroom_factor": 1.0}})
+    order = at.order(200.0, 1.0, mode=DispatchMode.GROSS_EXPORT)
+    assert order.feasibility is not None
+    assert 50_000.0 < order.feasibility.committed_power_w < 59_000.0
+    at.run(190)
+    gross_w = -float(np.minimum(at.world.power_w, 0.0).sum())
+    assert gross_w == pytest.approx(order.feasibility.committed_power_w, rel=0.02)
+    assert gross_w <= 60_000.0
+    shortfalls = [notice for notice in at.notices if notice.kind == "dispatch.shortfall"]
+    assert all(notice.at_s < at.now_s - 100.0 for notice in shortfalls)
+
+
+def test_at_a_site_limit_others_make_good_for_a_car_that_falls_to_half(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(40, 19, plant=ideal, settings=BINDING)
+    order = at.order(400.0, 1.0, mode=DispatchMode.GROSS_EXPORT)
+    assert order.feasibility is not None
+    at.run(100)
+    plant = at.world.fleet.plant
+    largest = int(np.argmin(plant.power_w))
+    plant.discharge_cap_w[largest] = -0.5 * plant.power_w[largest]
+    at.run(150)
+    gross_w = -float(np.minimum(plant.power_w, 0.0).sum())
+    assert gross_w == pytest.approx(order.feasibility.committed_power_w, rel=0.03)
+    assert gross_w <= 60_000.0
+
+
 def test_clear_all_cancels_and_clears_everywhere(town: Any, ideal: dict[str, Any]) -> None:
     at = town(40, 15, plant=ideal)
     order = at.order(600.0)

@@ -256,6 +256,39 @@ def test_a_site_limit_that_shrinks_lowers_its_cars(desk: Any, image: Any) -> Non
     assert decision.figures.shortfall_w > 0.0
 
 
+def derated(at_work: Any, image: Any, gives_w: float, readings: int, first_s: float = 30.0) -> Any:
+    """Two cars at 7 kW and an idle one at a site of 14 kW; the first has given no more than `gives_w` for some readings."""
+    for number in range(readings):
+        now_s = NOW_S + first_s + 10.0 * number
+        decision = at_work.look(image(3, now_s=now_s, site=1, **running([7_000.0, 7_000.0, 0.0], power_w=[-gives_w, -6_650.0, 0.0])))
+    return decision
+
+
+def test_what_a_settled_car_does_not_use_of_its_site_others_may(desk: Any, image: Any) -> None:
+    at_work = desk(target_w=12_000.0, sites=(Site(site_id="s", max_export_power_w=14_000.0),))
+    at_work.look(image(3, site=1, power_w=0.0))
+    assert 2 not in levels(derated(at_work, image, 3_500.0, 1)), "once may be chance"
+    raised = levels(derated(at_work, image, 3_500.0, 1, first_s=40.0))
+    room_w = 14_000.0 - 7_000.0 - (3_500.0 + 0.05 * 7_000.0)
+    assert raised[2] == pytest.approx(min(room_w, (12_000.0 - 3_500.0 - 6_650.0) / 0.95), abs=100.0)
+    level_w = [7_000.0, 7_000.0, raised[2]]
+    steady = running(level_w, power_w=[-3_560.0, -6_650.0, -0.95 * raised[2]], site=1)
+    assert at_work.look(image(3, now_s=NOW_S + 60.0, **steady)).changes == (), "readings scatter"
+    back = running(level_w, power_w=[-6_900.0, -6_650.0, -0.95 * raised[2]], site=1)
+    decision = at_work.look(image(3, now_s=NOW_S + 64.0, **back))
+    lowered = {**dict(enumerate(level_w)), **levels(decision)}
+    assert 7_000.0 + 6_650.0 + 0.95 * lowered[2] <= 14_000.0, "when it comes back, the site's limit holds again with the next tick"
+    assert lowered[2] < 0.2 * raised[2]
+    assert {change.reason for change in decision.changes if change.urgent} == {ChangeReason.SITE_LIMIT}
+
+
+def test_a_margin_of_one_lends_nothing(desk: Any, image: Any) -> None:
+    settings = ControlSettings(lend_margin=1.0)
+    at_work = desk(target_w=12_000.0, sites=(Site(site_id="s", max_export_power_w=14_000.0),), settings=settings)
+    at_work.look(image(3, site=1, power_w=0.0))
+    assert 2 not in levels(derated(at_work, image, 3_500.0, 4))
+
+
 def test_proportional_spreads_by_what_each_can_sustain(desk: Any, image: Any) -> None:
     decision = desk(target_w=10_000.0, policy=AllocationPolicy.PROPORTIONAL).look(image(4, power_w=0.0))
     assert list(levels(decision).values()) == [pytest.approx(10_000.0 / 0.95 / 4)] * 4

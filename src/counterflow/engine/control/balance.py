@@ -37,13 +37,24 @@ def engage_w(mode: DispatchMode, image: FleetImage, level_w: F8, baseline_w: F8)
             assert_never(mode)
 
 
-def worst_export_w(image: FleetImage, level_w: F8) -> F8:
+def lent_w(image: FleetImage, level_w: F8, gain: F8, rows: B1, margin: float) -> F8:
+    """What `rows` are asked and surely do not give at `level_w`, W, >= 0 (N,): of their site's limit others may use it.
+
+    A row counts at what the meter shows, and at no less than what was learned of it, plus `margin` times its order.
+    """
+    gives_w = np.maximum(-image.power_w, gain * level_w) + margin * level_w
+    return np.where(rows, np.fmax(level_w - gives_w, 0.0), 0.0)
+
+
+def worst_export_w(image: FleetImage, level_w: F8, lent_w: F8 | float = 0.0) -> F8:
     """Largest discharge a row may be giving while an order is under way: the worse of old and new (N,), W, >= 0 (I3).
 
-    A decrease makes room only once it is acknowledged and the meter shows it.
+    A decrease makes room only once it is acknowledged and the meter shows it. `lent_w` is taken off an order that stays as it is.
     """
-    asked_w = np.fmax(level_w, 0.0)
     ordered_w = np.fmax(level_in_force_w(image, image.at_s), 0.0)
+    asked_w = np.fmax(level_w, 0.0)
+    asked_w = np.where(asked_w == ordered_w, asked_w - lent_w, asked_w)
+    ordered_w = ordered_w - lent_w
     nothing_sent = np.isnan(image.previous_setpoint_w) | (image.setpoint_state == SetpointState.NONE)
     before_w = np.where(nothing_sent, 0.0, -image.previous_setpoint_w)
     measured_w = np.where(np.isnan(image.power_w), np.inf, np.maximum(-image.power_w, 0.0))

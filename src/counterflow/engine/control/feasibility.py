@@ -55,8 +55,9 @@ def feasible(
 ) -> Feasibility:
     """Feasible power and energy of the rows in `in_pool` (N,) over `window_s`, W and Wh, discharge positive.
 
-    A car survives the window with `exp(-attrition * window)`; sums are capped at each site's export limit. In NET_EXPORT the power
-    of pool members that must charge is taken off; in RELATIVE their current charging counts as what can be reduced.
+    A car survives the window with `exp(-attrition * window)`. What is asked at a site is capped at its export limit, as in the
+    allocation: what is delivered is less by the gain. In NET_EXPORT the power of pool members that must charge is taken off; in
+    RELATIVE their current charging counts as what can be reduced.
     """
     ready = in_pool & (capability.reason == Reason.READY)
     sustained_w = np.where(ready, capability.sustained_power_w, 0.0)
@@ -65,8 +66,7 @@ def feasible(
     else:
         charging_w = np.zeros_like(sustained_w)
     stays = float(np.exp(-settings.attrition_per_h * window_s / 3600.0))
-    each_w = gain * sustained_w + charging_w
-    capped_w = _capped_by_site(image, each_w, topology)
+    capped_w = gain * _capped_by_site(image, sustained_w, topology) + charging_w
     must_charge = in_pool & (capability.reason == Reason.MUST_CHARGE) & ~np.isnan(image.power_w)
     against_w = float(np.maximum(image.power_w[must_charge], 0.0).sum()) if mode is DispatchMode.NET_EXPORT else 0.0
     expected_w = max(0.0, float(capped_w.sum()) - against_w)
@@ -86,11 +86,11 @@ def feasible(
     )
 
 
-def _capped_by_site(image: FleetImage, each_w: F8, topology: Topology) -> F8:
+def _capped_by_site(image: FleetImage, asked_w: F8, topology: Topology) -> F8:
     if not np.isfinite(topology.max_export_w).any():
-        return each_w
+        return asked_w
     site = np.maximum(image.site, 0)
     room_w = np.maximum(0.0, topology.max_export_w + topology.uncontrolled_load_w)
-    offered_w = np.bincount(site, weights=each_w, minlength=len(room_w))
+    offered_w = np.bincount(site, weights=asked_w, minlength=len(room_w))
     scale = np.where(offered_w > room_w, room_w / np.maximum(offered_w, 1e-9), 1.0)
-    return np.asarray(each_w * scale[site], dtype=np.float64)
+    return np.asarray(asked_w * scale[site], dtype=np.float64)

@@ -7,7 +7,7 @@ from counterflow.domain.instructions import AllocationPolicy, DispatchMode
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.units import WH_PER_WS
-from counterflow.engine.control.balance import engage_w, worst_export_w
+from counterflow.engine.control.balance import engage_w
 from counterflow.engine.control.scene import Scene
 from counterflow.engine.control.tracker import Levers, adjust
 from counterflow.engine.dispatch.allocate import allocate
@@ -91,9 +91,10 @@ def _keep_safe(scene: Scene, level_w: F8, reason: I1) -> B1:
     over = scene.movable & (running_w > scene.cap_w + 1.0)
     level_w[over] = scene.cap_w[over]
     reason[over] = ChangeReason.FLOOR_OR_DEPARTURE
-    if np.isinf(scene.site_w).all():
+    if not scene.limited:
         return over
-    running_w = np.fmax(level_w, 0.0)
+    # Half the margin: whoever took the room that others lend keeps it while readings scatter.
+    running_w = np.fmax(level_w, 0.0) - scene.lent_w(level_w, 0.5)
     allowed_w = cap_in_order(running_w, scene.rank, scene.limits(np.zeros(len(level_w))))
     allowed_w = np.where(allowed_w < np.minimum(scene.min_w, running_w), 0.0, allowed_w)
     crowded = scene.movable & (allowed_w < running_w - 1.0)
@@ -156,7 +157,7 @@ def _spread(scene: Scene, level_w: F8) -> F8:
 
 def _after_decreases(scene: Scene, level_w: F8, wanted_w: F8) -> F8:
     """Increases wait where their site has no room before others' decreases have come through (I3)."""
-    limits = scene.limits(worst_export_w(scene.image, level_w))
+    limits = scene.room(level_w)
     if limits.unlimited:
         return wanted_w
     running_w = np.fmax(level_w, 0.0)
@@ -179,7 +180,7 @@ def _levers(scene: Scene, level_w: F8, *, upward: bool) -> Levers:
         rank=scene.rank,
         movable=scene.movable,
         rested=scene.rested,
-        room=scene.limits(worst_export_w(scene.image, level_w)),
+        room=scene.room(level_w),
     )
 
 

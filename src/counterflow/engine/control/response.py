@@ -15,6 +15,8 @@ from counterflow.engine.control.decision import grown
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.fleet.snapshot import B1, F8, I4, I8, FleetImage
 
+WELL_KNOWN_READINGS = 2
+
 
 class ResponseMemory(Struct, frozen=True, kw_only=True):
     """One entry a row (N,), all for session `uid` of that row; powers in W, discharge positive.
@@ -75,6 +77,11 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
         """Rows whose order timed out and whose meter says that they do not follow it, (N,): the order surely never arrived."""
         lost: B1 = (image.setpoint_state == SetpointState.UNKNOWN) & (self.level_w > 0.0) & (self.settled_w < 0.5 * self.level_w)
         return lost
+
+    def well_known(self, image: FleetImage) -> B1:
+        """Rows that have settled at an order that they accepted, seen so more than once, (N,): what they give is what to reckon with."""
+        at_rest: B1 = (image.setpoint_state == SetpointState.ACCEPTED) & (self.level_w > 0.0) & ~np.isnan(self.settled_w)
+        return at_rest & np.isnan(self.stuck_w) & (self.readings >= WELL_KNOWN_READINGS)
 
     def not_responding(self, now_s: float) -> B1:
         """Rows that are left out because they did not follow, (N,)."""

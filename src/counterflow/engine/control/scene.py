@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 
 from counterflow.domain.reasons import Reason
-from counterflow.engine.control.balance import as_delivery_w, worst_export_w
+from counterflow.engine.control.balance import as_delivery_w, lent_w, worst_export_w
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
 from counterflow.engine.control.reconcile import Group
 from counterflow.engine.control.response import ResponseMemory, expected_w, level_in_force_w
@@ -26,7 +26,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
 
     `level_w`: what our orders ask for now (NaN = left alone); `delivers_w`: what each row of the group delivers, in the terms of the
     order's mode, once everything under way has settled. `cap_w`/`min_w`: a row gives 0 or min..cap. `movable`: may get an order.
-    `site_w` (S,): what the group may export at each site.
+    `site_w` (S,): what the group may export at each site; `settled` (N,): rows that may lend what they do not use of it.
     """
 
     image: FleetImage
@@ -47,6 +47,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     movable: B1
     rested: B1
     site_w: F8
+    settled: B1
 
     @cached_property
     def rank(self) -> F8:
@@ -74,12 +75,28 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
         """A car's dwell gives way: the target moved, or members were lost."""
         return self.first or self.target_changed or bool(self.group.left)
 
+    @cached_property
+    def limited(self) -> bool:
+        """A site has a limit."""
+        return bool(np.isfinite(self.site_w).any())
+
+    def lent_w(self, level_w: F8, margin_share: float = 1.0) -> F8:
+        """What rows that keep their order lend of their site's limit at `level_w` (N,), W, with a share of the margin kept."""
+        keeps = self.settled & (level_w == self.level_w)
+        return lent_w(self.image, level_w, self.gain, keeps, margin_share * self.settings.lend_margin)
+
     def limits(self, used_w: F8) -> Limits:
         """What the group may still export at each site when its rows already use `used_w` (N,)."""
-        if np.isinf(self.site_w).all():
+        if not self.limited:
             return Limits.flat(self.image.site, self.site_w)
         used_at_w = np.bincount(self.image.site, weights=np.where(self.group.active, used_w, 0.0), minlength=len(self.site_w))
         return Limits.flat(self.image.site, np.maximum(0.0, self.site_w - used_at_w))
+
+    def room(self, level_w: F8) -> Limits:
+        """What the group may export more at each site while it is on its way to `level_w` (N,) (I3)."""
+        if not self.limited:
+            return Limits.flat(self.image.site, self.site_w)
+        return self.limits(worst_export_w(self.image, level_w, self.lent_w(level_w)))
 
 
 def set_scene(
@@ -115,6 +132,10 @@ def set_scene(
     min_w = np.fmax(able.min_power_w, 0.0)
     cap_w = np.where(ready, np.fmax(able.max_power_w, 0.0), 0.0)
     cap_w = np.where(cap_w >= min_w, cap_w, 0.0)
+    site_w = _site_room_w(image, task, group, topology)
+    settled = np.zeros(len(image), dtype=np.bool_)
+    if np.isfinite(site_w).any():
+        settled = response.well_known(image) & group.active & image.connected & ~underway & ~able.silent & (level_w == response.level_w)
     return Scene(
         image=image,
         task=task,
@@ -133,7 +154,8 @@ def set_scene(
         min_w=min_w,
         movable=group.active & image.connected,
         rested=rested(memory.level_at_s, now_s, settings.dwell_s),
-        site_w=_site_room_w(image, task, group, topology),
+        site_w=site_w,
+        settled=settled,
     )
 
 

@@ -45,6 +45,16 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = 20.0
     hold_max_s: Annotated[float, Meta(description="Longest hold at 0 W after an order's discharge.", extra={"unit": "s"}, ge=0)] = 80.0
+    lend_margin: Annotated[
+        float,
+        Meta(
+            description="A settled car counts against its site's export limit at what it gives plus this share of its order: others "
+            "may use the rest. 1 = always at its whole order.",
+            extra={"unit": "0..1"},
+            gt=0,
+            le=1,
+        ),
+    ] = 0.05
     retry_s: Annotated[float, Meta(description="An order with unknown outcome is sent again after this.", extra={"unit": "s"}, gt=0)] = 10.0
     underway_s: Annotated[
         float,

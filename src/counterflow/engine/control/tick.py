@@ -87,9 +87,8 @@ def _figures(scene: Scene, plan: Plan) -> TickFigures:
     measured_w = np.where(unmeasured, np.where(group.active, scene.delivers_w, 0.0), metered_w)
     expected_w = float(plan.delivers_w.sum())
     spare_w = np.where(scene.movable, np.maximum(scene.cap_w - np.fmax(plan.level_w, 0.0), 0.0), 0.0)
-    limits = scene.limits(np.fmax(plan.level_w, 0.0))
-    if not limits.unlimited:
-        spare_w = cap_in_order(spare_w, scene.rank, limits)
+    if scene.limited:
+        spare_w = cap_in_order(spare_w, scene.rank, scene.limits(np.fmax(plan.level_w, 0.0) - scene.lent_w(plan.level_w)))
     headroom_w = float((scene.gain * spare_w).sum())
     missing_w = scene.target_w - expected_w
     discharging = group.active & (plan.level_w > 0.0)
