@@ -1,25 +1,15 @@
 """The agreements with drivers, vehicles and contracts: kept durable, changed over the API, and handed to the fleet."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import msgspec
 
-from counterflow.domain.drivers import AccountRecord, DriverRecord, PartialTerms, Scope
+from counterflow.domain.drivers import AccountRecord, Agreement, DriverRecord, PartialTerms, Scope
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.views import DriverView
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.terms import TermsResolver, account_of
 from counterflow.engine.ports import Journal
-
-
-class Agreement(NamedTuple):
-    """What is to be agreed with whom; `identifier` in clear."""
-
-    scope: Scope
-    identifier: str
-    label: str | None
-    terms: PartialTerms
 
 
 class Drivers:
@@ -76,6 +66,14 @@ class Drivers:
         self._terms.store(scope, subject, None)
         self._journal.delete(DocumentKind.DRIVER, _key(scope, subject))
         return True
+
+    def erase(self, subjects: Iterable[str]) -> tuple[int, int]:
+        """Erase agreements and accounts of people and cars, by pseudonym. Returns how many of each there were."""
+        kept = [(scope, subject) for scope in (Scope.DRIVER, Scope.VEHICLE) for subject in sorted(subjects)]
+        agreements = sum(self.remove(scope, subject) for scope, subject in kept)
+        accounts = sum(self._fleet.accounts.forget(account_of(scope, subject)) for scope, subject in kept)
+        self.keep_accounts()
+        return agreements, accounts
 
     def keep_accounts(self) -> None:
         """Store the accounts that have moved."""

@@ -14,6 +14,7 @@ from counterflow import __version__
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.app.conflict_views import conflict_views
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.driver_operations import DriverDesk
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.reporting import Reporting
 from counterflow.app.views import dispatch_view, fleet_view, session_view, session_views, sessions_by_station, station_view, view_of
@@ -57,7 +58,7 @@ _RAW_REFUSALS = {
 """Why a raw call was not sent, by the reason that the OCPP side gives."""
 
 
-class LiveOperations:
+class LiveOperations(DriverDesk):
     """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
 
     def __init__(
@@ -71,11 +72,9 @@ class LiveOperations:
         alarms: Callable[[], tuple[str, ...]],
         disconnect: Callable[[StationId], None],
     ) -> None:
-        self._room = room
+        super().__init__(room, now_s, settled)
         self._board = board
         self._reporting = reporting
-        self._now_s = now_s
-        self._settled = settled
         self._alarms = alarms
         self._disconnect = disconnect
         self._started_at_s = now_s()

@@ -1,7 +1,7 @@
 """What drivers, vehicles and contracts agreed to, how much energy was taken from them, and what a driver says for one session."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -60,6 +60,15 @@ class PartialTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             parse_window(window)
         if self.timezone is not None:
             zone_of(self.timezone)
+
+
+class Agreement(NamedTuple):
+    """What is to be agreed with whom; `identifier` in clear, a label of None keeps the one that there is."""
+
+    scope: Scope
+    identifier: str
+    label: str | None
+    terms: PartialTerms
 
 
 class DriverRecord(Struct, frozen=True, kw_only=True):

@@ -1,11 +1,13 @@
 """What must survive a crash, as documents: each has a kind, a key and one Struct (stored as JSON)."""
 
 from enum import StrEnum
+from typing import Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from counterflow.domain.commands import ProfileKind
-from counterflow.domain.drivers import AgreedTerms, SessionOverride
+from counterflow.domain.drivers import AgreedTerms, Scope, SessionOverride
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.telemetry import ChargingNeedsReported
@@ -50,6 +52,17 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     needs_soc_frac: float | None = None
     """The state of charge that goes with the needs, theirs or one reported close to them (capacity is inferred from it)."""
     priority_charging: bool = False
+
+    def without(self, subjects: set[str]) -> Self:
+        """The same session, with nothing that tells whose it was when that is one of these pseudonyms."""
+        accounts = {f"{scope}:{subject}" for scope in Scope for subject in subjects}
+        terms = replace(self.terms, caps=tuple(cap for cap in self.terms.caps if cap.account not in accounts))
+        return replace(
+            self,
+            terms=terms,
+            id_token_hash="" if self.id_token_hash in subjects else self.id_token_hash,
+            evccid_hash="" if self.evccid_hash in subjects else self.evccid_hash,
+        )
 
 
 class DiscoveryRecord(Struct, frozen=True, kw_only=True):

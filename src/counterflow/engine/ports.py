@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from counterflow.domain.commands import Command
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint
+from counterflow.domain.drivers import Scope, SessionOverride
 from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId
 from counterflow.domain.instructions import Amendment, DispatchOrder
 from counterflow.domain.records import DocumentKind
@@ -15,8 +16,11 @@ from counterflow.domain.views import (
     ConflictView,
     DispatchAnswer,
     DispatchView,
+    DriverView,
+    ErasureAnswer,
     FleetView,
     HealthView,
+    ImportAnswer,
     Notice,
     Refusal,
     SessionView,
@@ -111,7 +115,45 @@ class ReportSink(Protocol):
         ...
 
 
-class Operations(Protocol):
+class DriverOperations(Protocol):
+    """What may be seen of drivers, vehicles and contracts, and asked for them."""
+
+    def drivers(self) -> Sequence[DriverView]:
+        """Agreements, stored ones and those of the settings."""
+        ...
+
+    def driver(self, scope: Scope, subject: str) -> DriverView | Refusal:
+        """One agreement, by pseudonym or contract."""
+        ...
+
+    def find_driver(self, identifier: str) -> Sequence[DriverView]:
+        """All that is known of a token, EVCCID, contract or pseudonym."""
+        ...
+
+    async def set_driver(
+        self, scope: Scope, identifier: str, label: str | None, changes: dict[str, object], by: str
+    ) -> DriverView | Refusal:
+        """Change fields of an agreement; None takes one back to the wider scope."""
+        ...
+
+    async def remove_driver(self, scope: Scope, subject: str, by: str) -> DriverView | Refusal:
+        """Take an agreement back."""
+        ...
+
+    async def import_drivers(self, text: str, dry_run: bool, by: str) -> ImportAnswer | Refusal:
+        """Take every row of a CSV file, or none."""
+        ...
+
+    async def erase_driver(self, identifier: str, by: str) -> ErasureAnswer | Refusal:
+        """Erase what is kept of a person or car."""
+        ...
+
+    async def override(self, station_id: StationId, transaction_id: str | None, said: SessionOverride) -> Sequence[SessionView] | Refusal:
+        """What a driver says for a session, or for all of a station (None); the next tick follows it."""
+        ...
+
+
+class Operations(DriverOperations, Protocol):
     """Everything that people and machines outside may see or ask. Commands answer once their effect is durable.
 
     A refusal is a value: `Refusal` carries what is wrong and what to do about it.

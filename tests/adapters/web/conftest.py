@@ -22,8 +22,11 @@ from counterflow.domain.views import (
     ConflictView,
     DispatchAnswer,
     DispatchView,
+    DriverView,
+    ErasureAnswer,
     FleetView,
     HealthView,
+    ImportAnswer,
     Notice,
     Refusal,
     RefusalKind,
@@ -134,6 +137,30 @@ class FakeOperations:
         self.stopped = on
         self._does("emergency_stop", on, by, otherwise=None)
         return self.fleet()
+
+    def drivers(self) -> list[DriverView]:
+        return [EXAMPLES[DriverView]]
+
+    def driver(self, scope: str, subject: str) -> DriverView | Refusal:
+        return self._does("driver", scope, subject, otherwise=EXAMPLES[DriverView])
+
+    def find_driver(self, identifier: str) -> list[DriverView]:
+        return self._does("find_driver", identifier, otherwise=[EXAMPLES[DriverView]])
+
+    async def set_driver(self, scope: str, identifier: str, label: str | None, changes: dict[str, Any], by: str) -> DriverView | Refusal:
+        return self._does("set_driver", scope, identifier, label, changes, by, otherwise=EXAMPLES[DriverView])
+
+    async def remove_driver(self, scope: str, subject: str, by: str) -> DriverView | Refusal:
+        return self._does("remove_driver", scope, subject, by, otherwise=EXAMPLES[DriverView])
+
+    async def import_drivers(self, text: str, dry_run: bool, by: str) -> ImportAnswer | Refusal:
+        return self._does("import_drivers", text, dry_run, by, otherwise=EXAMPLES[ImportAnswer])
+
+    async def erase_driver(self, identifier: str, by: str) -> ErasureAnswer | Refusal:
+        return self._does("erase_driver", identifier, by, otherwise=EXAMPLES[ErasureAnswer])
+
+    async def override(self, station_id: str, transaction_id: str | None, said: Any) -> list[SessionView] | Refusal:
+        return self._does("override", station_id, transaction_id, said, otherwise=[EXAMPLES[SessionView]])
 
     async def notices(self) -> AsyncIterator[Notice]:
         self.listening += 1

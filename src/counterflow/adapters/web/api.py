@@ -16,6 +16,7 @@ from counterflow.adapters.web.answers import answer, can_fail, shows, strict_jso
 from counterflow.adapters.web.auth import TokenCheck
 from counterflow.adapters.web.conflict_routes import conflict_routes
 from counterflow.adapters.web.dispatch_routes import RenderReport, dispatch_routes
+from counterflow.adapters.web.driver_routes import driver_routes, override_routes
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.adapters.web.fleet_routes import event_routes, fleet_routes, safety_routes, station_routes
 from counterflow.adapters.web.gate import OPEN_PATHS, Gate
@@ -66,6 +67,8 @@ def create_app(
         fleet_routes(operations),
         station_routes(operations, hash_password, default_site),
         conflict_routes(operations),
+        driver_routes(operations),
+        override_routes(operations),
         dispatch_routes(operations, render_report, settings.render_threads),
         safety_routes(operations),
         event_routes(operations, streams),

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from counterflow.domain.conflicts import ForeignProfile, InstalledProfile, Leader, PriorityEntry, SitePriority
 from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery
+from counterflow.domain.drivers import PartialTerms
 from counterflow.domain.ids import ALL_SITES, DispatchId, EvseId, ProfileId, SessionUid, SiteId, TransactionId
 from counterflow.domain.instructions import (
     AllocationPolicy,
@@ -17,12 +18,16 @@ from counterflow.domain.instructions import (
 from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.station_settings import ChangedSetting, StationVariable
 from counterflow.domain.views import (
+    BadRow,
     CallAnswer,
     ConflictView,
     DispatchAnswer,
     DispatchView,
+    DriverView,
+    ErasureAnswer,
     FleetView,
     HealthView,
+    ImportAnswer,
     Notice,
     SessionView,
     StationView,
@@ -72,6 +77,21 @@ _DISPATCH = DispatchView(
 )
 
 _ALL: tuple[Struct, ...] = (
+    DriverView(
+        scope="driver",
+        subject="4f0c2a9be1d37c55a0b1c2d3",
+        label="van 7",
+        stored=True,
+        terms=PartialTerms(consent=True, min_soc_frac=0.4, max_day_discharge_wh=20_000.0, contract="fleet-2026"),
+        changed_at_s=_START_S - 86_400.0,
+        changed_by="api:1f0c9a2b",
+        counted_day="2026-11-22",
+        day_discharged_wh=3_200.0,
+        year_discharged_wh=412_000.0,
+        year_cycles=6.9,
+    ),
+    ImportAnswer(dry_run=True, rows=2, imported=0, bad_rows=(BadRow(line=3, sentence="min_soc: '140%' is not between 0% and 100%."),)),
+    ErasureAnswer(agreements=1, accounts=1, sessions=12),
     HealthView(ready=True, alarms=(), started_at_s=_START_S - 3600.0, version="0.1.0"),
     FleetView(
         at_s=_NOW_S,

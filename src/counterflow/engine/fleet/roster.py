@@ -97,6 +97,18 @@ class Roster:
         self.accounts.leave(session.uid, [cap for cap in before if cap.account not in kept])
         return True
 
+    def erase(self, subjects: set[str]) -> list[SessionRecord]:
+        """Cut the link from open and remembered sessions to these pseudonyms."""
+        found = [session for session in self.open.values() if session.id_token_hash in subjects or session.evccid_hash in subjects]
+        records = [session.record() for session in found]
+        for session in found:
+            cut = session.record().without(subjects)
+            session.id_token_hash, session.evccid_hash = cut.id_token_hash, cut.evccid_hash
+        late = [record for record in self.ended.values() if record.id_token_hash in subjects or record.evccid_hash in subjects]
+        for record in late:
+            self.ended[record.station_id, record.transaction_id] = record.without(subjects)
+        return records + late
+
     def admit(self, record: SessionRecord) -> Session:
         """Open a session from its record, in a row of its own."""
         self._next_uid = max(self._next_uid, record.session_uid + 1)

@@ -247,6 +247,11 @@ class FleetState:
                 changed.append(session.record())
         return Applied(changed=tuple(changed), wake=bool(changed))
 
+    def erase(self, subjects: set[str], now_s: float) -> list[SessionRecord]:
+        """Forget whose sessions these were: open ones go on with the terms of nobody in particular. Returns the records as they were."""
+        self._roster.now_s = now_s
+        return self._roster.erase(subjects)
+
     @property
     def accounts(self) -> Accounts:
         """Energy discharged, by driver, vehicle and contract."""
