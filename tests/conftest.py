@@ -29,6 +29,7 @@ import pytest
 
 from counterflow.adapters.ocpp import messages
 from counterflow.adapters.ocpp.csms import AuthorizationAnswer, BootAnswer, BootStatus, Csms, NeedsAnswer
+from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.domain.commands import Command
 from counterflow.domain.ids import EvseId, ProfileId, StationId
@@ -147,6 +148,12 @@ class Desk:
 
     def submit(self, command: Command) -> None:
         self._took(self.csms.submit(command, self.now_s))
+
+    def discover(self, station: StationId, errand: Errand) -> None:
+        """Somebody asks for it."""
+        happened = self.csms.discover(station, errand, self.now_s)
+        assert happened is not None
+        self._took(happened)
 
     def wait(self, seconds: float) -> None:
         self.now_s += seconds

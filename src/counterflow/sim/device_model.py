@@ -45,15 +45,29 @@ def _interval_in_setpoint(station: StationState, text: str) -> bool:
     return True
 
 
+def _names(station: StationState, text: str) -> tuple[str, ...] | None:
+    """The members of a list of measurands; None if one is not known."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    return names if set(names) <= set(station.settings.known_measurands) else None
+
+
 def _measurands(kind: str) -> Callable[[StationState, str], bool]:
     def write(station: StationState, text: str) -> bool:
-        names = tuple(name.strip() for name in text.split(",") if name.strip())
-        if not set(names) <= set(station.settings.known_measurands):
+        names = _names(station, text)
+        if names is None:
             return False
         station.measurands[kind] = names
         return True
 
     return write
+
+
+def _setpoint_measurands(station: StationState, text: str) -> bool:
+    names = _names(station, text)
+    if names is None:
+        return False
+    station.setpoint_measurands = names
+    return True
 
 
 def _measurand_list(kind: str) -> Variable:
@@ -161,9 +175,9 @@ def _limits(action: str) -> tuple[Variable, Variable]:
     )
 
 
-def _seconds(name: str) -> Callable[[StationState, str], bool]:
+def _into_aligned(name: str, valid: Callable[[StationState, str], bool]) -> Callable[[StationState, str], bool]:
     def write(station: StationState, text: str) -> bool:
-        if _whole(text) is None:
+        if not valid(station, text):
             return False
         station.aligned[name] = text
         return True
@@ -171,46 +185,32 @@ def _seconds(name: str) -> Callable[[StationState, str], bool]:
     return write
 
 
-def _truth(name: str) -> Callable[[StationState, str], bool]:
-    def write(station: StationState, text: str) -> bool:
-        if text not in ("true", "false"):
-            return False
-        station.aligned[name] = text
-        return True
-
-    return write
+_VALID: Final[dict[DataEnumType, Callable[[StationState, str], bool]]] = {
+    "integer": lambda _s, text: _whole(text) is not None,
+    "boolean": lambda _s, text: text in ("true", "false"),
+    "MemberList": lambda s, text: _names(s, text) is not None,
+}
 
 
-def _members(name: str) -> Callable[[StationState, str], bool]:
-    def write(station: StationState, text: str) -> bool:
-        names = [member.strip() for member in text.split(",") if member.strip()]
-        if not set(names) <= set(station.settings.known_measurands):
-            return False
-        station.aligned[name] = ",".join(names)
-        return True
-
-    return write
-
-
-def _aligned(name: str, kind: DataEnumType, write: Callable[[str], Callable[[StationState, str], bool]]) -> Variable:
+def _aligned(name: str, kind: DataEnumType) -> Variable:
     return Variable(
         component="AlignedDataCtrlr",
         name=name,
         kind=kind,
         unit="s" if kind == "integer" else None,
         read=lambda s, _e, _t: s.aligned[name],
-        write=write(name),
+        write=_into_aligned(name, _VALID[kind]),
         values=_known if kind == "MemberList" else None,
     )
 
 
 _ALIGNED_ROWS: Final = (
-    _aligned("Enabled", "boolean", _truth),
-    _aligned("Interval", "integer", _seconds),
-    _aligned("Measurands", "MemberList", _members),
-    _aligned("SendDuringIdle", "boolean", _truth),
-    _aligned("TxEndedInterval", "integer", _seconds),
-    _aligned("TxEndedMeasurands", "MemberList", _members),
+    _aligned("Enabled", "boolean"),
+    _aligned("Interval", "integer"),
+    _aligned("Measurands", "MemberList"),
+    _aligned("SendDuringIdle", "boolean"),
+    _aligned("TxEndedInterval", "integer"),
+    _aligned("TxEndedMeasurands", "MemberList"),
 )
 
 VARIABLES: Final[tuple[Variable, ...]] = (
@@ -255,8 +255,8 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         per_evse=True,
         kind="MemberList",
         values=_known,
-        read=lambda s, _e, _t: ",".join(s.measurands["Updated"]),
-        write=_measurands("Updated"),
+        read=lambda s, _e, _t: ",".join(s.setpoint_measurands),
+        write=_setpoint_measurands,
     ),
     Variable(component=_SMART, name="Available", kind="boolean", read=_fixed("true")),
     Variable(component=_SMART, name="Enabled", kind="boolean", read=_fixed("true")),

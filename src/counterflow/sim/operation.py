@@ -265,7 +265,7 @@ class Operation:
         draws, plant, state = self.draws, evse.plant.settings, self.state
         if draws.uniform() < plant.meter_loss:
             return
-        value = meter_value(evse.reading(now_s), state.measurands["Updated"], signed=state.settings.signed_import)
+        value = meter_value(evse.reading(now_s), state.sampled(evse), signed=state.settings.signed_import)
         latency_s = plant.meter_latency_s + plant.meter_latency_mean_s * draws.exponential()
         self.timers.at(now_s + latency_s, self._send_sample, evse, evse.transaction_id, now_s, value)
 

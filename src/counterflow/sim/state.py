@@ -23,6 +23,8 @@ class StationState:
         """V2XChargingCtrlr.TxUpdatedInterval[CentralSetpoint]; 0 = the general interval holds."""
         self.measurands: dict[str, tuple[str, ...]] = dict.fromkeys(("Started", "Updated", "Ended"), DEFAULT_MEASURANDS)
         """By the eventType of the TransactionEvent that carries them."""
+        self.setpoint_measurands: tuple[str, ...] = ()
+        """V2XChargingCtrlr.TxUpdatedMeasurands[CentralSetpoint]: sampled as well while a setpoint is in force."""
         self.heartbeat_interval_s = 86_400
         self.setpoint_priority = settings.setpoint_priority
         self.aligned: dict[str, str] = {
@@ -60,6 +62,13 @@ class StationState:
     def aligned_every_s(self, name: str) -> int:
         """An interval of clock-aligned data, s; 0 = off."""
         return int(self.aligned[name]) if self.aligned["Enabled"] == "true" else 0
+
+    def sampled(self, evse: SimEvse) -> tuple[str, ...]:
+        """What this EVSE samples now."""
+        general = self.measurands["Updated"]
+        if evse.effective.operation_mode != "CentralSetpoint" or not self.setpoint_measurands:
+            return general
+        return general + tuple(name for name in self.setpoint_measurands if name not in general)
 
     def sampling_interval_s(self, evse: SimEvse) -> int:
         """How often this EVSE is metered now."""

@@ -26,7 +26,6 @@ from counterflow.app.cli.tables import (
 from counterflow.app.cli.words import counted, power, profile_words
 from counterflow.domain.conflicts import Telling
 from counterflow.domain.resources import ConnectedEv, EvseCapability, StationFacts
-from counterflow.domain.station_settings import ChangedSetting
 from counterflow.domain.units import format_energy
 from counterflow.domain.views import StationView
 
@@ -84,7 +83,7 @@ def restore(
     view, console = reply.read(StationView), screen()
     if view.changed_settings:
         say(console, f"Station {station_id} did not take back {counted(len(view.changed_settings), 'setting')}:")
-        print_table(console, view.changed_settings, SETTING_COLUMNS, empty="")
+        print_facts(console, setting_facts(view))
     else:
         say(console, f"Station {station_id} has its own settings. They stay until: counterflow stations discover {station_id}")
     for sentence in view.refusals:
@@ -104,9 +103,19 @@ def print_page(console: Console, view: StationView, now_s: float) -> None:
             print_facts(console, [(f"EVSE {evse.evse_id}", evse.control_mode.name.lower()), *details])
     if view.changed_settings:
         console.print()
-        print_table(
-            console, view.changed_settings, SETTING_COLUMNS, empty="", note=f"Undone by: counterflow stations restore {view.station_id}"
-        )
+        print_facts(console, setting_facts(view))
+        say(console, f"Undone by: counterflow stations restore {view.station_id}", "dim")
+
+
+def setting_facts(view: StationView) -> Facts:
+    """What we set, and what it was."""
+    lines = [f"{change.variable} = {_spaced(change.ours[-1])}; before: {_spaced(change.former)}" for change in view.changed_settings]
+    return [("We set" if number == 0 else "", line) for number, line in enumerate(lines)]
+
+
+def _spaced(value: str) -> str:
+    """A list that wraps between its members."""
+    return value.replace(",", ", ") or "empty"
 
 
 def station_facts(view: StationView, now_s: float) -> Facts:
@@ -168,14 +177,20 @@ def habit_facts(facts: StationFacts) -> Facts:
     return [
         *_told("Begins with", ", ".join(facts.tx_start_points)),
         *_told("Ends with", ", ".join(facts.tx_stop_points)),
-        *_told("Resumes", facts.tx_resumption_timeout_s, lambda value: f"within {span(value)} after a power failure"),
+        *_told("Resumes", facts.tx_resumption_timeout_s, lambda value: f"within {span(value)} after a power failure" if value else "never"),
         *_told("Heartbeat", facts.heartbeat_interval_s, lambda value: f"every {span(value)}"),
         *_told("Pings", facts.ping_interval_s, lambda value: f"every {span(value)}" if value else "none"),
         *_told("Offline", facts.offline_threshold_s, lambda value: f"all connectors reported after {span(value)}"),
         *_told("Waits", facts.message_timeout_s, lambda value: f"{span(value)} for an answer"),
         *_told("Tries", facts.message_attempts, lambda value: f"{whole(value)} for a TransactionEvent"),
-        *_told("Clock", facts.clock_offset_s, lambda value: f"{abs(value):.1f} s {'ahead of' if value >= 0 else 'behind'} ours"),
+        *_told("Clock", facts.clock_offset_s, _clock_words),
     ]
+
+
+def _clock_words(offset_s: float) -> str:
+    if abs(offset_s) < 1.0:
+        return "as ours"
+    return f"{span(abs(offset_s))} {'ahead of' if offset_s > 0.0 else 'behind'} ours"
 
 
 EVSE_COLUMNS: list[Column[EvseCapability]] = [
@@ -187,12 +202,6 @@ EVSE_COLUMNS: list[Column[EvseCapability]] = [
     column("Dynamic", lambda evse: yes_no(evse.dynamic_profiles), 4),
     column("Offline limit", lambda evse: yes_no(evse.max_offline_duration), 5),
     words("Why", lambda evse: evse.reason or "-"),
-]
-
-SETTING_COLUMNS: list[Column[ChangedSetting]] = [
-    words("We set", lambda change: str(change.variable), 24),
-    column("Before", lambda change: change.former or "(empty)"),
-    column("Now", lambda change: change.ours[-1] if change.ours else "-"),
 ]
 
 
