@@ -1,11 +1,14 @@
-"""What a setpoint costs, Absolute against Dynamic: messages, bytes, and CPU from the decision to the text for the socket.
+"""What a setpoint costs, Absolute against Dynamic: messages, bytes, and CPU from the decision to the text for the socket; and how soon
+a step is there, with and without a scheduled start.
 
 python scripts/measure_setpoints.py
 """
 
 from time import perf_counter
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
@@ -17,15 +20,16 @@ STATIONS = 200
 OPEN_HOUSE = {"stations": {"accept_unknown": True}, "drivers": {"default": {"consent": True}}}
 
 
-def fleet(path: str, seed: int = 1) -> Replay:
+def fleet(path: str, seed: int = 1, stations: int = STATIONS, **sections: Any) -> Replay:
     """A fleet that has settled, with this way of control."""
-    settings = msgspec.convert(OPEN_HOUSE | {"placing": {"control_path": path}}, Settings)
-    return Replay(settings, WorldSettings(stations=STATIONS), seed).run(60)
+    settings = msgspec.convert(OPEN_HOUSE | {"placing": {"control_path": path}} | sections, Settings)
+    return Replay(settings, WorldSettings(stations=stations), seed).run(60)
 
 
-def order(at: Replay, power_w: float, duration_s: float) -> str:
+def order(at: Replay, power_w: float, duration_s: float, start_s: float | None = None) -> str:
     """Order a power; the id of the dispatch."""
-    answer = at.do(at.operations.order(DispatchOrder(discharge_power_w=power_w, duration_s=duration_s), None, False))
+    wanted = DispatchOrder(discharge_power_w=power_w, duration_s=duration_s, start_s=start_s)
+    answer = at.do(at.operations.order(wanted, None, False))
     assert isinstance(answer, DispatchAnswer), answer
     return answer.dispatch.instruction.dispatch_id
 
@@ -71,8 +75,28 @@ def cost(path: str) -> tuple[float, int]:
     return sorted(took)[len(took) // 2], max(len(text.text) for text in texts)
 
 
+def step(seed: int, ahead_s: float, power_w: float) -> tuple[list[int], float]:
+    """Seconds until ten-second means of true power stay within 5 % and 2 % for 20 s, and the energy error of five minutes."""
+    at = fleet("auto", seed, stations=500, scheduled_start={"ahead_s": ahead_s})
+    order(at, power_w, 400.0, at.now_s + 90.0)
+    at.run(90 + 300)
+    power = -np.array(at.power_w[-300:]) / power_w
+    means = np.convolve(power, np.ones(10) / 10.0, mode="valid")
+    took = []
+    for band in (0.05, 0.02):
+        inside = np.abs(means - 1.0) <= band
+        took.append(next(second for second in range(len(inside) - 20) if inside[second : second + 20].all()))
+    return took, float(power.mean() - 1.0)
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
+    print("step to 2.6 MW, 500 cars, 5 seeds    5 % after s          2 % after s          energy of 5 min")
+    for ahead_s, name in ((0.0, "at the start"), (60.0, "ahead")):
+        steps = [step(seed, ahead_s, 2.6e6) for seed in range(1, 6)]
+        five, two = ([took[band] for took, _ in steps] for band in (0, 1))
+        energy = "  ".join(f"{error * 100:+.2f}" for _, error in steps)
+        print(f"{name:34} {five!s:20} {two!s:20} {energy} %")
     print("one setpoint            CPU us   bytes")
     for path in ("absolute", "dynamic"):
         seconds, size = cost(path)

@@ -148,6 +148,7 @@ class Judge:
         capacity_wh = float(plant.capacity_wh[row])
         # What was asked before may run on until the new order takes hold.
         strongest_w = max(-asked_w, -float(plant.power_w[row]))
+        now_s = max(now_s, _instant(schedule["startSchedule"])) if "startSchedule" in schedule else now_s
         soc = float(plant.energy_wh[row]) / capacity_wh
         soc -= strongest_w * max(0.0, stops_s - now_s) / 3600.0 / plant.settings.discharge_efficiency / capacity_wh
         floor = max(float(plant.floor_soc_frac[row]), 0.3)
@@ -175,17 +176,18 @@ NEARLY_FULL = {"power": 3_700.0, "capacity": 23_054.0, "soc": 0.96875, "floor": 
 """Nobody knows its capacity, and what it lacks lies in the slowest part of its charging curve."""
 
 
-@example(drawn=[NEARLY_FULL] * 8, policy=AllocationPolicy.HYBRID, share=1.0, path="absolute")
-@example(drawn=[NEARLY_FULL] * 8, policy=AllocationPolicy.HYBRID, share=1.0, path="dynamic")
+@example(drawn=[NEARLY_FULL] * 8, policy=AllocationPolicy.HYBRID, share=1.0, path="absolute", notice_s=45.0)
+@example(drawn=[NEARLY_FULL] * 8, policy=AllocationPolicy.HYBRID, share=1.0, path="dynamic", notice_s=0.0)
 @settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     drawn=st.lists(cars, min_size=8, max_size=8),
     policy=st.sampled_from(list(AllocationPolicy)),
     share=st.floats(0.3, 1.2),
     path=st.sampled_from(["absolute", "dynamic"]),
+    notice_s=st.sampled_from([0.0, 45.0]),
 )
 def test_floor_and_departure_hold_if_all_else_dies_after_any_message(
-    town: Any, ideal: dict[str, Any], drawn: list[dict[str, Any]], policy: AllocationPolicy, share: float, path: str
+    town: Any, ideal: dict[str, Any], drawn: list[dict[str, Any]], policy: AllocationPolicy, share: float, path: str, notice_s: float
 ) -> None:
     consents = [bool(one["consents"]) for one in drawn]
     drivers = {f"DECFW{row + 1:09d}": {"consent": consent} for row, consent in enumerate(consents)}
@@ -200,8 +202,8 @@ def test_floor_and_departure_hold_if_all_else_dies_after_any_message(
     offer_w = at.offer_w(600.0)
     if offer_w <= 0.0:
         return
-    order = at.order(600.0, power_w=share * offer_w, policy=policy)
-    at.run(60)
+    order = at.order(600.0, power_w=share * offer_w, policy=policy, start_s=at.now_s + notice_s)
+    at.run(60 + notice_s)
     at.do(at.operations.amend(order.dispatch_id, Amendment(discharge_power_w=1.2 * offer_w), "me"))
     at.run(120)
     assert judge.wrong == []

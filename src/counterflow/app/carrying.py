@@ -18,6 +18,7 @@ from counterflow.domain.resources import ControlMode, EvseCapability
 from counterflow.domain.views import Notice
 from counterflow.engine.control.book import ordered_power_w
 from counterflow.engine.control.decision import Decision, Departure, SetpointChange
+from counterflow.engine.control.lead import ScheduledStartSettings, lead_s
 from counterflow.engine.control.orders import ends_for, stagger_s
 from counterflow.engine.control.resume import ResumeSettings, fallback_power_w, releases_due
 from counterflow.engine.control.settings import ControlSettings
@@ -47,6 +48,8 @@ class _Batch(NamedTuple):
     changes: deque[SetpointChange]
     full_until_s: F8 | None = None
     """(N,) until when each could run at its full power; None where no setpoint goes out as a Dynamic profile."""
+    starts_s: float | None = None
+    """The start of a dispatch that is to come, epoch seconds; None = at once."""
 
 
 class _Joins(NamedTuple):
@@ -76,6 +79,7 @@ class Carrying:
         control: ControlSettings,
         resume: ResumeSettings,
         capability_settings: CapabilitySettings,
+        scheduled_start: ScheduledStartSettings,
     ) -> None:
         self._fleet = fleet
         self._topology = topology
@@ -88,6 +92,7 @@ class Carrying:
         self._control = control
         self._resume = resume
         self._capability_settings = capability_settings
+        self._scheduled_start = scheduled_start
         self._joined: deque[_Joins] = deque()
         self._todo: deque[_Batch] = deque()
 
@@ -123,8 +128,10 @@ class Carrying:
             entry = LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=reason)
             self._journal.log(batch.dispatch_id, entry)
 
-    def carry_out(self, task: RunningTask, decision: Decision, image: FleetImage, cap: Capability, now_s: float) -> None:
-        """One decision of one dispatch."""
+    def carry_out(
+        self, task: RunningTask, decision: Decision, image: FleetImage, cap: Capability, now_s: float, starts_s: float | None = None
+    ) -> None:
+        """One decision of one dispatch; `starts_s` = it is for its start, which is to come."""
         self._join(task, decision, image, now_s)
         # The cars that step in make good for the tick's losses together; they are counted once, at the largest.
         replacing = sum(change.power_w < 0.0 for change in decision.changes)
@@ -142,7 +149,15 @@ class Carrying:
         beneath_w = self._beneath_w(task, image, cap)
         # Spelled out and logged when each is handed out: for ten thousand at once that alone would hold up the metering.
         full_until_s = self._full_until_s(task, decision, image, cap, now_s) if self._placement.moves(task.instruction, now_s) else None
-        self._todo.append(_Batch(task.instruction.dispatch_id, image, beneath_w, True, deque(decision.changes), full_until_s))
+        self._todo.append(_Batch(task.instruction.dispatch_id, image, beneath_w, True, deque(decision.changes), full_until_s, starts_s))
+
+    def take_back(self, task: RunningTask, now_s: float) -> None:
+        """A dispatch that will not start: its profiles go, its cars are free."""
+        dispatch_id = task.instruction.dispatch_id
+        self._todo = deque(batch for batch in self._todo if batch.dispatch_id != dispatch_id)
+        for uid in sorted(task.members):
+            self._placement.release(uid, now_s, urgent=True)
+            self._book.let_go(uid)
 
     def hold_at_zero(
         self,
@@ -292,7 +307,12 @@ class Carrying:
             urgent=change.urgent,
             moves=batch.full_until_s is not None,
             full_until_s=float("nan") if batch.full_until_s is None else float(batch.full_until_s[change.row]),
+            begins_at_s=None if batch.starts_s is None else batch.starts_s - self._lead_s(image, change),
         )
+
+    def _lead_s(self, image: FleetImage, change: SetpointChange) -> float:
+        power_w = float(image.power_w[change.row])
+        return lead_s(change.power_w - (0.0 if np.isnan(power_w) else power_w), self._scheduled_start)
 
     def _join(self, task: RunningTask, decision: Decision, image: FleetImage, now_s: float) -> None:
         if not decision.joined:

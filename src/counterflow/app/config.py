@@ -24,6 +24,7 @@ from counterflow.domain.resources import Site
 from counterflow.engine.conflicts.settings import ConflictSettings
 from counterflow.engine.control.book import BookSettings
 from counterflow.engine.control.feasibility import FeasibilitySettings
+from counterflow.engine.control.lead import ScheduledStartSettings
 from counterflow.engine.control.ledger import LedgerSettings
 from counterflow.engine.control.refusals import RefusalSettings
 from counterflow.engine.control.resume import ResumeSettings
@@ -69,6 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     feasibility: FeasibilitySettings = FeasibilitySettings()
     orders: BookSettings = BookSettings()
     placing: PlacingSettings = PlacingSettings()
+    scheduled_start: ScheduledStartSettings = ScheduledStartSettings()
     refusals: RefusalSettings = RefusalSettings()
     ledger: LedgerSettings = LedgerSettings()
     resume: ResumeSettings = ResumeSettings()

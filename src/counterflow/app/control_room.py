@@ -113,6 +113,7 @@ class ControlRoom:
             resume=settings.resume,
             capability_settings=settings.capability,
             feasibility=settings.feasibility,
+            scheduled_start=settings.scheduled_start,
             stopwatch=stopwatch,
         )
         self.connected: dict[StationId, str] = {}

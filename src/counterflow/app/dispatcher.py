@@ -29,6 +29,7 @@ from counterflow.engine.control.balance import site_export_w
 from counterflow.engine.control.book import LIVE_STATES, Move, committed, move, ordered_power_w, with_feasibility
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
+from counterflow.engine.control.lead import ScheduledStartSettings, first_tick_s
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
@@ -74,6 +75,7 @@ class Dispatcher:
         resume: ResumeSettings,
         capability_settings: CapabilitySettings,
         feasibility: FeasibilitySettings,
+        scheduled_start: ScheduledStartSettings,
         stopwatch: Callable[[], float],
     ) -> None:
         self.book = Book()
@@ -91,6 +93,7 @@ class Dispatcher:
         self._resume = resume
         self._capability_settings = capability_settings
         self._feasibility = feasibility
+        self._scheduled_start = scheduled_start
         self._stopwatch = stopwatch
         self.carrying = Carrying(
             fleet=fleet,
@@ -104,7 +107,10 @@ class Dispatcher:
             control=control,
             resume=resume,
             capability_settings=capability_settings,
+            scheduled_start=scheduled_start,
         )
+        self._at_its_start: set[DispatchId] = set()
+        """Dispatches that go out at their start although there is notice: the process began so late that few cars are back."""
         self._seconds = Seconds(fleet, self.book, notify, capability_settings)
         self.ticks = 0
         self.late_ticks = 0
@@ -152,7 +158,7 @@ class Dispatcher:
         # What is due and could not be done by the last tick is not tried again at once.
         soonest_s = max(now_s, self._last_tick_s + self._settings.wake_gap_s)
         for instruction in self.book.in_state(DispatchState.SCHEDULED):
-            self._next_tick_s = min(self._next_tick_s, max(soonest_s, instruction.start_s))
+            self._next_tick_s = min(self._next_tick_s, max(soonest_s, self._planned_s(instruction)))
         for instruction in self.book.in_state(DispatchState.RUNNING):
             self._next_tick_s = min(self._next_tick_s, max(soonest_s, instruction.end_s))
         self._seconds.plan(now_s)
@@ -165,6 +171,10 @@ class Dispatcher:
             self._move_by_time(now_s)
             image = self._fleet.snapshot(now_s)
             self.response = observe(image, self.response, now_s, self._response_settings)
+            for instruction in self.book.in_state(DispatchState.SCHEDULED):
+                if self._first_tick_s(instruction) <= now_s:
+                    with self._guard(instruction, now_s):
+                        self._tick_ahead(instruction, image, now_s)
             for state, tick_one in ((DispatchState.RUNNING, self._tick_running), (DispatchState.RESUMING, self._tick_resuming)):
                 for instruction in self.book.in_state(state):
                     with self._guard(instruction, now_s):
@@ -233,6 +243,9 @@ class Dispatcher:
         for instruction in self.book.in_state(*LIVE_STATES):
             if instruction.pool not in self.topology.pools():
                 self._move(instruction, Move.ABORT, now_s, f"the settings name no pool '{instruction.pool}' any more")
+        for instruction in self.book.in_state(DispatchState.SCHEDULED):
+            if first_tick_s(instruction, self._scheduled_start) <= now_s:
+                self._at_its_start.add(instruction.dispatch_id)
         held: dict[str, set[SessionUid]] = {}
         for record in self._placement.ledger:
             if record.state is not ProfileState.CLEARING and self._fleet.row_of(record.session_uid) is not None:
@@ -376,10 +389,38 @@ class Dispatcher:
             if instruction.start_s > instruction.accepted_at_s:
                 # What is committed is what the cars that are here now can give; it was an estimate when the order came.
                 instruction = with_feasibility(instruction, self.outlook(instruction, now_s))
+            self._at_its_start.discard(instruction.dispatch_id)
             self._move(instruction, Move.START, now_s, "")
-            self.open_task(self.book.instructions[instruction.dispatch_id], set())
+            if instruction.dispatch_id not in self.book.tasks:
+                self.open_task(self.book.instructions[instruction.dispatch_id], set())
+
+    def _planned_s(self, instruction: DispatchInstruction) -> float:
+        """When a scheduled dispatch has its first tick, or, after that, its start."""
+        if instruction.dispatch_id in self.book.tasks:
+            return instruction.start_s
+        return self._first_tick_s(instruction)
+
+    def _first_tick_s(self, instruction: DispatchInstruction) -> float:
+        if instruction.dispatch_id in self._at_its_start:
+            return instruction.start_s
+        return first_tick_s(instruction, self._scheduled_start)
+
+    def _tick_ahead(self, instruction: DispatchInstruction, image: FleetImage, now_s: float) -> None:
+        """Decide as it will be at the start, and tell the cars; until then every tick looks after those that drop out."""
+        task = self.book.tasks.get(instruction.dispatch_id)
+        if task is None:
+            self.store(with_feasibility(instruction, self.outlook(instruction, now_s)), now_s)
+            task = self.open_task(self.book.instructions[instruction.dispatch_id], set())
+        self._decide(task, image, now_s, instruction.start_s)
+        # What was sent is in the image from the moment of sending, not of starting.
+        task.memory = replace(task.memory, sent_at_s=np.minimum(task.memory.sent_at_s, now_s))
 
     def _tick_running(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
+        self._decide(task, image, now_s, now_s)
+        self.carrying.log_figures(task, now_s)
+
+    def _decide(self, task: RunningTask, image: FleetImage, now_s: float, at_s: float) -> None:
+        """One tick of one dispatch, for the instant `at_s`, now or to come."""
         instruction = task.instruction
         busy = self.busy_rows(image, instruction.dispatch_id)
         memory = task.memory.sized(len(image))
@@ -400,7 +441,7 @@ class Dispatcher:
             ),
             task.memory,
             self.response,
-            now_s,
+            at_s,
             self.topology,
             self._capability_settings,
             self._control,
@@ -409,8 +450,7 @@ class Dispatcher:
         )
         task.memory = decision.memory
         task.figures = decision.figures
-        self.carrying.carry_out(task, decision, image, able, now_s)
-        self.carrying.log_figures(task, now_s)
+        self.carrying.carry_out(task, decision, image, able, now_s, at_s if at_s > now_s else None)
 
     # --- the end -------------------------------------------------------------------------------------------------------------
 
@@ -423,6 +463,10 @@ class Dispatcher:
     def _move(self, instruction: DispatchInstruction, what: Move, now_s: float, reason: str) -> None:
         moved = move(instruction, what, now_s, reason)
         self.store(moved, now_s)
+        task = self.book.tasks.get(moved.dispatch_id)
+        if task is not None and instruction.state is DispatchState.SCHEDULED and moved.state is not DispatchState.RUNNING:
+            self.carrying.take_back(task, now_s)
+            self.book.close(moved.dispatch_id)
         self._say(now_s, "dispatch.state", moved.dispatch_id, moved.state.value, reason=moved.state_reason)
 
     # --- small things --------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ class Placement:
         if placing.uid in self._waiting:
             self._fleet.setpoint_done(placing.uid, Offline(), now_s)
         placing = self._shaped(placing, now_s)
-        self._fleet.setpoint_sent(placing.uid, placing.power_w, now_s, placing.discharge_until_s, placing.hold_until_s)
+        self._fleet.setpoint_sent(placing.uid, placing.power_w, placing.begins_s(now_s), placing.discharge_until_s, placing.hold_until_s)
         if self._stands_beneath(placing):
             self._send_discharge(placing, now_s)
             return
@@ -240,7 +240,8 @@ class Placement:
 
     def _shaped(self, placing: Placing, now_s: float) -> Placing:
         """As the profile that will carry it: Dynamic where target and station are for it."""
-        may = placing.moves and placing.control_mode is ControlMode.DYNAMIC
+        # A Dynamic profile knows no start but now.
+        may = placing.moves and placing.control_mode is ControlMode.DYNAMIC and placing.begins_s(now_s) <= now_s
         may = may and self.paths.is_open(placing.station_id, placing.evse_id, DYNAMIC)
         return self._dynamic.shaped(placing, now_s, may=may)
 

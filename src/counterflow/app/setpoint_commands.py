@@ -87,8 +87,14 @@ class Placing(Struct, frozen=True, kw_only=True):
     """A Dynamic profile is to carry it, where the station has them: the target moves, others will follow."""
     full_until_s: float = float("nan")
     """Until when the car could run even at its full power: a Dynamic profile with this end takes every setpoint."""
+    begins_at_s: float | None = None
+    """A scheduled start, epoch seconds; None = at once."""
     watchdog_s: int | None = None
     """Set on its way: it is a Dynamic profile."""
+
+    def begins_s(self, now_s: float) -> float:
+        """When it takes effect if it leaves now."""
+        return now_s if self.begins_at_s is None else max(now_s, self.begins_at_s)
 
 
 def dynamic_wanted(settings: PlacingSettings, instruction: DispatchInstruction, now_s: float) -> bool:
@@ -103,7 +109,8 @@ def dynamic_wanted(settings: PlacingSettings, instruction: DispatchInstruction, 
 
 
 def place_discharge(placing: Placing, profile_id: ProfileId, stack_level: int, settings: PlacingSettings, now_s: float) -> PlaceDischarge:
-    """The profile of a setpoint that begins now."""
+    """The profile of a setpoint that begins now, or at its time."""
+    begins_s = placing.begins_s(now_s)
     return PlaceDischarge(
         station_id=placing.station_id,
         evse_id=placing.evse_id,
@@ -112,7 +119,7 @@ def place_discharge(placing: Placing, profile_id: ProfileId, stack_level: int, s
         profile_id=profile_id,
         stack_level=stack_level,
         power_w=placing.power_w,
-        start_s=min(now_s - settings.start_lead_s, placing.discharge_until_s),
+        start_s=begins_s if begins_s > now_s else min(now_s - settings.start_lead_s, placing.discharge_until_s),
         discharge_until_s=placing.discharge_until_s,
         hold_until_s=placing.hold_until_s,
         control_mode=placing.control_mode,
