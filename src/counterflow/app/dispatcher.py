@@ -172,7 +172,7 @@ class Dispatcher:
             image = self._fleet.snapshot(now_s)
             self.response = observe(image, self.response, now_s, self._response_settings)
             for instruction in self.book.in_state(DispatchState.SCHEDULED):
-                if self._first_tick_s(instruction) <= now_s:
+                if self._first_tick_s(instruction) <= now_s < instruction.start_s:
                     with self._guard(instruction, now_s):
                         self._tick_ahead(instruction, image, now_s)
             for state, tick_one in ((DispatchState.RUNNING, self._tick_running), (DispatchState.RESUMING, self._tick_resuming)):
