@@ -195,8 +195,8 @@ class Placement:
         return None
 
     def forget_dispatch(self, dispatch_id: str) -> None:
-        """A dispatch is not kept any longer: its messages count on in the sum, under no name."""
-        self.messages_by_dispatch[""] += self.messages_by_dispatch.pop(dispatch_id, 0)
+        """A dispatch is not kept any longer, nor is the count of its messages; `messages_sent` has them for good."""
+        self.messages_by_dispatch.pop(dispatch_id, None)
 
     def dispatch_of(self, uid: SessionUid) -> str:
         """The dispatch that the newest order of this session belongs to, or ""."""
