@@ -1,7 +1,7 @@
 """Write the tables in docs/ from the code: settings, fleet columns, state tables, reasons, metrics. `--check` only compares."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import UnionType
@@ -23,6 +23,7 @@ from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
 from counterflow.app.reporting import Reporting
+from counterflow.domain.notices import NOTICES
 from counterflow.domain.reasons import REASON_WORDS
 from counterflow.engine.control import book, ledger
 from counterflow.engine.fleet.snapshot import COLUMNS
@@ -47,6 +48,12 @@ def settings_page() -> str:
         "[drivers.default]",
         "consent = true",
         "min_soc_frac = 0.4",
+        "",
+        '[drivers.sites."depot-north"]          # a site narrows the default; what it leaves out stays',
+        "departure_after_s = 28800.0",
+        "",
+        '[drivers.drivers."04A2B3C4D5"]         # and a driver, by id token, narrows both',
+        "consent = false",
         "",
         "[[sites]]",
         'site_id = "depot-north"',
@@ -89,14 +96,41 @@ def states_page() -> str:
             "",
             "## A dispatch",
             "",
-            *_diagram({(str(a), str(m)): str(b) for (a, m), b in book.MOVES.items()}),
+            *_diagram(_dispatch_moves()),
             "",
             "## A profile in the ledger",
             "",
-            *_diagram({(str(a or "none"), str(m)): str(b or "none") for (a, m), b in ledger.MOVES.items()}),
+            *_diagram((str(a or "none"), str(m), str(b or "none")) for (a, m), b in ledger.MOVES.items() if a is not b),
             "",
         ]
     )
+
+
+def events_page() -> str:
+    """The kinds of notices on the event stream."""
+    lines = [
+        NOTE,
+        "# Events",
+        "",
+        "`GET /api/v1/events` streams what happens as server-sent events: `id` is the place in the stream, `event` the kind, `data` the",
+        "notice as JSON with `at_s`, `kind`, `subject`, `text`, `values` and `id`. [The HTTP API](api.md) tells how to read it.",
+        "",
+        "| kind | subject | meaning | values |",
+        "|---|---|---|---|",
+    ]
+    for name, kind in NOTICES.items():
+        values = "; ".join(f"`{value}`: {words.rstrip('.')}" for value, words in kind.values.items()) or "-"
+        lines.append(f"| `{name}` | {kind.subject} | {kind.meaning} | {values} |")
+    return "\n".join([*lines, ""])
+
+
+def _dispatch_moves() -> Iterator[tuple[str, str, str]]:
+    """The moves of the book; a resumed dispatch ends as whatever stopped it says."""
+    for (before, what), after in book.MOVES.items():
+        if what is book.Move.RESUMED:
+            yield from ((str(before), f"{what} after {stopped}", str(end)) for stopped, end in book.ENDS_AS.items())
+        else:
+            yield str(before), str(what), str(after)
 
 
 def metrics_page() -> str:
@@ -118,7 +152,7 @@ def metrics_page() -> str:
 
 
 def _families() -> list[Metric]:
-    settings, board = Settings(), NoticeBoard()
+    settings, board = Settings(), NoticeBoard("docs")
     with TemporaryDirectory() as folder, SqliteJournal(Path(folder) / "journal.sqlite3", settings.storage) as journal:
         room = ControlRoom(settings, journal, new_message_id=str, notify=board.publish)
         reports = ReportFiles(Path(folder))
@@ -140,7 +174,13 @@ async def _settled() -> None:
     """Nothing to wait for."""
 
 
-PAGES = {"settings.md": settings_page, "columns.md": columns_page, "states.md": states_page, "metrics.md": metrics_page}
+PAGES = {
+    "settings.md": settings_page,
+    "columns.md": columns_page,
+    "states.md": states_page,
+    "metrics.md": metrics_page,
+    "events.md": events_page,
+}
 
 
 def main() -> int:
@@ -198,9 +238,10 @@ def _first_sentence(kind: type) -> str:
     return (kind.__doc__ or "").strip().splitlines()[0]
 
 
-def _diagram(moves: Mapping[tuple[str, str], str]) -> list[str]:
+def _diagram(moves: Iterable[tuple[str, str, str]]) -> list[str]:
+    """(before, what, after) as a diagram."""
     lines = ["```mermaid", "stateDiagram-v2"]
-    lines += [f"    {before} --> {after}: {what}" for (before, what), after in moves.items() if before != after]
+    lines += [f"    {before} --> {after}: {what}" for before, what, after in moves]
     return [*lines, "```"]
 
 

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,15 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
+from typer.main import get_command
+
+from counterflow.adapters.web.problems import STATUS_OF
+from counterflow.app.cli import app
+from counterflow.app.config import load
+from counterflow.domain.ids import SiteId
+from counterflow.domain.instructions import AllocationPolicy, DispatchMode
+from counterflow.domain.notices import NOTICES
+from counterflow.domain.views import RefusalKind
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -75,3 +85,60 @@ def test_nothing_of_this_machine_is_named() -> None:
         if path.suffix in {".md", ".py", ".toml", ".lock", ".yml", ""} and path.is_file() and path != Path(__file__):
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"/work/|/opt/(?:pypi|wheels)|files\.pythonhosted", text), f"{name} names a path of one machine"
+
+
+def _blocks(page: Path, language: str = "") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_of_a_settings_file_is_understood(tmp_path: Path) -> None:
+    (example,) = _blocks(ROOT / "docs" / "settings.md", "toml")
+    file = tmp_path / "counterflow.toml"
+    file.write_text(example, encoding="utf-8")
+    settings = load(file, {}, {})
+    assert settings.drivers.sites[SiteId("depot-north")].departure_after_s == 28_800.0
+    assert settings.drivers.drivers["04A2B3C4D5"].consent is False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_shown_has_the_options_that_are_shown(page: Path) -> None:
+    root = get_command(app)
+    lines = [line.partition("#")[0] for block in _blocks(page) for line in block.splitlines()]
+    for line in lines:
+        words = shlex.split(line) if "counterflow " in line else []
+        if not words or not words[0].endswith("counterflow"):
+            continue
+        command = root
+        for word in words[1:]:
+            commands = getattr(command, "commands", {})
+            command = commands.get(word, command)
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert command is not root, line
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
+
+
+def test_the_api_page_names_every_path_and_every_kind_of_refusal() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert {kind.value for kind in RefusalKind} - set(re.findall(r"`([a-z-]+)`", text)) == set()
+    assert {f"`{status}`" for status in STATUS_OF.values() if not re.search(rf"\b{status}\b", text)} == set()
+
+
+def test_the_page_on_ordering_explains_every_mode_and_policy() -> None:
+    text = (ROOT / "docs" / "ordering.md").read_text(encoding="utf-8")
+    for word in (*DispatchMode, *AllocationPolicy):
+        assert re.search(rf"^\| `{word.value}`", text, re.MULTILINE), word
+
+
+def test_every_notice_that_the_code_sends_is_listed_and_the_other_way_round() -> None:
+    sent: set[str] = set()
+    for path in (ROOT / "src/counterflow").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        sent.update(re.findall(r'_say\(\s*now_s,\s*"([a-z_.]+)"', text))
+        sent.update(re.findall(r'Notice\((?:[^()]|\([^()]*\))*?kind="([a-z_.]+)"', text))
+    assert sent == set(NOTICES), "list in domain/notices.py what the event stream says, then run make docs"
+
+
+def test_the_states_that_a_dispatch_ends_in_are_drawn() -> None:
+    text = (ROOT / "docs" / "states.md").read_text(encoding="utf-8")
+    for end in ("completed", "cancelled", "aborted"):
+        assert f"resuming --> {end}: resumed" in text

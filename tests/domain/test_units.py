@@ -41,12 +41,14 @@ def test_a_power_beyond_any_fleet_asks_for_the_unit() -> None:
         parse_discharge_power_w("200000MW")
 
 
-@pytest.mark.parametrize(("text", "duration_s"), [("15min", 900.0), ("900s", 900.0), ("1.5h", 5400.0), ("1 H", 3600.0)])
+@pytest.mark.parametrize(
+    ("text", "duration_s"), [("15min", 900.0), ("900s", 900.0), ("1.5h", 5400.0), ("1 H", 3600.0), ("1h30min", 5400.0), ("2h 5s", 7205.0)]
+)
 def test_duration_is_read_with_its_unit(text: str, duration_s: float) -> None:
     assert parse_duration_s(text) == duration_s
 
 
-@pytest.mark.parametrize("text", ["15", "15m", "-5min", "0s", "8000h", "PT15M", "quarter"])
+@pytest.mark.parametrize("text", ["15", "15m", "-5min", "0s", "8000h", "PT15M", "quarter", "", "1min1h", "1h-5min", "h"])
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(UnitError):
         parse_duration_s(text)

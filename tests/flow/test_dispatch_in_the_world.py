@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from counterflow.domain.instructions import AllocationPolicy, Amendment, DispatchMode, DispatchOrder, DispatchState
+from counterflow.domain.notices import NOTICES
 from counterflow.domain.views import DispatchView, Refusal, RefusalKind
 
 END_S = 200.0
@@ -289,12 +290,54 @@ def test_at_a_site_limit_others_make_good_for_a_car_that_falls_to_half(town: Any
     assert gross_w <= 60_000.0
 
 
+def test_an_order_that_is_displaced_before_it_begins_is_cancelled_at_once(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(20, 21, plant=ideal)
+    later_s = at.now_s + 600.0
+    loser = at.order(900.0, 0.5, start_s=later_s)
+    winner = at.try_order(300.0, 20_000.0, start_s=later_s, priority=1)
+    assert [(one.dispatch_id, one.runs_until_s, one.left_over_s) for one in winner.displaced] == [(loser.dispatch_id, None, 600.0)]
+    shown = at.view(loser).instruction
+    assert (shown.state, shown.state_reason) == (DispatchState.CANCELLED, f"displaced by {winner.dispatch.instruction.dispatch_id}")
+    assert [notice.kind for notice in at.notices if notice.subject == loser.dispatch_id][-2:] == ["dispatch.displaced", "dispatch.state"]
+
+
+def test_all_or_nothing_and_a_dry_run_beside_a_running_dispatch(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(20, 22, plant=ideal)
+    refused = at.try_order(300.0, 5e6, require_full=True)
+    assert (refused.kind, at.operations.dispatches()) == (RefusalKind.TOO_LITTLE, [])
+    running = at.order(600.0, 0.5)
+    dry = at.do(at.operations.order(DispatchOrder(discharge_power_w=50e3, duration_s=300.0), None, True))
+    assert (dry.obstacle.kind, dry.obstacle.conflicting) == (RefusalKind.CONFLICT, running.dispatch_id)
+    assert dry.dispatch.feasibility.shortfall_power_w > 0.0
+    assert len(at.operations.dispatches()) == 1
+
+
+def test_every_notice_has_the_values_that_are_documented(town: Any) -> None:
+    at = town(40, 23)
+    order = at.order(120.0, 0.6)
+    at.run(40)
+    at.world.drop_out(0.2, 0.5)
+    at.do(at.operations.amend(order.dispatch_id, Amendment(discharge_power_w=1e6), "me"))
+    at.run(50)
+    at.do(at.operations.emergency_stop(True, "me"))
+    at.run(30)
+    seen = {notice.kind for notice in at.notices}
+    assert {"dispatch.accepted", "dispatch.amended", "dispatch.second", "dispatch.tick", "session.dropped_out", "emergency_stop"} <= seen
+    for notice in at.notices:
+        assert set(notice.values) == set(NOTICES[notice.kind].values), notice
+
+
 def test_clear_all_cancels_and_clears_everywhere(town: Any, ideal: dict[str, Any]) -> None:
     at = town(40, 15, plant=ideal)
     order = at.order(600.0)
     at.run(60)
-    profiles = at.do(at.operations.clear_all("me"))
-    assert profiles == len(at.world.fleet.remaining_profiles())
+    there = len(at.world.fleet.remaining_profiles())
+    told = at.do(at.operations.clear_all("me"))
+    assert (told.profiles, told.paced, told.paced_over_s) == (there, there, 60.0), "all cars are held: each is cleared as it resumes"
+    at.run(5)
+    assert len(at.world.fleet.remaining_profiles()) > there / 2
+    at.run(75)
+    assert at.world.fleet.remaining_profiles() == []
     at.run(END_S)
     assert at.view(order).instruction.state is DispatchState.CANCELLED
     assert at.left_behind() == []

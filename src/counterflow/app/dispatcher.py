@@ -26,7 +26,7 @@ from counterflow.domain.records import DocumentKind, Latch, ProfileState
 from counterflow.domain.resources import EvseCapability
 from counterflow.domain.views import Notice
 from counterflow.engine.control.balance import site_export_w
-from counterflow.engine.control.book import LIVE_STATES, Move, committed, move, ordered_power_w, with_feasibility
+from counterflow.engine.control.book import LIVE_STATES, Move, committed, give_way, move, ordered_power_w, with_feasibility
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
 from counterflow.engine.control.lead import ScheduledStartSettings, first_tick_s
@@ -204,6 +204,15 @@ class Dispatcher:
         self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.AMENDED, target_power_w=target_w, text=by))
         self._say(now_s, "dispatch.amended", instruction.dispatch_id, "amended", power_w=target_w)
         self.run_tick(now_s)
+
+    def displace(self, losers: Iterable[DispatchInstruction], winner: DispatchInstruction, now_s: float) -> None:
+        """Instructions of lower priority end where `winner` begins; one that would never run is cancelled at once."""
+        for loser in losers:
+            changed = give_way(loser, winner, now_s)
+            self.store(changed, now_s)
+            self._say(now_s, "dispatch.displaced", loser.dispatch_id, changed.state_reason, winner=winner.dispatch_id, end_s=changed.end_s)
+            if changed.state is not loser.state:
+                self._say(now_s, "dispatch.state", changed.dispatch_id, changed.state.value, reason=changed.state_reason)
 
     def stop(self, dispatch_id: DispatchId, what: Move, reason: ChangeReason, now_s: float, by: str) -> None:
         """Cancel or abort: everything that discharges goes to 0 W at once, then charging resumes paced."""
@@ -383,8 +392,8 @@ class Dispatcher:
                 self._move(instruction, Move.WINDOW_END, now_s, instruction.state_reason or "the window ended")
 
     def _begin(self, instruction: DispatchInstruction, now_s: float) -> None:
-        if instruction.end_s <= instruction.start_s or instruction.end_s <= now_s:
-            self._move(instruction, Move.WINDOW_END, now_s, instruction.state_reason or "the window passed before it could start")
+        if instruction.end_s <= now_s:
+            self._move(instruction, Move.WINDOW_END, now_s, "the window passed before it could start")
         elif instruction.start_s <= now_s:
             if instruction.start_s > instruction.accepted_at_s:
                 # What is committed is what the cars that are here now can give; it was an estimate when the order came.

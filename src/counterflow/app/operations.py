@@ -28,6 +28,7 @@ from counterflow.domain.setpoints import CommandResult, Offline, RawAnswer, Reje
 from counterflow.domain.telemetry import CapabilitiesDiscovered
 from counterflow.domain.views import (
     CallAnswer,
+    ClearingView,
     ConflictView,
     DispatchAnswer,
     DispatchView,
@@ -44,9 +45,10 @@ from counterflow.engine.control.book import (
     Move,
     amended,
     conflicts_of,
+    displacement,
     draw_up,
-    give_way,
     settle_conflicts,
+    too_little,
     with_feasibility,
 )
 from counterflow.engine.fleet.topology import Topology
@@ -82,7 +84,7 @@ class LiveOperations(DriverDesk):
     # --- looking -------------------------------------------------------------------------------------------------------------
 
     def health(self) -> HealthView:
-        """Ready means: the journal writes, and nothing is wrong that an operator must know before ordering."""
+        """Ready means: the journal writes, and nothing is broken. An emergency stop is an alarm, but no fault: its reset must get in."""
         serious = (*self._alarms(), *self._room.dispatcher.faults.alarms(self._now_s()))
         alarms = serious
         if self._room.dispatcher.latch.on:
@@ -124,9 +126,9 @@ class LiveOperations(DriverDesk):
         """One dispatch."""
         return dispatch_view(self._room, dispatch_id, self._now_s()) or _no_dispatch(dispatch_id)
 
-    def notices(self) -> AsyncIterator[Notice]:
+    def notices(self, after: str | None = None) -> AsyncIterator[Notice]:
         """What happens, as it happens."""
-        return self._board.listen()
+        return self._board.listen(after)
 
     async def series(self, dispatch_id: DispatchId, step_s: float) -> Sequence[SeriesPoint] | Refusal:
         """Power and energy on a grid of `step_s`."""
@@ -159,7 +161,7 @@ class LiveOperations(DriverDesk):
             return Refusal(
                 kind=RefusalKind.CONFLICT,
                 sentence=f"Station {station_id} may still hold {view.profiles} profiles of ours.",
-                remedy="Cancel the dispatch or run clear-all, wait until they are cleared, then remove the station.",
+                remedy="Cancel the dispatch or POST /api/v1/clear-all (counterflow clear-all), wait until they are gone, then remove it.",
             )
         self._room.forget_station(station_id, self._now_s())
         self._disconnect(station_id)
@@ -279,7 +281,7 @@ class LiveOperations(DriverDesk):
             return Refusal(
                 kind=RefusalKind.STOPPED,
                 sentence="The emergency stop is on; no dispatch is accepted.",
-                remedy="Reset it first: counterflow emergency-stop --reset.",
+                remedy="Reset it first: DELETE /api/v1/emergency-stop (counterflow emergency-stop --reset).",
             )
         instruction = draw_up(
             order,
@@ -292,13 +294,14 @@ class LiveOperations(DriverDesk):
         if isinstance(instruction, Refusal):
             return instruction
         conflicts = conflicts_of(instruction, dispatcher.book.in_state(*LIVE_STATES), self._room.topology)
-        losers = settle_conflicts(instruction, conflicts)
-        if isinstance(losers, Refusal):
-            return losers
+        settled = settle_conflicts(instruction, conflicts)
+        losers = () if isinstance(settled, Refusal) else settled
         instruction = with_feasibility(instruction, dispatcher.outlook(instruction, now_s, [loser.dispatch_id for loser in losers]))
+        obstacle = settled if isinstance(settled, Refusal) else too_little(instruction) if order.require_full else None
         if not dry_run:
-            for loser in losers:
-                dispatcher.store(give_way(loser, instruction), now_s)
+            if obstacle is not None:
+                return obstacle
+            dispatcher.displace(losers, instruction, now_s)
             dispatcher.accept(instruction, now_s)
             await self._settled()
             instruction = dispatcher.book.instructions[instruction.dispatch_id]
@@ -306,7 +309,8 @@ class LiveOperations(DriverDesk):
             dispatch=view_of(self._room, instruction, now_s),
             repeated=False,
             dry_run=dry_run,
-            superseded=tuple(loser.dispatch_id for loser in losers),
+            displaced=tuple(displacement(loser, instruction) for loser in losers),
+            obstacle=obstacle,
         )
 
     async def amend(self, dispatch_id: DispatchId, amendment: Amendment, by: str) -> DispatchView | Refusal:
@@ -322,8 +326,7 @@ class LiveOperations(DriverDesk):
         losers = settle_conflicts(changed, conflicts)
         if isinstance(losers, Refusal):
             return losers
-        for loser in losers:
-            dispatcher.store(give_way(loser, changed), now_s)
+        dispatcher.displace(losers, changed, now_s)
         outlook = dispatcher.outlook(changed, now_s, [loser.dispatch_id for loser in losers])
         dispatcher.amend(with_feasibility(changed, outlook), now_s, by)
         await self._settled()
@@ -339,17 +342,17 @@ class LiveOperations(DriverDesk):
             await self._settled()
         return self.dispatch(dispatch_id)
 
-    async def clear_all(self, by: str) -> int:
+    async def clear_all(self, by: str) -> ClearingView:
         """Cancel every dispatch, and clear every profile of ours everywhere: held cars paced, everything else at once."""
         now_s, dispatcher = self._now_s(), self._room.dispatcher
-        profiles = len(self._room.ledger)
         for instruction in dispatcher.book.in_state(*LIVE_STATES):
             dispatcher.stop(instruction.dispatch_id, Move.CANCEL, ChangeReason.CANCELLED, now_s, f"clear-all by {by}")
         held: frozenset[SessionUid] = frozenset(dispatcher.book.owner)
-        self._room.placement.clear_everything(now_s, held)
+        cleared = self._room.placement.clear_everything(now_s, held)
+        paced = sum(record.session_uid in held for record in self._room.ledger)
         dispatcher.plan_next(now_s)
         await self._settled()
-        return profiles
+        return ClearingView(profiles=cleared + paced, paced=paced, paced_over_s=self._room.settings.resume.resume_over_s if paced else 0.0)
 
     async def emergency_stop(self, on: bool, by: str) -> FleetView:
         """Latch or reset the emergency stop."""
@@ -360,7 +363,9 @@ class LiveOperations(DriverDesk):
 
 def _no_station(station_id: StationId) -> Refusal:
     return Refusal(
-        kind=RefusalKind.NOT_FOUND, sentence=f"There is no station '{station_id}'.", remedy="counterflow stations list shows them."
+        kind=RefusalKind.NOT_FOUND,
+        sentence=f"There is no station '{station_id}'.",
+        remedy="GET /api/v1/stations (counterflow stations list) shows them.",
     )
 
 
@@ -376,5 +381,7 @@ def no_site(topology: Topology, site_id: SiteId) -> Refusal:
 
 def _no_dispatch(dispatch_id: DispatchId) -> Refusal:
     return Refusal(
-        kind=RefusalKind.NOT_FOUND, sentence=f"There is no dispatch '{dispatch_id}'.", remedy="counterflow dispatches lists them."
+        kind=RefusalKind.NOT_FOUND,
+        sentence=f"There is no dispatch '{dispatch_id}'.",
+        remedy="GET /api/v1/dispatches (counterflow dispatches) lists them.",
     )

@@ -192,7 +192,7 @@ class Replay:
         self.operations_reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
         self.operations = LiveOperations(
             self.room,
-            board=NoticeBoard(),
+            board=NoticeBoard("replay"),
             reporting=self.operations_reporting,
             now_s=lambda: self.now_s,
             settled=_at_once,

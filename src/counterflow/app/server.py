@@ -6,6 +6,7 @@ import time
 from collections.abc import Coroutine, Iterator
 from math import inf
 from pathlib import Path
+from secrets import token_hex
 
 import structlog
 import uvicorn
@@ -70,7 +71,7 @@ class Server:
         token = ensure_token(self._data_dir)
         self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
         self.frames = FrameRing(self._data_dir / "frames", self.settings.storage.frame_ring_bytes)
-        self.board = NoticeBoard()
+        self.board = NoticeBoard(token_hex(4))
         self.reports = ReportFiles(self._data_dir / "reports")
         self.settling = Settling(self._settle, lambda dispatch_id: bool(self.reports.versions(dispatch_id)))
         self.room = ControlRoom(

@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId
 
+NOTICEABLE_FRAC = 1e-3
+"""A shortfall below this share of an order is rounding."""
+
 
 class DispatchMode(StrEnum):
     """What is counted as delivery (control: net = sum(-P), gross = sum(max(-P, 0)), relative = plan - P)."""
@@ -45,6 +48,8 @@ class DispatchOrder(Struct, frozen=True, kw_only=True):
     mode: DispatchMode = DispatchMode.NET_EXPORT
     priority: int = 0
     ordered_by: str = ""
+    require_full: bool = False
+    """Refuse the order rather than accept it with a shortfall."""
 
 
 class Amendment(Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ class RefusalKind(StrEnum):
     OFFLINE = "station-offline"
     TIMED_OUT = "timed-out"
     OVERLOADED = "overloaded"
+    TOO_LITTLE = "too-little-power"
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
 
 
 class HealthView(Struct, frozen=True, kw_only=True):
-    """Liveness and readiness; `alarms` in words."""
+    """Liveness and readiness; `alarms` in words. The emergency stop is among the alarms, and leaves the server ready."""
 
     ready: bool
     alarms: tuple[str, ...]
@@ -174,13 +175,36 @@ class DispatchView(Struct, frozen=True, kw_only=True):
     messages_sent: int
 
 
+class Displacement(Struct, frozen=True, kw_only=True):
+    """What an order takes from one of lower priority."""
+
+    dispatch_id: str
+    runs_until_s: float | None
+    """Where it is cut short; None = it never runs."""
+    former_end_s: float
+    left_over_s: float
+    """So much of its window lies behind the new order; nobody dispatches it, unless it is ordered anew."""
+
+
 class DispatchAnswer(Struct, frozen=True, kw_only=True):
     """The answer to an order. `repeated` = the idempotency key was known; `dry_run` = nothing was started."""
 
     dispatch: DispatchView
     repeated: bool
     dry_run: bool
-    superseded: tuple[str, ...] = ()
+    displaced: tuple[Displacement, ...] = ()
+    obstacle: Refusal | None = None
+    """Dry run only: why the order itself would be refused now."""
+
+
+class ClearingView(Struct, frozen=True, kw_only=True):
+    """The answer to clear-all: profiles of ours that go, and when."""
+
+    profiles: int
+    paced: int
+    """Of these, so many lie at cars that a dispatch holds; each is cleared as its car resumes charging."""
+    paced_over_s: float
+    """About how long that takes; an import limit of a site can make it longer. 0 = nothing is paced."""
 
 
 class DriverView(Struct, frozen=True, kw_only=True):
@@ -233,10 +257,12 @@ class CallAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Notice(Struct, frozen=True, kw_only=True):
-    """One thing that happened, for the event stream."""
+    """One thing that happened, for the event stream; the kinds are in `domain.notices`."""
 
     at_s: float
     kind: str
     subject: str
     text: str
     values: dict[str, float | int | str | bool | None]
+    id: str = ""
+    """Its place in the stream, from which a reader can go on after a break; "" = it has none."""

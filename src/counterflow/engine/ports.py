@@ -13,6 +13,7 @@ from counterflow.domain.records import DocumentKind
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.views import (
     CallAnswer,
+    ClearingView,
     ConflictView,
     DispatchAnswer,
     DispatchView,
@@ -247,14 +248,17 @@ class Operations(DriverOperations, Protocol):
         """The settlement so far; final once the dispatch has ended and its meter data are in."""
         ...
 
-    async def clear_all(self, by: str) -> int:
-        """Clear every profile of ours everywhere; returns how many are being cleared (offline stations keep a tombstone)."""
+    async def clear_all(self, by: str) -> ClearingView:
+        """Clear every profile of ours everywhere (offline stations keep a tombstone)."""
         ...
 
     async def emergency_stop(self, on: bool, by: str) -> FleetView:
         """Latch or reset the emergency stop."""
         ...
 
-    def notices(self) -> AsyncIterator[Notice]:
-        """What happens, as it happens. A slow reader loses the oldest and is told how many."""
+    def notices(self, after: str | None = None) -> AsyncIterator[Notice]:
+        """What happens, as it happens, or from behind the notice with the id `after` on, as far as it is kept.
+
+        A slow reader loses the oldest and is told how many.
+        """
         ...

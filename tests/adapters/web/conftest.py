@@ -19,6 +19,7 @@ from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.views import (
     CallAnswer,
+    ClearingView,
     ConflictView,
     DispatchAnswer,
     DispatchView,
@@ -130,8 +131,8 @@ class FakeOperations:
     async def report(self, dispatch_id: str) -> DeliveryReport | Refusal:
         return self._does("report", dispatch_id, otherwise=EXAMPLES[DeliveryReport])
 
-    async def clear_all(self, by: str) -> int:
-        return self._does("clear_all", by, otherwise=4)
+    async def clear_all(self, by: str) -> ClearingView:
+        return self._does("clear_all", by, otherwise=EXAMPLES[ClearingView])
 
     async def emergency_stop(self, on: bool, by: str) -> FleetView:
         self.stopped = on
@@ -162,7 +163,8 @@ class FakeOperations:
     async def override(self, station_id: str, transaction_id: str | None, said: Any) -> list[SessionView] | Refusal:
         return self._does("override", station_id, transaction_id, said, otherwise=[EXAMPLES[SessionView]])
 
-    async def notices(self) -> AsyncIterator[Notice]:
+    async def notices(self, after: str | None = None) -> AsyncIterator[Notice]:
+        self.calls.append(("notices", after))
         self.listening += 1
         try:
             while (notice := await self.published.get()) is not None:

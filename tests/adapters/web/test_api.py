@@ -5,7 +5,17 @@ from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.ids import SiteId
 from counterflow.domain.instructions import AllocationPolicy, DispatchMode
-from counterflow.domain.views import CallAnswer, ConflictView, DispatchAnswer, DispatchView, FleetView, SessionView, StationView
+from counterflow.domain.views import (
+    CallAnswer,
+    ConflictView,
+    DispatchAnswer,
+    DispatchView,
+    FleetView,
+    Refusal,
+    RefusalKind,
+    SessionView,
+    StationView,
+)
 
 ORDER = {"discharge_power_w": "2.5MW", "duration_s": "15min"}
 
@@ -180,15 +190,25 @@ def test_an_unknown_report_format_is_refused(client):
 def test_a_station_is_added_with_its_password_hashed(client, operations):
     response = client.ask("POST", "/stations", json={"station_id": "CS-1", "site_id": "north", "password": "0123456789abcdef"})
     assert response.status_code == 201
-    registration = operations.calls[0][1]
+    registration = operations.calls[-1][1]
     assert (registration.station_id, registration.site_id) == ("CS-1", "north")
     assert registration.password_hash == "hash:fedcba9876543210"
 
 
-def test_a_station_without_site_or_password_gets_the_default_and_none(client, operations):
+def test_a_new_station_without_site_or_password_gets_the_default_and_none(client, operations, monkeypatch):
+    unknown = Refusal(kind=RefusalKind.NOT_FOUND, sentence="There is no such station.", remedy="-")
+    monkeypatch.setattr(operations, "station", lambda _station_id: unknown)
     client.ask("POST", "/stations", json={"station_id": "CS-1", "password": None})
-    assert operations.calls[0][1].site_id == SiteId("depot")
-    assert operations.calls[0][1].password_hash is None
+    assert operations.calls[-1][1].site_id == SiteId("depot")
+    assert operations.calls[-1][1].password_hash is None
+
+
+def test_a_known_station_keeps_its_site_unless_one_is_named(client, operations, monkeypatch):
+    known = msgspec.structs.replace(EXAMPLES[StationView], site_id="harbour")
+    monkeypatch.setattr(operations, "station", lambda _station_id: known)
+    client.ask("POST", "/stations", json={"station_id": "CS-1", "password": "0123456789abcdef"})
+    client.ask("POST", "/stations", json={"station_id": "CS-1", "site_id": "north"})
+    assert [call[1].site_id for call in operations.calls] == ["harbour", "north"]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +253,7 @@ def test_a_call_that_is_none_is_refused(client, operations, body):
 
 def test_clear_all_tells_how_many(client, operations):
     response = client.ask("POST", "/clear-all")
-    assert (response.status_code, response.json()) == (202, {"profiles": 4})
+    assert (response.status_code, response.json()) == (202, {"profiles": 4, "paced": 4, "paced_over_s": 60.0})
     assert operations.calls[0][0] == "clear_all"
 
 
@@ -260,6 +280,7 @@ def test_metrics_tell_the_fleet_the_process_and_the_requests(client, operations)
     assert 'counterflow_sessions_by_reason{reason="ready"} 2.0' in text
     assert "counterflow_gateway_connections 7.0" in text
     assert 'counterflow_http_requests_total{method="PUT",status="405"}' in text
+    assert "_created" not in text, "docs/metrics.md knows no such metric"
 
 
 def test_an_unknown_figure_is_no_sample_not_zero(client, operations, monkeypatch):

@@ -62,7 +62,38 @@ def test_a_wrong_method_is_a_problem_that_names_the_right_ones(client, method, p
     response = client.ask(method, path)
     document = check(response, 405, "method-not-allowed")
     assert response.headers["allow"]
-    assert response.headers["allow"].split(",")[0] in document["remedy"]
+    assert response.headers["allow"] in document["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/dispatches", "GET, POST"), ("/dispatches/d-1", "GET, PATCH, DELETE"), ("/emergency-stop", "GET, POST, DELETE"), ("/fleet", "GET")],
+)
+def test_every_method_of_a_path_is_allowed_not_those_of_its_first_route_only(client, path, methods):
+    response = client.ask("PUT", path)
+    assert sorted(response.headers["allow"].split(", ")) == sorted(methods.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sentence"),
+    [
+        ("/dispatches", ORDER | {"policy": "fast"}, "policy: 'fast' is not possible here; choose 'hybrid', 'proportional' or 'merit'."),
+        ("/dispatches", ORDER | {"priority": "x"}, "priority: this must be a whole number."),
+        ("/dispatches", ORDER | {"priority": 5000}, "priority: this must be at most 1000."),
+        ("/dispatches", ORDER | {"pool": ""}, "pool: this must be at least 1 character."),
+        ("/dispatches", ORDER | {"dry_run": "yes"}, "dry_run: this must be true or false."),
+        ("/dispatches", [1], "this must be a JSON object."),
+        ("/stations", {"station_id": "a b"}, "station_id: a station's identity has 1 to 48 characters"),
+        ("/stations/a/calls", {"action": "X Y", "payload": []}, "action: an OCPP action has 1 to 64 letters and digits"),
+    ],
+)
+def test_what_is_wrong_is_said_in_our_words_not_in_those_of_a_schema(client, path, body, sentence):
+    assert sentence in check(client.ask("POST", path, json=body), 422, "invalid")["detail"]
+
+
+def test_a_key_that_cannot_be_one_is_refused_in_words(client):
+    response = client.ask("POST", "/dispatches", json=ORDER, headers={"Idempotency-Key": "a b"})
+    assert "without spaces" in check(response, 422, "invalid")["detail"]
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[" * 3000])

@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 import uvicorn
+from msgspec.structs import replace
 
 from counterflow.adapters.web.stream import KEEP_ALIVE, OPENED, EventStreams, encoded
 from counterflow.domain.views import Notice
@@ -62,6 +63,20 @@ def test_notices_arrive_as_events_between_signs_of_life_and_the_reader_is_forgot
     data = [json.loads(line.removeprefix("data: ")) for line in seen if line.startswith("data:")]
     assert [each["values"]["number"] for each in data] == [1, 2]
     assert [line for line in seen if line.startswith("event:")] == ["event: dispatch.state", "event: lost"]
+
+
+def test_a_reader_that_comes_back_says_where_it_was(make_app, operations):
+    async def story():
+        async with serving(make_app()) as client, client.stream("GET", "/events", headers={"Last-Event-ID": "life-7"}) as response:
+            lines = response.aiter_lines()
+            await anext(lines)
+            operations.published.put_nowait(replace(notice(8), id="life-8"))
+            while not (line := await anext(lines)):
+                pass
+            return line
+
+    assert asyncio.run(story()) == "id: life-8"
+    assert ("notices", "life-7") in operations.calls
 
 
 def test_streams_are_bounded_and_a_place_comes_free(make_app, operations):

@@ -108,6 +108,7 @@ def test_show_tells_everything_of_one_station(api: Any, counterflow: Any, statio
 
 
 def test_a_password_is_made_printed_once_and_fits_ocpp(api: Any, counterflow: Any, station: StationView) -> None:
+    api.will("GET", "/api/v1/stations/CS-1", station)
     api.will("POST", "/api/v1/stations", station, 201)
     for option in ([], ["--generate-password"]):
         result = counterflow("stations", "add", "CS-1", "--site", "depot", *option)
@@ -116,6 +117,20 @@ def test_a_password_is_made_printed_once_and_fits_ocpp(api: Any, counterflow: An
         assert 16 <= len(body["password"]) <= 40
         assert result.stdout.splitlines().count(body["password"]) == 1
     assert api.bodies[0]["password"] != api.bodies[1]["password"]
+
+
+def test_a_known_station_that_moves_is_said_to_move(api: Any, counterflow: Any, station: StationView) -> None:
+    api.will("GET", "/api/v1/stations/CS-1", replace(station, site_id="harbour"))
+    api.will("POST", "/api/v1/stations", station, 201)
+    assert "is registered at site depot, moved from harbour." in counterflow("stations", "add", "CS-1", "--site", "depot").stdout
+    assert "moved" not in counterflow("stations", "add", "CS-1", "--no-password").stdout
+    assert "site_id" not in api.bodies[-1], "without --site a known station keeps its site"
+
+
+def test_a_new_station_has_not_moved(api: Any, counterflow: Any, station: StationView) -> None:
+    api.will_fail("GET", "/api/v1/stations/CS-1", 404, "There is no station 'CS-1'.")
+    api.will("POST", "/api/v1/stations", station, 201)
+    assert "is registered at site depot.\n" in counterflow("stations", "add", "CS-1", "--site", "depot").stdout
 
 
 def test_with_json_the_generated_password_goes_to_standard_error(api: Any, counterflow: Any) -> None:

@@ -10,10 +10,12 @@ from msgspec.structs import replace
 
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchState
-from counterflow.domain.views import DispatchAnswer, DispatchView, FleetView
+from counterflow.domain.views import DispatchAnswer, DispatchView, Displacement, FleetView, Refusal, RefusalKind
 
 PATH = "/api/v1/dispatches"
 ONE = f"{PATH}/d-1a2b3c4d"
+NOW_S = 1_795_366_800.0
+"""2026-11-22T17:00:00Z."""
 
 
 def flat(text: str) -> str:
@@ -47,6 +49,7 @@ def test_an_order_is_sent_in_watts_seconds_and_epoch_seconds(api: Any, counterfl
             "policy": "merit",
             "mode": "relative",
             "priority": 3,
+            "require_full": False,
             "dry_run": False,
         }
     ]
@@ -56,7 +59,7 @@ def test_an_order_is_sent_in_watts_seconds_and_epoch_seconds(api: Any, counterfl
 def test_the_answer_says_what_is_feasible_committed_and_missing(api: Any, counterflow: Any, answer: DispatchAnswer) -> None:
     api.will("POST", PATH, answer, 201)
     said = flat(counterflow("dispatch", "2.5MW", "15min").stdout)
-    assert "Dispatch d-1a2b3c4d is accepted: 2.500 MW for 15 min" in said
+    assert "can be committed: 2.500 MW for 15 min" in said
     assert "Feasible power: 2.610 MW expected, 2.300 MW low, from 231 sessions." in said
     assert "Feasible energy: 652.50 kWh expected, 575.00 kWh low." in said
     assert "Committed: 2.300 MW." in said
@@ -151,8 +154,36 @@ def test_a_repeated_key_and_superseded_dispatches_are_said(api: Any, counterflow
     api.will("POST", PATH, replace(answer, repeated=True))
     assert "key was used before; it stands for dispatch d-1a2b3c4d (running)" in flat(counterflow("dispatch", "1MW", "1h").stdout)
     api.answers.clear()
-    api.will("POST", PATH, replace(answer, superseded=("d-8", "d-9")), 201)
-    assert "It has priority over d-8, d-9, which are cut short." in flat(counterflow("dispatch", "1MW", "1h").stdout)
+    cut = Displacement(dispatch_id="d-8", runs_until_s=NOW_S + 60.0, former_end_s=NOW_S + 3600.0, left_over_s=1800.0)
+    never = Displacement(dispatch_id="d-9", runs_until_s=None, former_end_s=NOW_S + 900.0, left_over_s=0.0)
+    api.will("POST", PATH, replace(answer, displaced=(cut, never)), 201)
+    said = flat(counterflow("dispatch", "1MW", "1h").stdout)
+    assert "It has priority over d-8, which ends at 17:01:00 instead of 18:00:00 UTC. Its last 30 min, after this order, are not" in said
+    assert "It has priority over d-9, which is cancelled." in said
+
+
+def test_a_shortfall_comes_first(api: Any, counterflow: Any, answer: DispatchAnswer) -> None:
+    api.will("POST", PATH, answer, 201)
+    said = flat(counterflow("dispatch", "2.5MW", "15min").stdout)
+    assert said.startswith("Dispatch d-1a2b3c4d is accepted, but only 2.300 MW of 2.500 MW can be committed: ")
+
+
+def test_an_order_can_ask_for_all_or_nothing(api: Any, counterflow: Any, answer: DispatchAnswer) -> None:
+    api.will_fail("POST", PATH, 409, "Only 2.300 MW of the 2.500 MW ordered can be committed.", "Order that much.")
+    result = counterflow("dispatch", "2.5MW", "15min", "--require-full")
+    assert (result.exit_code, api.bodies[0]["require_full"]) == (1, True)
+    assert "Only 2.300 MW" in result.stderr
+
+
+def test_a_dry_run_gives_its_figures_also_where_the_order_would_be_refused(api: Any, counterflow: Any, answer: DispatchAnswer) -> None:
+    refusal = Refusal(kind=RefusalKind.CONFLICT, sentence="Dispatch d-0 already holds the pool.", remedy="Cancel it.", conflicting="d-0")
+    api.will("POST", PATH, replace(answer, dry_run=True, obstacle=refusal))
+    result = counterflow("dispatch", "2.5MW", "15min", "--dry-run")
+    assert "Committed: 2.300 MW." in flat(result.stdout)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: The order would be refused now. Dispatch d-0 already holds the pool. Cancel it.\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,8 +321,13 @@ def test_reset_asks_first_unless_told_yes(api: Any, counterflow: Any, fleet: Fle
 
 
 def test_clear_all_says_how_many_profiles(api: Any, counterflow: Any) -> None:
-    api.will("POST", "/api/v1/clear-all", {"profiles": 380})
-    assert counterflow("clear-all").stdout.startswith("380 profiles are being cleared")
+    api.will("POST", "/api/v1/clear-all", {"profiles": 380, "paced": 350, "paced_over_s": 60.0})
+    said = flat(counterflow("clear-all").stdout)
+    assert said.startswith("380 profiles of ours will be cleared")
+    assert "At once: 30. Step by step, within about 60 s: 350, each as its car resumes charging" in said
+    api.answers.clear()
+    api.will("POST", "/api/v1/clear-all", {"profiles": 0, "paced": 0, "paced_over_s": 0.0})
+    assert counterflow("clear-all").stdout == "There is no profile of ours at any station.\n"
 
 
 def test_what_the_order_looks_like_on_the_wire_is_json(api: Any, counterflow: Any, answer: DispatchAnswer) -> None:

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from counterflow.app.cli import app
-from counterflow.app.cli.run import simulation_words, welcome
+from counterflow.app.cli.run import refusal_words, simulation_words, welcome
 from counterflow.sim.client import FleetProgress
 
 RUN = [sys.executable, "-c", "from counterflow.app.cli import main; main()"]
@@ -93,6 +93,14 @@ def test_the_simulated_fleet_in_words() -> None:
     assert text.startswith("199 of 200 stations connected, 198 booted, 197 sessions, 1.400 MW discharging\n10 messages in, 20 out")
     assert "latest failure: SIM-00001: 401" in text
     assert "\x1b" not in text
+
+
+def test_a_station_that_is_not_let_in_is_told_what_to_do() -> None:
+    unknown = refusal_words("SIM-00001: expected 101 but received 404")
+    assert unknown.startswith("SIM-00001: expected 101 but received 404. Is the station registered?")
+    assert "--accept-unknown-stations" in unknown
+    assert "--password" in refusal_words("SIM-00001: received 401")
+    assert refusal_words("SIM-00404: connection refused") == "SIM-00404: connection refused."
 
 
 Start = Callable[..., tuple[subprocess.Popen[str], list[str]]]

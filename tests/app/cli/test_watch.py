@@ -17,6 +17,9 @@ from counterflow.domain.views import DispatchAnswer, DispatchView
 
 ONE = "/api/v1/dispatches/d-1a2b3c4d"
 
+NOW_S = 1_795_367_000.0
+"""A while into the dispatch."""
+
 
 def away(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused", request=request)
@@ -131,9 +134,15 @@ def test_the_picture_fits_and_shows_the_gap(dispatch: DispatchView) -> None:
 
 def test_unknown_is_a_dash_and_a_shortfall_is_named_only_when_there_is_one(dispatch: DispatchView) -> None:
     blind = replace(dispatch, target_power_w=None, delivered_power_w=None, headroom_power_w=None, shortfall_power_w=None)
-    assert [value for _, value, _ in figures(blind)][:3] == ["-", "-", "-"]
-    assert "Shortfall" not in [what for what, _, _ in figures(blind)]
-    assert ("Shortfall", "50.0 kW") in [row[:2] for row in figures(replace(dispatch, shortfall_power_w=50_000.0))]
+    assert [value for _, value, _ in figures(blind, NOW_S)][:3] == ["-", "-", "-"]
+    assert "Shortfall" not in [what for what, _, _ in figures(blind, NOW_S)]
+    assert ("Shortfall", "50.0 kW") in [row[:2] for row in figures(replace(dispatch, shortfall_power_w=50_000.0), NOW_S)]
+
+
+def test_while_the_cars_ramp_an_error_says_nothing(dispatch: DispatchView) -> None:
+    early = replace(dispatch, delivered_power_w=-1_200_000.0)
+    assert ("Delivered", "-1.200 MW", "the cars are ramping") in figures(early, dispatch.instruction.start_s + 59.0)
+    assert ("Delivered", "-1.200 MW", "-148.0 % of the target") in figures(early, dispatch.instruction.start_s + 60.0)
 
 
 def test_a_line_for_a_log_has_all_figures(dispatch: DispatchView) -> None:

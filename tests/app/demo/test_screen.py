@@ -2,6 +2,7 @@
 
 from io import StringIO
 
+import msgspec
 from rich.console import Console
 
 from counterflow.app.demo.screen import Figures, plain, render, sparkline
@@ -19,7 +20,7 @@ RUNNING = Figures(
     drop_outs=20,
     messages=422,
     stations=200,
-    history=[0.5] * 30 + [1.0] * 60,
+    history=[0.5] * 30 + [1.0] * 60 + [0.95] * 5,
 )
 
 
@@ -31,9 +32,21 @@ def shown(figures: Figures) -> str:
 
 def test_everything_that_people_watch_is_there() -> None:
     text = shown(RUNNING)
-    for word in ("1.253 MW", "1.191 MW", "-4.9 %", "129.0 kW", "180", "150", "20", "422", "200", "1:52 left", "discharging"):
+    for word in ("1.253 MW", "1.191 MW", "-2.5 %", "129.0 kW", "180", "150", "20", "422", "200", "1:52 left", "discharging"):
         assert word in text
     assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_the_promise_its_scale_and_what_is_true_power_are_on_the_screen() -> None:
+    text = shown(RUNNING)
+    for word in ("within ±3% of the target", "true power (simulator)", "0 to 120% of the target", "error (10 s mean)"):
+        assert word in text
+
+
+def test_while_the_cars_ramp_no_error_alarms() -> None:
+    ramping = msgspec.structs.replace(RUNNING, elapsed_s=30.0, delivered_w=-600_000.0, history=[-0.5] * 30)
+    assert "ramping" in shown(ramping)
+    assert "-149" not in shown(ramping)
 
 
 def test_before_the_start_nothing_is_known_and_nothing_is_zero() -> None:

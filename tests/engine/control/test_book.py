@@ -15,11 +15,13 @@ from counterflow.engine.control.book import (
     amended,
     committed,
     conflicts_of,
+    displacement,
     draw_up,
     give_way,
     move,
     ordered_power_w,
     settle_conflicts,
+    too_little,
     with_feasibility,
 )
 from counterflow.engine.fleet.topology import Topology
@@ -31,6 +33,16 @@ TOPOLOGY = Topology(
         Site(site_id=SiteId("n1"), pools=(NORTH, BOTH)),
         Site(site_id=SiteId("s1"), pools=(SOUTH, BOTH)),
     ]
+)
+
+PLENTY = Feasibility(
+    expected_power_w=2e6,
+    low_power_w=1.5e6,
+    expected_energy_wh=5e5,
+    low_energy_wh=4e5,
+    committed_power_w=1e6,
+    shortfall_power_w=0.0,
+    sessions=200,
 )
 
 
@@ -106,11 +118,32 @@ def test_a_higher_priority_makes_the_earlier_give_way_at_its_start() -> None:
     first = drawn(name="first")
     urgent = drawn(name="urgent", priority=5, start_s=NOW_S + 300.0)
     assert settle_conflicts(urgent, [first]) == (first,)
-    cut = give_way(first, urgent)
+    cut = give_way(first, urgent, NOW_S)
     assert cut.end_s == urgent.start_s
     assert "urgent" in cut.state_reason
-    never = give_way(drawn(name="x", start_s=NOW_S + 400.0), urgent)
-    assert never.end_s == never.start_s
+    for start_s in (NOW_S + 300.0, NOW_S + 400.0):
+        never = give_way(drawn(name="x", start_s=start_s), urgent, NOW_S)
+        assert (never.state, never.state_reason) == (DispatchState.CANCELLED, "displaced by urgent")
+        assert never.end_s == start_s + 900.0, "the order stays as it was told"
+
+
+def test_what_a_higher_priority_takes_is_told_with_the_rest() -> None:
+    urgent = replace(drawn(name="urgent", priority=5, start_s=NOW_S + 300.0), end_s=NOW_S + 420.0)
+    cut = displacement(drawn(name="first"), urgent)
+    assert (cut.runs_until_s, cut.former_end_s, cut.left_over_s) == (urgent.start_s, NOW_S + 900.0, 480.0)
+    never = displacement(drawn(name="x", start_s=NOW_S + 300.0), urgent)
+    assert (never.runs_until_s, never.left_over_s) == (None, 780.0)
+
+
+def test_all_or_nothing_is_refused_with_what_there_is() -> None:
+    short = with_feasibility(
+        drawn(), replace(PLENTY, committed_power_w=285e3, shortfall_power_w=drawn().steps[0].discharge_power_w - 285e3)
+    )
+    refusal = too_little(short)
+    assert isinstance(refusal, Refusal)
+    assert refusal.kind is RefusalKind.TOO_LITTLE
+    assert "285.0 kW" in refusal.sentence
+    assert too_little(with_feasibility(drawn(), PLENTY)) is None
 
 
 def test_the_moves_are_the_table() -> None:

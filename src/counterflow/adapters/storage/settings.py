@@ -11,7 +11,7 @@ class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     commit_interval_s: Annotated[
         float,
         Meta(
-            description="Longest time a write waits for others before its commit starts (decisions 8).",
+            description="Longest time a write waits for others before its commit starts; an answer waits for the commit.",
             extra={"unit": "s"},
             ge=0.0,
             le=0.01,

@@ -86,7 +86,11 @@ def _add_own_routes(app: FastAPI, operations: Operations, metrics: Metrics) -> N
 
     @app.get("/readyz", tags=["process"], responses=shows(HealthView, 503))
     async def readyz(request: Request) -> Response:
-        """Ready to dispatch, or 503 with the reasons. Open without a token."""
+        """Ready to take orders and requests, or 503 with the reasons. Open without a token.
+
+        The emergency stop is a person's decision and no fault: it is told among the alarms and in `GET /api/v1/emergency-stop`, and the
+        server stays ready, so that a proxy in front of it goes on letting through whoever resets it.
+        """
         health = operations.health()
         if health.ready:
             return answer(request, health)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from counterflow.adapters.web.answers import answer, bearer, can_fail, shows
 from counterflow.adapters.web.documents import documented
 from counterflow.adapters.web.models import AmendBody, OrderBody, ReportFormat
+from counterflow.adapters.web.patterns import KEY_PATTERN
 from counterflow.adapters.web.problems import refused
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
 from counterflow.domain.ids import DispatchId
@@ -26,7 +27,7 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=200,
-        pattern=r"^[\x21-\x7e]+$",
+        pattern=KEY_PATTERN,
         description="The same key with the same order gives the same dispatch, never a second one; with another order it is refused.",
         examples=["5c7d0f3e-2f4e-4c0e-9c86-0a3b8ad0a4b1"],
     ),

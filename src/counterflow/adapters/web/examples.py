@@ -20,6 +20,7 @@ from counterflow.domain.station_settings import ChangedSetting, StationVariable
 from counterflow.domain.views import (
     BadRow,
     CallAnswer,
+    ClearingView,
     ConflictView,
     DispatchAnswer,
     DispatchView,
@@ -217,8 +218,9 @@ _ALL: tuple[Struct, ...] = (
     ),
     _DISPATCH,
     DispatchAnswer(dispatch=_DISPATCH, repeated=False, dry_run=False),
+    ClearingView(profiles=4, paced=4, paced_over_s=60.0),
     CallAnswer(action="TriggerMessage", payload={"status": "Accepted"}, error_code=None, error_text=""),
-    Notice(at_s=_NOW_S, kind="dispatch.state", subject=_ID, text="running", values={"target_power_w": 12_000.0}),
+    Notice(at_s=_NOW_S, kind="dispatch.state", subject=_ID, text="running", values={"reason": ""}, id="5d1c02aa-17"),
     SeriesPoint(
         from_s=_START_S + 60.0,
         target_power_w=12_000.0,

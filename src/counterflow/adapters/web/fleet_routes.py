@@ -1,8 +1,9 @@
 """Looking at the fleet, registering stations, calling them, and stopping everything."""
 
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from starlette.responses import Response, StreamingResponse
 
 from counterflow.adapters.web.answers import answer, bearer, can_fail, shows
@@ -11,8 +12,13 @@ from counterflow.adapters.web.problems import problem
 from counterflow.adapters.web.stream import MEDIA_TYPE, EventStreams
 from counterflow.domain.ids import SiteId, StationId
 from counterflow.domain.resources import StationRegistration
-from counterflow.domain.views import CallAnswer, FleetView, SessionView, StationView
+from counterflow.domain.views import CallAnswer, ClearingView, FleetView, SessionView, StationView
 from counterflow.engine.ports import Operations
+
+LastEventId = Annotated[
+    str | None,
+    Header(alias="Last-Event-ID", max_length=100, description="`id` of the last event that was read.", examples=["5d1c02aa-17"]),
+]
 
 
 def fleet_routes(operations: Operations) -> APIRouter:
@@ -48,14 +54,17 @@ def station_routes(operations: Operations, hash_password: Callable[[str], str], 
 
     @routes.post("/stations", status_code=201, responses=shows(StationView, 400, 409, 413, 415, 422, 503, status=201))
     async def add_station(request: Request, body: StationBody) -> Response:
-        """Register a station so that it may connect; a known one gets the new site and password."""
+        """Register a station so that it may connect; a known one gets the new password, and the new site if one is named."""
         try:
             password_hash = None if body.password is None else hash_password(body.password)
         except ValueError as error:
             return problem(request, 422, "invalid", f"password: {error}")
+        station_id = StationId(body.station_id)
+        known = operations.station(station_id)
+        kept_site = SiteId(known.site_id) if isinstance(known, StationView) else default_site
         registration = StationRegistration(
-            station_id=StationId(body.station_id),
-            site_id=default_site if body.site_id is None else SiteId(body.site_id),
+            station_id=station_id,
+            site_id=kept_site if body.site_id is None else SiteId(body.site_id),
             password_hash=password_hash,
         )
         return answer(request, await operations.add_station(registration), 201)
@@ -95,28 +104,12 @@ def safety_routes(operations: Operations) -> APIRouter:
     @routes.post(
         "/clear-all",
         status_code=202,
-        responses={
-            202: {
-                "description": "Profiles are being cleared.",
-                "content": {
-                    "application/json": {
-                        "schema": {
-                            "type": "object",
-                            "required": ["profiles"],
-                            "properties": {
-                                "profiles": {"type": "integer", "minimum": 0, "description": "Profiles that are being cleared."}
-                            },
-                        },
-                        "example": {"profiles": 4},
-                    }
-                },
-            },
-            **can_fail(503),
-        },
+        responses=shows(ClearingView, 503, status=202),
     )
     async def clear_all(request: Request) -> Response:
-        """Cancel every dispatch and clear every profile of ours everywhere; offline stations are cleared on their return."""
-        return answer(request, {"profiles": await operations.clear_all(bearer(request))}, 202)
+        """Cancel every dispatch and clear every profile of ours everywhere: those of cars that we hold as each resumes charging, step by
+        step, all others at once; offline stations are cleared on their return."""
+        return answer(request, await operations.clear_all(bearer(request)), 202)
 
     @routes.get("/emergency-stop", responses=shows(FleetView))
     async def emergency_stop_state(request: Request) -> Response:
@@ -147,17 +140,23 @@ def event_routes(operations: Operations, streams: EventStreams) -> APIRouter:
             200: {
                 "description": "Server-sent events without end: `event` is the kind, `data` the notice as JSON; comments keep it alive.",
                 "content": {
-                    MEDIA_TYPE: {"schema": {"type": "string"}, "example": 'event: dispatch.state\ndata: {"kind": "dispatch.state"}\n\n'}
+                    MEDIA_TYPE: {
+                        "schema": {"type": "string"},
+                        "example": 'id: 5d1c02aa-17\nevent: dispatch.state\ndata: {"kind": ...}\n\n',
+                    }
                 },
             },
             **can_fail(503),
         },
     )
-    async def events(request: Request) -> Response:
-        """What happens, as it happens. A slow reader loses the oldest and is told how many."""
+    async def events(request: Request, last_event_id: LastEventId = None) -> Response:
+        """What happens, as it happens; docs/events.md lists the kinds. A slow reader loses the oldest and is told how many.
+
+        After a break, `Last-Event-ID` goes on behind the last notice that was read, as far as it is kept (the newest 1000).
+        """
         if streams.full:
             refusal = "This server has no place for another event stream."
             return problem(request, 503, "overloaded", refusal, remedy="Close one, or try again later.", headers={"Retry-After": "10"})
-        return streams.response(operations.notices())
+        return streams.response(operations.notices(last_event_id))
 
     return routes

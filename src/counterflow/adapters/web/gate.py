@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from counterflow.adapters.web.auth import TokenCheck
 from counterflow.adapters.web.metrics import Requests
-from counterflow.adapters.web.problems import HEADERS, REQUEST_ID, problem
+from counterflow.adapters.web.problems import HEADERS, METHODS, REQUEST_ID, problem
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
@@ -77,7 +77,7 @@ class Gate:
             raise
 
     def _count(self, scope: Scope, status: int) -> None:
-        self._requests[scope["method"] if scope["method"] in _METHODS else "other", str(status)] += 1
+        self._requests[scope["method"] if scope["method"] in METHODS else "other", str(status)] += 1
 
     def _bounded(self, receive: Receive) -> Receive:
         """Counts what comes in, for bodies that do not say their length."""
@@ -92,6 +92,3 @@ class Gate:
             return message
 
         return receive_some
-
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

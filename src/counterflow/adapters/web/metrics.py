@@ -99,7 +99,7 @@ class _Fleet(Collector):
             "dispatches_running": ("Dispatches under way.", len(fleet.running_dispatches)),
             "profiles_placed": ("Charging profiles of ours at stations.", fleet.profiles_placed),
             "emergency_stop": ("1 while the emergency stop is on.", int(fleet.emergency_stop)),
-            "ready": ("1 when the server is ready to dispatch.", int(health.ready)),
+            "ready": ("1 when the server works, as /readyz tells; an emergency stop does not change it.", int(health.ready)),
             "alarms": ("Alarms that an operator should know.", len(health.alarms)),
             "started_at_seconds": ("When this process began, epoch seconds.", health.started_at_s),
             "event_streams": ("Open event streams.", self._streams.open),

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from counterflow.adapters.web.patterns import ACTION_PATTERN, STATION_ID_PATTERN
 from counterflow.adapters.web.units import DischargePower, Duration, InstantNumber, InstantText
 from counterflow.domain.conflicts import Leader
 from counterflow.domain.ids import ALL_SITES, PoolId
@@ -11,7 +12,7 @@ from counterflow.domain.instructions import AllocationPolicy, Amendment, Dispatc
 
 ReportFormat = Literal["json", "csv", "parquet", "png"]
 
-StationIdText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9*\-_=:+|@.]{1,48}$", strict=True)]
+StationIdText = Annotated[str, StringConstraints(pattern=STATION_ID_PATTERN, strict=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, strict=True)]
 Strict = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,6 +40,9 @@ class OrderBody(BaseModel):
     priority: Annotated[
         int, Field(strict=True, ge=-1000, le=1000, description="A later order of higher priority displaces an earlier one.", examples=[0])
     ] = 0
+    require_full: Annotated[
+        bool, Field(strict=True, description="Refuse the order unless all of its power can be committed; otherwise the shortfall is told.")
+    ] = False
     dry_run: Annotated[bool, Field(strict=True, description="Answer what is feasible, and start nothing.")] = False
 
     @model_validator(mode="after")
@@ -58,6 +62,7 @@ class OrderBody(BaseModel):
             mode=self.mode,
             priority=self.priority,
             ordered_by=by,
+            require_full=self.require_full,
         )
 
 
@@ -90,7 +95,11 @@ class StationBody(BaseModel):
 
     station_id: Annotated[StationIdText, Field(description="Identity, as in its OCPP address.", examples=["CS-1"])]
     site_id: Annotated[
-        Name | None, Field(description="Site it stands at; without it, the default site of the server.", examples=["depot"])
+        Name | None,
+        Field(
+            description="Site it stands at; without it, a known station keeps its site, a new one gets the server's default.",
+            examples=["depot"],
+        ),
     ] = None
     password: Annotated[
         Annotated[str, StringConstraints(strict=True, max_length=200)] | None,
@@ -131,7 +140,7 @@ class CallBody(BaseModel):
     )
 
     action: Annotated[
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,64}$", strict=True)],
+        Annotated[str, StringConstraints(pattern=ACTION_PATTERN, strict=True)],
         Field(description="OCPP action, such as GetVariables.", examples=["GetVariables"]),
     ]
     payload: Annotated[dict[str, Any], Field(description="The request, as OCPP spells it.")]

@@ -9,13 +9,16 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
+from counterflow.adapters.web.patterns import ACTION_PATTERN, KEY_PATTERN, STATION_ID_PATTERN
 from counterflow.domain.views import Refusal, RefusalKind
 
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "X-Request-Id"
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """On every answer."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _LONGEST = 1000
 TYPE_PREFIX = "urn:counterflow:problem:"
 
@@ -27,6 +30,7 @@ STATUS_OF: dict[RefusalKind, int] = {
     RefusalKind.OFFLINE: 503,
     RefusalKind.TIMED_OUT: 504,
     RefusalKind.OVERLOADED: 503,
+    RefusalKind.TOO_LITTLE: 409,
 }
 """A refusal's HTTP status; the problem's `type` tells kinds of one status apart."""
 
@@ -129,17 +133,21 @@ async def _http(request: Request, error: Exception) -> Response:
     match error.status_code:
         case 404:
             return problem(
-                request, 404, "no-such-path", f"There is nothing at {request.url.path}.", remedy="GET /openapi.json lists what there is."
+                request,
+                404,
+                "no-such-path",
+                f"There is nothing at {request.url.path}.",
+                remedy="GET /openapi.json (with the token) lists what there is; docs/api.md explains it.",
             )
         case 405:
-            allowed = (headers or {}).get("Allow", "")
+            allowed = ", ".join(_methods_at(request))
             return problem(
                 request,
                 405,
                 "method-not-allowed",
                 f"{request.method} is not possible at {request.url.path}.",
-                remedy=f"Possible: {allowed}." if allowed else None,
-                headers=headers,
+                remedy=f"Possible: {allowed}.",
+                headers={**(headers or {}), "Allow": allowed},
             )
         case 413:
             return problem(request, 413, "too-large", "The request body is larger than this server reads.", remedy="Send less.")
@@ -147,6 +155,12 @@ async def _http(request: Request, error: Exception) -> Response:
             return problem(request, 400, "unreadable", f"The body cannot be read: {error.detail}.", remedy="Send JSON in UTF-8.")
         case status:
             return problem(request, status, "http-error", f"{error.detail}.", headers=headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """The methods that some route of this path takes; the framework names those of the first route only."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    return [method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)]
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -185,6 +199,43 @@ def _field(location: tuple[int | str, ...]) -> str:
     return ".".join(part for part in parts if "[" not in part)
 
 
+_WANTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number that is not infinite",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "dict_type": "a JSON object",
+    "model_type": "a JSON object",
+    "model_attributes_type": "a JSON object",
+}
+"""What Pydantic wanted, by the type of its error."""
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "less_than_equal": ("at most", "le"),
+    "string_too_short": ("at least", "min_length"),
+    "string_too_long": ("at most", "max_length"),
+}
+_PATTERNS = {
+    STATION_ID_PATTERN: "a station's identity has 1 to 48 characters: letters, digits and * - _ = : + | @ . (OCPP identifierString).",
+    ACTION_PATTERN: "an OCPP action has 1 to 64 letters and digits, such as GetVariables.",
+    KEY_PATTERN: "a key has 1 to 200 printable ASCII characters without spaces.",
+}
+
+
+def _counted(limit: float, kind: str) -> str:
+    letters = "" if not kind.startswith("string") else " character" if limit == 1 else " characters"
+    return f"{limit:g}{letters}"
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return f"'{text if len(text) <= 40 else text[:40] + ' ...'}'"
+
+
 def _sentence(entry: dict[str, Any]) -> str:
     match entry["type"]:
         case "missing":
@@ -193,6 +244,15 @@ def _sentence(entry: dict[str, Any]) -> str:
             return "there is no such field."
         case "value_error":
             return str(entry["ctx"]["error"])
+        case kind if kind in _WANTED:
+            return f"this must be {_WANTED[kind]}."
+        case kind if kind in _BOUNDS:
+            word, limit = _BOUNDS[kind]
+            return f"this must be {word} {_counted(entry['ctx'][limit], kind)}."
+        case "string_pattern_mismatch":
+            return _PATTERNS.get(entry["ctx"]["pattern"], "this has characters that are not possible here.")
+        case "enum" | "literal_error":
+            return f"{_quoted(entry['input'])} is not possible here; choose {entry['ctx']['expected']}."
         case _:
             text = str(entry["msg"]).strip()
             return text[0].lower() + text[1:] + ("" if text.endswith(".") else ".")

@@ -95,6 +95,7 @@ async def _close(waiting: asyncio.Task[Notice] | None, notices: AsyncIterator[No
 
 
 def encoded(notice: Notice) -> bytes:
-    """One server-sent event: the kind as its name, the notice as JSON on one line."""
+    """One server-sent event: its place in the stream, the kind as its name, the notice as JSON on one line."""
     name = "".join(letter for letter in notice.kind if letter.isprintable())
-    return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(notice) + b"\n\n"
+    place = f"id: {notice.id}\n".encode() if notice.id else b""
+    return place + b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(notice) + b"\n\n"

@@ -2,13 +2,14 @@
 
 import json
 import sys
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import typer
 
 from counterflow.adapters.ocpp.credentials import LONGEST_PASSWORD, SHORTEST_PASSWORD, new_password
 from counterflow.app.cli import station_page
-from counterflow.app.cli.api_client import segment
+from counterflow.app.cli.api_client import ApiClient, ApiError, segment
 from counterflow.app.cli.shared import (
     FailedError,
     JsonOption,
@@ -217,7 +218,12 @@ def _shown(views: list[Any], limit: int) -> str:
 def stations_add(
     server: Server,
     station_id: Annotated[str, typer.Argument(metavar="ID", help="Identity of the station, as in its OCPP address.")],
-    site: Annotated[str | None, typer.Option(metavar="NAME", help="Site it stands at. Default: the server's default site.")] = None,
+    site: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Site it stands at. Default: a known station keeps its site, a new one gets the server's default."
+        ),
+    ] = None,
     password: Annotated[
         str | None, typer.Option(metavar="ask|-", help="ask: type the password; -: read it from standard input.", show_default=False)
     ] = None,
@@ -225,7 +231,7 @@ def stations_add(
     generate: Annotated[bool, typer.Option("--generate-password", help="Make one and print it once; this is the default.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Register a station so that it may connect; a known one gets the new site and password."""
+    """Register a station so that it may connect; a known one gets the new password, and the new site if one is named."""
     if sum((password is not None, no_password, generate)) > 1:
         raise WrongUsageError("Choose one of --password, --no-password and --generate-password.")
     secret, generated = _station_password(password, no_password=no_password)
@@ -233,6 +239,7 @@ def stations_add(
     if site is not None:
         body["site_id"] = site
     with server.client() as client:
+        former_site = None if site is None else _site_now(client, station_id)
         reply = client.request("POST", "/stations", body=body)
     if as_json:
         typer.echo(reply.text)
@@ -240,12 +247,23 @@ def stations_add(
             typer.echo(secret, err=True)
         return
     view, console = reply.read(StationView), screen()
-    say(console, f"Station {view.station_id} is registered at site {view.site_id}.")
+    moved = f", moved from {former_site}" if former_site not in (None, view.site_id) else ""
+    say(console, f"Station {view.station_id} is registered at site {view.site_id}{moved}.")
     if generated and secret is not None:
         say(console, "Its password, shown only now:")
         typer.echo(secret)
     elif secret is None:
         say(console, "It connects without a password.")
+
+
+def _site_now(client: ApiClient, station_id: str) -> str | None:
+    """Where a known station stands; None for one that is new."""
+    try:
+        return client.get(f"/stations/{segment(station_id)}").read(StationView).site_id
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
 
 
 def _station_password(password: str | None, *, no_password: bool) -> tuple[str | None, bool]:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
-from msgspec import Struct
 from typer.core import TyperCommand
 
 from counterflow.app.cli.api_client import ApiClient, OutcomeUnknownError, Reply, segment
@@ -23,12 +22,20 @@ from counterflow.app.cli.shared import (
 )
 from counterflow.app.cli.tables import Column, clock, column, figures, kilo, print_table, say, whole
 from counterflow.app.cli.watch import watch
-from counterflow.app.cli.words import answer_words, feasibility_words, order_words, ordered_power_w, state_words, verdict_words
+from counterflow.app.cli.words import (
+    answer_words,
+    clearing_words,
+    feasibility_words,
+    order_words,
+    ordered_power_w,
+    state_words,
+    verdict_words,
+)
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES
 from counterflow.domain.instructions import AllocationPolicy, DispatchMode
 from counterflow.domain.units import UNITS, parse_discharge_power_w, parse_duration_s, parse_instant_s
-from counterflow.domain.views import DispatchAnswer, DispatchView, FleetView
+from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, FleetView
 
 _NEGATIVE = re.compile(r"-[\d.]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -43,12 +50,6 @@ class ReportFormat(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
     PNG = "png"
-
-
-class Cleared(Struct, frozen=True):
-    """The answer to clear-all."""
-
-    profiles: int
 
 
 class QuantityCommand(TyperCommand):
@@ -70,7 +71,10 @@ class QuantityCommand(TyperCommand):
 def register(app: typer.Typer) -> None:
     """Put the commands into the root."""
     app.command(
-        "dispatch", cls=QuantityCommand, epilog="Example: counterflow dispatch 2.5MW 15min --start 2026-11-22T17:00Z --pool north --watch"
+        "dispatch",
+        cls=QuantityCommand,
+        epilog="Example: counterflow dispatch 2.5MW 15min --start 2026-11-22T17:00Z --pool north --watch. "
+        "docs/ordering.md explains modes, policies and priority.",
     )(asks_server(dispatch))
     app.command("amend", cls=QuantityCommand, epilog="Example: counterflow amend d-1a2b3c4d --power 2MW --for 10min")(asks_server(amend))
     app.command("cancel", epilog="Example: counterflow cancel d-1a2b3c4d")(asks_server(cancel))
@@ -85,16 +89,27 @@ def register(app: typer.Typer) -> None:
 def dispatch(
     server: Server,
     discharge: Annotated[str, typer.Argument(metavar="POWER", help="Discharge power with its unit: 2.5MW, 1400kW, 7000W.")],
-    duration: Annotated[str, typer.Argument(metavar="DURATION", help="How long: 900s, 15min, 1.5h.")],
+    duration: Annotated[str, typer.Argument(metavar="DURATION", help="How long: 900s, 15min, 1.5h, 1h30min.")],
     start: Annotated[str | None, typer.Option(metavar="INSTANT", help="When, with its time zone: 2026-11-22T17:00Z. Default: now.")] = None,
     pool: Annotated[str, typer.Option(metavar="NAME", help="Group of sites that takes part.")] = ALL_SITES,
     policy: Annotated[
-        AllocationPolicy, typer.Option(metavar="POLICY", help="How power is split over cars: hybrid, proportional, merit.")
+        AllocationPolicy,
+        typer.Option(
+            metavar="POLICY",
+            help="How power is split: hybrid (few messages), merit (what would be lost first goes first), proportional (each a little).",
+        ),
     ] = AllocationPolicy.HYBRID,
     mode: Annotated[
-        DispatchMode, typer.Option(metavar="MODE", help="What counts: net_export, gross_export, relative.")
+        DispatchMode,
+        typer.Option(
+            metavar="MODE",
+            help="What counts: net_export (less what the group draws), gross_export (discharge alone), relative (against its plan).",
+        ),
     ] = DispatchMode.NET_EXPORT,
-    priority: Annotated[int, typer.Option(metavar="N", help="A higher one wins where orders overlap.")] = 0,
+    priority: Annotated[int, typer.Option(metavar="N", help="Where orders overlap, a higher one cuts the others short.")] = 0,
+    require_full: Annotated[
+        bool, typer.Option("--require-full", help="Refuse the order unless all of its power can be committed.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is feasible.")] = False,
     watch_it: Annotated[bool, typer.Option("--watch", help="Show the dispatch live until it ends, then the verdict.")] = False,
     idempotency_key: Annotated[
@@ -115,6 +130,7 @@ def dispatch(
         "policy": policy.value,
         "mode": mode.value,
         "priority": priority,
+        "require_full": require_full,
         "dry_run": dry_run,
     }
     around, console = server.around, screen()
@@ -126,6 +142,8 @@ def dispatch(
         answer = reply.read(DispatchAnswer)
         for line in answer_words(answer, around.now_s()):
             say(console, line)
+        if answer.obstacle is not None:
+            raise FailedError(f"The order would be refused now. {answer.obstacle.sentence} {answer.obstacle.remedy}")
         if watch_it:
             watch(client, answer.dispatch.instruction.dispatch_id, console, around)
 
@@ -289,8 +307,8 @@ def clear_all(
     if as_json:
         typer.echo(reply.text)
         return
-    count = reply.read(Cleared).profiles
-    say(screen(), f"{count} profiles are being cleared; those at stations that are offline, on their return.")
+    for line in clearing_words(reply.read(ClearingView)):
+        say(screen(), line)
 
 
 def emergency_stop(

@@ -3,6 +3,7 @@ so that the commands that only talk to the API start at once."""
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Coroutine
@@ -32,6 +33,12 @@ T = TypeVar("T")
 LINE_EVERY_S = 10
 """Where there is no terminal, the simulated fleet writes a line this often."""
 VIOLATIONS_SHOWN = 10
+_HINTS = {
+    404: "Is the station registered? Register it (counterflow stations add ID --no-password), or let the server accept unknown stations "
+    "(counterflow serve --accept-unknown-stations).",
+    401: "The server asks for another password: give the one that was registered with --password.",
+}
+"""What to do, by the HTTP status of a refused handshake."""
 
 
 def register(app: typer.Typer) -> None:
@@ -192,7 +199,7 @@ async def _simulate(settings: "FleetClientSettings", lasting_s: float | None) ->
     if not console.is_terminal:
         typer.echo(simulation_words(last).replace("\n", "; "))
     if max(most, last.connected) == 0:  # a fleet that is stopped within its first second was seen by no progress
-        raise FailedError(f"No station could connect to {settings.url}: {visible(last.refused or 'there was no time')}.")
+        raise FailedError(f"No station could connect to {settings.url}: {refusal_words(last.refused or 'there was no time')}")
     broken = [sentence for fleet in fleets for sentence in fleet.violations()]
     if broken:
         note(f"The server broke the rules {len(broken)} times:")
@@ -207,7 +214,15 @@ def simulation_words(progress: "FleetProgress") -> str:
         f"{power(abs(progress.true_power_w))} {'charging' if progress.true_power_w > 0.0 else 'discharging'}\n"
         f"{progress.messages_in} messages in, {progress.messages_out} out"
     )
-    return text + (f"; latest failure: {visible(progress.refused)}" if progress.refused is not None and not progress.ready else "")
+    return text + (f"; latest failure: {refusal_words(progress.refused)}" if progress.refused is not None and not progress.ready else "")
+
+
+def refusal_words(refused: str) -> str:
+    """Why a simulated station is not let in, and what to do about it."""
+    for status, remedy in _HINTS.items():
+        if re.search(rf"\b{status}\b", refused.partition(": ")[2]):
+            return f"{visible(refused)}. {remedy}"
+    return f"{visible(refused)}."
 
 
 def _run(work: Coroutine[object, object, T]) -> T:

@@ -19,6 +19,8 @@ LINE_EVERY_S = 15.0
 PATIENCE_S = 120.0
 """A server that is away is waited for this long, so that a restart does not end the watching."""
 BAR_WIDTH = 60
+RAMP_S = 60.0
+"""For this long after the start an error says nothing: a car takes that long to begin and to ramp."""
 ENDED = frozenset({DispatchState.COMPLETED, DispatchState.CANCELLED, DispatchState.ABORTED})
 
 
@@ -94,7 +96,7 @@ def frame(view: DispatchView, now_s: float, note: str = "") -> Group:
     grid.add_column(style="bold", no_wrap=True, min_width=10)
     grid.add_column(justify="right", no_wrap=True, min_width=10)
     grid.add_column(overflow="fold")
-    for name, value, remark in figures(view):
+    for name, value, remark in figures(view, now_s):
         grid.add_row(name, value, Text(visible(remark), style="dim"))
     return Group(
         Text.assemble((f"Dispatch {visible(instruction.dispatch_id)}", "bold"), f"  {visible(state_words(view, now_s))}"),
@@ -104,11 +106,13 @@ def frame(view: DispatchView, now_s: float, note: str = "") -> Group:
     )
 
 
-def figures(view: DispatchView) -> list[tuple[str, str, str]]:
+def figures(view: DispatchView, now_s: float) -> list[tuple[str, str, str]]:
     """(what, value, remark) of the live view. Unknown is said, never shown as zero."""
     target_w, delivered_w = view.target_power_w, view.delivered_power_w
     off = ""
-    if target_w is not None and delivered_w is not None and target_w > 0.0:
+    if view.instruction.state is DispatchState.RUNNING and now_s < view.instruction.start_s + RAMP_S:
+        off = "the cars are ramping"
+    elif target_w is not None and delivered_w is not None and target_w > 0.0:
         off = f"{(delivered_w - target_w) / target_w * 100.0:+.1f} % of the target"
     rows = [
         ("Target", _shown(target_w), ""),
@@ -125,7 +129,7 @@ def figures(view: DispatchView) -> list[tuple[str, str, str]]:
 
 def line(view: DispatchView, now_s: float, note: str = "") -> str:
     """The live view in one line, for a log."""
-    parts = [f"{what.lower()} {value}" for what, value, _ in figures(view)]
+    parts = [f"{what.lower()} {value}" for what, value, _ in figures(view, now_s)]
     return visible(f"{instant(now_s)} {state_words(view, now_s)}: {', '.join(parts)}{f' ({note})' if note else ''}")
 
 

@@ -3,12 +3,9 @@
 from counterflow.app.cli.tables import clock, instant, span
 from counterflow.domain.conflicts import ForeignProfile
 from counterflow.domain.delivery import DeliveryReport
-from counterflow.domain.instructions import DispatchInstruction, Feasibility
+from counterflow.domain.instructions import NOTICEABLE_FRAC, DispatchInstruction, Feasibility
 from counterflow.domain.units import format_energy, format_power
-from counterflow.domain.views import DispatchAnswer, DispatchView
-
-NOTICEABLE = 1e-3
-"""Shortfalls below this share of the order are rounding."""
+from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, Displacement
 
 
 def length(duration_s: float) -> str:
@@ -48,10 +45,7 @@ def answer_words(answer: DispatchAnswer, now_s: float) -> list[str]:
     """The answer to an order, a sentence a line."""
     instruction = answer.dispatch.instruction
     lines = [_headline(answer, now_s)]
-    if answer.superseded:
-        lines.append(
-            f"It has priority over {', '.join(answer.superseded)}, which {'is' if len(answer.superseded) == 1 else 'are'} cut short."
-        )
+    lines += [_displaced(each, now_s, would_be=answer.dry_run) for each in answer.displaced]
     return lines + feasibility_words(instruction, answer.dispatch.feasibility)
 
 
@@ -64,7 +58,27 @@ def _headline(answer: DispatchAnswer, now_s: float) -> str:
         return (
             f"This idempotency key was used before; it stands for dispatch {instruction.dispatch_id} ({instruction.state.value}): {what}."
         )
+    told = answer.dispatch.feasibility
+    if told.shortfall_power_w > NOTICEABLE_FRAC * ordered_power_w(instruction):
+        return (
+            f"Dispatch {instruction.dispatch_id} is accepted, but only {power(told.committed_power_w)} of "
+            f"{power(ordered_power_w(instruction))} can be committed: {what}."
+        )
     return f"Dispatch {instruction.dispatch_id} is accepted: {what}."
+
+
+def _displaced(one: Displacement, now_s: float, *, would_be: bool) -> str:
+    """What happens to a dispatch of lower priority, and to the rest of it."""
+    if one.runs_until_s is None:
+        what = f"It has priority over {one.dispatch_id}, which {'would be' if would_be else 'is'} cancelled."
+    else:
+        what = (
+            f"It has priority over {one.dispatch_id}, which {'would end' if would_be else 'ends'} at {clock(one.runs_until_s, now_s)} "
+            f"instead of {clock(one.former_end_s, now_s)} UTC."
+        )
+    if one.left_over_s >= 1.0:
+        what += f" Its last {length(one.left_over_s)}, after this order, are not taken up again: order them anew if they are wanted."
+    return what
 
 
 def order_words(instruction: DispatchInstruction, now_s: float) -> str:
@@ -84,7 +98,7 @@ def feasibility_words(instruction: DispatchInstruction, feasibility: Feasibility
         f"Feasible energy: {format_energy(feasibility.expected_energy_wh)} expected, {format_energy(feasibility.low_energy_wh)} low.",
         f"Committed:       {power(feasibility.committed_power_w)}.",
     ]
-    if feasibility.shortfall_power_w > NOTICEABLE * ordered_power_w(instruction):
+    if feasibility.shortfall_power_w > NOTICEABLE_FRAC * ordered_power_w(instruction):
         lines.append(f"Shortfall:       {power(feasibility.shortfall_power_w)} of the order cannot be promised now.")
     else:
         lines.append("Shortfall:       none.")
@@ -96,6 +110,21 @@ def profile_words(one: ForeignProfile) -> str:
     profile = one.profile
     where = f"on EVSE {one.evse_id}" if one.evse_id else "for the whole station"
     return f"{profile.purpose} {profile.profile_id} at level {profile.stack_level} {where}, from {one.source or 'unknown'}"
+
+
+def clearing_words(view: ClearingView) -> list[str]:
+    """What clear-all does now, and what it does step by step."""
+    if view.profiles == 0:
+        return ["There is no profile of ours at any station."]
+    lines = [f"{counted(view.profiles, 'profile')} of ours will be cleared; those at stations that are offline, on their return."]
+    if view.profiles > view.paced:
+        lines.append(f"At once: {view.profiles - view.paced}.")
+    if view.paced:
+        lines.append(
+            f"Step by step, within about {span(view.paced_over_s)}: {view.paced}, each as its car resumes charging "
+            "(discharge has stopped; this takes longer where a site's import limit is tight)."
+        )
+    return lines
 
 
 def state_words(view: DispatchView, now_s: float) -> str:
@@ -126,7 +155,7 @@ def verdict_words(report: DeliveryReport) -> list[str]:
         lines.append(f"How well:  {', '.join(quality)}.")
     else:
         lines.append("How well:  the tracking error is unknown: the dispatch was too short, or too little was metered.")
-    if report.shortfall_energy_wh > NOTICEABLE * report.target_energy_wh:
+    if report.shortfall_energy_wh > NOTICEABLE_FRAC * report.target_energy_wh:
         lines.append(f"Shortfall: {format_energy(report.shortfall_energy_wh)}.")
     lines.append(
         f"Fleet:     {counted(report.members, 'session')}, {counted(len(report.drop_outs), 'drop-out')}, "

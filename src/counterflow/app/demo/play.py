@@ -169,7 +169,8 @@ class _Demo:
             if not self._dropped_at_s and now_s >= start_s + (end_s - start_s) / 2.0:
                 gone = fleet.drop_out(self._settings.drop_out, self._settings.silent)
                 self._dropped_at_s.append(now_s)
-                figures.phase = f"discharging; {len(gone)} cars have just left"
+                at_s = round(now_s - start_s)
+                figures.phase = f"discharging; {len(gone)} cars left at {at_s // 60}:{at_s % 60:02d}"
             self._truth.append((now_s, -fleet.true_power_w()))
             view = _json(await api.get(f"/api/v1/dispatches/{dispatch_id}"))
             self._take(view, fleet, now_s - start_s)
@@ -228,7 +229,7 @@ class _Demo:
             f"Ten-second means from {SETTLE_S:.0f} s after the start, but for {GRACE_S:.0f} s after the drop-out, "
             f"may differ by {TOLERANCE_FRAC:.0%}:"
         )
-        for name, verdict in (("as metered", outcome.metered), ("at the plugs", outcome.true)):
+        for name, verdict in (("as metered", outcome.metered), ("true power", outcome.true)):
             worst = "unknown" if verdict.worst_frac is None else f"{verdict.worst_frac:+.2%}"
             rmse = "unknown" if verdict.rmse_frac is None else f"{verdict.rmse_frac:.2%}"
             say(f"  {name:12}  worst {worst}, tracking error (RMSE) {rmse}, outside {verdict.outside} of {verdict.judged}")

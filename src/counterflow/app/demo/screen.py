@@ -8,10 +8,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from counterflow.app.demo.verdict import GRACE_S, MEAN_S, SETTLE_S, TOLERANCE_FRAC
 from counterflow.domain.units import format_power
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _LINE_WIDTH = 60
+_FULL_SHARE = 1.2
+"""The share of the target at which a bar is full."""
+_MEAN_ENTRIES = round(MEAN_S)
 
 
 class Figures(Struct, kw_only=True):
@@ -36,20 +40,25 @@ class Figures(Struct, kw_only=True):
 def render(figures: Figures) -> RenderableType:
     """The whole screen, 80 columns wide."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right", style="dim", width=12)
-    table.add_column(justify="right", width=12)
+    table.add_column(justify="right", style="dim", width=22)
+    table.add_column(justify="right", width=10)
     table.add_column(justify="right", style="dim", width=14)
-    table.add_column(justify="right", width=12)
+    table.add_column(justify="right", width=8)
     table.add_row("target", _power(figures.target_w), "stations", str(figures.stations))
     table.add_row("delivered", _power(figures.delivered_w), "sessions", str(figures.sessions))
-    table.add_row("error", _error(figures), "discharging", str(figures.discharging))
+    table.add_row("error (10 s mean)", _error(figures), "discharging", str(figures.discharging))
     table.add_row("headroom", _power(figures.headroom_w), "drop-outs", str(figures.drop_outs))
-    table.add_row("at the plugs", _power(figures.true_w), "messages sent", str(figures.messages))
+    table.add_row("true power (simulator)", _power(figures.true_w), "messages sent", str(figures.messages))
     done = round(_LINE_WIDTH * max(0.0, min(1.0, figures.elapsed_s / figures.duration_s)))
     bar = Text.assemble(("━" * done, "cyan"), ("─" * (_LINE_WIDTH - done), "dim"), f" {_left(figures)}")
     line = Text(sparkline(figures.history).ljust(_LINE_WIDTH), style="cyan")
-    line.append(" delivered", style="dim")
-    body = Group(table, Text(), line, bar, Text(), Text(figures.phase, style="italic"))
+    scale = Text(f"delivered, 0 to {_FULL_SHARE:.0%} of the target:", style="dim")
+    promise = Text(
+        f"Promise: 10 s means within ±{TOLERANCE_FRAC:.0%} of the target, from {SETTLE_S:.0f} s after\n"
+        f"the start, but for {GRACE_S:.0f} s after cars leave.",
+        style="dim",
+    )
+    body = Group(table, Text(), scale, line, bar, Text(), promise, Text(), Text(figures.phase, style="italic"))
     return Panel(body, title="Counterflow", width=80, padding=(1, 2))
 
 
@@ -69,7 +78,7 @@ def sparkline(shares: Sequence[float], width: int = _LINE_WIDTH) -> str:
     bars = []
     for index in range(count):
         stretch = shares[index * len(shares) // count : (index + 1) * len(shares) // count]
-        level = max(0.0, min(1.0, sum(stretch) / len(stretch) / 1.2))
+        level = max(0.0, min(1.0, sum(stretch) / len(stretch) / _FULL_SHARE))
         bars.append(_BARS[round(level * (len(_BARS) - 1))])
     return "".join(bars)
 
@@ -84,6 +93,9 @@ def _left(figures: Figures) -> str:
 
 
 def _error(figures: Figures) -> str:
+    """What the promise is about; while the cars come up there is nothing to judge yet."""
     if figures.target_w is None or figures.delivered_w is None or figures.target_w <= 0.0:
         return "-"
-    return f"{100.0 * (figures.delivered_w / figures.target_w - 1.0):+.1f} %"
+    if figures.elapsed_s < SETTLE_S or len(figures.history) < _MEAN_ENTRIES:
+        return "ramping"
+    return f"{100.0 * (sum(figures.history[-_MEAN_ENTRIES:]) / _MEAN_ENTRIES - 1.0):+.1f} %"

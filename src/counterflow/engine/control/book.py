@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId
 from counterflow.domain.instructions import (
+    NOTICEABLE_FRAC,
     Amendment,
     DispatchInstruction,
     DispatchOrder,
@@ -20,8 +21,8 @@ from counterflow.domain.instructions import (
     Feasibility,
     TargetStep,
 )
-from counterflow.domain.units import MAX_DURATION_S, format_instant
-from counterflow.domain.views import Refusal, RefusalKind
+from counterflow.domain.units import MAX_DURATION_S, format_instant, format_power
+from counterflow.domain.views import Displacement, Refusal, RefusalKind
 from counterflow.engine.fleet.topology import Topology
 
 
@@ -48,11 +49,12 @@ MOVES: dict[tuple[DispatchState, Move], DispatchState] = {
 }
 """The state table; a missing key is a broken rule. RESUMED ends in `ends_as`, COMPLETED being the usual case."""
 
-_ENDS_AS = {
+ENDS_AS = {
     Move.WINDOW_END: DispatchState.COMPLETED,
     Move.CANCEL: DispatchState.CANCELLED,
     Move.ABORT: DispatchState.ABORTED,
 }
+"""What a resuming dispatch becomes in the end, by the last move that stopped it."""
 
 LIVE_STATES = frozenset({DispatchState.SCHEDULED, DispatchState.RUNNING})
 OPEN_STATES = LIVE_STATES | {DispatchState.RESUMING}
@@ -75,7 +77,7 @@ def move(instruction: DispatchInstruction, what: Move, now_s: float, reason: str
         return replace(instruction, state=instruction.ends_as or state)
     if state is DispatchState.RESUMING:
         resume_from_s = now_s if instruction.resume_from_s is None else instruction.resume_from_s
-        return replace(instruction, state=state, state_reason=reason, resume_from_s=resume_from_s, ends_as=_ENDS_AS[what])
+        return replace(instruction, state=state, state_reason=reason, resume_from_s=resume_from_s, ends_as=ENDS_AS[what])
     return replace(instruction, state=state, state_reason=reason)
 
 
@@ -151,9 +153,34 @@ def settle_conflicts(wanted: DispatchInstruction, conflicts: Sequence[DispatchIn
     return tuple(conflicts)
 
 
-def give_way(loser: DispatchInstruction, winner: DispatchInstruction) -> DispatchInstruction:
-    """`loser` cut short where `winner` begins. An end at or before its own start means that it never runs."""
+def give_way(loser: DispatchInstruction, winner: DispatchInstruction, now_s: float) -> DispatchInstruction:
+    """`loser` cut short where `winner` begins; one that would never run is cancelled now. What lies behind `winner` is lost."""
+    if loser.state is DispatchState.SCHEDULED and winner.start_s <= loser.start_s:
+        return move(loser, Move.CANCEL, now_s, f"displaced by {winner.dispatch_id}")
     return replace(loser, end_s=min(loser.end_s, max(loser.start_s, winner.start_s)), state_reason=f"gives way to {winner.dispatch_id}")
+
+
+def displacement(loser: DispatchInstruction, winner: DispatchInstruction) -> Displacement:
+    """What `winner` takes from `loser`, an instruction as it was before."""
+    begins_s = max(loser.start_s, winner.start_s)
+    return Displacement(
+        dispatch_id=loser.dispatch_id,
+        runs_until_s=None if winner.start_s <= loser.start_s else begins_s,
+        former_end_s=loser.end_s,
+        left_over_s=max(0.0, loser.end_s - max(begins_s, winner.end_s)),
+    )
+
+
+def too_little(instruction: DispatchInstruction) -> Refusal | None:
+    """The refusal of an order that must be met in full and cannot be, as far as can be told now."""
+    told, ordered_w = instruction.feasibility, instruction.steps[0].discharge_power_w
+    if told is None or told.shortfall_power_w <= NOTICEABLE_FRAC * ordered_w:
+        return None
+    return Refusal(
+        kind=RefusalKind.TOO_LITTLE,
+        sentence=f"Only {format_power(told.committed_power_w)} of the {format_power(ordered_w)} ordered can be committed.",
+        remedy="Order that much, or leave out the requirement that all of it is committed (require_full).",
+    )
 
 
 def amended(instruction: DispatchInstruction, amendment: Amendment, now_s: float) -> DispatchInstruction | Refusal:

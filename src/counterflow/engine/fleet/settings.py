@@ -54,7 +54,7 @@ class FleetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class CapabilitySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How careful the capability model is (measured effects: docs, what a car may be asked)."""
+    """How careful the model is of what a car may be asked: reserve kept above the floor, before departure, and against meters that err."""
 
     k_sigma: Annotated[
         float,

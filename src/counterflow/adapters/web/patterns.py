@@ -1,0 +1,5 @@
+"""What texts in requests may look like; `problems` has a sentence for each."""
+
+STATION_ID_PATTERN = r"^[A-Za-z0-9*\-_=:+|@.]{1,48}$"
+ACTION_PATTERN = r"^[A-Za-z0-9]{1,64}$"
+KEY_PATTERN = r"^[\x21-\x7e]+$"

@@ -1,0 +1,65 @@
+"""What is announced on the event stream: every kind, what it is about, and its values. docs/events.md is made from this."""
+
+from msgspec import Struct
+
+
+class NoticeKind(Struct, frozen=True):
+    """One kind of notice. `subject` is what its subject names, `values` the meaning and unit of each value."""
+
+    meaning: str
+    subject: str
+    values: dict[str, str] = {}
+
+
+NOTICES: dict[str, NoticeKind] = {
+    "conflicts.found": NoticeKind("A station has charging profiles that are not ours; `text` names them.", "station"),
+    "conflicts.priority": NoticeKind("A site's operator said who has priority there; `text` tells who said what.", "site"),
+    "dispatch.accepted": NoticeKind("An order was accepted.", "dispatch", {"power_w": "Ordered discharge power [W]."}),
+    "dispatch.amended": NoticeKind("Power or end was changed.", "dispatch", {"power_w": "Discharge power ordered last [W]."}),
+    "dispatch.displaced": NoticeKind(
+        "An order of higher priority cuts it short, or cancels it.",
+        "dispatch",
+        {"winner": "The dispatch that has priority.", "end_s": "Where it ends now [s since 1970]."},
+    ),
+    "dispatch.state": NoticeKind("It is in another state, which `text` names.", "dispatch", {"reason": "Why."}),
+    "dispatch.second": NoticeKind(
+        "Once a second while it runs or charging is resumed: what its cars deliver, by their meters as they stand.",
+        "dispatch",
+        {
+            "delivered_power_w": "Discharge positive [W].",
+            "delivered_energy_wh": "Since the start [Wh].",
+            "unmeasured": "Cars whose power is unknown; they count as nothing in the sum.",
+        },
+    ),
+    "dispatch.tick": NoticeKind(
+        "After each round of control.",
+        "dispatch",
+        {
+            "target_power_w": "What is ordered now [W].",
+            "delivered_power_w": "Measured, discharge positive [W].",
+            "headroom_power_w": "Discharge power in reserve [W].",
+            "discharging": "Cars that discharge.",
+        },
+    ),
+    "dispatch.shortfall": NoticeKind(
+        "The target cannot be met with what is there, or can be met again.",
+        "dispatch",
+        {"shortfall_power_w": "What is missing; 0 = nothing [W]."},
+    ),
+    "emergency_stop": NoticeKind("The emergency stop was set or reset.", "fleet", {"on": "true = set."}),
+    "fleet.second": NoticeKind(
+        "Once a second while a dispatch is open.", "fleet", {"measured_power_w": "Sum of the known powers, discharge positive [W]."}
+    ),
+    "lost": NoticeKind(
+        "This reader missed notices: it was too slow, or away for too long.",
+        "stream",
+        {"lost": "How many; null = unknown, the server was started anew."},
+    ),
+    "session.dropped_out": NoticeKind(
+        "A car was lost to its dispatch; `text` tells how.", "session", {"lost_power_w": "Discharge power lost with it [W]."}
+    ),
+    "session.refused": NoticeKind("A station would not take an order; `text` tells why.", "session"),
+    "station.connected": NoticeKind("A station's line is up; `text` is its subprotocol.", "station"),
+    "station.released": NoticeKind("A person let a station take part again that was held out; `text` tells who.", "station"),
+    "station.disconnected": NoticeKind("A station's line is gone; `text` tells why.", "station"),
+}
