@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import websockets
-from ocpp.routing import on
+from ocpp.routing import after, on
 from ocpp.v21 import ChargePoint, call, call_result
 from ocpp.v21.enums import Action
 
@@ -89,6 +89,7 @@ class PeerStation(ChargePoint):
         self.cleared: list[int] = []
         self.model = {
             "SampledDataCtrlr.TxUpdatedInterval": "60",
+            "SampledDataCtrlr.TxUpdatedMeasurands": "Energy.Active.Import.Register",
             "SmartChargingCtrlr.RateUnit": "W",
             "SmartChargingCtrlr.ProfileStackLevel": "9",
         }
@@ -279,6 +280,25 @@ class PeerStation(ChargePoint):
         self.cleared.append(charging_profile_id)
         found = self.profiles.pop(charging_profile_id, None)
         return call_result.ClearChargingProfile(status="Unknown" if found is None else "Accepted")
+
+    @on(Action.get_charging_profiles)
+    def on_get_charging_profiles(self, request_id: int, **_: Any) -> call_result.GetChargingProfiles:
+        return call_result.GetChargingProfiles(status="Accepted" if self.profiles else "NoProfiles")
+
+    @after(Action.get_charging_profiles)
+    async def report_charging_profiles(self, request_id: int, **_: Any) -> None:
+        """One report an installed profile; the last one says so (K09)."""
+        installed = list(self.profiles.values())
+        for number, profile in enumerate(installed):
+            await self._ask(
+                call.ReportChargingProfiles(
+                    request_id=request_id,
+                    charging_limit_source="CSO",
+                    evse_id=1,
+                    charging_profile=[profile],
+                    tbc=number < len(installed) - 1,
+                )
+            )
 
     @on(Action.trigger_message)
     def on_trigger_message(self, **_: Any) -> call_result.TriggerMessage:
