@@ -16,10 +16,10 @@ _STEERING = frozenset({TX_PROFILE, "ChargingStationExternalConstraints", "Priori
 """Purposes that can take the power out of our hands; defaults and station limits are shown with their station."""
 
 
-def conflict_views(conflicts: Conflicts, registry: Registry) -> list[ConflictView]:
+def conflict_views(conflicts: Conflicts, registry: Registry, now_s: float) -> list[ConflictView]:
     """All of them, by site, station and EVSE."""
     stations = {station_id for station_id in registry.registrations if station_id in conflicts.known or conflicts.open_sessions(station_id)}
-    views = [view for station_id in stations | set(conflicts.held_out) for view in _of_station(conflicts, registry, station_id)]
+    views = [view for station_id in stations | set(conflicts.held_out) for view in _of_station(conflicts, registry, station_id, now_s)]
     return sorted(views, key=lambda view: (view.site_id, view.station_id, view.evse_id))
 
 
@@ -30,15 +30,15 @@ def words_of(conflict: Conflict) -> str:
     return REASON_WORDS[CONFLICT_REASONS[conflict]]
 
 
-def _of_station(conflicts: Conflicts, registry: Registry, station_id: StationId) -> Iterator[ConflictView]:
-    known = conflicts.known.get(station_id) or KnownProfiles(station_id=station_id)
+def _of_station(conflicts: Conflicts, registry: Registry, station_id: StationId, now_s: float) -> Iterator[ConflictView]:
+    known = conflicts.known.of(station_id)
     sessions = {record.evse_id: record for record in conflicts.open_sessions(station_id)}
     elsewhere = {one.evse_id for one in known.foreign if one.profile.purpose in _STEERING}
     if station_id in conflicts.held_out and not sessions:
         elsewhere |= {EvseId(0)}
     for evse_id in sorted(elsewhere | set(sessions)):
         record = sessions.get(evse_id)
-        conflict = _conflict(conflicts, station_id, record)
+        conflict = _conflict(conflicts, station_id, record, now_s)
         if record is None or conflict is not Conflict.NONE or known.telling is Telling.UNSUPPORTED or evse_id in elsewhere:
             yield ConflictView(
                 site_id=registry.site_of(station_id),
@@ -54,9 +54,9 @@ def _of_station(conflicts: Conflicts, registry: Registry, station_id: StationId)
             )
 
 
-def _conflict(conflicts: Conflicts, station_id: StationId, record: SessionRecord | None) -> Conflict:
+def _conflict(conflicts: Conflicts, station_id: StationId, record: SessionRecord | None, now_s: float) -> Conflict:
     if record is not None:
-        return conflicts.conflict_of(record)
+        return conflicts.conflict_of(record, now_s)
     return Conflict.CONTRADICTS_ITSELF if station_id in conflicts.held_out else Conflict.NONE
 
 

@@ -4,10 +4,14 @@ A session is judged whenever anything that it depends on changes; the verdict is
 a line and are few at a time, so that neither a reconnecting fleet nor the emergency stop ever waits for one.
 """
 
+import heapq
 from collections.abc import Callable, Iterable
+from math import inf
 
 from msgspec.structs import replace
 
+from counterflow.app.known_profiles import KnownStations
+from counterflow.app.limits_told import LimitsTold
 from counterflow.app.registry import Registry
 from counterflow.domain.commands import ReadProfiles
 from counterflow.domain.conflicts import (
@@ -20,13 +24,16 @@ from counterflow.domain.conflicts import (
     SitePriority,
     Telling,
 )
-from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.ids import EvseId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.records import DocumentKind, SessionRecord
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.setpoints import Accepted, NothingThere, NotSupported
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     CommandCompleted,
+    CompositeReported,
+    DerControlChanged,
+    DerLimitsReported,
     ExternalLimitChanged,
     ProfilesReported,
     StationBooted,
@@ -36,15 +43,24 @@ from counterflow.domain.telemetry import (
     TransactionReported,
 )
 from counterflow.domain.views import Notice
+from counterflow.engine.conflicts.limits import discharge_cap, external_setpoint, next_edge_s
 from counterflow.engine.conflicts.looks import Looks
+from counterflow.engine.conflicts.register import (
+    DER_SOURCE,
+    merged,
+    periods_on,
+    transaction_over,
+)
 from counterflow.engine.conflicts.settings import ConflictSettings
-from counterflow.engine.conflicts.verdict import Situation, highest_level, on_evse, verdict
+from counterflow.engine.conflicts.verdict import EXTERNAL_SETPOINT_MODE, Situation, highest_level, on_evse, ours_wins, verdict
 from counterflow.engine.control.ledger import ProfileLedger
 from counterflow.engine.fleet.state import Applied, FleetState
 from counterflow.engine.ports import Journal, StationLink
 
 CANNOT_TELL = frozenset({"NotSupported", "NotImplemented"})
 """CALLERROR codes of a station that does not implement GetChargingProfiles."""
+TELLING_TRIGGERS = frozenset({"ChargingRateChanged", "OperationModeChanged"})
+"""Trigger reasons of a transaction event that may show another actor at work."""
 _NO_CONTROL = (ControlMode.UNKNOWN, ControlMode.NONE)
 MAX_INT32 = 2**31
 
@@ -65,7 +81,7 @@ class Conflicts:
         apply: Callable[[Applied, float], None],
         paused: Callable[[], bool],
     ) -> None:
-        self.known: dict[StationId, KnownProfiles] = {}
+        self.known = KnownStations(journal)
         self.priorities: dict[SiteId, SitePriority] = {}
         self.held_out: dict[StationId, HeldOut] = {}
         self._fleet = fleet
@@ -83,15 +99,31 @@ class Conflicts:
         self._open_when_asked: dict[StationId, tuple[TransactionId, ...]] = {}
         self._parts: dict[StationId, list[ForeignProfile]] = {}
         self._next_request_id = 0
+        self.limits = LimitsTold(
+            known=self.known,
+            fleet=fleet,
+            link=link,
+            registry=registry,
+            settings=settings,
+            new_request_id=self._new_request_id,
+            may_ask=lambda station_id: station_id in self._online and not paused(),
+        )
+        self._steered: set[SessionKey] = set()
+        self._edges: list[tuple[float, StationId]] = []
+        self._edge_s: dict[StationId, float] = {}
 
     # --- time ----------------------------------------------------------------------------------------------------------------
 
     def next_due_s(self) -> float | None:
         """When `advance` wants to be called next."""
-        return self._looks.next_due_s(paused=self._paused())
+        due_s = self._looks.next_due_s(paused=self._paused())
+        edge_s = self._edges[0][0] if self._edges else None
+        return edge_s if due_s is None or (edge_s is not None and edge_s < due_s) else due_s
 
     def advance(self, now_s: float) -> None:
         """Give up reports that stopped, and ask the stations whose turn it is."""
+        while self._edges and self._edges[0][0] <= now_s:
+            self._judge(heapq.heappop(self._edges)[1], now_s)
         for station_id, request_id in self._looks.overdue(now_s):
             self._looks.failed(station_id, request_id, now_s)
         if self._paused():
@@ -100,12 +132,16 @@ class Conflicts:
             self._ask(station_id, now_s)
 
     def _ask(self, station_id: StationId, now_s: float) -> None:
-        # Never an id of an earlier process: its reports may still be on their way.
-        self._next_request_id = max(self._next_request_id + 1, int(now_s)) % MAX_INT32
+        request_id = self._new_request_id(now_s)
         self._parts[station_id] = []
         self._open_when_asked[station_id] = tuple(self._sessions.get(station_id, ()))
-        self._looks.sent(station_id, self._next_request_id, now_s)
-        self._link.submit(ReadProfiles(station_id=station_id, request_id=self._next_request_id), now_s)
+        self._looks.sent(station_id, request_id, now_s)
+        self._link.submit(ReadProfiles(station_id=station_id, request_id=request_id), now_s)
+
+    def _new_request_id(self, now_s: float) -> int:
+        """Never an id of an earlier process: its reports may still be on their way."""
+        self._next_request_id = max(self._next_request_id + 1, int(now_s)) % MAX_INT32
+        return self._next_request_id
 
     # --- what hints at a change ----------------------------------------------------------------------------------------------
 
@@ -120,7 +156,15 @@ class Conflicts:
                 self.station_offline(event.station_id)
             case CapabilitiesDiscovered():
                 self.station_changed(event.station_id, now_s)
-            case StationBooted() | ExternalLimitChanged():
+            case ExternalLimitChanged():
+                self._limited(event, now_s)
+            case CompositeReported():
+                self.limits.proved(event, now_s)
+                self._judge(event.station_id, now_s)
+            case DerLimitsReported() | DerControlChanged():
+                self.limits.inverter_limited(event, now_s)
+                self._judge(event.station_id, now_s)
+            case StationBooted():
                 self.hint(event.station_id, now_s)
             case _:
                 pass
@@ -129,6 +173,8 @@ class Conflicts:
         """The line is open (again): much may have happened meanwhile."""
         self._online.add(station_id)
         self.hint(station_id, now_s)
+        if self._has_grid_code(station_id):
+            self.limits.ask_inverter(station_id, now_s)
 
     def station_offline(self, station_id: StationId) -> None:
         """The line is cut; what is known stays."""
@@ -139,12 +185,13 @@ class Conflicts:
         """Discovery is through, or the station moved to another site."""
         self._judge(station_id, now_s)
         self.hint(station_id, now_s)
+        if self._has_grid_code(station_id):
+            self.limits.ask_inverter(station_id, now_s)
 
     def station_removed(self, station_id: StationId) -> None:
         """The station is no longer registered: nothing is known of it."""
         self._looks.forget(station_id)
-        if self.known.pop(station_id, None) is not None:
-            self._journal.delete(DocumentKind.KNOWN_PROFILES, station_id)
+        self.known.forget(station_id)
         if self.held_out.pop(station_id, None) is not None:
             self._journal.delete(DocumentKind.HELD_OUT, station_id)
 
@@ -153,8 +200,20 @@ class Conflicts:
         if station_id in self._online and self._steerable(station_id):
             self._looks.want(station_id, now_s)
 
+    def _note_mode(self, event: TransactionReported) -> None:
+        """The station says in which operation mode it runs the transaction."""
+        key = (event.station_id, event.transaction_id)
+        if event.operation_mode.casefold() == EXTERNAL_SETPOINT_MODE:
+            self._steered.add(key)
+        elif event.operation_mode:
+            self._steered.discard(key)
+
     def rate_changed(self, event: TransactionReported, now_s: float) -> None:
-        """The station runs at another rate. Unless we have just told it to, somebody else has."""
+        """The station runs at another rate, or in another mode. Unless we have just told it to, somebody else has."""
+        if event.offline:
+            return  # told late: the station is asked on its return anyway
+        self._note_mode(event)
+        self._judge(event.station_id, now_s)
         uid = self._fleet.uid_of(event.station_id, event.transaction_id)
         since_s = None if uid is None else self._fleet.setpoint_age_s(uid, now_s)
         if since_s is None or since_s > self._settings.own_change_s:
@@ -174,22 +233,17 @@ class Conflicts:
         if record.ended_s is not None:
             if before is not None:
                 del sessions[record.transaction_id]
-                self._bury(station_id, before)
+                self._steered.discard((station_id, record.transaction_id))
+                if station_id in self.known:
+                    self.known.keep(transaction_over(self.known.of(station_id), record.transaction_id, before.evse_id))
+                self._judge(station_id, now_s)
             return
         sessions[record.transaction_id] = record
         if before is None or before.evse_id != record.evse_id:
             self._judge(station_id, now_s)
-            known = self._known(station_id)
+            known = self.known.of(station_id)
             if known.telling is not Telling.UNSUPPORTED and record.transaction_id not in known.seen:
                 self.hint(station_id, now_s)
-
-    def _bury(self, station_id: StationId, record: SessionRecord) -> None:
-        known = self.known.get(station_id)
-        if known is None:
-            return
-        foreign = tuple(one for one in known.foreign if one.profile.transaction_id != record.transaction_id)
-        seen = tuple(transaction_id for transaction_id in known.seen if transaction_id != record.transaction_id)
-        self._keep(replace(known, foreign=foreign, seen=seen))
 
     # --- what stations say ---------------------------------------------------------------------------------------------------
 
@@ -208,7 +262,7 @@ class Conflicts:
             return
         self._looks.ended(station_id, now_s, again=False)
         text = f"{result.code}: {result.text}" if result.text else result.code
-        self._keep(replace(self._known(station_id), telling=Telling.UNSUPPORTED, at_s=now_s, foreign=(), text=text))
+        self.known.keep(replace(self.known.of(station_id), telling=Telling.UNSUPPORTED, at_s=now_s, foreign=(), text=text))
         self._judge(station_id, now_s)
 
     def reported(self, event: ProfilesReported, now_s: float) -> None:
@@ -220,10 +274,10 @@ class Conflicts:
             for profile in event.profiles
             if not self._ledger.is_ours(station_id, profile.profile_id, uids)
         ]
-        known = self._known(station_id)
+        known = self.known.of(station_id)
         if not self._looks.heard(station_id, event.request_id, now_s):
             if found:
-                self._keep(replace(known, foreign=_merged(known.foreign, found)))
+                self.known.keep(replace(known, foreign=merged(known.foreign, found)))
                 self._judge(station_id, now_s)
             return
         parts = self._parts[station_id]
@@ -232,13 +286,22 @@ class Conflicts:
             del self._parts[station_id]
             still_open = self._sessions.get(station_id, {})
             seen = tuple(one for one in self._open_when_asked.pop(station_id, ()) if one in still_open)
-            told = KnownProfiles(station_id=station_id, telling=Telling.TOLD, at_s=now_s, foreign=_merged((), parts), seen=seen)
+            told = replace(known, telling=Telling.TOLD, at_s=now_s, foreign=merged((), parts), seen=seen, text="")
             self._tell_of_change(known, told, now_s)
-            self._keep(told)
+            self.known.keep(told)
             self._looks.ended(station_id, now_s)
         elif found:
-            self._keep(replace(known, foreign=_merged(known.foreign, found)))
+            self.known.keep(replace(known, foreign=merged(known.foreign, found)))
         self._judge(station_id, now_s)
+
+    def _limited(self, event: ExternalLimitChanged, now_s: float) -> None:
+        """One that does not say how much is proved by the composite schedule."""
+        self.limits.limited(event, now_s)
+        self._judge(event.station_id, now_s)
+        self.hint(event.station_id, now_s)
+        if event.active and not event.periods:
+            for record in self.open_sessions(event.station_id):
+                self.limits.ask_for_proof(event.station_id, record.evse_id, now_s)
 
     def _tell_of_change(self, before: KnownProfiles, after: KnownProfiles, now_s: float) -> None:
         known = {(one.evse_id, one.profile) for one in before.foreign}
@@ -273,7 +336,7 @@ class Conflicts:
 
     def restore(self, sessions: Iterable[SessionRecord], now_s: float) -> None:
         """After a start: what was known and confirmed. Every station is asked again when it is back."""
-        self.known = {record.station_id: record for _, record in self._journal.documents(DocumentKind.KNOWN_PROFILES)}
+        self.known.restore()
         self.priorities = {record.site_id: record for _, record in self._journal.documents(DocumentKind.SITE_PRIORITY)}
         self.held_out = {record.station_id: record for _, record in self._journal.documents(DocumentKind.HELD_OUT)}
         for record in sessions:
@@ -286,12 +349,12 @@ class Conflicts:
 
     def above_level(self, station_id: StationId, evse_id: EvseId) -> int | None:
         """The highest level of a foreign transaction profile that ours must lead over; None = there is none."""
-        known = self.known.get(station_id)
-        return None if known is None or not known.foreign else highest_level(on_evse(known.foreign, evse_id))
+        return highest_level(on_evse(self.known.of(station_id).foreign, evse_id))
 
-    def conflict_of(self, record: SessionRecord) -> Conflict:
+    def conflict_of(self, record: SessionRecord, now_s: float) -> Conflict:
         """The verdict on one open session, as things stand."""
-        known = self._known(record.station_id)
+        known = self.known.of(record.station_id)
+        periods = periods_on(known, record.evse_id, len(self.open_sessions(record.station_id)))
         return verdict(
             Situation(
                 telling=known.telling,
@@ -300,6 +363,7 @@ class Conflicts:
                 capability=self._registry.capability_of(record.station_id, record.evse_id),
                 leader=self.leader_at(record.station_id),
                 held_out=record.station_id in self.held_out,
+                external_setpoint=(record.station_id, record.transaction_id) in self._steered or external_setpoint(periods, now_s),
                 discharge_untold=self._settings.discharge_untold,
             )
         )
@@ -314,10 +378,28 @@ class Conflicts:
         return tuple(self._sessions.get(station_id, {}).values())
 
     def _judge(self, station_id: StationId, now_s: float) -> None:
-        for record in self.open_sessions(station_id):
-            applied = self._fleet.judged(record.session_uid, self.conflict_of(record))
+        sessions = self.open_sessions(station_id)
+        known = self.known.of(station_id)
+        next_s = inf
+        for record in sessions:
+            periods = periods_on(known, record.evse_id, len(sessions))
+            binds = not ours_wins(self._registry.capability_of(station_id, record.evse_id))
+            cap = discharge_cap(periods, now_s, setpoints_bind=binds)
+            next_s = min(next_s, next_edge_s(periods, now_s))
+            applied = self._fleet.judged(record.session_uid, self.conflict_of(record, now_s), cap)
             if applied.wake:
                 self._apply(applied, now_s)
+        if next_s < self._edge_s.get(station_id, inf) or self._edge_s.get(station_id, inf) <= now_s:
+            self._edge_s[station_id] = next_s
+            if next_s < inf:
+                heapq.heappush(self._edges, (next_s, station_id))
+
+    def _has_grid_code(self, station_id: StationId) -> bool:
+        """The station discharges under DER control (a transfer mode of that kind), or has shown that it can."""
+        discovery = self._registry.discoveries.get(station_id)
+        modes = () if discovery is None else (mode for evse in discovery.evses for mode in evse.energy_transfer_modes)
+        told = any(limit.source.startswith(DER_SOURCE) for limit in self.known.of(station_id).limits)
+        return told or any(mode.upper().endswith("_DER") for mode in modes)
 
     def _steerable(self, station_id: StationId) -> bool:
         """Whether a session is open on an EVSE that can be told to discharge."""
@@ -327,19 +409,5 @@ class Conflicts:
         able = {evse.evse_id for evse in discovery.evses if evse.control_mode not in _NO_CONTROL}
         return bool(able) and any(record.evse_id in able or record.evse_id == 0 for record in self.open_sessions(station_id))
 
-    def _known(self, station_id: StationId) -> KnownProfiles:
-        return self.known.get(station_id) or KnownProfiles(station_id=station_id)
-
-    def _keep(self, record: KnownProfiles) -> None:
-        if self.known.get(record.station_id) != record:
-            self.known[record.station_id] = record
-            self._journal.put(DocumentKind.KNOWN_PROFILES, record.station_id, record)
-
     def _say(self, now_s: float, kind: str, subject: str, text: str) -> None:
         self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values={}))
-
-
-def _merged(known: Iterable[ForeignProfile], found: Iterable[ForeignProfile]) -> tuple[ForeignProfile, ...]:
-    """Both, the newer where they speak of the same profile; an id is unique per station (K01.FR.05), sources may list it twice."""
-    merged = {one.profile.profile_id: one for one in known} | {one.profile.profile_id: one for one in found}
-    return tuple(merged[profile_id] for profile_id in sorted(merged))

@@ -13,7 +13,7 @@ from counterflow.adapters.ocpp.csms import Csms, Outgoing
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.ocpp.transport import Admission
 from counterflow.app.config import Settings
-from counterflow.app.conflicts import Conflicts
+from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
 from counterflow.app.dispatcher import Dispatcher
 from counterflow.app.drivers import Drivers
 from counterflow.app.placing import Placement
@@ -291,7 +291,7 @@ class ControlRoom:
                 )
         if applied.changed or applied.left or applied.wake:
             self._applied(applied, now_s)
-        if isinstance(event, TransactionReported) and event.trigger == "ChargingRateChanged":
+        if isinstance(event, TransactionReported) and event.trigger in TELLING_TRIGGERS:
             self.conflicts.rate_changed(event, now_s)
 
     def _applied(self, applied: Applied, now_s: float) -> None:

@@ -216,7 +216,7 @@ class LiveOperations(DriverDesk):
 
     def conflicts(self) -> Sequence[ConflictView]:
         """Where somebody else steers, or may."""
-        return conflict_views(self._room.conflicts, self._room.registry)
+        return conflict_views(self._room.conflicts, self._room.registry, self._now_s())
 
     def priorities(self) -> Sequence[SitePriority]:
         """What the operators of sites confirmed."""

@@ -68,7 +68,7 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
     if registration is None:
         return None
     known, former = room.registry.discoveries.get(station_id), room.registry.former.get(station_id)
-    told, held = room.conflicts.known.get(station_id), room.conflicts.held_out.get(station_id)
+    told, held = room.conflicts.known.of(station_id), room.conflicts.held_out.get(station_id)
     return StationView(
         station_id=station_id,
         site_id=registration.site_id,
@@ -89,9 +89,9 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
         sessions=sessions[station_id],
         profiles=len(room.ledger.of_station(station_id)),
         password_set=registration.password_hash is not None,
-        other_profiles=told.foreign if told else (),
-        profiles_telling=(told.telling if told else Telling.UNKNOWN).value,
-        profiles_told_at_s=told.at_s if told and told.telling is not Telling.UNKNOWN else None,
+        other_profiles=told.foreign,
+        profiles_telling=told.telling.value,
+        profiles_told_at_s=told.at_s if told.telling is not Telling.UNKNOWN else None,
         held_out=held.text if held else None,
     )
 

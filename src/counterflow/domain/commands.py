@@ -93,6 +93,21 @@ class ReadProfiles(Struct, frozen=True, kw_only=True):
     request_id: int
 
 
+class ReadComposite(Struct, frozen=True, kw_only=True):
+    """GetCompositeSchedule in W: what the station would do at this EVSE over the coming `duration_s`."""
+
+    station_id: StationId
+    evse_id: EvseId
+    duration_s: int
+
+
+class ReadDerLimits(Struct, frozen=True, kw_only=True):
+    """GetDERControl, LimitMaxDischarge: what the inverter's grid code allows of a discharge."""
+
+    station_id: StationId
+    request_id: int
+
+
 class RawCall(Struct, frozen=True, kw_only=True):
     """Any OCPP request, as a person typed it; `token` finds the asker again."""
 
@@ -102,7 +117,9 @@ class RawCall(Struct, frozen=True, kw_only=True):
     token: int
 
 
-Command = PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile | RequestSample | ReadProfiles | RawCall
+Command = (
+    PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile | RequestSample | ReadProfiles | ReadComposite | ReadDerLimits | RawCall
+)
 
 
 class ProfileKind(StrEnum):

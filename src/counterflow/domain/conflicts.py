@@ -1,6 +1,8 @@
 """Who else steers an EVSE: what was found there, who has priority at a site, and what must survive a crash of it (OCPP 2.1 K09, 3.5)."""
 
 from enum import IntEnum, StrEnum
+from math import nan
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -52,6 +54,42 @@ class LimitPeriod(Struct, frozen=True, kw_only=True):
     """In this stretch the station follows a setpoint that is not ours (operation mode ExternalSetpoint)."""
 
 
+class DischargeCap(NamedTuple):
+    """What others allow of a discharge, magnitudes in W: now, and from `ahead_s` on within the hour. NaN = nothing limits it."""
+
+    now_w: float = nan
+    ahead_w: float = nan
+    ahead_s: float = nan
+
+
+class ForeignLimit(Struct, frozen=True, kw_only=True):
+    """A limit that somebody told (NotifyChargingLimit) or that the inverter runs under (DER control). `evse_id` 0 = the whole station."""
+
+    evse_id: EvseId
+    source: str
+    periods: tuple[LimitPeriod, ...]
+    at_s: float
+
+
+class CompositePeriod(Struct, frozen=True, kw_only=True):
+    """A stretch of the composite schedule in W: setpoint import positive, discharge limit a magnitude; None = not said."""
+
+    from_s: float
+    to_s: float
+    mode: str
+    setpoint_w: float | None = None
+    discharge_limit_w: float | None = None
+
+
+class DerLimit(Struct, frozen=True, kw_only=True):
+    """LimitMaxDischarge: the share of the rated discharge power that the inverter gives at most. None = no end on that side."""
+
+    control_id: str
+    share: float
+    from_s: float | None = None
+    to_s: float | None = None
+
+
 class InstalledProfile(Struct, frozen=True, kw_only=True):
     """One profile as ReportChargingProfiles lists it, ours or another's."""
 
@@ -84,6 +122,7 @@ class KnownProfiles(Struct, frozen=True, kw_only=True):
     """The transactions that were open when the station was asked, and whose profiles are therefore known."""
     text: str = ""
     """Why it does not tell, as it said it."""
+    limits: tuple[ForeignLimit, ...] = ()
 
 
 class PriorityEntry(Struct, frozen=True, kw_only=True):

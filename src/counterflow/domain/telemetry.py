@@ -9,7 +9,7 @@ from math import nan
 from msgspec import Struct
 
 from counterflow.domain.commands import Command
-from counterflow.domain.conflicts import InstalledProfile
+from counterflow.domain.conflicts import CompositePeriod, DerLimit, InstalledProfile, LimitPeriod
 from counterflow.domain.ids import ConnectorId, EvseId, StationId, TransactionId
 from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.setpoints import CommandResult
@@ -187,15 +187,44 @@ class CapabilitiesOutdated(Struct, frozen=True, kw_only=True):
 
 
 class ExternalLimitChanged(Struct, frozen=True, kw_only=True):
-    """NotifyChargingLimit / ClearedChargingLimit: another actor steers. `evse_id` 0 = whole station; limit None = cleared."""
+    """NotifyChargingLimit / ClearedChargingLimit: another actor steers, or no longer does. `evse_id` 0 = whole station."""
 
     station_id: StationId
     evse_id: EvseId
     at_s: float
     source: str
     active: bool
-    discharge_limit_w: float | None = None
-    charge_limit_w: float | None = None
+    periods: tuple[LimitPeriod, ...] = ()
+    """What it allows over time; empty = it did not say."""
+
+
+class CompositeReported(Struct, frozen=True, kw_only=True):
+    """The answer to GetCompositeSchedule: what the station would do at an EVSE, by all profiles that it knows."""
+
+    station_id: StationId
+    evse_id: EvseId
+    at_s: float
+    periods: tuple[CompositePeriod, ...]
+
+
+class DerLimitsReported(Struct, frozen=True, kw_only=True):
+    """ReportDERControl: the limits on discharge that the inverter runs under, of all its EVSEs. `last` ends the report."""
+
+    station_id: StationId
+    at_s: float
+    request_id: int
+    limits: tuple[DerLimit, ...]
+    last: bool
+
+
+class DerControlChanged(Struct, frozen=True, kw_only=True):
+    """NotifyDERStartStop: a control began or ended; those in `superseded` are over."""
+
+    station_id: StationId
+    at_s: float
+    control_id: str
+    started: bool
+    superseded: tuple[str, ...] = ()
 
 
 class PriorityChargingChanged(Struct, frozen=True, kw_only=True):
@@ -266,6 +295,9 @@ StationEvent = (
     | SettingsChanging
     | CapabilitiesOutdated
     | ExternalLimitChanged
+    | CompositeReported
+    | DerLimitsReported
+    | DerControlChanged
     | PriorityChargingChanged
     | GridFaultReported
     | ProfilesReported

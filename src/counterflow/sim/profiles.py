@@ -167,13 +167,22 @@ class ProfileStore:
             leading = self._leading("TxDefaultProfile", evse_id, None, now_s, tx_started_s)
         cap = self._leading("ChargingStationMaxProfile", 0, None, now_s, tx_started_s)
         cap_w = _limit_w(*cap[1:]) if cap is not None else inf
+        others = self._leading("ChargingStationExternalConstraints", evse_id, None, now_s, tx_started_s)
+        if others is not None:
+            cap_w = min(cap_w, _limit_w(*others[1:]))
         local_w = self._settings.local_limit_w
         if local_w is not None:
             cap_w = min(cap_w, local_w)
+        if others is not None and operation_mode(others[1]) == "ExternalSetpoint":
+            # The local system's own setpoint beats ours unless SetpointPriority says CSMS (3.5); it is what its profile carries.
+            return Effective(_order(others[1], others[2], cap_w), "ExternalSetpoint", others[0].profile.id)
         if leading is None:
             return Effective(Order(cap_w, True), "ChargingOnly", None)
         one, period, unit = leading
-        return Effective(_order(period, unit, cap_w), operation_mode(period), one.profile.id)
+        order = _order(period, unit, cap_w)
+        if others is not None and not isinstance(others[1].discharge_limit, UnsetType) and not order.is_limit:
+            order = Order(max(order.power_w, -abs(_watts(others[1].discharge_limit, others[2], others[1]))), False)
+        return Effective(order, operation_mode(period), one.profile.id)
 
     def leaders_below(self, profile: ChargingProfileType, evse_id: int, now_s: float, tx_started_s: float) -> list[Installed]:
         """Charging-only profiles that would take over at this instant if `profile` were gone (decision 4: what lies beneath)."""

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from counterflow.adapters.ocpp.csms import NeedsAnswer
-from counterflow.domain.conflicts import InstalledProfile
+from counterflow.domain.conflicts import DerLimit, InstalledProfile, LimitPeriod
 from counterflow.domain.telemetry import (
     ChargingNeedsReported,
+    DerControlChanged,
+    DerLimitsReported,
     ExternalLimitChanged,
     GridFaultReported,
     PriorityChargingChanged,
@@ -102,45 +104,78 @@ def schedule(*periods: dict[str, Any], unit: str = "W", **more: Any) -> dict[str
     return {"id": -5, "chargingRateUnit": unit, "chargingSchedulePeriod": list(periods), **more}
 
 
-def test_an_external_limit_holds_both_directions(desk: Any) -> None:
+NOON = 1_795_348_800.0
+"""2026-11-22T12:00:00Z, the desk's now."""
+
+
+def test_k12_an_external_limit_without_a_start_begins_now_and_has_no_end(desk: Any) -> None:
     event = limit_of(
         desk, schedule({"startPeriod": 0, "operationMode": "ExternalLimits", "limit": 11000, "dischargeLimit": -3000}), evseId=1
     )
     assert (event.active, event.source, event.evse_id) == (True, "EMS", 1)
-    assert (event.charge_limit_w, event.discharge_limit_w) == (11000.0, -3000.0)
+    assert event.periods == (LimitPeriod(from_s=NOON, discharge_w=3000.0),)
 
 
-def test_the_period_that_holds_now_counts_and_of_several_schedules_the_tightest(desk: Any) -> None:
+def test_k12_all_periods_of_a_schedule_are_kept_until_its_end_and_each_schedule_counts(desk: Any) -> None:
     first = schedule(
         {"startPeriod": 0, "limit": 1, "dischargeLimit": -1},
         {"startPeriod": 60, "limit": 9000, "dischargeLimit": -5000},
-        {"startPeriod": 600, "limit": 2, "dischargeLimit": -2},
+        {"startPeriod": 600, "limit": 2},
+        {"startPeriod": 9000, "limit": 2},
         startSchedule="2026-11-22T11:58:00Z",
+        duration=900,
     )
-    second = schedule({"startPeriod": 0, "limit": 10000, "dischargeLimit": -4000})
-    event = limit_of(desk, first, second)
-    assert (event.charge_limit_w, event.discharge_limit_w, event.evse_id) == (9000.0, -4000.0, 0)
+    second = schedule({"startPeriod": 0, "operationMode": "ExternalSetpoint"})
+    assert limit_of(desk, first, second).periods == (
+        LimitPeriod(from_s=NOON - 120, to_s=NOON - 60, discharge_w=1.0),
+        LimitPeriod(from_s=NOON - 60, to_s=NOON + 480, discharge_w=5000.0),
+        LimitPeriod(from_s=NOON + 480, to_s=NOON + 780),
+        LimitPeriod(from_s=NOON, external_setpoint=True),
+    )
 
 
 @pytest.mark.parametrize(
-    "said",
+    ("period", "discharge_w"),
     [
-        (),
-        (schedule({"startPeriod": 0, "limit": 16, "dischargeLimit": -16}, unit="A"),),
-        (schedule({"startPeriod": 0, "limit": 5, "dischargeLimit": -5}, startSchedule="2026-11-22T11:00:00Z", duration=60),),
-        (schedule({"startPeriod": 0, "limit": 5, "dischargeLimit": -5}, startSchedule="2026-11-22T13:00:00Z"),),
+        ({"dischargeLimit": -16}, 16 * 207.0),
+        ({"dischargeLimit": -16, "numberPhases": 3}, 3 * 16 * 207.0),
+        ({"dischargeLimit": -16, "dischargeLimit_L2": -10, "dischargeLimit_L3": -6}, 32 * 207.0),
     ],
 )
-def test_a_limit_that_is_not_known_in_watts_now_is_unknown_but_someone_steers(desk: Any, said: tuple[dict[str, Any], ...]) -> None:
-    event = limit_of(desk, *said)
-    assert (event.active, event.charge_limit_w, event.discharge_limit_w) == (True, None, None)
+def test_a_limit_in_ampere_is_worth_its_least(desk: Any, period: dict[str, Any], discharge_w: float) -> None:
+    [limit] = limit_of(desk, schedule({"startPeriod": 0, **period}, unit="A")).periods
+    assert limit.discharge_w == discharge_w
+
+
+def test_a_limit_without_a_schedule_says_only_that_someone_steers(desk: Any) -> None:
+    event = limit_of(desk)
+    assert (event.active, event.periods) == (True, ())
+
+
+def test_k09_external_constraints_that_are_installed_come_with_what_they_forbid(desk: Any) -> None:
+    desk.open_known()
+    constraints = {
+        "id": -5, "stackLevel": 1, "chargingProfilePurpose": "ChargingStationExternalConstraints", "chargingProfileKind": "Absolute",
+        "validTo": "2026-11-22T12:10:00Z",
+        "chargingSchedule": [schedule({"startPeriod": 0, "dischargeLimit": -100}, startSchedule="2026-11-22T12:00:00Z")],
+    }  # fmt: skip
+    later = schedule({"startPeriod": 60, "dischargeLimit": -7})
+    moving = constraints | {"id": -6, "chargingProfileKind": "Relative", "chargingSchedule": [later]}
+    moving.pop("validTo")
+    found = {"requestId": 1, "chargingLimitSource": "EMS", "evseId": 0, "chargingProfile": [constraints, moving]}
+    desk.says("ReportChargingProfiles", found)
+    [event] = desk.happened(ProfilesReported)
+    assert [one.limits for one in event.profiles] == [
+        (LimitPeriod(from_s=NOON, to_s=NOON + 600, discharge_w=100.0),),
+        (LimitPeriod(discharge_w=7.0),),
+    ]
 
 
 def test_a_cleared_limit_is_no_longer_active(desk: Any) -> None:
     desk.open_known()
     assert desk.says("ClearedChargingLimit", {"chargingLimitSource": "EMS", "evseId": 1})[2] == {}
     [event] = desk.happened(ExternalLimitChanged)
-    assert (event.active, event.evse_id, event.discharge_limit_w) == (False, 1, None)
+    assert (event.active, event.evse_id, event.periods) == (False, 1, ())
 
 
 def test_priority_charging_is_told(desk: Any) -> None:
@@ -187,3 +222,33 @@ def test_a_grid_fault_lasts_until_its_end_is_told(desk: Any) -> None:
     desk.says("NotifyDERAlarm", alarm)
     desk.says("NotifyDERAlarm", alarm | {"alarmEnded": True})
     assert [(event.control_type, event.ended) for event in desk.happened(GridFaultReported)] == [("FreqDroop", False), ("FreqDroop", True)]
+
+
+def test_r02_limits_of_discharge_are_taken_from_a_report_but_superseded_ones(desk: Any) -> None:
+    desk.open_known()
+    limit = {"priority": 1, "pctMaxDischargePower": 40, "startTime": "2026-11-22T12:00:00Z", "duration": 600}
+    desk.says(
+        "ReportDERControl",
+        {
+            "requestId": 4,
+            "tbc": True,
+            "limitMaxDischarge": [
+                {"id": "a", "isDefault": False, "isSuperseded": False, "limitMaxDischarge": limit},
+                {"id": "b", "isDefault": True, "isSuperseded": True, "limitMaxDischarge": limit},
+                {"id": "c", "isDefault": True, "isSuperseded": False, "limitMaxDischarge": {"priority": 1, "pctMaxDischargePower": 250}},
+                {"id": "d", "isDefault": True, "isSuperseded": False, "limitMaxDischarge": {"priority": 1}},
+            ],
+        },
+    )
+    [event] = desk.happened(DerLimitsReported)
+    assert event.limits == (DerLimit(control_id="a", share=0.4, from_s=NOON, to_s=NOON + 600), DerLimit(control_id="c", share=1.0))
+    assert (event.request_id, event.last) == (4, False)
+
+
+def test_r03_a_control_that_starts_or_ends_is_told_with_those_it_supersedes(desk: Any) -> None:
+    desk.open_known()
+    said = {"controlId": "a", "started": True, "timestamp": "2026-11-22T12:00:00Z", "supersededIds": ["b"]}
+    assert desk.says("NotifyDERStartStop", said)[2] == {}
+    assert desk.happened(DerControlChanged) == [
+        DerControlChanged(station_id="S1", at_s=NOON, control_id="a", started=True, superseded=("b",))
+    ]

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from counterflow.adapters.ocpp import messages
 from counterflow.adapters.ocpp.profiles import ExpiredError, PlacementError, discharge_profile, fallback_profile, to_request, toward_zero
-from counterflow.domain.commands import ClearProfile, MoveSetpoint, PlaceDischarge, PlaceFallback, ReadProfiles, RequestSample
+from counterflow.domain.commands import (
+    ClearProfile,
+    MoveSetpoint,
+    PlaceDischarge,
+    PlaceFallback,
+    ReadComposite,
+    ReadDerLimits,
+    ReadProfiles,
+    RequestSample,
+)
 from counterflow.domain.resources import ControlMode
 
 NOON_S = 1_795_348_800.0
@@ -149,6 +158,18 @@ def test_k09_fr_03_everything_is_asked_for_by_naming_every_source() -> None:
     assert on_the_wire(to_request(ReadProfiles(station_id="S1", request_id=77), 0.0)[1]) == {
         "requestId": 77,
         "chargingProfile": {"chargingLimitSource": ["CSO", "EMS", "SO", "Other"]},
+    }
+
+
+def test_k08_a_composite_schedule_is_asked_for_in_watts_and_r02_the_inverter_for_its_limit() -> None:
+    assert on_the_wire(to_request(ReadComposite(station_id="S1", evse_id=2, duration_s=900), 0.0)[1]) == {
+        "evseId": 2,
+        "duration": 900,
+        "chargingRateUnit": "W",
+    }
+    assert on_the_wire(to_request(ReadDerLimits(station_id="S1", request_id=5), 0.0)[1]) == {
+        "requestId": 5,
+        "controlType": "LimitMaxDischarge",
     }
 
 

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from counterflow.domain.conflicts import Conflict
+from counterflow.domain.conflicts import Conflict, DischargeCap
 from counterflow.domain.ids import ConnectorId, EvseId, SessionUid, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.telemetry import (
     Availability,
     EvseStatusChanged,
-    ExternalLimitChanged,
     GridFaultReported,
     PriorityChargingChanged,
 )
@@ -25,11 +24,6 @@ A = StationId("A")
 def status(yard: Yard, availability: Availability, evse: int = 1, connector: int = 1, at: float = 0.0) -> Any:
     event = EvseStatusChanged(station_id=A, evse_id=EvseId(evse), connector_id=ConnectorId(connector), at_s=at, availability=availability)
     return yard.state.apply(event, at)
-
-
-def limit(yard: Yard, discharge_w: float | None, evse: int = 1, source: str = "EMS", active: bool = True) -> Any:
-    event = ExternalLimitChanged(station_id=A, evse_id=EvseId(evse), at_s=0.0, source=source, active=active, discharge_limit_w=discharge_w)
-    return yard.state.apply(event, 0.0)
 
 
 def alarm(yard: Yard, control_type: str, ended: bool = False) -> Any:
@@ -134,50 +128,30 @@ def test_der_alarms_end_one_by_one(yard: Yard) -> None:
     assert not yard.cell("grid_fault")
 
 
-def test_external_limits_are_kept_as_magnitudes_and_the_least_counts(yard: Yard) -> None:
+def test_a_cap_is_shown_and_one_of_zero_takes_the_session_out(yard: Yard) -> None:
     yard.start()
-    assert limit(yard, -3000.0).left == ()
-    limit(yard, 2000.0, source="SO")
-    assert yard.cell("external_discharge_w") == 2000.0
-    limit(yard, None, source="SO", active=False)
-    assert yard.cell("external_discharge_w") == 3000.0
-    limit(yard, None)
+    uid = SessionUid(1)
+    assert yard.state.judged(uid, Conflict.NONE, DischargeCap(3000.0, 1000.0, 60.0)).left == ()
+    assert [yard.cell(name) for name in ("external_discharge_w", "external_ahead_w", "external_ahead_s")] == [3000.0, 1000.0, 60.0]
+    assert yard.state.judged(uid, Conflict.NONE, DischargeCap(0.0)).left == ((1, DropOutKind.WITHDRAWN),)
+    assert yard.state.judged(uid, Conflict.NONE, DischargeCap(0.0)).wake is False
+    assert yard.state.judged(uid, Conflict.UNSEEN, DischargeCap(0.0)).left == ()
+    free = yard.state.judged(uid, Conflict.NONE, DischargeCap())
+    assert (free.left, free.wake) == ((), True)
     assert isnan(yard.cell("external_discharge_w"))
-
-
-def test_a_limit_of_zero_takes_the_session_out(yard: Yard) -> None:
-    yard.start()
-    assert limit(yard, -0.0).left == ((1, DropOutKind.WITHDRAWN),)
-    assert yard.cell("external_discharge_w") == 0.0
-
-
-def test_a_limit_on_the_whole_station_is_shared_by_its_sessions(yard: Yard) -> None:
-    yard.start("t1", evse=1)
-    limit(yard, -6000.0, evse=0)
-    assert yard.cell("external_discharge_w", "t1") == 6000.0
-    yard.start("t2", evse=2)
-    assert (yard.cell("external_discharge_w", "t1"), yard.cell("external_discharge_w", "t2")) == (3000.0, 3000.0)
-    yard.end("t2", at=1.0)
-    assert yard.cell("external_discharge_w", "t1") == 6000.0
-
-
-def test_a_session_without_a_place_shares_the_station_s_limit_only(yard: Yard) -> None:
-    limit(yard, -6000.0, evse=0)
-    yard.update()
-    assert yard.cell("external_discharge_w") == 6000.0
 
 
 def test_a_conflict_takes_the_session_out_until_it_is_over(yard: Yard) -> None:
     yard.start()
-    assert yard.state.judged(SessionUid(1), Conflict.FOREIGN_PROFILE).left == ((1, DropOutKind.WITHDRAWN),)
+    assert yard.state.judged(SessionUid(1), Conflict.FOREIGN_PROFILE, DischargeCap()).left == ((1, DropOutKind.WITHDRAWN),)
     assert yard.cell("conflict") == Conflict.FOREIGN_PROFILE
-    assert yard.state.judged(SessionUid(1), Conflict.FOREIGN_PROFILE).wake is False
+    assert yard.state.judged(SessionUid(1), Conflict.FOREIGN_PROFILE, DischargeCap()).wake is False
     yard.update(at=1.0, trigger="ChargingStateChanged")
     assert yard.cell("conflict") == Conflict.FOREIGN_PROFILE
-    over = yard.state.judged(SessionUid(1), Conflict.NONE)
+    over = yard.state.judged(SessionUid(1), Conflict.NONE, DischargeCap())
     assert (over.left, over.wake) == ((), True)
     assert yard.cell("conflict") == Conflict.NONE
-    assert yard.state.judged(SessionUid(99), Conflict.UNSEEN).wake is False
+    assert yard.state.judged(SessionUid(99), Conflict.UNSEEN, DischargeCap()).wake is False
 
 
 def test_priority_charging_takes_the_session_out_until_it_is_over(yard: Yard) -> None:

@@ -14,6 +14,8 @@ from counterflow.domain.commands import (
     PlaceDischarge,
     PlaceFallback,
     RawCall,
+    ReadComposite,
+    ReadDerLimits,
     ReadProfiles,
     RequestSample,
 )
@@ -72,7 +74,7 @@ def _is_urgent(command: Command) -> bool:
     return isinstance(command, PlaceDischarge | MoveSetpoint | ClearProfile) and command.urgent
 
 
-_LOOKS: Final = (ReadProfiles,)
+_LOOKS: Final = (ReadProfiles, ReadComposite, ReadDerLimits)
 """Commands that change nothing at the station."""
 
 
@@ -88,7 +90,9 @@ def _pointless(newer: Command) -> Callable[[Command], bool]:
             return lambda older: isinstance(older, PlaceDischarge | MoveSetpoint | ClearProfile) and older.profile_id == newer.profile_id
         case RequestSample():
             return lambda older: older == newer
-        case ReadProfiles():
-            return lambda older: isinstance(older, ReadProfiles)
+        case ReadProfiles() | ReadDerLimits():
+            return lambda older: type(older) is type(newer)
+        case ReadComposite():
+            return lambda older: isinstance(older, ReadComposite) and older.evse_id == newer.evse_id
         case PlaceFallback() | RawCall():
             return lambda _older: False

@@ -10,7 +10,16 @@ from typing import Final, assert_never
 from msgspec import UNSET, UnsetType
 
 from counterflow.adapters.ocpp import messages as ocpp
-from counterflow.domain.commands import ClearProfile, MoveSetpoint, PlaceDischarge, PlaceFallback, ReadProfiles, RequestSample
+from counterflow.domain.commands import (
+    ClearProfile,
+    MoveSetpoint,
+    PlaceDischarge,
+    PlaceFallback,
+    ReadComposite,
+    ReadDerLimits,
+    ReadProfiles,
+    RequestSample,
+)
 from counterflow.domain.resources import ControlMode
 
 MAX_INT32: Final = 2**31 - 1
@@ -26,8 +35,10 @@ Request = (
     | ocpp.ClearChargingProfileRequest
     | ocpp.TriggerMessageRequest
     | ocpp.GetChargingProfilesRequest
+    | ocpp.GetCompositeScheduleRequest
+    | ocpp.GetDERControlRequest
 )
-Addressed = PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile | RequestSample | ReadProfiles
+Addressed = PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile | RequestSample | ReadProfiles | ReadComposite | ReadDerLimits
 
 
 class PlacementError(ValueError):
@@ -58,6 +69,12 @@ def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
             # Every source, which is everything; an empty criterion is not allowed (K09.FR.03).
             criterion = ocpp.ChargingProfileCriterionType(charging_limit_source=list(LIMIT_SOURCES))
             return "GetChargingProfiles", ocpp.GetChargingProfilesRequest(request_id=command.request_id, charging_profile=criterion)
+        case ReadComposite():
+            return "GetCompositeSchedule", ocpp.GetCompositeScheduleRequest(
+                evse_id=command.evse_id, duration=_check_int32("duration_s", command.duration_s, at_least=1), charging_rate_unit="W"
+            )
+        case ReadDerLimits():
+            return "GetDERControl", ocpp.GetDERControlRequest(request_id=command.request_id, control_type="LimitMaxDischarge")
         case _:
             assert_never(command)
 

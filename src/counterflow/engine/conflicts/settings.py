@@ -33,3 +33,14 @@ class ConflictSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         Meta(description="A change of charging rate this soon after a setpoint of ours hints at nobody else.", extra={"unit": "s"}, ge=0),
     ] = 60.0
+    deviation_after_s: Annotated[
+        float,
+        Meta(
+            description="A car that is this long after its setpoint not at half of it: the station is asked for its composite schedule.",
+            extra={"unit": "s"},
+            ge=1,
+        ),
+    ] = 25.0
+    composite_s: Annotated[
+        int, Meta(description="How far ahead a composite schedule is asked for.", extra={"unit": "s"}, ge=60, le=86_400)
+    ] = 900

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
-from counterflow.domain.conflicts import Conflict
+from counterflow.domain.conflicts import Conflict, DischargeCap
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.telemetry import (
     Availability,
     CapabilitiesDiscovered,
     EvseStatusChanged,
-    ExternalLimitChanged,
     GridFaultReported,
     PriorityChargingChanged,
     StationConnected,
@@ -73,24 +73,23 @@ def grid_fault_reported(roster: Roster, event: GridFaultReported) -> Applied:
     return _lost(station, _where(station, roster.columns.grid_fault, True) - before, DropOutKind.FAULTED)
 
 
-def external_limit_changed(roster: Roster, event: ExternalLimitChanged) -> Applied:
-    """A local energy system caps discharge, or no longer does; a cap of 0 W takes the session out."""
-    station = roster.station(event.station_id)
-    before = _where(station, roster.columns.external_discharge_w, 0.0)
-    station.note_limit(event)
-    roster.show_all(station)
-    return _lost(station, _where(station, roster.columns.external_discharge_w, 0.0) - before, DropOutKind.WITHDRAWN)
-
-
-def judged(roster: Roster, uid: SessionUid, conflict: Conflict) -> Applied:
-    """What other actors mean for an open session became known, or has changed."""
+def judged(roster: Roster, uid: SessionUid, conflict: Conflict, cap: DischargeCap) -> Applied:
+    """What other actors mean for an open session became known, or has changed. A cap of 0 W takes it out."""
     session = roster.open.get(uid)
-    if session is None or session.conflict is conflict:
+    if session is None or (session.conflict is conflict and _same(session.cap, cap)):
         return NOTHING
-    session.conflict = conflict
-    roster.columns.conflict[session.row] = conflict
-    left = ((uid, DropOutKind.WITHDRAWN),) if conflict is not Conflict.NONE else ()
-    return Applied(left=left, wake=True)
+    was_out = session.conflict is not Conflict.NONE or session.cap.now_w == 0.0
+    session.conflict, session.cap = conflict, cap
+    columns, row = roster.columns, session.row
+    columns.conflict[row] = conflict
+    columns.external_discharge_w[row], columns.external_ahead_w[row], columns.external_ahead_s[row] = cap
+    is_out = conflict is not Conflict.NONE or cap.now_w == 0.0
+    return Applied(left=((uid, DropOutKind.WITHDRAWN),) if is_out and not was_out else (), wake=True)
+
+
+def _same(one: DischargeCap, other: DischargeCap) -> bool:
+    """Equal, where unknown equals unknown."""
+    return all(a == b or (isnan(a) and isnan(b)) for a, b in zip(one, other, strict=True))
 
 
 def priority_changed(roster: Roster, event: PriorityChargingChanged) -> Applied:

@@ -107,6 +107,8 @@ def capability(
     budget_s = np.maximum(laxity_s - guard_s, 0.0)
     sustained_w = _sustained_w(reckoned, energy_wh, budget_s, window_end_s - now_s, settings)
     sustained_w = np.where((max_power_w > 0.0) & (open_s >= window_end_s - now_s), np.minimum(sustained_w, max_power_w), 0.0)
+    # What others will cap within the window cannot be held until its end.
+    sustained_w = np.where(image.external_ahead_s < window_end_s, np.fmin(sustained_w, image.external_ahead_w), sustained_w)
     return Capability(
         at_s=now_s,
         soc_frac=reckoned.soc_frac,

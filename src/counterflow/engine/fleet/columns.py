@@ -88,6 +88,8 @@ class Columns:
     max_charge_w: memoryview[float]
     min_charge_w: memoryview[float]
     external_discharge_w: memoryview[float]
+    external_ahead_w: memoryview[float]
+    external_ahead_s: memoryview[float]
     setpoint_w: memoryview[float]
     setpoint_at_s: memoryview[float]
     setpoint_state: memoryview[int]

@@ -122,7 +122,7 @@ class Roster:
         session.orders.write(self.columns, row)
         if session.evse_id != WHOLE_STATION:
             station.at[session.evse_id] = session
-        self._show_neighbours(station, session)
+        self.show(session, station)
         return session
 
     def readmit(self, record: SessionRecord) -> None:
@@ -169,7 +169,6 @@ class Roster:
             del station.at[session.evse_id]
         self.columns.release(session.row)
         self.remember(record)
-        self._show_neighbours(station, None)
         return record
 
     def count_late(self, record: SessionRecord, export_wh: float) -> None:
@@ -199,7 +198,7 @@ class Roster:
         columns.control_mode[row] = station.control_mode(evse_id)
         columns.conflict[row] = session.conflict
         columns.priority_charging[row] = session.priority_charging
-        columns.external_discharge_w[row] = station.discharge_cap_w(evse_id)
+        columns.external_discharge_w[row], columns.external_ahead_w[row], columns.external_ahead_s[row] = session.cap
         session.interval_confirmed = station.meter_interval_s is not None
         columns.meter_interval_s[row] = session.observed_interval_s if station.meter_interval_s is None else station.meter_interval_s
         session.settled = False
@@ -222,11 +221,4 @@ class Roster:
     def show_all(self, station: Station) -> None:
         """The same for all sessions of a station."""
         for session in station.sessions.values():
-            self.show(session, station)
-
-    def _show_neighbours(self, station: Station, session: Session | None) -> None:
-        """A cap on the whole station is shared, so one more or one less changes everybody's part."""
-        if station.limited():
-            self.show_all(station)
-        elif session is not None:
             self.show(session, station)

@@ -4,7 +4,7 @@ from math import inf, isnan, nan
 
 import msgspec
 
-from counterflow.domain.conflicts import Conflict
+from counterflow.domain.conflicts import Conflict, DischargeCap
 from counterflow.domain.drivers import AgreedTerms, EnergyCap, SessionOverride
 from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.records import SessionRecord
@@ -25,6 +25,7 @@ class Session:
     __slots__ = (
         "abnormal",
         "arrived_s",
+        "cap",
         "caps",
         "conflict",
         "evccid_hash",
@@ -91,6 +92,7 @@ class Session:
         self.priority_charging = record.priority_charging
         self.abnormal = False
         self.conflict = Conflict.NONE
+        self.cap = DischargeCap()
         self.needs: ChargingNeedsReported | None = record.needs
         self.needs_export_wh = _number(record.needs_export_wh)
         self.needs_import_wh = _number(record.needs_import_wh)

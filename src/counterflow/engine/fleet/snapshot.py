@@ -76,6 +76,8 @@ COLUMNS: dict[str, Column] = {
     "max_charge_w": Column("f8", "W", nan, "smallest of car and EVSE"),
     "min_charge_w": Column("f8", "W", nan, "below this the car cannot charge"),
     "external_discharge_w": Column("f8", "W", nan, "cap by a local energy system, magnitude; NaN = none"),
+    "external_ahead_w": Column("f8", "W", nan, "least such cap within the hour, from external_ahead_s on; NaN = none below that of now"),
+    "external_ahead_s": Column("f8", "s", nan, "when the cap becomes less than it is now"),
     "setpoint_w": Column("f8", "W", nan, "what we last told the station for now, <= 0; NaN = nothing of ours is in force"),
     "setpoint_at_s": Column("f8", "s", nan, "when that setpoint was sent"),
     "setpoint_state": Column("i1", "SetpointState", 0, "pending, accepted, rejected or unknown"),
@@ -136,6 +138,8 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     max_charge_w: F8
     min_charge_w: F8
     external_discharge_w: F8
+    external_ahead_w: F8
+    external_ahead_s: F8
     setpoint_w: F8
     setpoint_at_s: F8
     setpoint_state: I1

@@ -5,19 +5,22 @@ from math import isnan, nan
 from typing import assert_never
 
 from counterflow.domain.commands import MoveSetpoint, PlaceDischarge, ProfileKind
-from counterflow.domain.conflicts import Conflict
+from counterflow.domain.conflicts import Conflict, DischargeCap
 from counterflow.domain.delivery import Sample
 from counterflow.domain.drivers import AccountRecord, SessionOverride
 from counterflow.domain.ids import EvseId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord
-from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, Superseded
+from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, SetpointState, Superseded
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     CapabilitiesOutdated,
     ChargingNeedsReported,
     CommandCompleted,
     CommandSent,
+    CompositeReported,
+    DerControlChanged,
+    DerLimitsReported,
     EvseMeasured,
     EvseStatusChanged,
     ExternalLimitChanged,
@@ -107,14 +110,16 @@ class FleetState:
                 return actors.disconnected(self._roster, event)
             case CapabilitiesDiscovered():
                 return actors.discovered(self._roster, event)
-            case ExternalLimitChanged():
-                return actors.external_limit_changed(self._roster, event)
             case PriorityChargingChanged():
                 return actors.priority_changed(self._roster, event)
             case GridFaultReported():
                 return actors.grid_fault_reported(self._roster, event)
             case (
                 ProfilesReported()
+                | CompositeReported()
+                | ExternalLimitChanged()
+                | DerLimitsReported()
+                | DerControlChanged()
                 | StationBooted()
                 | StationWarned()
                 | CommandSent()
@@ -126,9 +131,9 @@ class FleetState:
             case _:
                 assert_never(event)
 
-    def judged(self, uid: SessionUid, conflict: Conflict) -> Applied:
-        """Other actors keep this session out of dispatch, or no longer do."""
-        return actors.judged(self._roster, uid, conflict)
+    def judged(self, uid: SessionUid, conflict: Conflict, cap: DischargeCap) -> Applied:
+        """What other actors mean for this session: whether they keep it out of dispatch, and how much they leave it."""
+        return actors.judged(self._roster, uid, conflict, cap)
 
     def snapshot(self, now_s: float) -> FleetImage:
         """A frozen image of all rows at `now_s`."""
@@ -166,6 +171,17 @@ class FleetState:
         session = self._roster.open.get(uid)
         at_s = nan if session is None else self._roster.columns.setpoint_at_s[session.row]
         return None if isnan(at_s) else now_s - at_s
+
+    def discharge_in_force(self, uid: SessionUid, since_s: float) -> tuple[float, float] | None:
+        """(power < 0, end) of the discharge that the station has accepted and that was sent no later than `since_s`; else None."""
+        session = self._roster.open.get(uid)
+        if session is None:
+            return None
+        columns, row = self._roster.columns, session.row
+        if columns.setpoint_state[row] != SetpointState.ACCEPTED or not columns.setpoint_at_s[row] <= since_s:
+            return None
+        power_w = columns.setpoint_w[row]
+        return (power_w, columns.discharge_until_s[row]) if power_w < 0.0 else None
 
     def record_of(self, uid: SessionUid) -> SessionRecord:
         """The record of an open session as it is now. Raises KeyError when it is not open."""

@@ -8,7 +8,6 @@ from counterflow.domain.telemetry import (
     Availability,
     ChargingNeedsReported,
     EvseStatusChanged,
-    ExternalLimitChanged,
     GridFaultReported,
 )
 from counterflow.engine.fleet.sessions import Session
@@ -23,7 +22,6 @@ class Station:
         "_alarms",
         "_capabilities",
         "_connectors",
-        "_limits",
         "at",
         "connected",
         "early_needs",
@@ -47,7 +45,6 @@ class Station:
         self._capabilities: dict[int, EvseCapability] = {}
         self._connectors: dict[tuple[int, int], tuple[float, Availability]] = {}
         self._alarms: dict[str, float] = {}
-        self._limits: dict[int, dict[str, float]] = {}
 
     def discovered(self, evses: tuple[EvseCapability, ...], meter_interval_s: float | None) -> None:
         """Discovery is through: what it found replaces what we knew."""
@@ -67,16 +64,6 @@ class Station:
             self._alarms.pop(event.control_type, None)
         else:
             self._alarms[event.control_type] = event.at_s
-
-    def note_limit(self, event: ExternalLimitChanged) -> None:
-        """Another actor sets or clears its limit; a limit without a discharge part caps nothing here."""
-        limits = self._limits.setdefault(event.evse_id, {})
-        if event.active and event.discharge_limit_w is not None:
-            limits[event.source] = abs(event.discharge_limit_w)
-        else:
-            limits.pop(event.source, None)
-        if not limits:
-            del self._limits[event.evse_id]
 
     def only_evse(self) -> EvseId:
         """The EVSE of a station that has just one; 0 when there are more, or when discovery has not said."""
@@ -111,14 +98,3 @@ class Station:
     def grid_fault(self) -> bool:
         """A DER alarm is active."""
         return bool(self._alarms)
-
-    def limited(self) -> bool:
-        """Some actor caps discharge here."""
-        return bool(self._limits)
-
-    def discharge_cap_w(self, evse_id: EvseId) -> float:
-        """The least of the caps on this EVSE, magnitude; a cap on the whole station is shared evenly. NaN = none."""
-        caps = list(self._limits.get(evse_id, {}).values()) if evse_id != WHOLE_STATION else []
-        shares = max(1, len(self.sessions))
-        caps.extend(cap / shares for cap in self._limits.get(WHOLE_STATION, {}).values())
-        return min(caps, default=nan)

@@ -5,6 +5,7 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from counterflow.adapters.ocpp import messages as ocpp
+from counterflow.adapters.ocpp.foreign_limits import limits_installed, limits_told
 from counterflow.adapters.ocpp.handlers.context import Answer, StationContext, always
 from counterflow.adapters.ocpp.profiles import toward_zero
 from counterflow.domain.conflicts import InstalledProfile
@@ -95,37 +96,16 @@ notify_ev_charging_schedule: Final = always(ocpp.NotifyEVChargingScheduleRespons
 
 
 def notify_charging_limit(request: ocpp.NotifyChargingLimitRequest, station: StationContext, now_s: float) -> Answer:
-    """K12: another actor limits the station; the tightest limits in W that hold now are kept."""
-    periods = [] if request.charging_schedule is UNSET else [_period_now(schedule, now_s) for schedule in request.charging_schedule]
-    charge = [limit for period in periods if (limit := _total(period, "limit")) is not None]
-    discharge = [limit for period in periods if (limit := _total(period, "discharge_limit")) is not None]
+    """K12: another actor limits the station, now and over time."""
     event = ExternalLimitChanged(
         station_id=station.station_id,
         evse_id=EvseId(0 if request.evse_id is UNSET else request.evse_id),
         at_s=now_s,
         source=request.charging_limit.charging_limit_source,
         active=True,
-        discharge_limit_w=max(discharge, default=None),
-        charge_limit_w=min(charge, default=None),
+        periods=() if request.charging_schedule is UNSET else limits_told(request.charging_schedule, now_s),
     )
     return _LIMIT_TAKEN, [event]
-
-
-def _period_now(schedule: ocpp.ChargingScheduleType, now_s: float) -> ocpp.ChargingSchedulePeriodType | None:
-    if schedule.charging_rate_unit != "W":
-        return None
-    elapsed_s = 0.0 if schedule.start_schedule is UNSET else now_s - schedule.start_schedule.timestamp()
-    if schedule.duration is not UNSET and elapsed_s >= schedule.duration:
-        return None
-    begun = [period for period in schedule.charging_schedule_period if period.start_period <= elapsed_s]
-    return begun[-1] if begun else None
-
-
-def _total(period: ocpp.ChargingSchedulePeriodType | None, name: str) -> float | None:
-    if period is None or getattr(period, name) is UNSET:
-        return None
-    phases = (getattr(period, name), getattr(period, f"{name}_l2"), getattr(period, f"{name}_l3"))
-    return float(sum(power for power in phases if power is not UNSET))
 
 
 def cleared_charging_limit(request: ocpp.ClearedChargingLimitRequest, station: StationContext, now_s: float) -> Answer:
@@ -172,6 +152,7 @@ def _installed(profile: ocpp.ChargingProfileType) -> InstalledProfile:
         stack_level=profile.stack_level,
         kind=str(profile.charging_profile_kind),
         transaction_id=TransactionId("" if profile.transaction_id is UNSET else profile.transaction_id),
+        limits=limits_installed(profile),
     )
 
 

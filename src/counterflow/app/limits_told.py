@@ -1,0 +1,96 @@
+"""Limits that others set, the inverter runs under, or a composite schedule proves: how we learn of them (OCPP 2.1 K12, K08, block R)."""
+
+from collections.abc import Callable
+from math import inf
+
+from counterflow.app.known_profiles import KnownStations
+from counterflow.app.registry import Registry
+from counterflow.domain.commands import ReadComposite, ReadDerLimits
+from counterflow.domain.conflicts import DerLimit
+from counterflow.domain.ids import EvseId, StationId
+from counterflow.domain.telemetry import CompositeReported, DerControlChanged, DerLimitsReported, ExternalLimitChanged
+from counterflow.engine.conflicts.composite import OrderInForce, shown_impossible
+from counterflow.engine.conflicts.deviation import deviating
+from counterflow.engine.conflicts.register import COMPOSITE_SOURCE, with_der_limits, with_limit, without_der_limits
+from counterflow.engine.conflicts.settings import ConflictSettings
+from counterflow.engine.fleet.snapshot import FleetImage
+from counterflow.engine.fleet.state import FleetState
+from counterflow.engine.ports import StationLink
+
+
+class LimitsTold:
+    """Writes limits into what is known of each station. `may_ask` is false for stations that are away, and under the emergency stop."""
+
+    def __init__(
+        self,
+        *,
+        known: KnownStations,
+        fleet: FleetState,
+        link: StationLink,
+        registry: Registry,
+        settings: ConflictSettings,
+        new_request_id: Callable[[float], int],
+        may_ask: Callable[[StationId], bool],
+    ) -> None:
+        self._known = known
+        self._fleet = fleet
+        self._link = link
+        self._registry = registry
+        self._settings = settings
+        self._new_request_id = new_request_id
+        self._may_ask = may_ask
+        self._der_parts: dict[StationId, list[DerLimit]] = {}
+        self._proof_asked_s: dict[tuple[StationId, EvseId], float] = {}
+        self._deviation_asked: dict[StationId, tuple[int, float]] = {}
+
+    def limited(self, event: ExternalLimitChanged, now_s: float) -> None:
+        """NotifyChargingLimit, ClearedChargingLimit. One that does not say how much is proved by the composite schedule."""
+        known = with_limit(self._known.of(event.station_id), event.evse_id, event.source, event.periods if event.active else (), now_s)
+        self._known.keep(known)
+
+    def inverter_limited(self, event: DerLimitsReported | DerControlChanged, now_s: float) -> None:
+        """The grid code's limit of discharge, from the inverter itself (block R)."""
+        station_id = event.station_id
+        if isinstance(event, DerControlChanged):
+            over = event.superseded if event.started else (*event.superseded, event.control_id)
+            self._known.keep(without_der_limits(self._known.of(station_id), over))
+            if event.started:
+                self.ask_inverter(station_id, now_s)
+        else:
+            parts = self._der_parts.setdefault(station_id, [])
+            parts += event.limits
+            if event.last:
+                discovery = self._registry.discoveries.get(station_id)
+                rated_w = {evse.evse_id: evse.max_discharge_power_w for evse in discovery.evses} if discovery else {}
+                self._known.keep(with_der_limits(self._known.of(station_id), self._der_parts.pop(station_id), rated_w, now_s))
+
+    def ask_inverter(self, station_id: StationId, now_s: float) -> None:
+        """Ask for the grid code's limits of discharge (R02)."""
+        if not self._may_ask(station_id):
+            return
+        self._der_parts.pop(station_id, None)
+        self._link.submit(ReadDerLimits(station_id=station_id, request_id=self._new_request_id(now_s)), now_s)
+
+    def ask_for_proof(self, station_id: StationId, evse_id: EvseId, now_s: float) -> None:
+        """Ask what the station would do at an EVSE by all the profiles that it knows (K08)."""
+        if evse_id != 0 and self._may_ask(station_id):
+            self._proof_asked_s[station_id, evse_id] = now_s
+            self._link.submit(ReadComposite(station_id=station_id, evse_id=evse_id, duration_s=self._settings.composite_s), now_s)
+
+    def proved(self, event: CompositeReported, now_s: float) -> None:
+        """What the composite schedule shows to be impossible is not promised for as long as it speaks of."""
+        uid = self._fleet.uid_at(event.station_id, event.evse_id)
+        asked_s = self._proof_asked_s.pop((event.station_id, event.evse_id), -inf)
+        in_force = None if uid is None else self._fleet.discharge_in_force(uid, asked_s)
+        order = None if in_force is None else OrderInForce(power_w=in_force[0], until_s=in_force[1])
+        limits = shown_impossible(event.periods, order)
+        self._known.keep(with_limit(self._known.of(event.station_id), event.evse_id, COMPOSITE_SOURCE, limits, now_s))
+
+    def watch(self, image: FleetImage, now_s: float) -> None:
+        """At each control tick: a car that is long after its setpoint nowhere near it makes us ask what its station would do."""
+        for row in deviating(image, now_s, self._settings.deviation_after_s):
+            key = image.keys[row]
+            asked = (int(image.uid[row]), float(image.setpoint_at_s[row]))
+            if key is not None and self._deviation_asked.get(key[0]) != asked:
+                self._deviation_asked[key[0]] = asked
+                self.ask_for_proof(key[0], EvseId(int(image.evse_id[row])), now_s)
