@@ -209,9 +209,12 @@ class PeerStation(ChargePoint):
         ]
 
     async def _meter(self) -> None:
+        told_s = time.time()
         while True:
-            await asyncio.sleep(float(self.model["SampledDataCtrlr.TxUpdatedInterval"]) - time.time() % 0.9 / 10.0)
-            await self._tell("Updated", "MeterValuePeriodic")
+            await asyncio.sleep(0.05)  # the interval may be changed at any moment
+            if time.time() - told_s >= float(self.model["SampledDataCtrlr.TxUpdatedInterval"]) - 0.1:
+                told_s = time.time()
+                await self._tell("Updated", "MeterValuePeriodic")
 
     async def _drive(self) -> None:
         while True:
