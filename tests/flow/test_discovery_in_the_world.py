@@ -183,3 +183,31 @@ def test_a_fleet_that_comes_back_at_once_is_asked_in_order_at_a_pace_and_leaves_
     here.restart()
     here.run(30.0)
     assert here.calls(since_s=since_s)["GetVariables"] == 0, "what is known is not asked again"
+
+
+def test_r01_a_chademo_car_is_known_by_its_evse_and_discharges_where_the_terms_say_so(
+    town: Callable[..., Town],
+) -> None:
+    ideal = {"attrition_per_h": 0.0, "deaf_share": 0.0}
+    here = town(3, station={"chademo": True}, plant=ideal, mix={"tight_share": 0.0})
+    assert {view.reason for view in here.operations.sessions()} == {"no_bidirectional_transfer"}
+    alone = {"drivers": {"default": {"consent": True, "transfer_by_evse_alone": True}}}
+    here = town(3, station={"chademo": True}, plant=ideal, mix={"tight_share": 0.0}, settings=alone)
+    [evse] = here.operations.station(FIRST).evses
+    assert (evse.connected_ev.protocol, evse.connected_ev.departure_s) == ("CHAdeMO,3", None)
+    assert evse.connected_ev.vehicle_id not in (None, "", station_of(here).state.first_evse.evccid), "a pseudonym"
+    [session] = [view for view in here.operations.sessions() if view.station_id == FIRST]
+    assert session.reason == "ready"
+    above_wh = (session.soc_frac - session.soc_floor_frac) * station_of(here).state.first_evse.plant.capacity_wh[0]
+    assert 0.7 * above_wh < session.energy_above_floor_wh < above_wh
+    instruction = here.order(120.0, 0.8)
+    here.run(110.0)
+    assert here.delivered_w() > 0.5 * here.view(instruction).target_power_w
+    # The next car is another one, and is looked at when it begins to charge.
+    before, since_s = evse.connected_ev, here.now_s
+    station_of(here).unplug(here.now_s)
+    here.run(60.0)
+    station_of(here).plug_in(here.now_s)
+    here.run(60.0)
+    assert here.operations.station(FIRST).evses[0].connected_ev.at_s > before.at_s
+    assert here.calls(FIRST, since_s)["GetVariables"] == 2

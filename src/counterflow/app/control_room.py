@@ -6,7 +6,7 @@ up to its position at that moment: so an answer is sent after its commit, and a 
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from counterflow.adapters.ocpp.credentials import Credentials
 from counterflow.adapters.ocpp.csms import Csms, Outgoing
@@ -31,6 +31,7 @@ from counterflow.domain.telemetry import (
     CapabilitiesOutdated,
     CommandCompleted,
     CommandSent,
+    ConnectedEvReported,
     EvseMeasured,
     SettingsChanging,
     StationBooted,
@@ -49,6 +50,7 @@ from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
 
 _MEASURED: Final = (TransactionReported, EvseMeasured)
+_LEARNED: Final = (CapabilitiesDiscovered, SettingsChanging, CapabilitiesOutdated, ConnectedEvReported)
 
 
 class ControlRoom:
@@ -259,14 +261,8 @@ class ControlRoom:
             if self.registry.booted(event):
                 self.placement.paths.forget(event.station_id)
             self.placement.station_back(event.station_id, now_s, rebooted=True)
-        elif isinstance(event, CapabilitiesDiscovered):
-            self.registry.discovered(event)
-            self._discovery_over(event.station_id, event)
-            self.dispatcher.wake(now_s)
-        elif isinstance(event, SettingsChanging):
-            self.registry.changing(event)
-        elif isinstance(event, CapabilitiesOutdated):
-            self.registry.outdated(event)
+        elif isinstance(event, _LEARNED):
+            self._learned(event, now_s)
         elif isinstance(event, StationWarned):
             self.warnings[event.kind] += 1
         elif isinstance(event, StationConnected):
@@ -277,6 +273,22 @@ class ControlRoom:
             self._discovery_over(event.station_id, None)
             self._say(now_s, "station.disconnected", event.station_id, event.reason)
         self.conflicts.take(event, now_s)
+
+    def _learned(self, event: CapabilitiesDiscovered | SettingsChanging | CapabilitiesOutdated | ConnectedEvReported, now_s: float) -> None:
+        match event:
+            case CapabilitiesDiscovered():
+                self.registry.discovered(event)
+                self._discovery_over(event.station_id, event)
+                self.dispatcher.wake(now_s)
+            case SettingsChanging():
+                self.registry.changing(event)
+            case CapabilitiesOutdated():
+                self.registry.outdated(event)
+                self.placement.paths.forget(event.station_id)
+            case ConnectedEvReported():
+                self.registry.car_seen(event)
+            case _:
+                assert_never(event)
 
     def _discovery_over(self, station_id: StationId, found: CapabilitiesDiscovered | None) -> None:
         for done in self._discoveries.pop(station_id, ()):

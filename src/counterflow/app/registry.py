@@ -13,7 +13,7 @@ from counterflow.domain.ids import EvseId, SiteId, StationId
 from counterflow.domain.records import DiscoveryRecord, DocumentKind
 from counterflow.domain.resources import EvseCapability, StationIdentity, StationRegistration
 from counterflow.domain.station_settings import FormerSettings, refused, remembered, returned
-from counterflow.domain.telemetry import CapabilitiesDiscovered, CapabilitiesOutdated, SettingsChanging, StationBooted
+from counterflow.domain.telemetry import CapabilitiesDiscovered, CapabilitiesOutdated, ConnectedEvReported, SettingsChanging, StationBooted
 from counterflow.engine.ports import Journal
 
 
@@ -126,6 +126,16 @@ class Registry:
         known = self.discoveries.get(event.station_id)
         if known is not None:
             self._keep(replace(known, outdated=event.why))
+
+    def car_seen(self, event: ConnectedEvReported) -> None:
+        """Keep what the EVSE knows of its car now."""
+        known = self.discoveries.get(event.station_id)
+        if known is None:
+            return
+        seen = [replace(evse, connected_ev=event.car) for evse in known.evses if evse.evse_id == event.evse_id]
+        others = [evse for evse in known.evses if evse.evse_id != event.evse_id]
+        evses = sorted([*others, *map(self._under_pseudonym, seen)], key=lambda evse: evse.evse_id)
+        self._keep(replace(known, evses=tuple(evses)))
 
     def changing(self, event: SettingsChanging) -> None:
         """Remember what the station had, before it is told otherwise."""

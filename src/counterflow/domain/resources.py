@@ -83,6 +83,8 @@ class EvseCapability(Struct, frozen=True, kw_only=True):
     service_renegotiation: bool | None = None
     """ISO15118Ctrlr.ServiceRenegotiationSupport: a session can be upgraded to bidirectional transfer (Q01)."""
     iso15118: bool | None = None
+    names_cars: bool = False
+    """It has the component ConnectedEV, whether a car stands there or not."""
     connected_ev: ConnectedEv | None = None
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from counterflow.domain.commands import Command
 from counterflow.domain.conflicts import CompositePeriod, DerLimit, InstalledProfile, LimitPeriod
 from counterflow.domain.ids import ConnectorId, EvseId, StationId, TransactionId
-from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
+from counterflow.domain.resources import ConnectedEv, EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.setpoints import CommandResult
 from counterflow.domain.station_settings import ChangedSetting, StationVariable
 
@@ -178,6 +178,15 @@ class SettingsChanging(Struct, frozen=True, kw_only=True):
     changes: tuple[ChangedSetting, ...]
 
 
+class ConnectedEvReported(Struct, frozen=True, kw_only=True):
+    """What an EVSE knows of the car that charges at it (component ConnectedEV): all there is of a car without charging needs (R01)."""
+
+    station_id: StationId
+    evse_id: EvseId
+    at_s: float
+    car: ConnectedEv
+
+
 class CapabilitiesOutdated(Struct, frozen=True, kw_only=True):
     """What was learned of the station may no longer hold, such as after new firmware; `why` in words."""
 
@@ -294,6 +303,7 @@ StationEvent = (
     | CapabilitiesDiscovered
     | SettingsChanging
     | CapabilitiesOutdated
+    | ConnectedEvReported
     | ExternalLimitChanged
     | CompositeReported
     | DerLimitsReported

@@ -119,7 +119,9 @@ class Operation:
         return transaction_id
 
     def send_needs(self, evse: SimEvse, now_s: float) -> None:
-        """NotifyEVChargingNeeds; offline it waits for the return. A CHAdeMO car has no such words (R01)."""
+        """NotifyEVChargingNeeds; offline it waits for the return. A CHAdeMO car has no such words, its EVSE drives it (R01)."""
+        if self.state.settings.chademo:
+            evse.needs_sent = evse.bidirectional = True
         if self.uplink.online and not self.state.settings.chademo and evse.transaction_id is not None:
             self.uplink.call("NotifyEVChargingNeeds", evse.needs(now_s), now_s, context=(evse, evse.transaction_id))
         elif evse.transaction_id is not None and not evse.charging:

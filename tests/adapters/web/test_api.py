@@ -239,6 +239,13 @@ def test_a_station_is_removed(client, operations):
     assert operations.calls == [("remove", "CS:1")]
 
 
+@pytest.mark.parametrize(("path", "asked"), [("discovery", "discover"), ("restore-settings", "give back")])
+def test_a_station_is_asked_anew_or_given_its_settings_back(client, operations, path, asked):
+    response = client.ask("POST", f"/stations/CS-1/{path}")
+    assert same(response, StationView) == EXAMPLES[StationView]
+    assert operations.calls == [(asked, "CS-1")]
+
+
 def test_any_request_is_sent_to_a_station(client, operations):
     response = client.ask("POST", "/stations/CS-1/calls", json={"action": "GetVariables", "payload": {"getVariableData": []}})
     assert same(response, CallAnswer) == EXAMPLES[CallAnswer]

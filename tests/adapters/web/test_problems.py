@@ -12,6 +12,8 @@ REFUSABLE = [
     ("GET", "/stations/CS-1", None),
     ("POST", "/stations", {"station_id": "CS-1"}),
     ("DELETE", "/stations/CS-1", None),
+    ("POST", "/stations/CS-1/discovery", None),
+    ("POST", "/stations/CS-1/restore-settings", None),
     ("POST", "/stations/CS-1/calls", {"action": "Reset", "payload": {}}),
     ("GET", "/sessions/CS-1/T1", None),
     ("POST", "/dispatches", ORDER),

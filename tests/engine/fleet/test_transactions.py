@@ -8,7 +8,8 @@ import pytest
 from counterflow.domain.drivers import AgreedTerms
 from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.reasons import DropOutKind
-from counterflow.domain.telemetry import EventKind, TransactionPhase
+from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability
+from counterflow.domain.telemetry import CapabilitiesDiscovered, ConnectedEvReported, EventKind, TransactionPhase
 
 Yard = Any
 """`conftest.Yard`; tests share code through fixtures only."""
@@ -329,3 +330,43 @@ def test_events_of_one_transaction_id_at_two_stations_are_two_sessions(yard: Yar
 def test_records_survive_the_way_to_disk(yard: Yard) -> None:
     record = yard.ready().state.record_of(1)
     assert msgspec.json.decode(msgspec.json.encode(record), type=type(record)) == record
+
+
+def described(yard: Yard, t0: float, at: float = 5.0, **car: Any) -> Any:
+    event = ConnectedEvReported(station_id=StationId("A"), evse_id=EvseId(1), at_s=t0 + at, car=ConnectedEv(at_s=t0 + at, **car))
+    return yard.state.apply(event, t0 + at)
+
+
+def test_r01_a_car_without_needs_is_known_by_its_evse_and_agrees_to_nothing_by_that(yard: Yard, t0: float) -> None:
+    evse = EvseCapability(
+        evse_id=EvseId(1), control_mode=ControlMode.SETPOINT, reason="", max_discharge_power_w=6_000.0, max_charge_power_w=10_000.0
+    )
+    yard.state.apply(CapabilitiesDiscovered(station_id=StationId("A"), at_s=t0, evses=(evse,)), t0)
+    yard.start()
+    assert described(yard, t0, protocol="CHAdeMO,3", soc_frac=0.6, capacity_wh=40_000.0).wake
+    assert (yard.cell("capacity_wh"), yard.cell("bidirectional")) == (40_000.0, False)
+    assert yard.cell("max_charge_w") == pytest.approx(5_400.0), "no more than the EVSE gives in either direction, less a tenth"
+    assert not described(yard, t0, 10.0, protocol="CHAdeMO,3", soc_frac=0.6, capacity_wh=50_000.0).wake, "the first word stands"
+    assert yard.cell("capacity_wh") == 40_000.0
+
+
+@pytest.mark.parametrize(
+    "car",
+    [
+        {"protocol": "urn:iso:std:iso:15118:-20:DC,1,0", "capacity_wh": 40_000.0},
+        {"capacity_wh": 40_000.0},
+        {"protocol": "CHAdeMO,3", "soc_frac": 0.6},
+    ],
+)
+def test_a_car_that_announces_its_needs_or_of_which_nothing_is_known_is_not_guessed(yard: Yard, t0: float, car: dict[str, Any]) -> None:
+    yard.start()
+    assert not described(yard, t0, **car).wake
+    assert yard.state.record_of(yard.uid()).needs is None
+
+
+def test_what_the_car_announced_itself_is_never_replaced_by_what_its_evse_says(yard: Yard, t0: float) -> None:
+    yard.ready()
+    before = yard.state.record_of(yard.uid()).needs
+    assert before is not None
+    assert not described(yard, t0, 50.0, protocol="CHAdeMO,3", capacity_wh=1.0).wake
+    assert yard.state.record_of(yard.uid()).needs == before

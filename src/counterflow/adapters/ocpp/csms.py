@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 
+_CAR_ACTIONS = frozenset({"TransactionEvent", "NotifyEVChargingNeeds"})
 _CALL, _ANSWER, _CALL_ERROR = b"234"
 
 
@@ -109,6 +110,7 @@ class Csms:
             line.evse_ids = [capability.evse_id for capability in known.evses]
             line.covered = 0 if needs_discovery(known, self._settings) else len(line.evse_ids)
             line.hands_off, line.awaits_reboot = known.hands_off, known.awaits_reboot
+            line.know(known.evses)
         self._lines[station_id] = line
         self.counters.lines = len(self._lines)
         happened.append(StationConnected(station_id=station_id, at_s=now_s, subprotocol=subprotocol))
@@ -317,10 +319,13 @@ class Csms:
             happened += discovery.changes(line.station_id, now_s)
             self._call(line, ask.action, ask.request, now_s, discovery)
         elif discovery.result is not None:
-            line.covered = len(discovery.result)
-            found = discovery.event(line.station_id, now_s)
-            line.awaits_reboot = found.awaits_reboot
-            happened.append(found)
+            if not discovery.looks_only:
+                line.covered = len(discovery.result)
+                line.know(discovery.result)
+                found = discovery.event(line.station_id, now_s)
+                line.awaits_reboot = found.awaits_reboot
+                happened.append(found)
+            happened += discovery.cars(line.station_id, now_s)
             self._drop_discovery(line)
             self._discover_on(line, now_s, happened)
             self._start_discoveries(now_s, happened)
@@ -333,7 +338,7 @@ class Csms:
 
     def _start_discoveries(self, now_s: float, happened: list[StationEvent]) -> None:
         """As many as may run at once, first come, first served."""
-        while (line := self._pace.take(now_s, self._open_commands > 0)) is not None:
+        while (line := self._pace.take(now_s, self._open_commands > self._settings.discovery_parallel)) is not None:
             line.awaits_discovery = False
             if line.closed or line.discovery is not None or not line.wants_discovery():
                 continue
@@ -342,11 +347,10 @@ class Csms:
                 line.context.identity,
                 line.evse_ids,
                 now_s,
-                errand=line.errand or Errand(set_up=not line.hands_off),
+                errand=line.next_errand(),
                 lowest_profile_id=self._lowest_profile_id,
                 new_request_id=lambda: next(self._report_ids) % MAX_INT32,
             )
-            line.errand = None
             self._pace.running += 1
             self.counters.discovering = self._pace.running
             self._go_on(line, now_s, happened)
@@ -405,6 +409,8 @@ class Csms:
                 line.mention(EvseId(evse_id))
         if action == "BootNotification":
             self._booted(line, BootStatus(response.status), events)
+        elif line.car_evses and action in _CAR_ACTIONS:
+            line.note_car(action, call.request)
         elif action == "NotifyReport" and line.discovery is not None:
             line.discovery.reported(call.request, now_s)
         elif action == "FirmwareStatusNotification" and call.request.status == "Installed":

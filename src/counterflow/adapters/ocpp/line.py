@@ -1,5 +1,6 @@
 """One connected station: what it is allowed to do, what waits for it, and what is known of it while the line is open."""
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.domain.commands import Command, RawCall, RequestSample
 from counterflow.domain.ids import EvseId
 from counterflow.domain.records import DiscoveryRecord
-from counterflow.domain.resources import ControlMode
+from counterflow.domain.resources import ControlMode, EvseCapability
 
 
 class Standing(Enum):
@@ -46,6 +47,7 @@ class Line:
         "asks_for_boot",
         "awaits_discovery",
         "awaits_reboot",
+        "car_evses",
         "closed",
         "context",
         "covered",
@@ -60,6 +62,7 @@ class Line:
         "session",
         "standing",
         "station_id",
+        "with_needs",
     )
 
     def __init__(self, context: StationContext, session: Session, standing: Standing) -> None:
@@ -74,6 +77,10 @@ class Line:
         self.errand: Errand | None = None
         """What somebody asked the next discovery to do."""
         self.awaits_reboot = False
+        self.car_evses: frozenset[EvseId] = frozenset()
+        """EVSEs that have words for their cars (ConnectedEV)."""
+        self.with_needs: set[EvseId] = set()
+        """EVSEs whose cars have announced their needs in the transactions that are open."""
         self.hands_off = False
         """The station has its own settings back: discovery reads only."""
         self.awaits_discovery = False
@@ -93,16 +100,39 @@ class Line:
         """Nothing of ours waits to be sent. This is asked after every message of a station."""
         if self.discovery is not None or self.asks_for_boot or self.queue.waiting:
             return False
-        return self.covered >= len(self.evse_ids) or self.awaits_discovery or self.standing is not Standing.ACCEPTED
+        known = self.covered >= len(self.evse_ids) and self.errand is None
+        return known or self.awaits_discovery or self.standing is not Standing.ACCEPTED
 
     def wants_discovery(self) -> bool:
         """Something about the station has not been asked yet."""
-        return self.standing is Standing.ACCEPTED and self.covered < len(self.evse_ids)
+        return self.standing is Standing.ACCEPTED and (self.covered < len(self.evse_ids) or self.errand is not None)
 
     def learn_again(self, errand: Errand | None = None) -> None:
         """What was learned is void; `errand` = what else to do while asking again."""
         self.covered = 0
         self.errand = errand
+
+    def know(self, evses: Iterable[EvseCapability]) -> None:
+        """What discovery has learned."""
+        self.car_evses = frozenset(evse.evse_id for evse in evses if evse.names_cars)
+
+    def next_errand(self) -> Errand:
+        """What the discovery that begins now is for; one of the whole station looks at its cars as well."""
+        errand, self.errand = self.errand, None
+        if errand is None or (errand.look_at and self.covered < len(self.evse_ids)):
+            return Errand(set_up=not self.hands_off)
+        return errand
+
+    def note_car(self, action: str, request: Any) -> None:
+        """Where a car begins to charge that has announced no needs, its EVSE is asked for what it knows of it (R01)."""
+        if action == "NotifyEVChargingNeeds":
+            self.with_needs.add(EvseId(request.evse_id))
+        elif request.event_type == "Ended":
+            self.with_needs.clear()
+        elif request.trigger_reason == "ChargingStateChanged" and request.transaction_info.charging_state == "Charging":
+            unknown = self.car_evses - self.with_needs
+            if unknown and self.errand is None:
+                self.errand = Errand(look_at=unknown)
 
     def deadline_s(self) -> float | None:
         """When something is due: the answer awaited, or the report that discovery awaits."""

@@ -62,12 +62,13 @@ class OcppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     discovery_per_s: Annotated[
         float,
         Meta(
-            description="How many stations begin discovery per second; a quarter of that while commands are under way.",
+            description="How many stations begin discovery per second; a quarter of that while more commands than discovery_parallel "
+            "are under way.",
             extra={"unit": "1/s"},
             gt=0,
             le=10_000,
         ),
-    ] = 200.0
+    ] = 100.0
     report_above_messages: Annotated[
         int,
         Meta(

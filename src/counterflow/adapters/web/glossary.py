@@ -149,6 +149,7 @@ WORDS: dict[str, str] = {
     "mode": "What counts as delivery: net_export, gross_export or relative.",
     "model": "Model.",
     "StationVariable.name": "Variable of the component.",
+    "names_cars": "It has words for the car at it, whether one stands there or not.",
     "needs_age_s": "Age of what the car said of its discharge power, departure and energy; null = it said nothing.",
     "note": "Why, or on what ground.",
     "notes": "What a reader must know, in sentences.",

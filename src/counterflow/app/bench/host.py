@@ -33,12 +33,13 @@ _WINDOW_S = 3600.0
 
 
 def bench_settings(folder: Path) -> Settings:
-    """The defaults, on free ports; every driver has agreed to discharge, else nothing could be dispatched."""
+    """The defaults, on free ports; every driver has agreed to discharge, else nothing could be dispatched; discovery is not waited for."""
     defaults = Settings()
     return replace(
         defaults,
         server=ServerSettings(data_dir=str(folder), log_level="error"),
         gateway=replace(defaults.gateway, port=0),
+        ocpp=replace(defaults.ocpp, discovery_per_s=1_000.0),
         api=replace(defaults.api, port=0),
         drivers=TermsSettings(default=DriverTerms(consent=True)),
     )

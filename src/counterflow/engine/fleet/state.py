@@ -19,6 +19,7 @@ from counterflow.domain.telemetry import (
     CommandCompleted,
     CommandSent,
     CompositeReported,
+    ConnectedEvReported,
     DerControlChanged,
     DerLimitsReported,
     EvseMeasured,
@@ -102,6 +103,8 @@ class FleetState:
                 return transactions.evse_measured(self._roster, event)
             case ChargingNeedsReported():
                 return transactions.needs_reported(self._roster, event)
+            case ConnectedEvReported():
+                return transactions.car_described(self._roster, event)
             case EvseStatusChanged():
                 return actors.status_changed(self._roster, event)
             case StationConnected():

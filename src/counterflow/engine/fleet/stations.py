@@ -90,6 +90,13 @@ class Station:
             return nan
         return abs(capability.max_discharge_power_w)
 
+    def assumed_charge_w(self, evse_id: EvseId) -> float | None:
+        """What a car that has not told its charging power is taken to charge with: no more than the EVSE gives in either direction."""
+        capability = self._capabilities.get(evse_id)
+        if capability is None or capability.max_charge_power_w is None or capability.max_discharge_power_w is None:
+            return None
+        return min(capability.max_charge_power_w, abs(capability.max_discharge_power_w))
+
     def faulty(self, evse_id: EvseId) -> bool:
         """A connector is faulted; or one is unavailable and none is in use (in use, its neighbours report unavailable)."""
         states = {status for (evse, _), (_, status) in self._connectors.items() if evse in (evse_id, WHOLE_STATION)}

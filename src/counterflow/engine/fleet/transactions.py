@@ -8,7 +8,14 @@ import msgspec
 from counterflow.domain.ids import EvseId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import SessionRecord
-from counterflow.domain.telemetry import ChargingNeedsReported, EventKind, EvseMeasured, TransactionPhase, TransactionReported
+from counterflow.domain.telemetry import (
+    ChargingNeedsReported,
+    ConnectedEvReported,
+    EventKind,
+    EvseMeasured,
+    TransactionPhase,
+    TransactionReported,
+)
 from counterflow.engine.fleet.applied import NOTHING, Applied, Loss
 from counterflow.engine.fleet.lifecycle import EV_GONE_TRIGGERS, FAULT_TRIGGERS, MOVES, PHASE_DROP_OUT, Move, Standing, phase_of
 from counterflow.engine.fleet.metering import take_measurement
@@ -16,6 +23,7 @@ from counterflow.engine.fleet.roster import Roster
 from counterflow.engine.fleet.sessions import Session
 from counterflow.engine.fleet.stations import WHOLE_STATION, Station
 
+_ISO_15118 = "15118"
 _UNKNOWN = TransactionPhase.UNKNOWN
 _ENDED = EventKind.ENDED
 _ORDINARY_TRIGGERS = frozenset({"MeterValuePeriodic", "MeterValueClock", "Trigger"})
@@ -80,6 +88,37 @@ def needs_reported(roster: Roster, event: ChargingNeedsReported) -> Applied:
     roster.show(session, station)
     left: tuple[Loss, ...] = ((session.uid, DropOutKind.WITHDRAWN),) if lost else ()
     return Applied(changed=(session.record(),), left=left, wake=True)
+
+
+def car_described(roster: Roster, event: ConnectedEvReported) -> Applied:
+    """A car that announces no needs (CHAdeMO and the like) is known by its EVSE; what the car itself announced is never replaced.
+
+    It agrees to no bidirectional transfer by that: only the driver's terms say that the EVSE discharges alone (decisions 5).
+    """
+    station, car = roster.station(event.station_id), event.car
+    session = station.at.get(event.evse_id)
+    announces_needs = car.protocol is None or _ISO_15118 in car.protocol
+    if session is None or session.needs is not None or announces_needs or (car.capacity_wh is None and car.max_energy_request_wh is None):
+        return NOTHING
+    charge_w, assumed_w = car.max_charge_power_w, station.assumed_charge_w(event.evse_id)
+    if charge_w is None and assumed_w is not None:
+        charge_w = assumed_w * roster.settings.nameplate_share
+    needs = ChargingNeedsReported(
+        station_id=event.station_id,
+        evse_id=event.evse_id,
+        at_s=event.at_s,
+        received_s=event.at_s,
+        bidirectional=False,
+        departure_s=car.departure_s,
+        max_charge_power_w=charge_w,
+        max_discharge_power_w=car.max_discharge_power_w,
+        target_energy_request_wh=car.target_energy_request_wh,
+        min_energy_request_wh=car.min_energy_request_wh,
+        max_energy_request_wh=car.max_energy_request_wh,
+        soc_frac=car.soc_frac,
+        capacity_wh=car.capacity_wh,
+    )
+    return needs_reported(roster, needs)
 
 
 def _update(roster: Roster, station: Station, session: Session, event: TransactionReported) -> Applied:

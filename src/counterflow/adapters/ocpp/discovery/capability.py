@@ -109,6 +109,7 @@ def capability(evse_id: EvseId, place: int, model: DeviceModel, identity: Statio
         limit_change_significance_frac=None if change is None else change / 100.0,
         service_renegotiation=model.flag(RENEGOTIATION, evse_id),
         iso15118=model.flag(ISO15118, evse_id),
+        names_cars=any(model.text(variable, evse_id) is not None for variable in CAR_VARIABLES),
         connected_ev=connected_ev(evse_id, model, now_s),
     )
 

@@ -4,13 +4,14 @@ Whatever a station answers, or does not, the end is a `CapabilitiesDiscovered` w
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from msgspec import UNSET, Struct
 
 from counterflow.adapters.ocpp import messages as ocpp
-from counterflow.adapters.ocpp.discovery.capability import Opted, capability, station_facts
-from counterflow.adapters.ocpp.discovery.reading import read_all, read_evses
+from counterflow.adapters.ocpp.discovery.capability import Opted, capability, connected_ev, station_facts
+from counterflow.adapters.ocpp.discovery.reading import read_all, read_cars, read_evses
 from counterflow.adapters.ocpp.discovery.talk import Ask, AwaitReport, GivenUpError, Script, Talk
 from counterflow.adapters.ocpp.discovery.variables import CLOCK, INTERVAL
 from counterflow.adapters.ocpp.discovery.writing import give_back, set_sampling
@@ -19,7 +20,7 @@ from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity
 from counterflow.domain.station_settings import ChangedSetting
-from counterflow.domain.telemetry import CapabilitiesDiscovered, SettingsChanging
+from counterflow.domain.telemetry import CapabilitiesDiscovered, ConnectedEvReported, SettingsChanging
 
 MAX_EVSES: Final = 64
 """EVSEs beyond this many are not asked for: no station has them, but a broken one may name them."""
@@ -28,10 +29,14 @@ MAX_REPORT_PARTS: Final = 2_000
 
 
 class Errand(Struct, frozen=True, kw_only=True):
-    """What a discovery is for, besides reading: `set_up` = set the sampling; `give_back` = first set these to what they were."""
+    """What a discovery is for, besides reading: `set_up` = set the sampling; `give_back` = first set these to what they were.
+
+    `look_at` = nothing of all that: only the cars at these EVSEs are asked for.
+    """
 
     set_up: bool = True
     give_back: tuple[ChangedSetting, ...] = ()
+    look_at: frozenset[EvseId] = frozenset()
 
 
 class Discovery:
@@ -66,7 +71,7 @@ class Discovery:
         self.report_deadline_s: float | None = None
         self.result: tuple[EvseCapability, ...] | None = None
         self._asking: Ask | None = None
-        self._script = self._run()
+        self._script = self._look() if errand.look_at else self._run()
         self._advance(None)
 
     # ---- feeding the script
@@ -104,6 +109,19 @@ class Discovery:
             self._talk.now_s = now_s
             self._end_report()
             self._note_time(now_s)
+
+    @property
+    def looks_only(self) -> bool:
+        """It is about cars; what was learned of the station stays as it is."""
+        return bool(self._errand.look_at)
+
+    def cars(self, station_id: StationId, now_s: float) -> list[ConnectedEvReported]:
+        """The cars that EVSEs spoke of, once `result` is there."""
+        looked_at = self._errand.look_at or {evse.evse_id for evse in self.result or ()}
+        seen = ((evse_id, connected_ev(evse_id, self._talk.model, now_s)) for evse_id in sorted(looked_at))
+        return [
+            ConnectedEvReported(station_id=station_id, evse_id=evse_id, at_s=now_s, car=car) for evse_id, car in seen if car is not None
+        ]
 
     def event(self, station_id: StationId, now_s: float) -> CapabilitiesDiscovered:
         """What came of it, once `result` is there."""
@@ -165,6 +183,11 @@ class Discovery:
             self._talk.remarks.append(f"{str(reason)[0].upper()}{str(reason)[1:]}.")
             return
         self.result = tuple(self._capability(place, evse_id) for place, evse_id in enumerate(self._evse_ids[:covered]))
+
+    def _look(self) -> Script[None]:
+        with suppress(GivenUpError):  # it has answered before; if it is mute now, nothing is known of its cars
+            yield from read_cars(self._talk, sorted(self._errand.look_at))
+        self.result = ()
 
     def _capability(self, place: int, evse_id: EvseId) -> EvseCapability:
         return capability(evse_id, place, self._talk.model, self._identity, self._opted, self._talk.now_s)

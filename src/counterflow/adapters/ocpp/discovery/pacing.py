@@ -10,7 +10,7 @@ _BUSY_FACTOR: Final = 4.0
 
 
 class Pace(Generic[Waiting]):
-    """First come, first served; at most `parallel` at once and `per_s` begun per second, a quarter of that while commands are under way.
+    """First come, first served; at most `parallel` at once and `per_s` begun per second, a quarter of that while dispatch is busy.
 
     So a fleet of n stations is through after n / `per_s` seconds, however many of them come at once: nothing stays behind.
     """

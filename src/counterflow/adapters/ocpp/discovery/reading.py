@@ -9,6 +9,7 @@ from counterflow.adapters.ocpp.discovery.batches import ITEMS_MOST, MessageLimit
 from counterflow.adapters.ocpp.discovery.talk import HOPELESS, NO_ANSWER, Ask, AwaitReport, GivenUpError, Script, Talk
 from counterflow.adapters.ocpp.discovery.variables import (
     BYTES,
+    CAR_VARIABLES,
     EVSE_LISTED,
     EVSE_VARIABLES,
     ITEMS,
@@ -50,6 +51,13 @@ def read_evses(talk: Talk, evse_ids: Sequence[EvseId]) -> Script[None]:
     if not talk.reported:
         yield from read(talk, _of_all(evse_ids, EVSE_VARIABLES))
         yield from read_characteristics(talk, _of_all(evse_ids, EVSE_LISTED))
+
+
+def read_cars(talk: Talk, evse_ids: Sequence[EvseId]) -> Script[None]:
+    """What the EVSEs know of their cars, and no more. Raises GivenUpError."""
+    yield from read(talk, (ITEMS["GetVariables"], BYTES["GetVariables"]))
+    talk.learn_limits(ITEMS_MOST)
+    yield from read(talk, _of_all(evse_ids, CAR_VARIABLES))
 
 
 def _of_all(evse_ids: Sequence[EvseId], variables: tuple[Variable, ...]) -> list[Variable]:

@@ -6,7 +6,7 @@ from math import isfinite
 from msgspec import UNSET, Struct
 
 from counterflow.adapters.ocpp import messages as ocpp
-from counterflow.adapters.ocpp.discovery.variables import Place, Variable, is_of_use, place_of
+from counterflow.adapters.ocpp.discovery.variables import Place, Variable, at_evse, is_of_use, key_of, place_of
 from counterflow.domain.ids import EvseId
 from counterflow.domain.station_settings import WHOLE_STATION
 from counterflow.domain.units import parse_instant_s
@@ -45,7 +45,7 @@ class DeviceModel:
         by_name = {(place_of(result.component, result.variable), _attribute(result.attribute_type)): result for result in results}
         missing = []
         for number, variable in enumerate(batch):
-            result = by_name.get((variable.place(), variable.attribute))
+            result = by_name.get(key_of(variable))
             if result is None and len(results) == len(batch) and results[number].variable.name.casefold() == variable.name.casefold():
                 result = results[number]
             if result is None:
@@ -74,22 +74,22 @@ class DeviceModel:
 
     def put(self, variable: Variable, value: str) -> None:
         """A value is so now."""
-        self._values[variable.place(), variable.attribute] = value
+        self._values[key_of(variable)] = value
 
     # ---- reading
 
     def at(self, variable: Variable) -> str | None:
         """The value of exactly this variable."""
-        return self._values.get((variable.place(), variable.attribute))
+        return self._values.get(key_of(variable))
 
     def exists(self, variable: Variable) -> bool:
         """Has any value of exactly this variable been read?"""
-        place = variable.place()
+        place, _ = key_of(variable)
         return (place, "Actual") in self._values or (place, "MaxSet") in self._values
 
     def text(self, variable: Variable, evse_id: EvseId) -> str | None:
         """The value for an EVSE: its own, else that of the station."""
-        own = self.at(variable._replace(evse_id=evse_id))
+        own = self.at(at_evse(variable, evse_id))
         return self.at(variable) if own is None else own
 
     def flag(self, variable: Variable, evse_id: EvseId = WHOLE_STATION) -> bool | None:
@@ -119,7 +119,7 @@ class DeviceModel:
 
     def max_limit(self, variable: Variable, evse_id: EvseId = WHOLE_STATION) -> float | None:
         """The limit in the characteristics, of the EVSE's variable or the station's."""
-        for place in (variable._replace(evse_id=evse_id).place(), variable.place()):
+        for place, _ in (key_of(at_evse(variable, evse_id)), key_of(variable)):
             said = self._characteristics.get(place)
             if said is not None and said.max_limit is not None:
                 return said.max_limit

@@ -34,6 +34,18 @@ class Variable(NamedTuple):
         return str(self.of_station())
 
 
+@lru_cache(16_384)
+def at_evse(variable: Variable, evse_id: int) -> Variable:
+    """The same variable at an EVSE; remembered, since it is asked some hundred times a station."""
+    return variable._replace(evse_id=evse_id)
+
+
+@lru_cache(16_384)
+def key_of(variable: Variable) -> tuple[Place, str]:
+    """Where the value of a variable is kept."""
+    return variable.place(), variable.attribute
+
+
 def variable_of(wanted: StationVariable) -> Variable:
     """From the words of the domain."""
     return Variable(wanted.component, wanted.name, wanted.instance, wanted.evse_id)
