@@ -47,6 +47,28 @@ def test_of_the_group_only_what_is_heard_of_counts(town: Any, ideal: dict[str, A
     assert at.view(order).delivered_power_w == pytest.approx(heard_w, rel=0.05)
 
 
+def test_after_the_window_the_figures_go_on_until_charging_has_resumed(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(30, 5, plant=ideal)
+    order = at.order(120.0, 0.7)
+    at.run(119)
+    ended = at.view(order)
+    assert ended.discharging > 10
+    at.run(2)
+    seen = []
+    while at.view(order).instruction.state is DispatchState.RESUMING:
+        view = at.view(order)
+        seen.append((view.delivered_power_w, at.delivered_w(1), view.discharging, view.headroom_power_w, view.delivered_energy_wh))
+        at.run(1)
+    assert len(seen) > 45, "resuming takes about a minute"
+    assert {headroom for _, _, _, headroom, _ in seen} == {None}
+    assert len({energy for *_, energy in seen}) == 1, "what flows after the window is no delivery"
+    last_shown_w, last_true_w, last_discharging, *_ = seen[-1]
+    assert last_discharging == 0
+    assert last_shown_w < -10_000.0, "the cars charge again, and that is shown"
+    assert last_shown_w == pytest.approx(last_true_w, rel=0.25)
+    assert at.view(order).delivered_power_w is None
+
+
 LIMITED = {
     "sites": [{"site_id": "depot", "max_export_power_w": 30_000.0}],
     "stations": {"accept_unknown": True, "default_site": "depot"},

@@ -19,6 +19,9 @@ from counterflow.engine.fleet.snapshot import B1, FleetImage
 from counterflow.engine.fleet.state import FleetState
 
 BEAT_S = 1.0
+MEASURED_STATES = (DispatchState.RUNNING, DispatchState.RESUMING)
+DISCHARGES_FROM_W = 300.0
+"""A meter that shows less than this is at rest."""
 
 
 class Seconds:
@@ -36,8 +39,8 @@ class Seconds:
         return float(self._next_s)
 
     def plan(self, now_s: float) -> None:
-        """Start with the first dispatch that runs, stop with the last."""
-        if not self._book.in_state(DispatchState.RUNNING):
+        """Start with the first dispatch that runs, stop with the last that resumes charging."""
+        if not self._book.in_state(*MEASURED_STATES):
             self._next_s = np.inf
         elif np.isinf(self._next_s):
             self._next_s = now_s
@@ -50,7 +53,7 @@ class Seconds:
         image = self._fleet.snapshot(now_s)
         known = measured_sessions(image, now_s, self._capability_settings)
         fleet_w = 0.0 - float(image.power_w[known].sum()) if known.any() else None
-        for instruction in self._book.in_state(DispatchState.RUNNING):
+        for instruction in self._book.in_state(*MEASURED_STATES):
             self._beat(self._book.tasks[instruction.dispatch_id], image, known, now_s)
         self._notify(Notice(at_s=now_s, kind="fleet.second", subject="fleet", text="", values={"measured_power_w": fleet_w}))
 
@@ -62,7 +65,9 @@ class Seconds:
         task.unmeasured = int(np.count_nonzero(group & ~known))
         blind = task.unmeasured > 0 and not (group & known).any()
         task.delivered_power_w = None if blind else float(export_w[group & known].sum())
-        if task.beat_at_s is not None and task.delivered_power_w is not None:
+        task.discharging = int(np.count_nonzero(group & known & (image.power_w < -DISCHARGES_FROM_W)))
+        running = task.instruction.state is DispatchState.RUNNING  # what the cars do after the window is shown, and no delivery
+        if running and task.beat_at_s is not None and task.delivered_power_w is not None:
             task.delivered_energy_wh += task.delivered_power_w * (now_s - task.beat_at_s) * WH_PER_WS
         task.beat_at_s = now_s
         self._notify(

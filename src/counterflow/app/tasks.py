@@ -26,6 +26,8 @@ class RunningTask(Struct, kw_only=True):
     """Live sum of the members' meters, in the mode's terms; None before the first beat, and while no member's power is known."""
     delivered_energy_wh: float = 0.0
     unmeasured: int = 0
+    discharging: int = 0
+    """Members whose meter shows discharge."""
     beat_at_s: float | None = None
 
 

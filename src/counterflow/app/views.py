@@ -16,7 +16,7 @@ from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.domain.units import format_instant
 from counterflow.domain.views import DispatchView, FleetView, SessionView, StationView
-from counterflow.engine.control.book import OPEN_STATES, ordered_power_w
+from counterflow.engine.control.book import ordered_power_w
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 
 OUTLOOK_S = 900.0
@@ -171,8 +171,9 @@ def dispatch_view(room: ControlRoom, dispatch_id: DispatchId, now_s: float) -> D
 def view_of(room: ControlRoom, instruction: DispatchInstruction, now_s: float) -> DispatchView:
     """An instruction (perhaps only drawn up for a dry run) with what is going on in it."""
     task = room.dispatcher.book.tasks.get(instruction.dispatch_id)
-    figures = task.figures if task is not None and instruction.state in OPEN_STATES else None
-    ordered_w = ordered_power_w(instruction, now_s) if instruction.state is DispatchState.RUNNING else None
+    running = instruction.state is DispatchState.RUNNING
+    figures = task.figures if task is not None and running else None  # what the last tick saw means nothing once nothing is steered
+    ordered_w = ordered_power_w(instruction, now_s) if running else None
     return DispatchView(
         instruction=instruction,
         feasibility=instruction.feasibility or NOTHING_FEASIBLE,
@@ -183,7 +184,7 @@ def view_of(room: ControlRoom, instruction: DispatchInstruction, now_s: float) -
         headroom_power_w=figures.headroom_w if figures else None,
         shortfall_power_w=max(figures.shortfall_w, (ordered_w or 0.0) - figures.target_w) if figures and ordered_w is not None else None,
         members=len(task.members) if task else 0,
-        discharging=figures.discharging if figures else 0,
+        discharging=figures.discharging if figures else task.discharging if task else 0,
         drop_outs=task.drop_outs if task else room.dispatcher.book.past_drop_outs.get(instruction.dispatch_id, 0),
         messages_sent=room.placement.messages_by_dispatch[instruction.dispatch_id],
     )

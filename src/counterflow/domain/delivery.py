@@ -1,5 +1,7 @@
 """What was delivered: the report and its parts. Discharge is positive here, since these face people and operators."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from counterflow.domain.ids import DispatchId, SessionUid
@@ -52,6 +54,21 @@ class DropOut(Struct, frozen=True, kw_only=True):
     kind: str
     lost_power_w: float
     replaced_by: int
+    since_s: float | None = None
+    """When the loss began: the last meter value of a car that was lost to sight, `at_s` for any other; None in older reports."""
+
+    @property
+    def began_s(self) -> float:
+        """When the loss began, as far as the report tells."""
+        return self.at_s if self.since_s is None else self.since_s
+
+
+class Pause(Struct, frozen=True, kw_only=True):
+    """A stretch in which tracking is not judged, and why: `start`, `target changed` or `cars lost`."""
+
+    from_s: float
+    to_s: float
+    why: str
 
 
 class DeliveryReport(Struct, frozen=True, kw_only=True):
@@ -77,6 +94,19 @@ class DeliveryReport(Struct, frozen=True, kw_only=True):
     series_step_s: float
     final: bool
     notes: tuple[str, ...] = ()
+    not_judged: tuple[Pause, ...] = ()
+    """What the three figures of quality leave out, in the order of time."""
+
+
+NOT_RESPONDING = "not_responding"
+"""The kind of drop-out in which the car is still there, but does not follow its setpoint."""
+
+
+def drop_out_words(drop_outs: Sequence[DropOut]) -> str:
+    """How many were lost, and how many did not respond: `20 lost, 3 did not respond`."""
+    deaf = sum(drop.kind == NOT_RESPONDING for drop in drop_outs)
+    lost = f"{len(drop_outs) - deaf} lost"
+    return f"{lost}, {deaf} did not respond" if deaf else lost
 
 
 class Sample(Struct, frozen=True, gc=False):

@@ -12,7 +12,8 @@ from matplotlib.image import imread
 from counterflow.adapters.reports import FORMATS, render, render_first
 from counterflow.adapters.reports.as_json import json_report
 from counterflow.adapters.reports.as_parquet import SUMMARY_KEY
-from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery
+from counterflow.adapters.reports.as_picture import axis_length_s, order_words
+from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, Pause, SeriesPoint, SessionDelivery, drop_out_words
 from counterflow.domain.ids import ALL_SITES, DispatchId, SessionUid
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, DispatchState, TargetStep
 
@@ -145,6 +146,58 @@ def test_the_picture_is_1600_by_900_and_shows_target_delivery_headroom_and_drop_
 @pytest.mark.parametrize("format_name", sorted(FORMATS))
 def test_every_format_can_show_a_report_with_little_in_it(format_name, options):
     assert all(render(make_report(**options), format_name).values())
+
+
+def count(content, colour):
+    pixels = imread(BytesIO(content))
+    wanted = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])
+    return int((np.abs(pixels[..., :3] - wanted).max(axis=-1) < 0.02).sum())
+
+
+def drawn(report):
+    (content,) = render(report, "png").values()
+    return content
+
+
+def test_a_car_that_did_not_respond_is_no_car_that_was_lost():
+    report = make_report(drops=3)
+    deaf = tuple(msgspec.structs.replace(drop, kind="not_responding", lost_power_w=1.0) for drop in report.drop_outs)
+    assert drop_out_words(report.drop_outs) == "3 lost"
+    assert drop_out_words(report.drop_outs[:1] + deaf[1:]) == "1 lost, 2 did not respond"
+    picture = drawn(msgspec.structs.replace(report, drop_outs=deaf))
+    assert count(picture, "#c8352b") == 0
+    assert count(picture, "#8a6d1f") > 30
+
+
+def test_a_loss_of_nothing_has_a_mark_and_no_words():
+    report = make_report(drops=1)
+    nothing = tuple(msgspec.structs.replace(drop, lost_power_w=0.4) for drop in report.drop_outs)
+    words = count(drawn(report), "#c8352b") - count(drawn(msgspec.structs.replace(report, drop_outs=nothing)), "#c8352b")
+    assert words > 30
+
+
+def test_what_is_not_judged_is_shaded_and_what_is_clipped_has_an_arrow():
+    report = make_report(drops=0, unknown=(0, 0))
+    plain = drawn(report)
+    pause = Pause(from_s=START_S, to_s=START_S + 60.0, why="start")
+    assert count(drawn(msgspec.structs.replace(report, not_judged=(pause,))), "#e0e5eb") > count(plain, "#e0e5eb") + 5000
+    far = tuple(msgspec.structs.replace(point, delivered_power_w=-7e5) if k < 3 else point for k, point in enumerate(report.series))
+    low = msgspec.structs.replace(report, series=far)
+    level = msgspec.structs.replace(report, series=tuple(msgspec.structs.replace(point, delivered_power_w=1.4e6) for point in far))
+    assert count(drawn(low), "#0b6fb8") != count(drawn(level), "#0b6fb8")
+
+
+def test_a_dispatch_that_was_amended_and_cancelled_says_so_and_ends_there():
+    report = make_report(steps=11, drops=0, unknown=(0, 0))
+    steps = (*report.instruction.steps, TargetStep(from_s=START_S + 20.0, discharge_power_w=140e3))
+    stopped = msgspec.structs.replace(
+        report.instruction, steps=steps, state=DispatchState.CANCELLED, ends_as=DispatchState.CANCELLED, resume_from_s=START_S + 44.0
+    )
+    cancelled = msgspec.structs.replace(report, instruction=stopped)
+    assert order_words(cancelled) == "140.0 kW (amended), cancelled after 0:44 · net export"
+    assert order_words(report) == "1.400 MW for 4 min · net export · completed"
+    assert axis_length_s(cancelled) == 44.0
+    assert axis_length_s(report) == 240.0
 
 
 def test_several_pictures_can_be_drawn_at_once_and_are_the_same():

@@ -52,7 +52,7 @@ def test_the_verdict_of_an_unmetered_dispatch_says_unknown(delivery: DeliveryRep
     assert any("tracking error is unknown" in text for text in lines)
     assert "Note:      One gap." in lines
     assert "provisional" in lines[-1]
-    assert any("231 sessions, 0 drop-outs, 1 message, 0 gaps" in text for text in verdict_words(replace(delivery, messages_sent=1)))
+    assert any("231 sessions, 0 lost, 1 message, 0 gaps" in text for text in verdict_words(replace(delivery, messages_sent=1)))
 
 
 def test_the_verdict_names_a_shortfall_beyond_rounding(delivery: DeliveryReport) -> None:

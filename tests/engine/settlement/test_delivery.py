@@ -220,6 +220,14 @@ def test_the_worst_mean_pauses_after_a_burst_from_the_last_sample_of_a_silent_ca
     world.steady(3, 7000.0, TENS, export_wh=0.0)
     made = report(world)
     assert made.worst_10s_error_frac == pytest.approx(0.0, abs=1e-9)
+    assert made.tracking_rmse_frac == pytest.approx(0.0, abs=1e-9), "one definition: the error leaves out what the worst mean leaves out"
+    assert made.time_in_band_frac == 1.0
+    assert [(pause.why, pause.from_s, pause.to_s) for pause in made.not_judged] == [
+        ("start", made.instruction.start_s, made.instruction.start_s + 60.0),
+        ("cars lost", made.instruction.start_s + 300.0, made.instruction.start_s + 345.0),
+    ]
+    (lost,) = made.drop_outs
+    assert (lost.at_s, lost.since_s) == (made.instruction.start_s + 335.0, made.instruction.start_s + 300.0)
     world.log = [entry for entry in world.log if entry.session_uid != 3]
     assert report(world).worst_10s_error_frac == pytest.approx(0.5)
 

@@ -11,7 +11,7 @@ ONES = np.ones(4)
 
 
 def drop(at_s, lost_w):
-    return at_s, DropOut(at_s=at_s, session_uid=SessionUid(1), kind="ended", lost_power_w=lost_w, replaced_by=0)
+    return DropOut(at_s=at_s + 30.0, session_uid=SessionUid(1), kind="silent", lost_power_w=lost_w, replaced_by=0, since_s=at_s)
 
 
 def test_scores_leave_out_what_is_unknown():

@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from numpy.typing import NDArray
 
 from counterflow.adapters.reports.names import file_name
-from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.delivery import NOT_RESPONDING, DeliveryReport, DropOut, drop_out_words
+from counterflow.domain.instructions import DispatchState
 from counterflow.domain.units import format_energy, format_instant, format_power
 
 F8 = NDArray[np.float64]
@@ -30,6 +31,12 @@ _WINDOW = "#f3f6f9"
 _UNHEARD = "#e9c46a"
 _BAND_FRAC = 0.03
 _ERROR_SPAN = 0.10
+_LABEL_FRAC = 1e-3
+"""A loss below this share of the target gets a mark and no words."""
+_LABEL_WIDTH = 0.1
+"""About the width of a label, as a share of the time axis; where the next mark is closer, the label goes to the left."""
+_DEAF = "#8a6d1f"
+_NOT_JUDGED = "#dfe4ea"
 _TICKS_S = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 
 
@@ -59,12 +66,24 @@ class _Drawn:
         from_s = np.array([point.from_s - start_s for point in report.series])
         last_s = min(end_s, from_s[-1] + start_s + report.series_step_s) - start_s if len(from_s) else 0.0
         self.edges_s: F8 = np.append(from_s, last_s)
-        self.duration_s = max(end_s - start_s, last_s, 1.0)
+        self.duration_s = axis_length_s(report)
         self.target: F8 = np.array([point.target_power_w for point in report.series]) * self.scale
         self.delivered: F8 = _floats([point.delivered_power_w for point in report.series]) * self.scale
         self.headroom: F8 = _floats([point.headroom_power_w for point in report.series]) * self.scale
         self.share: F8 = np.array([point.metered_share for point in report.series])
         self.middle_s: F8 = 0.5 * (self.edges_s[:-1] + self.edges_s[1:])
+
+
+def axis_length_s(report: DeliveryReport) -> float:
+    """Length of the time axis: the window, or up to the stop of a dispatch that was stopped early; there is nothing behind it."""
+    instruction = report.instruction
+    stop_s = instruction.resume_from_s if _stopped_early(report) else None
+    return max((instruction.end_s if stop_s is None else stop_s) - instruction.start_s, 1.0)
+
+
+def _stopped_early(report: DeliveryReport) -> bool:
+    stop_s = report.instruction.resume_from_s
+    return stop_s is not None and stop_s < report.instruction.end_s - 1.0
 
 
 def _floats(values: list[float | None]) -> F8:
@@ -111,34 +130,46 @@ def _draw_unheard(axes: Axes, drawn: _Drawn, legend: list[Line2D | Patch]) -> No
 
 
 def _draw_drop_outs(axes: Axes, drawn: _Drawn, legend: list[Line2D | Patch]) -> None:
-    """One mark for the drop-outs that are too close to tell apart, with their number and lost power."""
+    """Cars that were lost, at the last that was heard of them, and cars that were there but did not respond."""
+    deaf = [drop for drop in drawn.report.drop_outs if drop.kind == NOT_RESPONDING]
+    lost = [drop for drop in drawn.report.drop_outs if drop.kind != NOT_RESPONDING]
+    _draw_marks(axes, drawn, lost, _LOST, "v", 0.945)
+    _draw_marks(axes, drawn, deaf, _DEAF, "D", 0.865)
+    if lost:
+        legend.append(Line2D([], [], color=_LOST, marker="v", markersize=9, linestyle="", label="cars lost"))
+    if deaf:
+        legend.append(Line2D([], [], color=_DEAF, marker="D", markersize=7, linestyle="", label="did not respond"))
+
+
+def _draw_marks(axes: Axes, drawn: _Drawn, drops: list[DropOut], colour: str, marker: str, height: float) -> None:
+    """One mark for the drop-outs that are too close to tell apart, with their number and lost power where that can be seen."""
     start_s = drawn.report.instruction.start_s
     clusters: list[list[tuple[float, float]]] = []
-    for drop in drawn.report.drop_outs:
-        at_s = drop.at_s - start_s
+    for at_s, lost_w in sorted((max(0.0, drop.began_s - start_s), drop.lost_power_w) for drop in drops):
         if not clusters or at_s - clusters[-1][0][0] > drawn.duration_s / 22.0:
             clusters.append([])
-        clusters[-1].append((at_s, drop.lost_power_w))
-    if not clusters:
-        return
-    legend.append(Line2D([], [], color=_LOST, marker="v", markersize=9, linestyle="", label="cars that left"))
+        clusters[-1].append((at_s, lost_w))
     low, high = axes.get_ylim()
     crowded = len(clusters) > 12
-    for cluster in clusters:
-        at_s = cluster[0][0]
-        axes.axvline(at_s, color=_LOST, linewidth=1.0, alpha=0.35, zorder=2)
-        axes.plot([at_s], [low + 0.945 * (high - low)], marker="v", markersize=8, color=_LOST, zorder=5, clip_on=False)
-        lost = "" if crowded else f"\n$-${format_power(sum(power_w for _, power_w in cluster))}"
+    places_s = [max(cluster, key=lambda drop: drop[1])[0] for cluster in clusters]  # where most of it was lost
+    for number, (cluster, at_s) in enumerate(zip(clusters, places_s, strict=True)):
+        lost_w = sum(power_w for _, power_w in cluster)
+        axes.axvline(at_s, color=colour, linewidth=1.0, alpha=0.35, zorder=2)
+        axes.plot([at_s], [low + height * (high - low)], marker=marker, markersize=8, color=colour, zorder=5, clip_on=False)
+        if lost_w < _LABEL_FRAC * asked_power_w(drawn.report):
+            continue
+        lost = "" if crowded else f"\n$-${format_power(lost_w)}"
         cars = f"{len(cluster)}" if crowded else f"{len(cluster)} car{'s' if len(cluster) > 1 else ''}"
-        late = at_s > 0.92 * drawn.duration_s
+        free_until_s = places_s[number + 1] if number + 1 < len(places_s) else 1.02 * drawn.duration_s
+        before = at_s + _LABEL_WIDTH * drawn.duration_s > free_until_s
         axes.annotate(
             cars + lost,
-            (at_s, low + 0.945 * (high - low)),
-            xytext=(-9 if late else 9, 0),
+            (at_s, low + height * (high - low)),
+            xytext=(-9 if before else 9, 0),
             textcoords="offset points",
-            ha="right" if late else "left",
+            ha="right" if before else "left",
             va="center",
-            color=_LOST,
+            color=colour,
             fontsize=10.5,
             linespacing=1.25,
         )
@@ -154,10 +185,38 @@ def _draw_error(axes: Axes, drawn: _Drawn) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.where(drawn.target > 0.0, 100.0 * (drawn.delivered / drawn.target - 1.0), np.nan)
         axes.plot(drawn.middle_s, error, color=_DELIVERED, linewidth=1.8, zorder=3)
-    axes.text(0.003, 0.96, f"shaded: $\\pm${100 * _BAND_FRAC:.0f} %", transform=axes.transAxes, va="top", color=_GREY, fontsize=10)
+        _draw_clipped(axes, drawn, error)
+    for pause in drawn.report.not_judged:
+        from_s, to_s = pause.from_s - drawn.report.instruction.start_s, pause.to_s - drawn.report.instruction.start_s
+        axes.axvspan(from_s, to_s, color=_NOT_JUDGED, alpha=0.9, linewidth=0, zorder=0.4)
+    words = f"blue band: $\\pm${100 * _BAND_FRAC:.0f} %" + (
+        "; grey: left out of the figures of quality above" if drawn.report.not_judged else ""
+    )
+    axes.text(0.997, 0.95, words, transform=axes.transAxes, ha="right", va="top", color=_GREY, fontsize=10)
     axes.set_ylabel("error [% of target]", fontsize=12, color=_INK)
     axes.yaxis.set_major_locator(MultipleLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.0f}".replace("-", "\u2212") if value else "0"))
+
+
+def _draw_clipped(axes: Axes, drawn: _Drawn, error: F8) -> None:
+    """An arrow at the edge where the error goes beyond the picture, with how far it goes."""
+    limit = 100 * _ERROR_SPAN
+    for sign in (1.0, -1.0):
+        beyond = np.concatenate(([0], (sign * np.nan_to_num(error) > limit).astype(np.int8), [0]))
+        edges = np.flatnonzero(np.diff(beyond))
+        for begin, end in zip(edges[::2], edges[1::2], strict=True):
+            middle_s = 0.5 * (drawn.edges_s[begin] + drawn.edges_s[end])
+            most = sign * float(np.max(sign * error[begin:end]))
+            axes.plot([middle_s], [0.93 * sign * limit], marker="^" if sign > 0.0 else "v", markersize=8, color=_DELIVERED, zorder=4)
+            axes.annotate(
+                f"{most:+.0f} %".replace("-", "\u2212"),
+                (middle_s, 0.93 * sign * limit),
+                xytext=(8, -3 if sign > 0.0 else 3),
+                textcoords="offset points",
+                va="center",
+                color=_DELIVERED,
+                fontsize=10,
+            )
 
 
 def _draw_time_axis(axes: Axes, drawn: _Drawn) -> None:
@@ -190,34 +249,38 @@ def asked_power_w(report: DeliveryReport) -> float:
 
 
 def _draw_words(figure: Figure, report: DeliveryReport) -> None:
-    asked_w = asked_power_w(report)
-    minutes = (report.instruction.end_s - report.instruction.start_s) / 60.0
-    length = f"{minutes / 60:g} h" if minutes >= 120 else f"{minutes:.3g} min"
     amount = f"{format_energy(report.delivered_energy_wh)} $\\pm$ {format_energy(report.uncertainty_wh)}"
     title = f"{amount} delivered of {format_energy(report.target_energy_wh)}" if report.series else "Nothing delivered yet"
     figure.text(0.07, 0.945, title, fontsize=22, color=_INK, weight="bold", va="center")
-    state = report.instruction.state.value + ("" if report.final else ", not final")
-    figure.text(
-        0.975,
-        0.945,
-        f"{format_power(asked_w)} for {length} · {report.instruction.mode.value.replace('_', ' ')} · {state}",
-        fontsize=12,
-        color=_GREY,
-        ha="right",
-        va="center",
-    )
+    figure.text(0.975, 0.945, order_words(report), fontsize=12, color=_GREY, ha="right", va="center")
     parts = [
         (report.tracking_rmse_frac, f"tracking error {_percent(report.tracking_rmse_frac)} RMS"),
         (report.worst_10s_error_frac, f"worst 10 s mean {_percent(report.worst_10s_error_frac)}"),
         (report.time_in_band_frac, f"{_percent(report.time_in_band_frac, 1)} of the time within $\\pm$5 %"),
         (report.members, f"{report.members:,} cars".replace(",", "\u202f")),
-        (len(report.drop_outs), f"{len(report.drop_outs)} left early"),
+        (len(report.drop_outs), drop_out_words(report.drop_outs)),
         (report.messages_sent, f"{report.messages_sent:,} messages".replace(",", "\u202f")),
     ]
     figure.text(0.07, 0.893, "   ·   ".join(words for value, words in parts if value is not None), fontsize=13.5, color=_INK, va="center")
     figure.text(
         0.975, 0.022, f"dispatch {report.dispatch_id}, report {report.version}", fontsize=10, color=_GREY, ha="right", parse_math=False
     )
+
+
+def order_words(report: DeliveryReport) -> str:
+    """What was ordered, and what became of it: `140.0 kW (amended), cancelled after 0:44 · net export`."""
+    instruction = report.instruction
+    power = format_power(instruction.steps[-1].discharge_power_w if instruction.steps else 0.0)
+    amended = len(instruction.steps) > 1
+    minutes = (instruction.end_s - instruction.start_s) / 60.0
+    length = f"{minutes / 60:g} h" if minutes >= 120 else f"{minutes:.3g} min"
+    what = f"{power} (amended)" if amended else power
+    mode, ends_as = instruction.mode.value.replace("_", " "), instruction.ends_as or instruction.state
+    provisional = "" if report.final else ", not final"
+    if _stopped_early(report) and instruction.resume_from_s is not None:
+        stopped = "cut short" if ends_as is DispatchState.COMPLETED else ends_as.value
+        return f"{what}, {stopped} after {_clock(instruction.resume_from_s - instruction.start_s, False)} · {mode}{provisional}"
+    return f"{what} for {length} · {mode} · {instruction.state.value}{provisional}"
 
 
 def _percent(value: float | None, digits: int = 2) -> str:

@@ -243,7 +243,16 @@ _ALL: tuple[Struct, ...] = (
         time_in_band_frac=1.0,
         members=2,
         messages_sent=3,
-        drop_outs=(DropOut(at_s=_START_S + 700.0, session_uid=SessionUid(18), kind="ended", lost_power_w=4800.0, replaced_by=1),),
+        drop_outs=(
+            DropOut(
+                at_s=_START_S + 700.0,
+                session_uid=SessionUid(18),
+                kind="ended",
+                lost_power_w=4800.0,
+                replaced_by=1,
+                since_s=_START_S + 700.0,
+            ),
+        ),
         gaps=(Gap(session_uid=SessionUid(17), from_s=_START_S + 300.0, to_s=_START_S + 340.0, bridged_by_register=True),),
         sessions=(
             SessionDelivery(

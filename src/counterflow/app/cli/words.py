@@ -2,7 +2,7 @@
 
 from counterflow.app.cli.tables import clock, instant, span
 from counterflow.domain.conflicts import ForeignProfile
-from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.delivery import DeliveryReport, drop_out_words
 from counterflow.domain.instructions import NOTICEABLE_FRAC, DispatchInstruction, Feasibility
 from counterflow.domain.units import format_energy, format_power
 from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, Displacement
@@ -158,7 +158,7 @@ def verdict_words(report: DeliveryReport) -> list[str]:
     if report.shortfall_energy_wh > NOTICEABLE_FRAC * report.target_energy_wh:
         lines.append(f"Shortfall: {format_energy(report.shortfall_energy_wh)}.")
     lines.append(
-        f"Fleet:     {counted(report.members, 'session')}, {counted(len(report.drop_outs), 'drop-out')}, "
+        f"Fleet:     {counted(report.members, 'session')}, {drop_out_words(report.drop_outs)}, "
         f"{counted(report.messages_sent, 'message')}, {counted(len(report.gaps), 'gap')} in the meter data."
     )
     lines += [f"Note:      {note}" for note in report.notes]

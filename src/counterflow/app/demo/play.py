@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 from msgspec import Struct
 from rich.console import Console
 from rich.live import Live
 
+from counterflow.app.cli.words import counted
 from counterflow.app.demo.screen import Figures, plain, render
-from counterflow.app.demo.verdict import GRACE_S, SETTLE_S, TOLERANCE_FRAC, Mean, Verdict, judge, means_of
+from counterflow.app.demo.verdict import GRACE_S, SETTLE_S, TOLERANCE_FRAC, Mean, Verdict, graces, judge, means_of
 from counterflow.app.token import find_token
+from counterflow.domain.delivery import DeliveryReport, drop_out_words
 from counterflow.domain.units import format_energy
 from counterflow.sim.client import FleetClient
 from counterflow.sim.settings import FleetClientSettings
@@ -52,7 +55,7 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
 
 
 class _Outcome(Struct, kw_only=True):
-    report: dict[str, Any]
+    report: DeliveryReport
     metered: Verdict
     true: Verdict
     remaining: list[tuple[str, int]]
@@ -106,8 +109,9 @@ class _Demo:
         await self._wait_for_end(api, fleet, redraw, instruction["dispatch_id"])
         report, files = await self._reports(api, instruction["dispatch_id"])
         series = _json(await api.get(f"/api/v1/dispatches/{instruction['dispatch_id']}/series", params={"step_s": 10}))
-        metered = judge(_metered_means(series, target_w), start_s, self._dropped_at_s)
-        true = judge(means_of(self._truth, start_s, end_s, target_w), start_s, self._dropped_at_s)
+        # As metered the loss of a silent car begins with its last meter value: the report knows when that was, and judges by it.
+        metered = judge(_metered_means(series, target_w), [(pause.from_s, pause.to_s) for pause in report.not_judged])
+        true = judge(means_of(self._truth, start_s, end_s, target_w), graces(start_s, self._dropped_at_s))
         return _Outcome(
             report=report,
             metered=metered,
@@ -188,7 +192,7 @@ class _Demo:
                 return
             await asyncio.sleep(1.0)
 
-    async def _reports(self, api: httpx.AsyncClient, dispatch_id: str) -> tuple[dict[str, Any], list[Path]]:
+    async def _reports(self, api: httpx.AsyncClient, dispatch_id: str) -> tuple[DeliveryReport, list[Path]]:
         files = []
         for name in REPORT_FORMATS:
             answer = await api.get(f"/api/v1/dispatches/{dispatch_id}/report", params={"format": name})
@@ -196,7 +200,7 @@ class _Demo:
             path = self._folder / f"report.{name}"
             path.write_bytes(answer.content)
             files.append(path)
-        return _json(await api.get(f"/api/v1/dispatches/{dispatch_id}/report", params={"format": "json"})), files
+        return msgspec.json.decode((self._folder / "report.json").read_bytes(), type=DeliveryReport), files
 
     # --- showing -------------------------------------------------------------------------------------------------------------
 
@@ -226,17 +230,18 @@ class _Demo:
         say, report = self._console.print, outcome.report
         say("[bold green]The promise was kept.[/]" if outcome.kept else "[bold red]The promise was not kept.[/]")
         say(
-            f"Ten-second means from {SETTLE_S:.0f} s after the start, but for {GRACE_S:.0f} s after the drop-out, "
+            f"Ten-second means, from {SETTLE_S:.0f} s after the start but for {GRACE_S:.0f} s after a burst of drop-outs, "
             f"may differ by {TOLERANCE_FRAC:.0%}:"
         )
-        for name, verdict in (("as metered", outcome.metered), ("true power", outcome.true)):
+        for name, verdict in (("as metered", outcome.metered), ("true power (simulator)", outcome.true)):
             worst = "unknown" if verdict.worst_frac is None else f"{verdict.worst_frac:+.2%}"
-            rmse = "unknown" if verdict.rmse_frac is None else f"{verdict.rmse_frac:.2%}"
-            say(f"  {name:12}  worst {worst}, tracking error (RMSE) {rmse}, outside {verdict.outside} of {verdict.judged}")
+            say(f"  {name:22}  worst {worst}, outside {verdict.outside} of {verdict.judged}")
+        rmse = "unknown" if report.tracking_rmse_frac is None else f"{report.tracking_rmse_frac:.2%}"
+        say(f"Tracking error of the same stretches, as metered: {rmse} RMS.")
         say(
-            f"Delivered {format_energy(report['delivered_energy_wh'])} ± {format_energy(report['uncertainty_wh'])} of "
-            f"{format_energy(report['target_energy_wh'])} ordered; "
-            f"{len(report['drop_outs'])} drop-outs, {report['messages_sent']} messages, {len(report['gaps'])} meter gaps."
+            f"Delivered {format_energy(report.delivered_energy_wh)} ± {format_energy(report.uncertainty_wh)} of "
+            f"{format_energy(report.target_energy_wh)} ordered; {drop_out_words(report.drop_outs)}, "
+            f"{counted(report.messages_sent, 'message')}, {counted(len(report.gaps), 'meter gap')}."
         )
         say("Nothing of ours remained at any station." if not outcome.remaining else f"[red]{len(outcome.remaining)} profiles remained.[/]")
         for line in outcome.violations[:5]:

@@ -3,7 +3,7 @@
 from msgspec import Struct, convert
 
 from counterflow.app.config import Settings
-from counterflow.app.demo.verdict import Mean, Verdict, judge, means_of
+from counterflow.app.demo.verdict import Mean, Verdict, graces, judge, means_of
 from counterflow.app.replay import Replay
 from counterflow.domain.instructions import DispatchOrder
 from counterflow.domain.views import Refusal
@@ -70,7 +70,7 @@ def rehearse(seed: int, scenario: Scenario) -> Rehearsal:
     return Rehearsal(
         seed=seed,
         target_power_w=target_w,
-        verdict=judge(means, start_s, [dropped_at_s]),
+        verdict=judge(means, graces(start_s, [dropped_at_s])),
         in_band_after_s=_in_band_after_s([mean for mean in means if mean.from_s + 10.0 <= dropped_at_s], start_s),
         messages=report.messages_sent,
         members=report.members,

@@ -39,12 +39,17 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return self.judged > 0 and self.outside == 0 and self.unknown == 0
 
 
-def judge(means: Iterable[Mean], start_s: float, drop_outs_s: Sequence[float]) -> Verdict:
-    """Judge all means from `SETTLE_S` after the start that do not touch the `GRACE_S` after a drop-out."""
+def graces(start_s: float, drop_outs_s: Sequence[float]) -> list[tuple[float, float]]:
+    """What is not judged, (from_s, to_s): `SETTLE_S` after the start, `GRACE_S` after a drop-out."""
+    return [(start_s, start_s + SETTLE_S), *((at_s, at_s + GRACE_S) for at_s in drop_outs_s)]
+
+
+def judge(means: Iterable[Mean], not_judged: Sequence[tuple[float, float]]) -> Verdict:
+    """Judge all means that touch none of the stretches (from_s, to_s) that are not judged."""
     errors: list[float] = []
     unknown = 0
     for mean in means:
-        if mean.from_s < start_s + SETTLE_S or any(at_s - MEAN_S < mean.from_s < at_s + GRACE_S for at_s in drop_outs_s):
+        if any(from_s - MEAN_S < mean.from_s < to_s for from_s, to_s in not_judged):
             continue
         error = mean.error_frac
         if error is None or isnan(error):

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery, Stored
+from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, Pause, SeriesPoint, SessionDelivery, Stored
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.settlement import target as targets
@@ -80,12 +81,13 @@ def build_report(
     grids = _Grids.of(settled, step_s)
     fleet, totals_wh = fleet_energy(settled, np.concatenate(grids))
     sessions, spreads = _sessions(settled, fleet, totals_wh)
-    drops = drop_outs(stored.log, settled.start_s, settled.until_s)
+    drops = _with_onsets(drop_outs(stored.log, settled.start_s, settled.until_s), settled.energies)
+    pauses = _pauses(settled, drops)
     target_wh = float(np.ptp(settled.target.integrals(np.array([settled.start_s, settled.until_s]))[0])) * WH_PER_WS
     delivered_wh = float(sum(session.delivered_wh for session in sessions))
     own = sum(each.own_wh**2 for each in spreads)
     shared = sum(each.shared_wh for each in spreads)
-    rmse, worst, in_band = _scores(settled, grids, fleet, drops)
+    rmse, worst, in_band = _scores(settled, grids, fleet, pauses)
     return DeliveryReport(
         dispatch_id=stored.instruction.dispatch_id,
         version=version,
@@ -107,6 +109,7 @@ def build_report(
         series_step_s=step_s,
         final=final,
         notes=_notes(settled),
+        not_judged=pauses,
     )
 
 
@@ -297,26 +300,40 @@ def _gaps(energy: MemberEnergy | None, member: Member) -> tuple[Gap, ...]:
 
 
 def _scores(
-    settled: Settled, grids: _Grids, fleet: FleetEnergy, drops: Sequence[DropOut]
+    settled: Settled, grids: _Grids, fleet: FleetEnergy, pauses: Sequence[Pause]
 ) -> tuple[float | None, float | None, float | None]:
-    """RMSE and time in band from `settle_s` after the start; the worst 10 s mean, without starts, changes and bursts."""
+    """RMSE, the worst 10 s mean and the time in band, all three of the steps that touch none of the pauses."""
     settings = settled.settings
     if len(grids.score_s) < 2:
         return None, None, None
+    left_out = [(pause.from_s, pause.to_s) for pause in pauses]
     score_from = len(grids.series_s)
     worst_from = score_from + len(grids.score_s)
     delivered_w, target_w = _both(settled, grids.score_s, fleet.cut(score_from, worst_from))
-    weight_s = np.diff(grids.score_s)
+    weight_s = np.diff(grids.score_s) * outside(grids.score_s, left_out)
     rmse = rmse_frac(delivered_w, target_w, weight_s)
     in_band = time_in_band_frac(delivered_w, target_w, weight_s, settings.band_frac)
     delivered_w, target_w = _both(settled, grids.worst_s, fleet.cut(worst_from, worst_from + len(grids.worst_s)))
     whole = np.diff(grids.worst_s) >= settings.worst_step_s - 1e-6
-    mean_w = float(np.mean(target_w))
-    found = bursts(_onsets(settled, drops), mean_w, span_s=settings.burst_span_s, share_frac=settings.burst_frac)
-    pauses = [(first, last + settings.burst_recovery_s) for first, last in found]
+    return rmse, worst_error_frac(delivered_w, target_w, whole & outside(grids.worst_s, left_out)), in_band
+
+
+def _pauses(settled: Settled, drops: Sequence[DropOut]) -> tuple[Pause, ...]:
+    """Where tracking is not judged: while the cars come up, after each change of the target, and after each burst of drop-outs."""
+    settings = settled.settings
+    found = [(settled.start_s, settled.start_s + settings.settle_s, "start")]
     changed = settled.target.from_s[1:][np.diff(settled.target.value) != 0.0]
-    pauses += [(float(at_s), float(at_s) + settings.settle_s) for at_s in changed]
-    return rmse, worst_error_frac(delivered_w, target_w, whole & outside(grids.worst_s, pauses)), in_band
+    found += [(float(at_s), float(at_s) + settings.settle_s, "target changed") for at_s in changed]
+    span_s = settled.until_s - settled.start_s
+    if span_s > 0.0:
+        mean_w = float(np.ptp(settled.target.integrals(np.array([settled.start_s, settled.until_s]))[0])) / span_s
+        burst = bursts(drops, mean_w, span_s=settings.burst_span_s, share_frac=settings.burst_frac)
+        found += [(first, last + settings.burst_recovery_s, "cars lost") for first, last in burst]
+    return tuple(
+        Pause(from_s=max(from_s, settled.start_s), to_s=min(to_s, settled.until_s), why=why)
+        for from_s, to_s, why in sorted(found)
+        if max(from_s, settled.start_s) < min(to_s, settled.until_s)
+    )
 
 
 def _both(settled: Settled, edges_s: F8, energy: FleetEnergy) -> tuple[F8, F8]:
@@ -324,18 +341,17 @@ def _both(settled: Settled, edges_s: F8, energy: FleetEnergy) -> tuple[F8, F8]:
     return delivered_w, np.diff(settled.target.integrals(edges_s)[0]) / np.diff(edges_s)
 
 
-def _onsets(settled: Settled, drops: Sequence[DropOut]) -> list[tuple[float, DropOut]]:
-    """When each loss began: what was lost to sight began to be lost with its last sample."""
-    by_uid = {member.session_uid: energy for member, energy in zip(settled.members, settled.energies, strict=True)}
-    found: list[tuple[float, DropOut]] = []
+def _with_onsets(drops: Sequence[DropOut], energies: Sequence[MemberEnergy | None]) -> tuple[DropOut, ...]:
+    """When each loss began: what was lost to sight began to be lost with its last sample, since nothing is counted after it."""
+    heard_s = {energy.member.session_uid: energy.heard_s for energy in energies if energy is not None}
+    found: list[DropOut] = []
     for drop in drops:
-        energy = by_uid.get(drop.session_uid)
-        onset_s = drop.at_s
-        if drop.kind.lower() in LOST_TO_SIGHT and energy is not None:
-            before = energy.heard_s[energy.heard_s <= drop.at_s]
-            onset_s = float(before[-1]) if len(before) else drop.at_s
-        found.append((onset_s, drop))
-    return found
+        since_s = drop.at_s
+        if drop.kind.lower() in LOST_TO_SIGHT and drop.session_uid in heard_s:
+            before = heard_s[drop.session_uid][heard_s[drop.session_uid] <= drop.at_s]
+            since_s = float(before[-1]) if len(before) else drop.at_s
+        found.append(replace(drop, since_s=since_s))
+    return tuple(found)
 
 
 def _notes(settled: Settled) -> tuple[str, ...]:

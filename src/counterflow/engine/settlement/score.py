@@ -40,20 +40,20 @@ def worst_error_frac(delivered_w: F8, target_w: F8, judged: B1) -> float | None:
     return float(np.max(np.abs(delivered_w[usable] - target_w[usable]) / target_w[usable]))
 
 
-def bursts(drops: Sequence[tuple[float, DropOut]], target_w: float, *, span_s: float, share_frac: float) -> tuple[tuple[float, float], ...]:
-    """(first, last) onset of each burst: drop-outs within `span_s` of the first that together lose `share_frac` of the target.
+def bursts(drops: Sequence[DropOut], target_w: float, *, span_s: float, share_frac: float) -> tuple[tuple[float, float], ...]:
+    """(first, last) beginning of each burst: losses within `span_s` of the first that together lose `share_frac` of the target.
 
-    `drops` are (onset_s, drop-out), in any order; the onset of a silent loss is its last sample.
+    `drops` come in any order.
     """
     found: list[tuple[float, float]] = []
-    group: list[tuple[float, DropOut]] = []
-    for onset_s, drop in [*sorted(drops, key=lambda each: each[0]), (np.inf, None)]:
-        if group and onset_s > group[0][0] + span_s:
-            if sum(each.lost_power_w for _, each in group) >= share_frac * target_w:
-                found.append((group[0][0], group[-1][0]))
+    group: list[DropOut] = []
+    for drop in [*sorted(drops, key=lambda each: each.began_s), None]:
+        if group and (drop is None or drop.began_s > group[0].began_s + span_s):
+            if sum(each.lost_power_w for each in group) >= share_frac * target_w:
+                found.append((group[0].began_s, group[-1].began_s))
             group = []
         if drop is not None:
-            group.append((onset_s, drop))
+            group.append(drop)
     return tuple(found)
 
 

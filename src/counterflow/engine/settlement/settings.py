@@ -45,13 +45,13 @@ class SettlementSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     settle_s: Annotated[
         float,
         Meta(
-            description="Scores begin this long after the start; the worst mean also pauses this long after each change of target.",
+            description="Scores begin this long after the start, and pause this long after each change of target.",
             extra={"unit": "s"},
             ge=0,
         ),
     ] = 60.0
     burst_recovery_s: Annotated[
-        float, Meta(description="The worst mean leaves out this long after a burst of drop-outs.", extra={"unit": "s"}, ge=0)
+        float, Meta(description="Scores leave out this long after a burst of drop-outs.", extra={"unit": "s"}, ge=0)
     ] = 45.0
     burst_span_s: Annotated[
         float, Meta(description="Drop-outs within this time of the first belong to one burst.", extra={"unit": "s"}, ge=0)
