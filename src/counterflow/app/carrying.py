@@ -12,11 +12,12 @@ from counterflow.app.setpoint_commands import Placing
 from counterflow.app.tasks import Book, RunningTask
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
-from counterflow.domain.instructions import DispatchMode
+from counterflow.domain.instructions import ControlPath, DispatchMode
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.resources import ControlMode, EvseCapability
 from counterflow.domain.views import Notice
 from counterflow.engine.control.book import ordered_power_w
+from counterflow.engine.control.curves import CurveSettings, curves_of
 from counterflow.engine.control.decision import Decision, Departure, SetpointChange
 from counterflow.engine.control.lead import ScheduledStartSettings, lead_s
 from counterflow.engine.control.orders import ends_for, stagger_s
@@ -48,6 +49,7 @@ class _Batch(NamedTuple):
     changes: deque[SetpointChange]
     full_until_s: F8 | None = None
     """(N,) until when each could run at its full power; None where no setpoint goes out as a Dynamic profile."""
+    path: ControlPath = ControlPath.CENTRAL
     starts_s: float | None = None
     """The start of a dispatch that is to come, epoch seconds; None = at once."""
 
@@ -80,6 +82,7 @@ class Carrying:
         resume: ResumeSettings,
         capability_settings: CapabilitySettings,
         scheduled_start: ScheduledStartSettings,
+        curves: CurveSettings,
     ) -> None:
         self._fleet = fleet
         self._topology = topology
@@ -93,6 +96,7 @@ class Carrying:
         self._resume = resume
         self._capability_settings = capability_settings
         self._scheduled_start = scheduled_start
+        self._curves = curves
         self._joined: deque[_Joins] = deque()
         self._todo: deque[_Batch] = deque()
 
@@ -149,7 +153,18 @@ class Carrying:
         beneath_w = self._beneath_w(task, image, cap)
         # Spelled out and logged when each is handed out: for ten thousand at once that alone would hold up the metering.
         full_until_s = self._full_until_s(task, decision, image, cap, now_s) if self._placement.moves(task.instruction, now_s) else None
-        self._todo.append(_Batch(task.instruction.dispatch_id, image, beneath_w, True, deque(decision.changes), full_until_s, starts_s))
+        self._todo.append(
+            _Batch(
+                task.instruction.dispatch_id,
+                image,
+                beneath_w,
+                True,
+                deque(decision.changes),
+                full_until_s,
+                task.instruction.control_path,
+                starts_s,
+            )
+        )
 
     def take_back(self, task: RunningTask, now_s: float) -> None:
         """A dispatch that will not start: its profiles go, its cars are free."""
@@ -306,6 +321,8 @@ class Carrying:
             reason=change.reason.name.lower(),
             urgent=change.urgent,
             moves=batch.full_until_s is not None,
+            curves=curves_of(batch.path, change.power_w, self._curves) if change.by_curve else None,
+            path=batch.path.value if change.by_curve else "",
             full_until_s=float("nan") if batch.full_until_s is None else float(batch.full_until_s[change.row]),
             begins_at_s=None if batch.starts_s is None else batch.starts_s - self._lead_s(image, change),
         )

@@ -23,6 +23,7 @@ from counterflow.app.setting_words import sentence_of
 from counterflow.domain.resources import Site
 from counterflow.engine.conflicts.settings import ConflictSettings
 from counterflow.engine.control.book import BookSettings
+from counterflow.engine.control.curves import CurveSettings
 from counterflow.engine.control.feasibility import FeasibilitySettings
 from counterflow.engine.control.lead import ScheduledStartSettings
 from counterflow.engine.control.ledger import LedgerSettings
@@ -71,6 +72,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     orders: BookSettings = BookSettings()
     placing: PlacingSettings = PlacingSettings()
     scheduled_start: ScheduledStartSettings = ScheduledStartSettings()
+    curves: CurveSettings = CurveSettings()
     refusals: RefusalSettings = RefusalSettings()
     ledger: LedgerSettings = LedgerSettings()
     resume: ResumeSettings = ResumeSettings()

@@ -1,12 +1,20 @@
 """Ways of control that an EVSE offers and does not stand by: remembered with the reason until its firmware changes."""
 
 from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
 
 from counterflow.domain.ids import EvseId, StationId
+from counterflow.domain.instructions import ControlPath
 from counterflow.domain.records import DocumentKind, PathRecord
+from counterflow.domain.resources import ControlMode, EvseCapability
+from counterflow.engine.fleet.snapshot import B1, FleetImage
 from counterflow.engine.ports import Journal
 
 DYNAMIC = "dynamic"
+LOCAL_FREQUENCY_MODE = "LocalFrequency"
+"""The operation mode (V2XChargingCtrlr.SupportedOperationModes) of both paths with curves."""
 
 _Place = tuple[StationId, EvseId]
 
@@ -58,6 +66,24 @@ class ControlPaths:
         for record in self.closed_at(station_id):
             self._closed.pop((record.station_id, record.evse_id), None)
             self._journal.delete(DocumentKind.PATH, _key(record))
+
+
+def steered_rows(
+    image: FleetImage, capability_of: Callable[[str, EvseId], EvseCapability | None], paths: ControlPaths, path: ControlPath
+) -> B1:
+    """Rows (N,) whose EVSE can find its power by curves, as it said itself and has not been seen to refuse."""
+    steered = np.zeros(len(image), dtype=np.bool_)
+    for row in np.flatnonzero(
+        image.occupied & ((image.control_mode == ControlMode.SETPOINT) | (image.control_mode == ControlMode.DYNAMIC))
+    ):
+        key = image.keys[row]
+        if key is None:
+            continue
+        evse_id = EvseId(int(image.evse_id[row]))
+        known = capability_of(key[0], evse_id)
+        offers = known is not None and LOCAL_FREQUENCY_MODE in known.operation_modes
+        steered[row] = offers and paths.is_open(key[0], evse_id, path.value)
+    return steered
 
 
 def _key(record: PathRecord) -> str:

@@ -116,6 +116,7 @@ class ControlRoom:
             capability_settings=settings.capability,
             feasibility=settings.feasibility,
             scheduled_start=settings.scheduled_start,
+            curves=settings.curves,
             stopwatch=stopwatch,
         )
         self.connected: dict[StationId, str] = {}

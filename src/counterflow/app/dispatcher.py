@@ -14,22 +14,25 @@ from msgspec.structs import replace
 
 from counterflow.app.carrying import Carrying
 from counterflow.app.conflicts import Conflicts
+from counterflow.app.control_paths import steered_rows
 from counterflow.app.faults import Faults
 from counterflow.app.placing import Placement, Refused
 from counterflow.app.seconds import Seconds
 from counterflow.app.tasks import Book, RunningTask, state_entry
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
-from counterflow.domain.instructions import DispatchInstruction, DispatchMode, DispatchState, Feasibility
+from counterflow.domain.instructions import ControlPath, DispatchInstruction, DispatchMode, DispatchState, Feasibility
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.records import DocumentKind, Latch, ProfileState
 from counterflow.domain.resources import EvseCapability
 from counterflow.domain.views import Notice
 from counterflow.engine.control.balance import site_export_w
 from counterflow.engine.control.book import LIVE_STATES, Move, committed, give_way, move, ordered_power_w, with_feasibility
+from counterflow.engine.control.curves import CurveSettings, activation, signal_of
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
 from counterflow.engine.control.lead import ScheduledStartSettings, first_tick_s
+from counterflow.engine.control.reserve import reserve
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
@@ -76,6 +79,7 @@ class Dispatcher:
         capability_settings: CapabilitySettings,
         feasibility: FeasibilitySettings,
         scheduled_start: ScheduledStartSettings,
+        curves: CurveSettings,
         stopwatch: Callable[[], float],
     ) -> None:
         self.book = Book()
@@ -95,6 +99,7 @@ class Dispatcher:
         self._capability_settings = capability_settings
         self._feasibility = feasibility
         self._scheduled_start = scheduled_start
+        self._capability_of = capability_of
         self._stopwatch = stopwatch
         self.carrying = Carrying(
             fleet=fleet,
@@ -109,6 +114,7 @@ class Dispatcher:
             resume=resume,
             capability_settings=capability_settings,
             scheduled_start=scheduled_start,
+            curves=curves,
         )
         self._at_its_start: set[DispatchId] = set()
         """Dispatches that go out at their start although there is notice: the process began so late that few cars are back."""
@@ -443,25 +449,40 @@ class Dispatcher:
             emergency_stop=self.latch.on,
             must_charge_before=memory.must_charge & (image.uid == memory.group_uid),
         )
-        decision = tick(
-            image,
-            DispatchTask(
-                instruction=committed(instruction),
-                busy=busy,
-                other_export_w=site_export_w(image, busy, len(self.topology)),
-            ),
-            task.memory,
-            self.response,
-            at_s,
-            self.topology,
-            self._capability_settings,
-            self._control,
-            emergency_stop=self.latch.on,
-            able=able,
-        )
+        asked = DispatchTask(instruction=committed(instruction), busy=busy, other_export_w=site_export_w(image, busy, len(self.topology)))
+        central, share = instruction.control_path is ControlPath.CENTRAL, activation(instruction, at_s)
+        if central:
+            decision = tick(
+                image,
+                asked,
+                task.memory,
+                self.response,
+                at_s,
+                self.topology,
+                self._capability_settings,
+                self._control,
+                emergency_stop=self.latch.on,
+                able=able,
+            )
+        else:
+            decision = reserve(
+                image,
+                asked,
+                task.memory,
+                self.response,
+                at_s,
+                self.topology,
+                self._capability_settings,
+                self._control,
+                able=able,
+                steered=steered_rows(image, self._capability_of, self._placement.paths, instruction.control_path),
+                share=share if instruction.control_path is ControlPath.AFRR else 1.0,
+            )
         task.memory = decision.memory
         task.figures = decision.figures
         self.carrying.carry_out(task, decision, image, able, now_s, at_s if at_s > now_s else None)
+        if instruction.control_path is ControlPath.AFRR and at_s <= now_s:
+            self._placement.signals.tell(instruction, signal_of(share), now_s)
 
     # --- the end -------------------------------------------------------------------------------------------------------------
 

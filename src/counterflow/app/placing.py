@@ -11,12 +11,13 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from counterflow.app.afrr import AfrrSignals
 from counterflow.app.clearing import Clearing
 from counterflow.app.control_paths import DYNAMIC, ControlPaths
 from counterflow.app.dynamic import DynamicProfiles
 from counterflow.app.ledger_gate import LedgerGate
 from counterflow.app.setpoint_commands import Placing, PlacingSettings, dynamic_wanted, move_setpoint, place_discharge, place_fallback
-from counterflow.domain.commands import ClearProfile, Command, MoveSetpoint, PlaceDischarge, PlaceFallback, ProfileKind
+from counterflow.domain.commands import ClearProfile, Command, MoveSetpoint, PlaceDischarge, PlaceFallback, ProfileKind, SendSignal
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.records import ProfileRecord, ProfileState
@@ -76,6 +77,7 @@ class Placement:
             fleet=fleet, ledger=ledger, journal=journal, link=link, messages=self.messages_by_dispatch, retry_s=clear_retry_s
         )
         self.paths = ControlPaths(journal, settings.update_refusals)
+        self.signals = AfrrSignals(ledger, link, self.paths)
         self._dynamic = DynamicProfiles(settings)
         self._gate = LedgerGate(ledger, journal, link, self.messages_by_dispatch, self._clearing)
         self._waiting: dict[SessionUid, Placing] = {}
@@ -90,7 +92,14 @@ class Placement:
         if placing.uid in self._waiting:
             self._fleet.setpoint_done(placing.uid, Offline(), now_s)
         placing = self._shaped(placing, now_s)
-        self._fleet.setpoint_sent(placing.uid, placing.power_w, placing.begins_s(now_s), placing.discharge_until_s, placing.hold_until_s)
+        self._fleet.setpoint_sent(
+            placing.uid,
+            placing.power_w,
+            placing.begins_s(now_s),
+            placing.discharge_until_s,
+            placing.hold_until_s,
+            placing.curves is not None,
+        )
         if self._stands_beneath(placing):
             self._send_discharge(placing, now_s)
             return
@@ -157,6 +166,7 @@ class Placement:
             for record in self.ledger.of_station(station_id):
                 if record.state is not ProfileState.CLEARING:
                     self.ledger.happened(station_id, record.profile_id, Happening.UNSURE)
+        self.signals.forget(station_id)
         for record in self.ledger.of_station(station_id):
             # Time away may have made it invalid for good (invalidAfterOfflineDuration): it is placed, not moved.
             self._dynamic.lost(record.session_uid)
@@ -184,6 +194,8 @@ class Placement:
         command = event.command
         if isinstance(command, PlaceDischarge | MoveSetpoint | PlaceFallback):
             self._gate.arrived(command, event.result)
+        if isinstance(command, SendSignal):
+            self.signals.completed(command, event.result, now_s)
         if isinstance(command, MoveSetpoint):
             return self._moved(command, event, now_s)
         if isinstance(command, PlaceDischarge):
@@ -241,7 +253,7 @@ class Placement:
     def _shaped(self, placing: Placing, now_s: float) -> Placing:
         """As the profile that will carry it: Dynamic where target and station are for it."""
         # A Dynamic profile knows no start but now.
-        may = placing.moves and placing.control_mode is ControlMode.DYNAMIC and placing.begins_s(now_s) <= now_s
+        may = placing.moves and placing.curves is None and placing.control_mode is ControlMode.DYNAMIC and placing.begins_s(now_s) <= now_s
         may = may and self.paths.is_open(placing.station_id, placing.evse_id, DYNAMIC)
         return self._dynamic.shaped(placing, now_s, may=may)
 
@@ -360,6 +372,12 @@ class Placement:
         if is_dynamic and response.reaction in MAYBE_FOR_ITS_KIND and latest is not None:
             self.paths.close(command.station_id, command.evse_id, DYNAMIC, f"a Dynamic profile was refused: {words_of(result)}", now_s)
             self.place(latest, now_s)
+            return None
+        if isinstance(command, PlaceDischarge) and command.curves is not None and response.reaction in MAYBE_FOR_ITS_KIND:
+            # The next tick gives the car setpoints, or its part of the band to another.
+            self.paths.close(
+                command.station_id, command.evse_id, command.path, f"a profile with curves was refused: {words_of(result)}", now_s
+            )
             return None
         if response.retry_level:
             self._level_refused.add(uid)

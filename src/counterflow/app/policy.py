@@ -52,6 +52,6 @@ class ConsentPolicy:
     def pull_setpoint(self, station_id: StationId, profile_id: ProfileId, now_s: float) -> float | None:
         """What a station that pulls is told: the setpoint on record, 0 W once its time is over."""
         record = self._ledger.get(station_id, profile_id)
-        if record is None or record.kind is not ProfileKind.DISCHARGE:
+        if record is None or record.kind is not ProfileKind.DISCHARGE or record.path:
             return None
         return record.power_w if now_s < record.discharge_until_s and record.state is not ProfileState.CLEARING else 0.0

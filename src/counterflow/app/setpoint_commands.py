@@ -8,6 +8,7 @@ from counterflow.domain.commands import MoveSetpoint, PlaceDischarge, PlaceFallb
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.resources import ControlMode
+from counterflow.domain.setpoints import WattCurves
 from counterflow.engine.control.paths import moves
 
 
@@ -87,6 +88,10 @@ class Placing(Struct, frozen=True, kw_only=True):
     """A Dynamic profile is to carry it, where the station has them: the target moves, others will follow."""
     full_until_s: float = float("nan")
     """Until when the car could run even at its full power: a Dynamic profile with this end takes every setpoint."""
+    curves: WattCurves | None = None
+    """The station finds its power by these; `power_w` is the strongest that they can ask for."""
+    path: str = ""
+    """The control path that the curves are for."""
     begins_at_s: float | None = None
     """A scheduled start, epoch seconds; None = at once."""
     watchdog_s: int | None = None
@@ -126,6 +131,8 @@ def place_discharge(placing: Placing, profile_id: ProfileId, stack_level: int, s
         max_offline_s=settings.max_offline_s if placing.max_offline_supported else None,
         urgent=placing.urgent,
         reason=placing.reason,
+        curves=placing.curves,
+        path=placing.path,
         watchdog_s=placing.watchdog_s,
         pull_every_s=settings.pull_interval_s if placing.watchdog_s is not None and settings.pull_interval_s > 0 else None,
     )

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
 from counterflow.domain.resources import ControlMode
+from counterflow.domain.setpoints import WattCurves
 
 
 class PlaceDischarge(Struct, frozen=True, kw_only=True):
@@ -35,6 +36,10 @@ class PlaceDischarge(Struct, frozen=True, kw_only=True):
     watchdog_s: int | None = None
     pull_every_s: int | None = None
     """A Dynamic profile that the station asks for by itself, this often (dynUpdateInterval)."""
+    curves: WattCurves | None = None
+    """The station itself finds its power by these; `power_w` is the strongest discharge that they can ask for."""
+    path: str = ""
+    """The control path that the curves are for."""
 
 
 class MoveSetpoint(Struct, frozen=True, kw_only=True):
@@ -108,6 +113,14 @@ class ReadDerLimits(Struct, frozen=True, kw_only=True):
     request_id: int
 
 
+class SendSignal(Struct, frozen=True, kw_only=True):
+    """AFRRSignal: a number that every EVSE of the station looks up in the curve of its profile (Q08)."""
+
+    station_id: StationId
+    signal: int
+    at_s: float
+
+
 class RawCall(Struct, frozen=True, kw_only=True):
     """Any OCPP request, as a person typed it; `token` finds the asker again."""
 
@@ -118,7 +131,16 @@ class RawCall(Struct, frozen=True, kw_only=True):
 
 
 Command = (
-    PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile | RequestSample | ReadProfiles | ReadComposite | ReadDerLimits | RawCall
+    PlaceDischarge
+    | MoveSetpoint
+    | PlaceFallback
+    | ClearProfile
+    | RequestSample
+    | ReadProfiles
+    | ReadComposite
+    | ReadDerLimits
+    | SendSignal
+    | RawCall
 )
 
 

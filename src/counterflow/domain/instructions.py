@@ -26,6 +26,15 @@ class AllocationPolicy(StrEnum):
     MERIT = "merit"
 
 
+class ControlPath(StrEnum):
+    """Who moves the cars: we, by setpoints; we, by one signal for all that each station looks up in a curve of its own (aFRR); or each
+    station by the grid's frequency, without us."""
+
+    CENTRAL = "central"
+    AFRR = "afrr"
+    LOCAL_FREQUENCY = "local_frequency"
+
+
 class DispatchState(StrEnum):
     """Where a dispatch stands; the moves are in `engine.control.book`."""
 
@@ -50,6 +59,7 @@ class DispatchOrder(Struct, frozen=True, kw_only=True):
     ordered_by: str = ""
     require_full: bool = False
     """Refuse the order rather than accept it with a shortfall."""
+    control_path: ControlPath = ControlPath.CENTRAL
 
 
 class Amendment(Struct, frozen=True, kw_only=True):
@@ -100,5 +110,6 @@ class DispatchInstruction(Struct, frozen=True, kw_only=True):
     """When discharge stopped (window end, cancel, stop): the paced resume counts from here."""
     ends_as: DispatchState | None = None
     """What a resuming dispatch becomes once charging has resumed."""
+    control_path: ControlPath = ControlPath.CENTRAL
     feasibility: Feasibility | None = None
     """As told to the operator when the order was accepted or last amended."""

@@ -109,6 +109,8 @@ class ProfileRecord(Struct, frozen=True, kw_only=True):
     discharge_until_s: float
     hold_until_s: float
     dispatch_id: str = ""
+    path: str = ""
+    """Not empty = the station finds its power by curves, for this control path; `power_w` is the strongest that they can ask for."""
     watchdog_s: int | None = None
     """A Dynamic profile: it lapses this long after the newest message about it."""
 

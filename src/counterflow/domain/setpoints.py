@@ -24,6 +24,21 @@ class FallbackState(IntEnum):
     PLACED = 2
 
 
+class WattCurves(Struct, frozen=True, kw_only=True):
+    """A LocalFrequency period: baseline plus both curves, W, import positive; linear between points, level beyond the ends."""
+
+    baseline_w: float
+    frequency: tuple[tuple[float, float], ...]
+    """(Hz, W), at least two points."""
+    signal: tuple[tuple[int, float], ...] = ()
+    """(aFRR signal, W)."""
+
+    @property
+    def worst_w(self) -> float:
+        """The strongest discharge that they can ask for."""
+        return self.baseline_w + min(power for _, power in self.frequency) + min((power for _, power in self.signal), default=0.0)
+
+
 class Accepted(Struct, frozen=True, kw_only=True):
     """The station stored it. Delivery is judged by the meter."""
 

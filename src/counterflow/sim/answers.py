@@ -72,6 +72,15 @@ def update_dynamic_schedule(op: Operation, request: m.UpdateDynamicScheduleReque
     return m.UpdateDynamicScheduleResponse(status="Accepted"), None
 
 
+def afrr_signal(op: Operation, request: m.AFRRSignalRequest, now_s: float) -> Answer:
+    """A signal for every EVSE whose profile has a curve for it, from its timestamp on (Q08)."""
+    if not op.takes_signals(now_s):
+        refusal = Refusal("NoSignalWattCurve", "No profile with a v2xSignalWattCurve is in force.")
+        return m.AFRRSignalResponse(status="Rejected", status_info=_refused(refusal)), None
+    op.signal_from(request.signal, request.timestamp.timestamp(), now_s)
+    return m.AFRRSignalResponse(status="Accepted"), None
+
+
 def clear_charging_profile(op: Operation, request: m.ClearChargingProfileRequest, now_s: float) -> Answer:
     """By id, or by criteria that must all hold; neither is no request at all (K10)."""
     profiles = op.state.profiles
@@ -332,7 +341,7 @@ ANSWERS: Final[dict[str, Handler]] = {
     "GetChargingProfiles": get_charging_profiles,
     "GetCompositeSchedule": get_composite_schedule,
     "UsePriorityCharging": _status("UsePriorityCharging", status="NoProfile"),
-    "AFRRSignal": _status("AFRRSignal", status="Rejected", status_info=m.StatusInfoType(reason_code="NoSignalWattCurve")),
+    "AFRRSignal": afrr_signal,
     "NotifyAllowedEnergyTransfer": allowed_energy_transfer,
     "GetVariables": get_variables,
     "SetVariables": set_variables,

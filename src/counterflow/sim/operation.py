@@ -330,6 +330,30 @@ class Operation:
             self.reassess(evse, now_s, by_profile=profile_id)
         return None
 
+    def takes_signals(self, now_s: float) -> bool:
+        """An aFRR signal would mean something at one of the EVSEs."""
+        return any(
+            self.state.profiles.takes_signals(evse.evse_id, evse.transaction_id, now_s, tx_started_s=evse.started_charging_s)
+            for evse in self.state.evses.values()
+            if evse.transaction_id is not None
+        )
+
+    def signal_from(self, signal: int, at_s: float, now_s: float) -> None:
+        """An aFRR signal takes effect, now or when its time has come."""
+        if at_s > now_s:
+            self.timers.at(at_s, self._signal, signal)
+        else:
+            self._signal(now_s, signal)
+
+    def _signal(self, now_s: float, signal: int) -> None:
+        self.state.profiles.signal = signal
+        self.reassess_all(now_s)
+
+    def grid_at(self, frequency_hz: float, now_s: float) -> None:
+        """The station measures another grid frequency."""
+        self.state.profiles.frequency_hz = frequency_hz
+        self.reassess_all(now_s)
+
     def reassess_all(self, now_s: float) -> None:
         """Every EVSE: after clearing, and when the line comes or goes."""
         for evse in self.state.evses.values():

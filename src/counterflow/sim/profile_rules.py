@@ -196,6 +196,8 @@ def _wrong_period(
         return Refusal("NoPhaseForDC", "A DC EVSE has no phases (K01.FR.44).")
     if mode == "LocalFrequency" and (isinstance(period.v2x_freq_watt_curve, UnsetType) or len(period.v2x_freq_watt_curve) < 2):
         return Refusal("NoFreqWattCurve", "LocalFrequency needs a curve of two points and a baseline.")
+    if mode == "LocalFrequency" and period.v2x_baseline is UNSET:
+        return Refusal("MissingParam", "LocalFrequency needs v2xBaseline.")
     if mode == "LocalFrequency" and rate_unit == "A":
         return Refusal("UnsupportedRateUnit", "LocalFrequency is in W.")
     if period.evse_sleep is not UNSET and mode != "Idle":

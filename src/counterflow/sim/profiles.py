@@ -20,6 +20,7 @@ from counterflow.adapters.ocpp.messages import (
     ChargingScheduleUpdateType,
     ClearChargingProfileType,
 )
+from counterflow.sim.curves import NOMINAL_HZ, curve_power_w, has_signal_curve, worst_power_w
 from counterflow.sim.profile_rules import EvseView, Refusal, operation_mode, refusal, seconds
 from counterflow.sim.settings import StationSettings
 from counterflow.sim.vehicle import Order
@@ -55,6 +56,10 @@ class ProfileStore:
         self._settings = settings
         self._by_id: dict[int, Installed] = {}
         self._offline_since_s: float | None = None
+        self.frequency_hz = NOMINAL_HZ
+        """The grid's, as the station measures it."""
+        self.signal: int | None = None
+        """The aFRR signal in force."""
 
     # ---- in and out
 
@@ -179,10 +184,16 @@ class ProfileStore:
         if leading is None:
             return Effective(Order(cap_w, True), "ChargingOnly", None)
         one, period, unit = leading
-        order = _order(period, unit, cap_w)
+        curved = operation_mode(period) == "LocalFrequency"
+        order = Order(min(curve_power_w(period, self.frequency_hz, self.signal), cap_w), False) if curved else _order(period, unit, cap_w)
         if others is not None and not isinstance(others[1].discharge_limit, UnsetType) and not order.is_limit:
             order = Order(max(order.power_w, -abs(_watts(others[1].discharge_limit, others[2], others[1]))), False)
         return Effective(order, operation_mode(period), one.profile.id)
+
+    def takes_signals(self, evse_id: int, transaction_id: str | None, now_s: float, *, tx_started_s: float) -> bool:
+        """An aFRR signal would mean something at this EVSE now (Q08)."""
+        leading = self._leading("TxProfile", evse_id, transaction_id, now_s, tx_started_s)
+        return leading is not None and operation_mode(leading[1]) == "LocalFrequency" and has_signal_curve(leading[1])
 
     def leaders_below(self, profile: ChargingProfileType, evse_id: int, now_s: float, tx_started_s: float) -> list[Installed]:
         """Charging-only profiles that would take over at this instant if `profile` were gone (decision 4: what lies beneath)."""
@@ -285,9 +296,11 @@ def _limit_w(period: ChargingSchedulePeriodType, unit: str) -> float:
 
 
 def _order(period: ChargingSchedulePeriodType, unit: str, cap_w: float) -> Order:
-    """The car's order from the leading period: a limit never restrains discharge, it caps charging (V2X.03)."""
+    """The order of a period, the strongest that its curves can ask for: a limit caps charging, never discharge (V2X.03)."""
     if operation_mode(period) == "Idle":
         return Order(0.0, False)
+    if operation_mode(period) == "LocalFrequency":
+        return Order(worst_power_w(period), False)
     if not isinstance(period.setpoint, UnsetType):
         return Order(min(_watts(period.setpoint, unit, period), cap_w), False)
     limit_w = _limit_w(period, unit)

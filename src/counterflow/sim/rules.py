@@ -12,8 +12,9 @@ from msgspec import UnsetType
 
 from counterflow.adapters.ocpp.messages import ChargingProfileType
 from counterflow.domain.units import WH_PER_WS
+from counterflow.sim.curves import worst_power_w
 from counterflow.sim.evse import SimEvse
-from counterflow.sim.profile_rules import seconds
+from counterflow.sim.profile_rules import operation_mode, seconds
 from counterflow.sim.profiles import ProfileStore, stretches
 
 SOC_TOLERANCE: Final = 0.005
@@ -25,6 +26,7 @@ def discharges(profile: ChargingProfileType) -> bool:
     return any(
         (not isinstance(period.setpoint, UnsetType) and period.setpoint < 0.0)
         or (not isinstance(period.limit, UnsetType) and period.limit < 0.0)
+        or (operation_mode(period) == "LocalFrequency" and worst_power_w(period) < 0.0)
         for schedule in profile.charging_schedule
         for period in schedule.charging_schedule_period
     )

@@ -130,6 +130,12 @@ class World:
             self._flush(self._seats[station_id])
         return gone
 
+    def set_frequency(self, frequency_hz: float) -> None:
+        """The grid's frequency, which every station measures."""
+        for seat in self._seats.values():
+            seat.station.operation.grid_at(frequency_hz, self.now_s)
+            self._flush(seat)
+
     def cut(self, station_id: str, for_s: float | None = None) -> None:
         """A station's line breaks; it comes back after `for_s` (None = not by itself)."""
         seat = self._seats[station_id]

@@ -34,7 +34,7 @@ def shown(book: OrderBook) -> tuple[Any, ...]:
     book.write(columns, row)
     power_w = columns.setpoint_w[row]
     ends = [columns.setpoint_at_s[row], columns.discharge_until_s[row], columns.hold_until_s[row]]
-    np.testing.assert_equal(ends, list(order(power_w))[1:])
+    np.testing.assert_equal(ends, list(order(power_w))[1:4])
     return (power_w, SetpointState(columns.setpoint_state[row]), columns.previous_setpoint_w[row])
 
 

@@ -18,6 +18,7 @@ from counterflow.domain.commands import (
     ReadDerLimits,
     ReadProfiles,
     RequestSample,
+    SendSignal,
 )
 from counterflow.domain.ids import SessionUid
 
@@ -90,7 +91,7 @@ def _pointless(newer: Command) -> Callable[[Command], bool]:
             return lambda older: isinstance(older, PlaceDischarge | MoveSetpoint | ClearProfile) and older.profile_id == newer.profile_id
         case RequestSample():
             return lambda older: older == newer
-        case ReadProfiles() | ReadDerLimits():
+        case ReadProfiles() | ReadDerLimits() | SendSignal():
             return lambda older: type(older) is type(newer)
         case ReadComposite():
             return lambda older: isinstance(older, ReadComposite) and older.evse_id == newer.evse_id

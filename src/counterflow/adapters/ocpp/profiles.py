@@ -19,8 +19,10 @@ from counterflow.domain.commands import (
     ReadDerLimits,
     ReadProfiles,
     RequestSample,
+    SendSignal,
 )
 from counterflow.domain.resources import ControlMode
+from counterflow.domain.setpoints import WattCurves
 
 MAX_INT32: Final = 2**31 - 1
 DECIMALS: Final = 6
@@ -37,8 +39,11 @@ Request = (
     | ocpp.GetChargingProfilesRequest
     | ocpp.GetCompositeScheduleRequest
     | ocpp.GetDERControlRequest
+    | ocpp.AFRRSignalRequest
 )
-Addressed = PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile | RequestSample | ReadProfiles | ReadComposite | ReadDerLimits
+Addressed = (
+    PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile | RequestSample | ReadProfiles | ReadComposite | ReadDerLimits | SendSignal
+)
 
 
 class PlacementError(ValueError):
@@ -75,6 +80,8 @@ def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
             )
         case ReadDerLimits():
             return "GetDERControl", ocpp.GetDERControlRequest(request_id=command.request_id, control_type="LimitMaxDischarge")
+        case SendSignal():
+            return "AFRRSignal", ocpp.AFRRSignalRequest(timestamp=_instant(floor(command.at_s)), signal=command.signal)
         case _:
             assert_never(command)
 
@@ -97,7 +104,8 @@ def discharge_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingPr
     setpoint = toward_zero(order.power_w)
     periods = []
     if discharge_s > 0:
-        periods.append(_period(0, setpoint, order.control_mode))
+        curves = order.curves
+        periods.append(_period(0, setpoint, order.control_mode) if curves is None else _curve_period(curves, order.power_w))
     if discharge_s <= 0 or (hold_s > discharge_s and setpoint != 0.0):
         periods.append(_period(max(discharge_s, 0), 0.0, order.control_mode))
     schedule = ocpp.ChargingScheduleType(
@@ -217,6 +225,21 @@ def _period(start_s: int, power_w: float, mode: ControlMode) -> ocpp.ChargingSch
             raise PlacementError("This EVSE cannot be told to discharge.")
         case _:
             assert_never(mode)
+
+
+def _curve_period(curves: WattCurves, worst_w: float) -> ocpp.ChargingSchedulePeriodType:
+    """A LocalFrequency period: baseline, two or more points of frequency, no limit and no setpoint (Q08)."""
+    if len(curves.frequency) < 2 or curves.worst_w < worst_w - 1e-3:
+        raise PlacementError("Curves need two points of frequency, and may not ask for more than their order's power.")
+    frequency = [ocpp.V2XFreqWattPointType(frequency=at_hz, power=toward_zero(power_w)) for at_hz, power_w in curves.frequency]
+    signal = [ocpp.V2XSignalWattPointType(signal=number, power=toward_zero(power_w)) for number, power_w in curves.signal]
+    return ocpp.ChargingSchedulePeriodType(
+        start_period=0,
+        operation_mode="LocalFrequency",
+        v2x_baseline=toward_zero(curves.baseline_w),
+        v2x_freq_watt_curve=frequency,
+        v2x_signal_watt_curve=signal or UNSET,
+    )
 
 
 def _check_target(order: PlaceDischarge | PlaceFallback) -> None:

@@ -170,6 +170,7 @@ WORDS: dict[str, str] = {
     "payload": "The station's answer; null when it was an error.",
     "phase": "Charging state as last reported.",
     "ping_interval_s": "WebSocket ping interval; 0 = none; null = not said.",
+    "control_path": "Who moves the cars: central (setpoints), afrr (one signal for all) or local_frequency (each station).",
     "policy": "How the target is split: hybrid, proportional or merit.",
     "pool": "Named group of sites.",
     "power_age_s": "Age of power_w.",

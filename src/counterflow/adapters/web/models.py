@@ -8,7 +8,7 @@ from counterflow.adapters.web.patterns import ACTION_PATTERN, STATION_ID_PATTERN
 from counterflow.adapters.web.units import DischargePower, Duration, InstantNumber, InstantText
 from counterflow.domain.conflicts import Leader
 from counterflow.domain.ids import ALL_SITES, PoolId
-from counterflow.domain.instructions import AllocationPolicy, Amendment, DispatchMode, DispatchOrder
+from counterflow.domain.instructions import AllocationPolicy, Amendment, ControlPath, DispatchMode, DispatchOrder
 
 ReportFormat = Literal["json", "csv", "parquet", "png"]
 
@@ -43,6 +43,10 @@ class OrderBody(BaseModel):
     require_full: Annotated[
         bool, Field(strict=True, description="Refuse the order unless all of its power can be committed; otherwise the shortfall is told.")
     ] = False
+    control_path: Annotated[
+        ControlPath,
+        Field(description="Who moves the cars: `central` = setpoints; `afrr` = one signal for all; `local_frequency` = each station."),
+    ] = ControlPath.CENTRAL
     dry_run: Annotated[bool, Field(strict=True, description="Answer what is feasible, and start nothing.")] = False
 
     @model_validator(mode="after")
@@ -61,6 +65,7 @@ class OrderBody(BaseModel):
             policy=self.policy,
             mode=self.mode,
             priority=self.priority,
+            control_path=self.control_path,
             ordered_by=by,
             require_full=self.require_full,
         )

@@ -33,7 +33,7 @@ from counterflow.app.cli.words import (
 )
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES
-from counterflow.domain.instructions import AllocationPolicy, DispatchMode
+from counterflow.domain.instructions import AllocationPolicy, ControlPath, DispatchMode
 from counterflow.domain.units import UNITS, parse_discharge_power_w, parse_duration_s, parse_instant_s
 from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, FleetView
 
@@ -106,6 +106,9 @@ def dispatch(
             help="What counts: net_export (less what the group draws), gross_export (discharge alone), relative (against its plan).",
         ),
     ] = DispatchMode.NET_EXPORT,
+    path: Annotated[
+        ControlPath, typer.Option(metavar="PATH", help="Who moves the cars: central, afrr (a signal for all), local_frequency (stations).")
+    ] = ControlPath.CENTRAL,
     priority: Annotated[int, typer.Option(metavar="N", help="Where orders overlap, a higher one cuts the others short.")] = 0,
     require_full: Annotated[
         bool, typer.Option("--require-full", help="Refuse the order unless all of its power can be committed.")
@@ -131,6 +134,7 @@ def dispatch(
         "mode": mode.value,
         "priority": priority,
         "require_full": require_full,
+        "control_path": path.value,
         "dry_run": dry_run,
     }
     around, console = server.around, screen()

@@ -15,6 +15,7 @@ from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId
 from counterflow.domain.instructions import (
     NOTICEABLE_FRAC,
     Amendment,
+    ControlPath,
     DispatchInstruction,
     DispatchOrder,
     DispatchState,
@@ -117,6 +118,7 @@ def draw_up(
         policy=order.policy,
         mode=order.mode,
         priority=order.priority,
+        control_path=order.control_path,
         accepted_at_s=now_s,
         ordered_by=order.ordered_by,
         idempotency_key=idempotency_key,
@@ -195,6 +197,10 @@ def amended(instruction: DispatchInstruction, amendment: Amendment, now_s: float
     if amendment.discharge_power_w is not None:
         if not 0.0 < amendment.discharge_power_w < float("inf"):
             return _invalid("The discharge power must be above zero.", "To stop a dispatch, cancel it.")
+        if instruction.control_path is ControlPath.LOCAL_FREQUENCY:
+            return _invalid("The band of a local_frequency dispatch stands in its cars' curves.", "Order a new dispatch of another power.")
+        if instruction.control_path is ControlPath.AFRR and amendment.discharge_power_w > instruction.steps[0].discharge_power_w:
+            return _invalid("An aFRR dispatch moves inside the band that was ordered.", "Name a smaller power, or order a new dispatch.")
         from_s = max(now_s, instruction.start_s)
         kept = tuple(step for step in steps if step.from_s < from_s)
         steps = (*kept, TargetStep(from_s=from_s, discharge_power_w=amendment.discharge_power_w))

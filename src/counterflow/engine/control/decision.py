@@ -38,6 +38,8 @@ class SetpointChange(Struct, frozen=True, kw_only=True):
     hold_until_s: float
     reason: ChangeReason
     urgent: bool
+    by_curve: bool = False
+    """The station finds its power by a curve; `power_w` is the strongest that it can ask for."""
 
 
 class Release(Struct, frozen=True, kw_only=True):

@@ -143,6 +143,7 @@ class ProfileLedger:
             discharge_until_s=now_s if isinstance(command, PlaceFallback) else command.discharge_until_s,
             hold_until_s=now_s if isinstance(command, PlaceFallback) else command.hold_until_s,
             dispatch_id=dispatch_id,
+            path=command.path if isinstance(command, PlaceDischarge) else "",
             watchdog_s=None if isinstance(command, PlaceFallback) else command.watchdog_s,
         )
         self._keep(record)

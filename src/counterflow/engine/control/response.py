@@ -160,7 +160,8 @@ def _for_sessions(image: FleetImage, memory: ResponseMemory, settings: ResponseS
 
 
 def _with_levels(image: FleetImage, memory: ResponseMemory, now_s: float) -> ResponseMemory:
-    level_w = level_in_force_w(image, now_s)
+    # What a station asks of a car by a curve of its own is not known here, so nothing is learned from it.
+    level_w = np.where(image.self_steered, np.nan, level_in_force_w(image, now_s))
     doubtful = (image.setpoint_state == SetpointState.UNKNOWN) | (image.setpoint_state == SetpointState.REJECTED)
     changed = (level_w != memory.level_w) & ~(np.isnan(level_w) & np.isnan(memory.level_w))
     changed |= memory.doubtful & (image.setpoint_at_s > memory.seen_setpoint_at_s)

@@ -96,6 +96,7 @@ class Columns:
     previous_setpoint_w: memoryview[float]
     discharge_until_s: memoryview[float]
     hold_until_s: memoryview[float]
+    self_steered: memoryview[bool]
     fallback_state: memoryview[int]
 
     def __init__(self) -> None:

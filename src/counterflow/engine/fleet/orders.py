@@ -25,6 +25,8 @@ class Order(NamedTuple):
     sent_s: float
     discharge_until_s: float
     hold_until_s: float
+    is_curve: bool = False
+    """The station finds its power by a curve; this is the strongest."""
 
 
 NOTHING = Order(nan, nan, nan, nan)
@@ -140,6 +142,7 @@ class OrderBook:
         columns.previous_setpoint_w[row] = before_w
         columns.discharge_until_s[row] = shown.discharge_until_s
         columns.hold_until_s[row] = shown.hold_until_s
+        columns.self_steered[row] = shown.is_curve
 
 
 def _stronger(one_w: float, other_w: float) -> float:

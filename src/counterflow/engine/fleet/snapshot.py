@@ -84,6 +84,7 @@ COLUMNS: dict[str, Column] = {
     "previous_setpoint_w": Column("f8", "W", nan, "the setpoint before this one (worst case while the outcome is open)"),
     "discharge_until_s": Column("f8", "s", nan, "end that the order in force carries for its discharge"),
     "hold_until_s": Column("f8", "s", nan, "end that the order in force carries for its hold at 0 W"),
+    "self_steered": Column("?", "-", False, "the station finds its power by a curve; setpoint_w is the strongest that it can ask for"),
     "fallback_state": Column("i1", "FallbackState", 0, "none, pending or placed"),
 }
 
@@ -146,6 +147,7 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     previous_setpoint_w: F8
     discharge_until_s: F8
     hold_until_s: F8
+    self_steered: B1
     fallback_state: I1
 
     def __len__(self) -> int:

@@ -176,7 +176,10 @@ class FleetState:
         return None if isnan(at_s) else now_s - at_s
 
     def discharge_in_force(self, uid: SessionUid, since_s: float) -> tuple[float, float] | None:
-        """(power < 0, end) of the discharge that the station has accepted and that was sent no later than `since_s`; else None."""
+        """(power < 0, end) of the discharge that the station has accepted and that was sent no later than `since_s`; else None.
+
+        None, too, for a station that finds its power by a curve: what it asks for now is not known here.
+        """
         session = self._roster.open.get(uid)
         if session is None:
             return None
@@ -184,17 +187,20 @@ class FleetState:
         if columns.setpoint_state[row] != SetpointState.ACCEPTED or not columns.setpoint_at_s[row] <= since_s:
             return None
         power_w = columns.setpoint_w[row]
-        return (power_w, columns.discharge_until_s[row]) if power_w < 0.0 else None
+        known = power_w < 0.0 and not columns.self_steered[row]
+        return (power_w, columns.discharge_until_s[row]) if known else None
 
     def record_of(self, uid: SessionUid) -> SessionRecord:
         """The record of an open session as it is now. Raises KeyError when it is not open."""
         return self._roster.open[uid].record()
 
-    def setpoint_sent(self, uid: SessionUid, power_w: float, now_s: float, discharge_until_s: float, hold_until_s: float) -> None:
-        """A discharge order (`power_w` <= 0) is on its way, with the ends that it carries."""
+    def setpoint_sent(
+        self, uid: SessionUid, power_w: float, now_s: float, discharge_until_s: float, hold_until_s: float, is_curve: bool = False
+    ) -> None:
+        """A discharge order (`power_w` <= 0) is on its way, with the ends that it carries; `is_curve`: it is the worst of a curve."""
         session = self._roster.open.get(uid)
         if session is not None:
-            session.orders.sent(Order(power_w, now_s, discharge_until_s, hold_until_s))
+            session.orders.sent(Order(power_w, now_s, discharge_until_s, hold_until_s, is_curve))
             session.orders.write(self._roster.columns, session.row)
 
     def setpoint_done(
@@ -337,7 +343,7 @@ class FleetState:
                 placed = profile.state is ProfileState.PLACED
                 self._roster.columns.fallback_state[session.row] = FallbackState.PLACED if placed else FallbackState.NONE
             case ProfileKind.DISCHARGE:
-                order = Order(profile.power_w, profile.placed_at_s, profile.discharge_until_s, profile.hold_until_s)
+                order = Order(profile.power_w, profile.placed_at_s, profile.discharge_until_s, profile.hold_until_s, profile.path != "")
                 session.orders.restored(order, sure=profile.state is ProfileState.PLACED)
                 session.orders.write(self._roster.columns, session.row)
             case _:
