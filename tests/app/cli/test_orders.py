@@ -38,6 +38,8 @@ def test_an_order_is_sent_in_watts_seconds_and_epoch_seconds(api: Any, counterfl
         "relative",
         "--priority",
         "3",
+        "--path",
+        "afrr",
     )
     assert result.exit_code == 0, result.output
     assert api.bodies == [
@@ -50,6 +52,7 @@ def test_an_order_is_sent_in_watts_seconds_and_epoch_seconds(api: Any, counterfl
             "mode": "relative",
             "priority": 3,
             "require_full": False,
+            "control_path": "afrr",
             "dry_run": False,
         }
     ]
