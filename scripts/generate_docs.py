@@ -215,6 +215,8 @@ def _rows(kind: type[Struct], prefix: str) -> list[str]:
         rows.append(f"| `{name}` | {(meta.extra or {}).get('unit', '-')} | {shown} | {meta.description} |")
         if get_origin(bare) is dict:
             rows += _rows(get_args(bare)[1], f"{name}.<name>.")
+        elif get_origin(bare) is tuple and isinstance(get_args(bare)[0], type) and issubclass(get_args(bare)[0], Struct):
+            rows += _rows(get_args(bare)[0], f"{name}[].")
     return rows
 
 

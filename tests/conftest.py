@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -26,11 +27,14 @@ import hypothesis
 import jsonschema_rs
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from counterflow.adapters.certificates.authority import Authority, open_authority, private_pem
 from counterflow.adapters.ocpp import messages
 from counterflow.adapters.ocpp.csms import AuthorizationAnswer, BootAnswer, BootStatus, Csms, NeedsAnswer
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.ocpp.settings import OcppSettings
+from counterflow.adapters.ocpp.tls import client_context
 from counterflow.domain.commands import Command
 from counterflow.domain.ids import EvseId, ProfileId, StationId
 from counterflow.domain.records import DiscoveryRecord
@@ -387,3 +391,46 @@ def example_of(official_schemas: dict[str, Schema]) -> Callable[[str, random.Ran
                 return {"free": ["form", 1]}
 
     return lambda name, rng: of(official_schemas[name], official_schemas[name], rng)
+
+
+class Pki:
+    """Authorities, and certificates that are right or wrong in one way: files below `folder`, made on demand.
+
+    `now_s` is the real time, since OpenSSL looks at the clock itself.
+    """
+
+    def __init__(self, folder: Path, now_s: float) -> None:
+        self.folder = folder
+        self.now_s = now_s
+
+    def authority(self, name: str = "ours") -> Authority:
+        return open_authority(self.folder / name, name, self.now_s - 400 * 86_400.0)
+
+    def root(self, name: str = "ours") -> str:
+        self.authority(name)
+        return str(self.folder / name / "root.pem")
+
+    def server(self, kind: str = "ecdsa", *, authority: str = "ours", file: str = "") -> str:
+        """Certificate and key of 127.0.0.1."""
+        names = ["localhost", "127.0.0.1"]
+        chain, key = self.authority(authority).issue_for_server(names, rsa_key=kind == "rsa", days=30, now_s=self.now_s)
+        path = self.folder / (file or f"server-{kind}.pem")
+        path.write_text(key + chain)
+        return str(path)
+
+    def station(self, name: str, *, authority: str = "ours", at_s: float | None = None) -> str:
+        """Certificate and key of a station, valid for a day from `at_s` (now)."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        now_s = self.now_s if at_s is None else at_s
+        chain = self.authority(authority).issue_for_station(name, key.public_key(), days=1, now_s=now_s)
+        path = self.folder / f"{authority}-{name}.pem"
+        path.write_text(private_pem(key) + chain)
+        return str(path)
+
+    def client(self, certificate: str | None = None, *, trusts: str = "ours") -> ssl.SSLContext:
+        return client_context(self.root(trusts), certificate)
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    return Pki(tmp_path, time.time())

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final, assert_never
 
-from counterflow.adapters.ocpp.credentials import Credentials
 from counterflow.adapters.ocpp.csms import Csms, Outgoing
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
-from counterflow.adapters.ocpp.transport import Admission
+from counterflow.adapters.ocpp.transport import Admission, Shown
 from counterflow.app.config import Settings
 from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
 from counterflow.app.dispatcher import Dispatcher
@@ -129,9 +128,9 @@ class ControlRoom:
 
     # --- the line side (sim.world.CsmsSide, and the gateway's handler through app.server) ------------------------------------
 
-    def admit(self, station_id: StationId, offered: Sequence[str], credentials: Credentials | None) -> Admission:
+    def admit(self, station_id: StationId, offered: Sequence[str], shown: Shown) -> Admission:
         """Decide on a handshake."""
-        return self.registry.admit(station_id, offered, credentials)
+        return self.registry.admit(station_id, offered, shown)
 
     def opened(self, station_id: str, subprotocol: str, now_s: float) -> None:
         """A station's line is open. It usually comes back without BootNotification: the session is re-adopted by identity."""

@@ -5,9 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 
-from counterflow.adapters.ocpp.credentials import Credentials
 from counterflow.adapters.ocpp.csms import Outgoing
-from counterflow.adapters.ocpp.transport import Admission, CloseCode, Line
+from counterflow.adapters.ocpp.transport import Admission, CloseCode, Line, Shown
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.app.control_room import ControlRoom
 from counterflow.domain.ids import StationId
@@ -38,9 +37,9 @@ class Lines:
 
     # --- LineHandler ---------------------------------------------------------------------------------------------------------
 
-    def admit(self, station_id: StationId, offered: Sequence[str], authorization: Credentials | None, peer: str) -> Admission:
+    def admit(self, station_id: StationId, offered: Sequence[str], shown: Shown, peer: str) -> Admission:
         """Decide on a handshake."""
-        return self._room.admit(station_id, offered, authorization)
+        return self._room.admit(station_id, offered, shown)
 
     def opened(self, line: Line) -> None:
         """A line is open."""

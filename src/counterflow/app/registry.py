@@ -6,9 +6,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from counterflow.adapters.ocpp.credentials import Credentials, verify
+from counterflow.adapters.ocpp.listeners import SecurityProfile
 from counterflow.adapters.ocpp.settings import SUBPROTOCOLS
-from counterflow.adapters.ocpp.transport import Admission, Admitted, Refused
+from counterflow.adapters.ocpp.transport import Admission, Admitted, Refused, Shown
+from counterflow.app.admission import by_certificate, by_password
 from counterflow.domain.ids import EvseId, SiteId, StationId
 from counterflow.domain.records import DiscoveryRecord, DocumentKind
 from counterflow.domain.resources import EvseCapability, StationIdentity, StationRegistration
@@ -49,16 +50,22 @@ class Registry:
         self.discoveries = {StationId(key): record for key, record in self._journal.documents(DocumentKind.DISCOVERY)}
         self.former = {StationId(key): record for key, record in self._journal.documents(DocumentKind.FORMER_SETTINGS)}
 
-    def admit(self, station_id: StationId, offered: Sequence[str], credentials: Credentials | None) -> Admission:
-        """Decide on a handshake from memory: 404 unknown, 401 wrong or missing password (OCPP-J 3.1.2, 3.3; security profile 1)."""
+    def admit(self, station_id: StationId, offered: Sequence[str], shown: Shown) -> Admission:
+        """Decide on a handshake from memory: 404 unknown, 401 wrong or missing password, 403 a port or certificate not meant for it.
+
+        OCPP-J 3.1.2, 3.3; part 2, A00: profiles 1 and 2 by password, profile 3 by certificate.
+        """
         registration = self.registrations.get(station_id)
         if (registration is None or registration.accepted_unregistered) and not self._settings.accept_unknown:
             return Refused(404, "unknown station")
-        if registration is not None and registration.password_hash is not None:
-            if credentials is None:
-                return Refused(401, "password missing")
-            if not verify(registration.password_hash, credentials.password):
-                return Refused(401, "password wrong")
+        if registration is not None and shown.profile < registration.security_profile:
+            return Refused(403, "security profile too low for this station")
+        if shown.profile is SecurityProfile.MUTUAL_TLS:
+            refused = by_certificate(station_id, registration, shown.certificate_names)
+        else:
+            refused = by_password(registration, shown.credentials, shown.profile)
+        if refused is not None:
+            return refused
         common = next((name for name in offered if name in SUBPROTOCOLS), None)
         return Admitted(common)
 

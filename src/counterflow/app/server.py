@@ -13,6 +13,7 @@ import uvicorn
 
 from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.gateway import Gateway
+from counterflow.adapters.ocpp.tls import CertificateFileError
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.adapters.storage.report_files import ReportFiles
 from counterflow.adapters.storage.retention import Retention
@@ -27,6 +28,7 @@ from counterflow.app.message_ids import new_message_ids
 from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
+from counterflow.app.own_certificates import OwnCertificates
 from counterflow.app.process import allow_connections
 from counterflow.app.pseudonyms import Pseudonyms, ensure_key
 from counterflow.app.rendering import render_report
@@ -84,7 +86,8 @@ class Server:
         )
         self.room.restore(self._now_s())
         self.lines = Lines(self.room, self.journal, self.frames, self._now_s)
-        self.gateway = Gateway(self.lines, self.settings.gateway)
+        self.certificates = OwnCertificates(self._data_dir, self._now_s)
+        self.gateway = Gateway(self.lines, self.settings.gateway, self.certificates.context_of)
         self.reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
         self.retention = Retention(self.journal, self.reports, self.settings.storage)
         self.operations = LiveOperations(
@@ -167,6 +170,25 @@ class Server:
     def ocpp_url(self) -> str:
         """Where stations connect; they append their identity."""
         return f"ws://{self.settings.gateway.host}:{self.ocpp_port}{self.settings.gateway.path_prefix}"
+
+    @property
+    def ocpp_urls(self) -> tuple[str, ...]:
+        """Where stations connect, with each security profile."""
+        gateway = self.settings.gateway
+        secure = (
+            f"wss://{listener.host}:{port}{gateway.path_prefix}"
+            for listener, port in zip(gateway.listeners, self.gateway.ports, strict=True)
+        )
+        return (self.ocpp_url, *secure)
+
+    def reload_certificates(self) -> str | None:
+        """Read the certificates again; open lines stay. Returns what is wrong, and then nothing has changed."""
+        try:
+            self.gateway.reload_certificates()
+        except (CertificateFileError, OSError) as error:
+            log.error("certificates not reloaded", text=str(error))
+            return str(error)
+        return None
 
     @property
     def api_url(self) -> str:

@@ -28,6 +28,12 @@ def complaints(settings: "Settings") -> Iterator[str]:
         return
     yield from _sites(settings, topology)
     yield from _pairs(settings)
+    for number, listener in enumerate(settings.gateway.listeners, start=1):
+        if listener.keys and len(listener.keys) != len(listener.certificates):
+            yield (
+                f"[[gateway.listeners]] number {number} names {len(listener.certificates)} certificates and {len(listener.keys)} keys: "
+                "name a key for each, or none where the keys are in the same files."
+            )
     known = get_args(MeasurandEnumType)
     for name in settings.ocpp.measurands:
         if name not in known:

@@ -197,6 +197,10 @@ class StationRegistration(Struct, frozen=True, kw_only=True):
     password_hash: str | None = None
     added_at_s: float = 0.0
     accepted_unregistered: bool = False
+    security_profile: int = 1
+    """The lowest security profile that it may come in by; a stolen password is worth nothing where it is 3."""
+    serial_number: str | None = None
+    """Its certificate (profile 3) may name this in place of its identity, and its BootNotification must then say the same."""
 
 
 class StationIdentity(Struct, frozen=True, kw_only=True):

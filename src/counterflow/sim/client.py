@@ -9,14 +9,17 @@ import contextlib
 import gc
 import heapq
 import random
+import ssl
 import time
 import urllib.parse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from counterflow.adapters.ocpp.client import ClientLine, HandshakeRefusedError, connect
+from counterflow.adapters.ocpp.tls import CertificateFileError, client_context
 from counterflow.sim.fleet import Fleet
 from counterflow.sim.settings import FleetClientSettings
 from counterflow.sim.station import SimStation
@@ -27,7 +30,7 @@ BEAT_S: Final = 0.05
 READY_POLL_S: Final = 0.2
 MAX_CATCH_UP_STEPS: Final = 30
 """Plant steps made up for after a stall of the process; a longer one (a suspended laptop) is skipped."""
-_CONNECT_ERRORS: Final = (OSError, HandshakeRefusedError, TimeoutError)
+_CONNECT_ERRORS: Final = (OSError, HandshakeRefusedError, TimeoutError, CertificateFileError)
 
 
 class FleetProgress(Struct, frozen=True, kw_only=True):
@@ -82,6 +85,7 @@ class FleetClient:
         self._stopping = False
         self._plant_s = 0.0
         self._back_off = random.Random(settings.seed)
+        self._shared_context: ssl.SSLContext | None = None
 
     # ---- start and stop
 
@@ -181,6 +185,7 @@ class FleetClient:
                     subprotocols=[SUBPROTOCOL],
                     password=settings.passwords.get(station_id, settings.password),
                     deflate=settings.deflate,
+                    context=self._context(station_id),
                     on_text=lambda line, text: self._on_text(seat, line, text),
                     on_close=lambda line, reason: self._on_close(seat, line, reason),
                 )
@@ -194,6 +199,17 @@ class FleetClient:
             seat.reopening = None
             self._adopt(seat, line)
             return
+
+    def _context(self, station_id: str) -> ssl.SSLContext | None:
+        """TLS for a wss: server; one context for all stations unless each shows a certificate of its own."""
+        settings = self.settings
+        if not settings.url.startswith("wss:"):
+            return None
+        if settings.certificates_dir is not None:
+            return client_context(settings.authority_file, str(Path(settings.certificates_dir) / f"{station_id}.pem"))
+        if self._shared_context is None:
+            self._shared_context = client_context(settings.authority_file)
+        return self._shared_context
 
     def _adopt(self, seat: _Seat, line: ClientLine) -> None:
         """The line is up: the station starts to speak."""

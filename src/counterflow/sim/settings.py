@@ -240,6 +240,13 @@ class FleetClientSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         str | None, Meta(description="Password of every station (HTTP Basic), if the CSMS asks for one.", extra=_unit("-"))
     ] = None
     passwords: Annotated[dict[str, str], Meta(description="Passwords by station id; they win over `password`.", extra=_unit("-"))] = {}
+    authority_file: Annotated[
+        str | None,
+        Meta(description="PEM file of the authority of a wss: server; none = the machine's own.", extra=_unit("-")),
+    ] = None
+    certificates_dir: Annotated[
+        str | None, Meta(description="Folder of `<station id>.pem`, certificate and key, that stations show (profile 3).", extra=_unit("-"))
+    ] = None
     connect_rate_per_s: Annotated[float, Meta(description="New connections per second.", extra=_unit("1/s"), gt=0)] = 500.0
     back_off_min_s: Annotated[
         float, Meta(description="First wait before a reconnect; it doubles up to the longest.", extra=_unit("s"), gt=0)

@@ -50,7 +50,7 @@ def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_welcome_says_where_everything_is(tmp_path: Path) -> None:
-    text = welcome("ws://127.0.0.1:9000/ocpp", "http://127.0.0.1:8000", tmp_path)
+    text = welcome(["ws://127.0.0.1:9000/ocpp"], "http://127.0.0.1:8000", tmp_path)
     for part in ("ws://127.0.0.1:9000/ocpp/<station id>", "http://127.0.0.1:8000", str(tmp_path / "api-token")):
         assert part in text
 

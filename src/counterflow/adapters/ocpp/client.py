@@ -1,5 +1,6 @@
 """The station's end of a line, light enough that one process can hold ten thousand: for the simulated fleet, benches and tests."""
 
+import ssl
 import urllib.parse
 from collections.abc import Callable, Sequence
 
@@ -135,11 +136,12 @@ async def connect(
     subprotocols: Sequence[str],
     password: str | None = None,
     deflate: bool = False,
+    context: ssl.SSLContext | None = None,
     on_text: OnText,
     on_close: OnClose,
     handshake_timeout_s: float = 10.0,
 ) -> ClientLine:
-    """Connect to `ws://host:port/path/<station id>`; the HTTP Basic user is the id from the URL.
+    """Connect to `ws://host:port/path/<station id>` (or `wss:`, with `context`); the HTTP Basic user is the id from the URL.
 
     `on_text(line, text)` may be called before this returns, when the server speaks first; `on_close(line, reason)` is called once. Raises
     `HandshakeRefusedError` (404, 401, ...), `OSError` when there is no connection, `TimeoutError` when no answer came in time.
@@ -167,8 +169,11 @@ async def connect(
             extra_headers=headers,
             max_redirects=0,
             read_buffer_init_size=READ_BUFFER_BYTES,
-            use_aiofastnet=False,
+            use_aiofastnet=context is not None,
+            ssl_context=context,
         )
+    except ssl.SSLError:  # a ValueError too, where the server's certificate does not verify
+        raise
     except (WSHandshakeError, ValueError) as error:
         response = error.response if isinstance(error, WSHandshakeError) else None
         raise HandshakeRefusedError(None if response is None else int(response.status), str(error)) from error

@@ -5,32 +5,38 @@ and back-pressure are ours. One object per line and no task per line: a single s
 """
 
 import asyncio
-import socket
+import ssl
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import assert_never
 
 import structlog
-from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
-from picows.picows import WSProtocol  # type: ignore[attr-defined]  # WSProtocol is missing in the stubs
+from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from counterflow.adapters.ocpp import handshake
+from counterflow.adapters.ocpp.door import Door, Visit
+from counterflow.adapters.ocpp.limits import AddressBook
+from counterflow.adapters.ocpp.listeners import ListenerSettings, SecurityProfile
 from counterflow.adapters.ocpp.station_line import StationLine, TurnedAway, stack_of
-from counterflow.adapters.ocpp.transport import Admitted, CloseCode, GatewayCounters, GatewaySettings, LineHandler, Refused
-from counterflow.adapters.ocpp.wire import READ_BUFFER_BYTES, silent_logger
+from counterflow.adapters.ocpp.tls import certificate_names, server_context
+from counterflow.adapters.ocpp.transport import Admitted, CloseCode, GatewayCounters, GatewaySettings, LineHandler, Refused, Shown
 from counterflow.domain.ids import StationId
 
 _log = structlog.get_logger("counterflow.gateway")
 
-_BACKLOG = 4096
-"""Connections the kernel may hold before we accept them: a whole fleet comes back at once after an outage."""
 _CHUNK_LINES = 500
 """Lines touched in one turn of the event loop by a walk over all of them."""
 
 
 class Gateway:
-    """Listens, admits stations, and keeps their lines. `handler` is called on the event loop that `start` ran on."""
+    """Listens, admits stations, and keeps their lines. `handler` is called on the event loop that `start` ran on.
 
-    def __init__(self, handler: LineHandler, settings: GatewaySettings) -> None:
+    `context_of` makes the TLS context of a listener from what its files hold now, and raises `CertificateFileError`.
+    """
+
+    def __init__(
+        self, handler: LineHandler, settings: GatewaySettings, context_of: Callable[[ListenerSettings], ssl.SSLContext] = server_context
+    ) -> None:
         self.handler = handler
         self.settings = settings
         self.counters = GatewayCounters()
@@ -38,36 +44,56 @@ class Gateway:
         self._sockets = 0  # upgraded connections not yet gone, lines and ended lines alike
         self._all_gone = asyncio.Event()
         self._stopping = False
-        self._server: asyncio.Server | None = None
+        self._context_of = context_of
+        self._doors: list[Door] = []
         self._sweep: asyncio.Task[None] | None = None
-        self._port = settings.port
-        self._picows_logger = silent_logger()
+        self.addresses = AddressBook(settings.address)
 
     @property
     def port(self) -> int:
-        """The TCP port listened on; the real one after `start`, also when the setting says 0."""
-        return self._port
+        """The TCP port of security profile 1; the real one after `start`, also when the setting says 0."""
+        return self._doors[0].port if self._doors else self.settings.port
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The real ports of the TLS listeners, in the order of the settings."""
+        return tuple(door.port for door in self._doors[1:])
 
     async def start(self) -> None:
-        """Begin to listen. Raises `OSError` when the address cannot be had."""
+        """Begin to listen. Raises `OSError` when an address cannot be had, `CertificateFileError` for a certificate that cannot be used."""
         settings = self.settings
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
-        # Accepted connections inherit these: they bound what the kernel, and picows' read buffer behind it, hold for one station.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, settings.socket_buffer_bytes)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.socket_buffer_bytes)
-        self._port = listening.getsockname()[1]
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._protocol, sock=listening, backlog=_BACKLOG)
-        self._sweep = loop.create_task(self._sweep_forever(), name="gateway sweep")
-        _log.info("gateway listens", host=settings.host, port=self._port, path=f"{settings.path_prefix}/<station id>")
+        doors = [Door(self, settings.host, settings.port, SecurityProfile.BASIC, None, self._enter)]
+        for listener in settings.listeners:
+            profile, context = SecurityProfile(listener.profile), self._context_of(listener)
+            doors.append(Door(self, listener.host, listener.port, profile, context, self._enter))
+        try:
+            for door in doors:
+                door.open()
+        except OSError:
+            for door in doors:
+                door.close()
+            raise
+        self._doors = doors
+        self._sweep = asyncio.get_running_loop().create_task(self._sweep_forever(), name="gateway sweep")
+        path = f"{settings.path_prefix}/<station id>"
+        for door in doors:
+            _log.info("gateway listens", host=door.host, port=door.port, profile=int(door.profile), path=path)
+
+    def reload_certificates(self) -> None:
+        """Read all certificates again; the next handshake uses them, open lines stay.
+
+        Raises `CertificateFileError`, and then nothing has changed.
+        """
+        contexts = [self._context_of(listener) for listener in self.settings.listeners]
+        for door, context in zip(self._doors[1:], contexts, strict=True):
+            door.context = context
+        _log.info("certificates reloaded", listeners=len(contexts))
 
     async def stop(self) -> None:
         """Stop listening, close every line with 1001 and wait until they are gone (at most `close_timeout_s` and a little)."""
         self._stopping = True
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        for door in self._doors:
+            door.close()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -83,33 +109,6 @@ class Gateway:
     def line(self, station_id: StationId) -> StationLine | None:
         """The open line of a station."""
         return self._lines.get(station_id)
-
-    def _protocol(self) -> WSProtocol:
-        """One picows connection. Made here rather than by `ws_create_server`, whose factory never learns the peer's address.
-
-        Without aiofastnet, which on plain TCP would only add 5 KiB per connection.
-        """
-        settings = self.settings
-        entrance = Entrance(self)
-        protocol = WSProtocol(
-            None,  # host and port: client side only
-            None,  # path: client side only
-            False,  # is_client_side
-            entrance,
-            self._picows_logger,
-            True,  # disconnect_on_exception: only a fault of the line's own code could get there
-            settings.handshake_timeout_s,
-            False,  # enable_auto_ping: a task per line; the sweep does it
-            settings.ping_interval_s,
-            settings.ping_interval_s,
-            WSAutoPingStrategy.PING_WHEN_IDLE,
-            False,  # enable_auto_pong: it would answer pings past every bound
-            settings.max_message_bytes,
-            None,  # extra_headers: client side only
-            READ_BUFFER_BYTES,
-        )
-        entrance.protocol = protocol
-        return protocol
 
     # Called by the entrances and the lines.
 
@@ -149,6 +148,9 @@ class Gateway:
         del self._lines[line.station_id]  # it is this very line: an older one left before its successor was entered
         self.counters.connections = len(self._lines)
 
+    def _enter(self, request: WSUpgradeRequest, visit: Visit) -> WSUpgradeResponseWithListener:
+        return Entrance(self, visit).answer(request)
+
     async def _sweep_forever(self) -> None:
         """Ping lines that have been silent, end those that stay so. All times are multiples of one tick."""
         tick_s = min(self.settings.ping_interval_s, self.settings.ping_timeout_s) / 4
@@ -156,6 +158,7 @@ class Gateway:
         while True:
             await asyncio.sleep(tick_s)
             now_s = loop.time()
+            self.addresses.sweep(now_s)
             for number, line in enumerate(list(self._lines.values()), start=1):
                 line.look_after(now_s)
                 if number % _CHUNK_LINES == 0:
@@ -163,18 +166,17 @@ class Gateway:
 
 
 class Entrance:
-    """Answers the one HTTP request of one connection. Called by picows; then dropped."""
+    """Answers the one HTTP request of one connection; then dropped."""
 
-    __slots__ = ("_gateway", "protocol")
+    __slots__ = ("_gateway", "_visit")
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, visit: Visit) -> None:
         self._gateway = gateway
-        self.protocol: WSProtocol = None  # set by the gateway before picows can call us
+        self._visit = visit
 
-    def __call__(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        gateway = self._gateway
-        address = self.protocol.transport.underlying_transport.get_extra_info("peername")
-        peer = f"{address[0]}:{address[1]}" if address else "unknown"
+    def answer(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        """Let the station in, or say why not."""
+        gateway, peer = self._gateway, self._visit.peer
         station_id = handshake.station_id_of(request.path, gateway.settings.path_prefix)
         if station_id is None:
             return self._refuse(None, peer, Refused(HTTPStatus.NOT_FOUND, "no such path"))
@@ -187,8 +189,10 @@ class Entrance:
         authorization = handshake.authorization_of(request, station_id)
         if isinstance(authorization, Refused):
             return self._refuse(station_id, peer, authorization)
+        profile = self._visit.door.profile
+        names = certificate_names(self._visit.certificate()) if profile is SecurityProfile.MUTUAL_TLS else ()
         try:
-            admission = gateway.handler.admit(station_id, offered, authorization, peer)
+            admission = gateway.handler.admit(station_id, offered, Shown(profile, authorization, names), peer)
         except Exception as error:  # noqa: BLE001  # a fault of ours in one handshake must not reach picows, which would show its text
             gateway.counters.faults += 1
             _log.error("admit failed", station_id=station_id, peer=peer, error=type(error).__name__, stack=stack_of(error))
@@ -197,11 +201,14 @@ class Entrance:
             case Refused():
                 return self._refuse(station_id, peer, admission)
             case Admitted():
-                return self._admit(request, station_id, admission.subprotocol, peer)
+                return self._admit(request, station_id, admission.subprotocol, names)
             case _:
                 assert_never(admission)
 
-    def _admit(self, request: WSUpgradeRequest, station_id: StationId, subprotocol: str | None, peer: str) -> WSUpgradeResponseWithListener:
+    def _admit(
+        self, request: WSUpgradeRequest, station_id: StationId, subprotocol: str | None, names: tuple[str, ...]
+    ) -> WSUpgradeResponseWithListener:
+        peer = self._visit.peer
         if subprotocol is None:
             self._gateway.count_refusal("no common subprotocol")
             _log.info("station offers no version we speak", station_id=station_id, peer=peer)
@@ -210,7 +217,7 @@ class Entrance:
         agreed = handshake.offered_compression(request) if self._gateway.settings.deflate else None
         if agreed is not None:
             answer["Sec-WebSocket-Extensions"] = agreed[1]
-        line = StationLine(self._gateway, station_id, subprotocol, peer, None if agreed is None else agreed[0])
+        line = StationLine(self._gateway, station_id, subprotocol, peer, None if agreed is None else agreed[0], names)
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(extra_headers=answer), line)
 
     def _refuse(self, station_id: StationId | None, peer: str, refused: Refused) -> WSUpgradeResponseWithListener:

@@ -51,13 +51,23 @@ class StationLine(WSListener):
         "_pinged_at_s",
         "_transport",
         "_why_ended",
+        "certificate_names",
         "peer",
         "station_id",
         "subprotocol",
     )
 
-    def __init__(self, owner: LineOwner, station_id: StationId, subprotocol: str, peer: str, agreed: DeflateAgreement | None) -> None:
+    def __init__(
+        self,
+        owner: LineOwner,
+        station_id: StationId,
+        subprotocol: str,
+        peer: str,
+        agreed: DeflateAgreement | None,
+        certificate_names: tuple[str, ...] = (),
+    ) -> None:
         settings = owner.settings
+        self.certificate_names = certificate_names
         self.station_id = station_id
         self.subprotocol = subprotocol
         self.peer = peer

@@ -10,6 +10,8 @@ from typing import Annotated, Protocol
 from msgspec import Meta, Struct, field
 
 from counterflow.adapters.ocpp.credentials import Credentials
+from counterflow.adapters.ocpp.limits import AddressSettings
+from counterflow.adapters.ocpp.listeners import ListenerSettings, SecurityProfile
 from counterflow.domain.ids import StationId
 
 
@@ -46,6 +48,17 @@ class Refused(Struct, frozen=True):
 Admission = Admitted | Refused
 
 
+class Shown(Struct, frozen=True):
+    """How a station shows who it is. Nothing in here has been checked against the register yet."""
+
+    profile: SecurityProfile = SecurityProfile.BASIC
+    """Of the port that it came in by."""
+    credentials: Credentials | None = None
+    """None when none were sent; its user has already been compared with the station's identity."""
+    certificate_names: tuple[str, ...] = ()
+    """Names in the verified certificate (profile 3), common name first."""
+
+
 class Line(Protocol):
     """One open WebSocket of one station."""
 
@@ -62,6 +75,11 @@ class Line(Protocol):
     @property
     def peer(self) -> str:
         """Address and port of the other end, for logs."""
+        ...
+
+    @property
+    def certificate_names(self) -> tuple[str, ...]:
+        """Who the station's verified certificate says it is, common name first; empty without one."""
         ...
 
     def send(self, text: bytes, *, is_call: bool = False) -> None:
@@ -85,11 +103,10 @@ class LineHandler(Protocol):
     or `close`. An exception from here is logged and counted; it never reaches another line.
     """
 
-    def admit(self, station_id: StationId, offered: Sequence[str], authorization: Credentials | None, peer: str) -> Admission:
+    def admit(self, station_id: StationId, offered: Sequence[str], shown: Shown, peer: str) -> Admission:
         """Decide on a handshake from memory, in microseconds. Must keep no state: the line may still fail to open.
 
-        `offered` are the subprotocols in the station's order of preference. `authorization` is None when none was sent; its user
-        has already been compared with `station_id`.
+        `offered` are the subprotocols in the station's order of preference.
         """
         ...
 
@@ -138,6 +155,20 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str,
         Meta(description="Path before the station's identity in the URL.", pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=200),
     ] = "/ocpp"
+    listeners: Annotated[
+        tuple[ListenerSettings, ...],
+        Meta(description="Further ports with TLS; `host` and `port` above are the one of security profile 1.", max_length=16),
+    ] = ()
+    tls_handshakes_per_s: Annotated[
+        float,
+        Meta(
+            description="TLS handshakes begun per second on one port; more wait in the kernel. One costs 0.6 to 2 ms of CPU.",
+            extra={"unit": "1/s"},
+            ge=1.0,
+            le=100_000.0,
+        ),
+    ] = 300.0
+    address: Annotated[AddressSettings, Meta(description="What one network address may have.")] = AddressSettings()
     max_connections: Annotated[int, Meta(description="Open lines; further stations are answered 503.", ge=1, le=1_000_000)] = 15_000
     handshake_timeout_s: Annotated[
         float, Meta(description="Time for a new connection to finish its HTTP request.", extra={"unit": "s"}, ge=0.1, le=120.0)

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 from urllib.parse import urlsplit
@@ -92,6 +92,7 @@ def serve(
 
 
 async def _serve(settings: "Settings") -> None:
+    from counterflow.adapters.ocpp.tls import CertificateFileError
     from counterflow.adapters.storage.schema import StorageError
     from counterflow.app.logs import configure_logging
     from counterflow.app.server import Server  # loads the web framework and the database
@@ -103,10 +104,11 @@ async def _serve(settings: "Settings") -> None:
         await server.start()
     except OSError as error:
         raise FailedError(f"The server cannot start: {_os_words(error)}.") from None
-    except StorageError as error:
+    except (StorageError, CertificateFileError) as error:
         raise FailedError(f"The server cannot start. {error}") from None
     try:
-        typer.echo(welcome(server.ocpp_url, server.api_url, Path(settings.server.data_dir)))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_certificates)
+        typer.echo(welcome(server.ocpp_urls, server.api_url, Path(settings.server.data_dir)))
         sys.stdout.flush()
         await stop.wait()
         note("Stopping. Orders at the stations carry their own end; the next start knows them.")
@@ -114,12 +116,12 @@ async def _serve(settings: "Settings") -> None:
         await server.stop()
 
 
-def welcome(ocpp_url: str, api_url: str, data_dir: Path) -> str:
+def welcome(ocpp_urls: Sequence[str], api_url: str, data_dir: Path) -> str:
     """What a person needs to know when the server is up."""
     return "\n".join(
         (
             f"Counterflow {__version__} is serving. Ctrl-C stops it.",
-            f"  Stations   {ocpp_url.rstrip('/')}/<station id>",
+            *(f"  Stations   {url.rstrip('/')}/<station id>" for url in ocpp_urls),
             f"  HTTP API   {api_url}",
             f"  Data dir   {data_dir.resolve()}",
             f"  API token  {data_dir.resolve() / TOKEN_FILE}",
@@ -135,6 +137,14 @@ def simulate(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same cars.")] = 1,
     prefix: Annotated[str, typer.Option(metavar="TEXT", help="Identities are this and a number: SIM-00001.")] = "SIM",
     password: Annotated[str | None, typer.Option(metavar="TEXT", help="Password of every station, if the server asks for one.")] = None,
+    authority: Annotated[
+        Path | None,
+        typer.Option("--ca", metavar="FILE", help="Authority that signs a wss: server's certificate. Default: the machine's own."),
+    ] = None,
+    certificates: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of <identity>.pem, certificate and key, that the stations show (security profile 3)."),
+    ] = None,
     modern: Annotated[
         bool, typer.Option("--modern", help="Stations report connectors by NotifyEvent, and discharge as negative import.")
     ] = False,
@@ -154,6 +164,8 @@ def simulate(
         seed=seed,
         prefix=prefix,
         password=password,
+        authority_file=None if authority is None else str(authority),
+        certificates_dir=None if certificates is None else str(certificates),
         station=StationSettings(event_status=modern, signed_import=modern),
     )
     _run(_simulate(settings, None if lasting is None else parse_duration_s(lasting)))

@@ -13,7 +13,8 @@ import uvloop
 
 from counterflow.adapters.ocpp.credentials import Credentials
 from counterflow.adapters.ocpp.gateway import Gateway
-from counterflow.adapters.ocpp.transport import Admission, Admitted, GatewaySettings, Line
+from counterflow.adapters.ocpp.limits import AddressSettings
+from counterflow.adapters.ocpp.transport import Admission, Admitted, GatewaySettings, Line, Shown
 from counterflow.domain.ids import StationId
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 0x1, 0x2, 0x0, 0x8, 0x9, 0xA
@@ -27,11 +28,13 @@ class Recorder:
         self.events: list[tuple[Any, ...]] = []
         self.lines: dict[str, Line] = {}
         self.seen: list[tuple[StationId, list[str], Credentials | None, str]] = []
+        self.shown: list[Shown] = []
         self.decide: Callable[[StationId], Admission] | None = None
         self.on_received: Callable[[Line, bytes], None] = lambda _line, _text: None
 
-    def admit(self, station_id: StationId, offered: Sequence[str], authorization: Credentials | None, peer: str) -> Admission:
-        self.seen.append((station_id, list(offered), authorization, peer))
+    def admit(self, station_id: StationId, offered: Sequence[str], shown: Shown, peer: str) -> Admission:
+        self.seen.append((station_id, list(offered), shown.credentials, peer))
+        self.shown.append(shown)
         if self.decide is not None:
             return self.decide(station_id)
         return Admitted("ocpp2.1" if "ocpp2.1" in offered else None)
@@ -142,6 +145,8 @@ class Stage:
     async def gateway(self, **settings: Any) -> AsyncIterator[tuple[Gateway, Recorder]]:
         recorder = Recorder()
         fast = {"port": 0, "close_timeout_s": 0.05} | settings
+        if "address" in fast:
+            fast["address"] = AddressSettings(**fast["address"])
         gateway = Gateway(recorder, GatewaySettings(**fast))
         await gateway.start()
         try:
@@ -149,8 +154,8 @@ class Stage:
         finally:
             await gateway.stop()
 
-    async def tcp(self, gateway: Gateway, **options: Any) -> RawClient:
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, **options)
+    async def tcp(self, gateway: Gateway, port: int | None = None, **options: Any) -> RawClient:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or gateway.port, **options)
         self._writers.append(writer)
         return RawClient(reader, writer)
 

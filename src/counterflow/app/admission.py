@@ -1,0 +1,36 @@
+"""Whether what a station shows at the door is enough for it (OCPP 2.1 part 2, A00)."""
+
+from counterflow.adapters.ocpp.credentials import Credentials, verify
+from counterflow.adapters.ocpp.listeners import SecurityProfile
+from counterflow.adapters.ocpp.transport import Refused
+from counterflow.domain.ids import StationId
+from counterflow.domain.resources import StationIdentity, StationRegistration
+
+
+def by_password(registration: StationRegistration | None, credentials: Credentials | None, profile: SecurityProfile) -> Refused | None:
+    """Profile 1 may go without where the operator said so; profile 2 always has a password."""
+    if registration is None or registration.password_hash is None:
+        return Refused(401, "no password is set for this station") if profile is SecurityProfile.BASIC_TLS else None
+    if credentials is None:
+        return Refused(401, "password missing")
+    return None if verify(registration.password_hash, credentials.password) else Refused(401, "password wrong")
+
+
+def by_certificate(station_id: StationId, registration: StationRegistration | None, names: tuple[str, ...]) -> Refused | None:
+    """The certificate must name the station: by its identity, or by the serial number it is registered with (A00, profile 3)."""
+    serial_number = None if registration is None else registration.serial_number
+    if station_id in names or (serial_number is not None and serial_number in names):
+        return None
+    return Refused(403, "certificate of another station")
+
+
+def contradiction(names: tuple[str, ...], station_id: StationId, identity: StationIdentity) -> str | None:
+    """Why a BootNotification does not fit the certificate of its line; None when it does (B01.FR.11, B01.FR.12).
+
+    A certificate names the station's serial number, and then the station must say the same; or its identity, which the address has
+    already been compared with, and then the serial number proves nothing either way.
+    """
+    if not names or station_id in names or identity.serial_number in names:
+        return None
+    said = f"says the serial number '{identity.serial_number}'" if identity.serial_number else "says no serial number"
+    return f"BootNotification {said}; the certificate is of '{names[0]}'."
