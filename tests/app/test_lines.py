@@ -22,6 +22,9 @@ class Room:
         self.advanced += 1
         raise KeyError("a pool that is gone")
 
+    def take_expelled(self) -> list[Any]:
+        return []
+
     def take_departing(self) -> list[Any]:
         self.asked_what_departs += 1
         return []

@@ -10,6 +10,7 @@ from typing import Any, Final, assert_never
 
 from counterflow.adapters.ocpp.csms import Csms, Outgoing
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
+from counterflow.adapters.ocpp.handlers.context import WarningKind
 from counterflow.adapters.ocpp.transport import Admission, Shown
 from counterflow.app.config import Settings
 from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
@@ -78,7 +79,7 @@ class ControlRoom:
             hash_token=pseudonym,
         )
         self.drivers = Drivers(terms, self.fleet, journal, pseudonym)
-        policy = ConsentPolicy(self.registry, terms, pseudonym, self.ledger, settings.ocpp.heartbeat_interval_s, self._wanted)
+        policy = ConsentPolicy(self.registry, terms, pseudonym, self.ledger, settings.ocpp.heartbeat_interval_s, self._wanted, self._expel)
         self.csms = Csms(settings.ocpp, policy, new_message_id, settings.ledger.first_profile_id)
         self.placement = Placement(
             fleet=self.fleet,
@@ -122,6 +123,7 @@ class ControlRoom:
         self.last_seen_s: dict[StationId, float] = {}
         self.warnings: Counter[str] = Counter()
         self._notify = notify
+        self._expelled: list[tuple[StationId, str]] = []
         self._raw_calls: dict[int, Callable[[CommandResult], None]] = {}
         self._discoveries: dict[StationId, list[Callable[[CapabilitiesDiscovered | None], None]]] = {}
         self._next_token = 1
@@ -132,9 +134,11 @@ class ControlRoom:
         """Decide on a handshake."""
         return self.registry.admit(station_id, offered, shown)
 
-    def opened(self, station_id: str, subprotocol: str, now_s: float) -> None:
+    def opened(self, station_id: str, subprotocol: str, now_s: float, certificate_names: tuple[str, ...] = ()) -> None:
         """A station's line is open. It usually comes back without BootNotification: the session is re-adopted by identity."""
         station = StationId(station_id)
+        if certificate_names:
+            self.registry.certified[station] = certificate_names
         registration = self.registry.ensure(station, now_s)
         self.fleet.register(station, registration.site_id)
         self.connected[station] = subprotocol
@@ -151,6 +155,7 @@ class ControlRoom:
         """A station's line is gone. It may still be discharging."""
         station = StationId(station_id)
         self.connected.pop(station, None)
+        self.registry.certified.pop(station, None)
         self._take_all(self.csms.close(station, now_s, reason), now_s)
 
     def advance(self, now_s: float) -> None:
@@ -169,6 +174,11 @@ class ControlRoom:
     def take_departing(self) -> list[Outgoing]:
         """Texts to stations since the last call, in order; they may leave once everything written so far is durable."""
         return self.csms.take_outbox()
+
+    def take_expelled(self) -> list[tuple[StationId, str]]:
+        """Stations whose line must be closed now, and why."""
+        expelled, self._expelled = self._expelled, []
+        return expelled
 
     def take_outbox(self) -> list[tuple[str, bytes]]:
         """The same for a journal that is durable at once."""
@@ -333,6 +343,11 @@ class ControlRoom:
         refused = self.placement.completed(event, now_s)
         if refused is not None:
             self.dispatcher.refused(refused, now_s)
+
+    def _expel(self, station_id: StationId, why: str, now_s: float) -> None:
+        """It is not who its certificate says: B01.FR.12."""
+        self._expelled.append((station_id, why))
+        self._take(StationWarned(station_id=station_id, at_s=now_s, kind=WarningKind.IMPOSTOR, text=why), now_s)
 
     def _wanted(self, site_id: SiteId) -> bool:
         return self.dispatcher.wants(self.topology.site_index(site_id))

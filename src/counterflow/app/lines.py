@@ -44,7 +44,7 @@ class Lines:
     def opened(self, line: Line) -> None:
         """A line is open."""
         self._lines[line.station_id] = line
-        self._room.opened(line.station_id, line.subprotocol, self._now_s())
+        self._room.opened(line.station_id, line.subprotocol, self._now_s(), line.certificate_names)
         self.kick()
 
     def received(self, line: Line, text: bytes) -> None:
@@ -70,6 +70,10 @@ class Lines:
         """Send what may leave, and set the timer for what is due next. Call it after everything that touches the room."""
         if self._closed:
             return
+        for station_id, why in self._room.take_expelled():
+            line = self._lines.get(station_id)
+            if line is not None:
+                line.close(CloseCode.POLICY_VIOLATION, why)
         departing = self._room.take_departing()
         if departing:
             self._held.append((self._journal.position, departing))

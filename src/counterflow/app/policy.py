@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from counterflow.adapters.ocpp.policy import AuthorizationAnswer, BootAnswer, BootStatus, NeedsAnswer
+from counterflow.app.admission import contradiction
 from counterflow.app.registry import Registry
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.ids import ProfileId, SiteId, StationId
@@ -27,6 +28,7 @@ class ConsentPolicy:
         ledger: ProfileLedger,
         heartbeat_s: int,
         wanted: Callable[[SiteId], bool],
+        expel: Callable[[StationId, str, float], None],
     ) -> None:
         self._registry = registry
         self._terms = terms
@@ -34,9 +36,14 @@ class ConsentPolicy:
         self._ledger = ledger
         self._heartbeat_s = heartbeat_s
         self._wanted = wanted
+        self._expel = expel
 
     def boot(self, station_id: StationId, identity: StationIdentity, now_s: float) -> BootAnswer:
-        """Whoever was admitted at the door may work with us."""
+        """Whoever was admitted at the door may work with us, unless it contradicts its certificate (B01.FR.12)."""
+        wrong = contradiction(self._registry.certified.get(station_id, ()), station_id, identity)
+        if wrong is not None:
+            self._expel(station_id, wrong, now_s)
+            return BootAnswer(BootStatus.REJECTED, self._heartbeat_s)
         return BootAnswer(BootStatus.ACCEPTED, self._heartbeat_s)
 
     def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:

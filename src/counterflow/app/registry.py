@@ -41,6 +41,8 @@ class Registry:
         self._pseudonym = pseudonym
         self.registrations: dict[StationId, StationRegistration] = {}
         self.discoveries: dict[StationId, DiscoveryRecord] = {}
+        self.certified: dict[StationId, tuple[str, ...]] = {}
+        """Names in the certificates of the stations that are here now by profile 3."""
         self.former: dict[StationId, FormerSettings] = {}
         """What stations had where we set something."""
 

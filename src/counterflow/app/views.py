@@ -92,6 +92,7 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
         other_profiles=told.foreign,
         profiles_telling=told.telling.value,
         profiles_told_at_s=told.at_s if told.telling is not Telling.UNKNOWN else None,
+        security_profile=registration.security_profile,
         held_out=held.text if held else None,
     )
 

@@ -82,6 +82,8 @@ class StationView(Struct, frozen=True, kw_only=True):
     sessions: int
     profiles: int
     password_set: bool
+    security_profile: int = 1
+    """The lowest that it may come in by."""
     facts: StationFacts = StationFacts()
     discovered_at_s: float | None = None
     outdated: str = ""

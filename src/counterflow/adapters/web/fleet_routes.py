@@ -66,6 +66,8 @@ def station_routes(operations: Operations, hash_password: Callable[[str], str], 
             station_id=station_id,
             site_id=kept_site if body.site_id is None else SiteId(body.site_id),
             password_hash=password_hash,
+            security_profile=body.security_profile,
+            serial_number=body.serial_number,
         )
         return answer(request, await operations.add_station(registration), 201)
 

@@ -163,6 +163,7 @@ WORDS: dict[str, str] = {
     "outdated": "Why what was learned is void, in words; empty = it is not.",
     "override": "What the driver said for this session, in words; empty = nothing.",
     "other_profiles": "Charging profiles that are not ours.",
+    "security_profile": "Lowest OCPP security profile that the station may come in by.",
     "password_set": "A password is asked of the station.",
     "paced": "Of these, so many are cleared as their cars resume charging, step by step.",
     "paced_over_s": "About how long that takes, longer where a site's import limit is tight; 0 = nothing is paced.",

@@ -106,6 +106,14 @@ class StationBody(BaseModel):
             examples=["depot"],
         ),
     ] = None
+    security_profile: Annotated[
+        int,
+        Field(strict=True, ge=1, le=3, description="Lowest OCPP security profile that it may come in by.", examples=[1]),
+    ] = 1
+    serial_number: Annotated[
+        Annotated[str, StringConstraints(strict=True, min_length=1, max_length=25)] | None,
+        Field(description="Serial number that its certificate names in place of its identity (profile 3).", examples=["SN-0815"]),
+    ] = None
     password: Annotated[
         Annotated[str, StringConstraints(strict=True, max_length=200)] | None,
         Field(description="Password for HTTP Basic authentication; null = none is asked (trusted network only). Stored as a salted hash."),

@@ -229,13 +229,17 @@ def stations_add(
     ] = None,
     no_password: Annotated[bool, typer.Option("--no-password", help="Ask the station for none (trusted network only).")] = False,
     generate: Annotated[bool, typer.Option("--generate-password", help="Make one and print it once; this is the default.")] = False,
+    profile: Annotated[int, typer.Option(min=1, max=3, metavar="1|2|3", help="Lowest security profile that it may come in by.")] = 1,
+    serial: Annotated[str | None, typer.Option(metavar="TEXT", help="Serial number that its certificate names (profile 3).")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register a station so that it may connect; a known one gets the new password, and the new site if one is named."""
     if sum((password is not None, no_password, generate)) > 1:
         raise WrongUsageError("Choose one of --password, --no-password and --generate-password.")
     secret, generated = _station_password(password, no_password=no_password)
-    body: dict[str, object] = {"station_id": station_id, "password": secret}
+    body: dict[str, object] = {"station_id": station_id, "password": secret, "security_profile": profile}
+    if serial is not None:
+        body["serial_number"] = serial
     if site is not None:
         body["site_id"] = site
     with server.client() as client:

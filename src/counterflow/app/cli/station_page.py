@@ -130,6 +130,7 @@ def station_facts(view: StationView, now_s: float) -> Facts:
         ("Site", view.site_id),
         ("Registered", "yes" if view.registered else "no, accepted as unknown"),
         ("Password", "set" if view.password_set else "none"),
+        ("Security", f"profile {view.security_profile} or higher"),
         ("Connected", f"yes, {view.subprotocol or 'no subprotocol'}" if view.connected else f"no, last seen {seen}"),
         ("Model", f"{identity.vendor_name} {identity.model}".strip() or "unknown"),
         ("Serial", identity.serial_number or "unknown"),

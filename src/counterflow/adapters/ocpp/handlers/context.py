@@ -19,6 +19,7 @@ class WarningKind:
     VIOLATION: Final = "protocol violation"
     NOT_ACCEPTED: Final = "not accepted"
     SECURITY: Final = "security event"
+    IMPOSTOR: Final = "not who it says"
     ALERT: Final = "alert"
     FIRMWARE: Final = "firmware"
     HANDLER: Final = "handler failed"

@@ -1,0 +1,74 @@
+"""Who may come in by which security profile, and what must not contradict a certificate."""
+
+from typing import Any
+
+import pytest
+
+from counterflow.adapters.ocpp.credentials import Credentials, hash_password
+from counterflow.adapters.ocpp.listeners import SecurityProfile
+from counterflow.adapters.ocpp.transport import Admitted, Refused, Shown
+from counterflow.adapters.storage.memory import MemoryJournal
+from counterflow.app.admission import contradiction
+from counterflow.app.registry import Registry, RegistrySettings
+from counterflow.domain.ids import SiteId, StationId
+from counterflow.domain.resources import StationIdentity, StationRegistration
+
+PASSWORD = "sixteen chars ok"
+BASIC, OVER_TLS, MUTUAL = SecurityProfile
+
+
+def verdict(shown: Shown, *, accept_unknown: bool = False, **registration: Any) -> str | int:
+    registry = Registry(RegistrySettings(accept_unknown=accept_unknown), MemoryJournal(), str)
+    if registration:
+        known = {"station_id": StationId("CS1"), "site_id": SiteId("default"), "password_hash": hash_password(PASSWORD)}
+        registry.add(StationRegistration(**(known | registration)))
+    answer = registry.admit(StationId("CS1"), ["ocpp2.1"], shown)
+    return "in" if isinstance(answer, Admitted) else answer.http_status if isinstance(answer, Refused) else "?"
+
+
+@pytest.mark.parametrize(
+    ("profile", "password", "names", "registration", "expected"),
+    [
+        (BASIC, PASSWORD, (), {"security_profile": 1}, "in"),
+        (BASIC, "another password", (), {"security_profile": 1}, 401),
+        (BASIC, None, (), {"security_profile": 1}, 401),
+        (BASIC, None, (), {"password_hash": None}, "in"),
+        (BASIC, PASSWORD, (), {"security_profile": 2}, 403),
+        (BASIC, PASSWORD, ("CS1",), {"security_profile": 3}, 403),
+        (OVER_TLS, PASSWORD, (), {"security_profile": 2}, "in"),
+        (OVER_TLS, "another password", (), {"security_profile": 2}, 401),
+        (OVER_TLS, None, (), {"password_hash": None}, 401),
+        (OVER_TLS, PASSWORD, (), {"security_profile": 3}, 403),
+        (MUTUAL, None, ("CS1",), {"security_profile": 3}, "in"),
+        (MUTUAL, PASSWORD, ("CS2",), {"security_profile": 1}, 403),
+        (MUTUAL, None, ("cs1",), {"security_profile": 1}, 403),
+        (MUTUAL, None, ("*",), {"security_profile": 1}, 403),
+        (MUTUAL, None, (), {"security_profile": 1}, 403),
+        (MUTUAL, None, ("SN-1",), {"serial_number": "SN-1"}, "in"),
+        (MUTUAL, None, ("SN-2",), {"serial_number": "SN-1"}, 403),
+        (MUTUAL, None, ("CS1",), {}, 404),
+    ],
+)
+def test_a00_a_station_shows_what_its_port_and_its_registration_ask(
+    profile: SecurityProfile, password: str | None, names: tuple[str, ...], registration: dict[str, Any], expected: str | int
+) -> None:
+    credentials = None if password is None else Credentials("CS1", password)
+    assert verdict(Shown(profile, credentials, names), **registration) == expected
+
+
+def test_an_unknown_station_that_may_come_in_still_needs_what_the_profile_proves() -> None:
+    assert verdict(Shown(BASIC), accept_unknown=True) == "in"
+    assert verdict(Shown(OVER_TLS, Credentials("CS1", PASSWORD)), accept_unknown=True) == 401
+    assert verdict(Shown(MUTUAL, None, ("CS1",)), accept_unknown=True) == "in"
+    assert verdict(Shown(MUTUAL, None, ("CS2",)), accept_unknown=True) == 403
+
+
+def test_b01_fr_11_a_certificate_of_a_serial_number_is_held_against_the_boot_notification() -> None:
+    cs1 = StationId("CS1")
+    assert contradiction(("SN-1",), cs1, StationIdentity(serial_number="SN-1")) is None
+    assert contradiction(("CS1",), cs1, StationIdentity(serial_number="SN-9")) is None
+    assert contradiction((), cs1, StationIdentity(serial_number="SN-9")) is None
+    assert contradiction(("SN-1",), cs1, StationIdentity(serial_number="SN-9")) == (
+        "BootNotification says the serial number 'SN-9'; the certificate is of 'SN-1'."
+    )
+    assert contradiction(("SN-1",), cs1, StationIdentity()) == "BootNotification says no serial number; the certificate is of 'SN-1'."

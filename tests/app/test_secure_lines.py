@@ -1,0 +1,120 @@
+"""The whole server with TLS listeners, and simulated stations that come in by each security profile."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import uvloop
+
+from counterflow.adapters.ocpp.client import connect
+from counterflow.adapters.ocpp.credentials import hash_password
+from counterflow.adapters.ocpp.tls import client_context
+from counterflow.app.config import Settings
+from counterflow.app.server import Server
+from counterflow.domain.ids import SiteId, StationId
+from counterflow.domain.resources import StationRegistration
+from counterflow.sim.client import FleetClient
+from counterflow.sim.settings import FleetClientSettings
+
+PASSWORD = "sixteen chars ok"
+
+
+def settings(folder: Path, *profiles: int, **more: Any) -> Settings:
+    sections: dict[str, Any] = {
+        "server": {"data_dir": str(folder / "data")},
+        "gateway": {"port": 0, "listeners": [{"profile": profile, "port": 0} for profile in profiles]},
+        "api": {"port": 0},
+    }
+    return msgspec.convert(sections | more, Settings)
+
+
+def certificate(server: Server, folder: Path, name: str) -> Path:
+    """Of the built-in authority, for a station."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from counterflow.adapters.certificates.authority import private_pem
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    chain = server.certificates.authority().issue_for_station(name, key.public_key(), days=1, now_s=server.operations._now_s())
+    path = folder / f"{name}.pem"
+    path.write_text(private_pem(key) + chain)
+    return path
+
+
+@pytest.mark.parametrize("profile", [2, 3])
+def test_a_simulated_fleet_comes_in_by_tls_with_certificates_of_the_built_in_authority(tmp_path: Path, profile: int) -> None:
+    async def life() -> None:
+        server = Server(settings(tmp_path, profile))
+        await server.start()
+        for number in range(1, 4):
+            registration = StationRegistration(
+                station_id=StationId(f"SIM-0000{number}"),
+                site_id=SiteId("default"),
+                password_hash=hash_password(PASSWORD),
+                security_profile=profile,
+            )
+            await server.operations.add_station(registration)
+            certificate(server, tmp_path, registration.station_id)
+        (_, url) = server.ocpp_urls
+        assert re.fullmatch(r"wss://127\.0\.0\.1:\d+/ocpp", url)
+        fleet = FleetClient(
+            FleetClientSettings(
+                url=url,
+                stations=3,
+                password=PASSWORD if profile == 2 else None,
+                authority_file=str(server.certificates.root_path),
+                certificates_dir=str(tmp_path) if profile == 3 else None,
+            )
+        )
+        await fleet.start()
+        try:
+            await fleet.wait_ready(10.0)
+            assert sorted(server.room.connected) == ["SIM-00001", "SIM-00002", "SIM-00003"]
+            before = server.gateway.counters.accepted
+            assert server.reload_certificates() is None
+            await asyncio.sleep(0.1)
+            assert (server.gateway.counters.connections, server.gateway.counters.accepted) == (3, before)
+        finally:
+            await fleet.stop()
+            await server.stop()
+
+    uvloop.run(life())
+
+
+def test_b01_fr_12_a_station_that_contradicts_its_certificate_is_rejected_and_its_line_closed(tmp_path: Path, until: Any) -> None:
+    async def life() -> None:
+        server = Server(settings(tmp_path, 3))
+        await server.start()
+        registration = StationRegistration(station_id=StationId("CS1"), site_id=SiteId("default"), serial_number="SN-1", security_profile=3)
+        await server.operations.add_station(registration)
+        context = client_context(str(server.certificates.root_path), str(certificate(server, tmp_path, "SN-1")))
+        ends: list[str] = []
+        try:
+            for serial, closed in (("SN-1", False), ("SN-2", True)):
+                answers: list[bytes] = []
+                line = await connect(
+                    f"{server.ocpp_urls[1]}/CS1",
+                    subprotocols=["ocpp2.1"],
+                    context=context,
+                    on_text=lambda _line, text, answers=answers: answers.append(text),
+                    on_close=lambda _line, reason: ends.append(reason),
+                )
+                station = {"model": "M", "vendorName": "V", "serialNumber": serial}
+                line.send(json.dumps([2, serial, "BootNotification", {"reason": "PowerUp", "chargingStation": station}]).encode())
+                await until(lambda closed=closed, answers=answers: bool(ends) if closed else bool(answers), 5.0)
+                if not closed:
+                    assert b'"status":"Accepted"' in answers[0]
+                    line.close()
+                    await until(lambda: bool(ends), 5.0)
+                    ends.clear()
+            assert "the certificate is of 'SN-1'" in ends[0]
+            assert server.room.registry.discoveries[StationId("CS1")].identity.serial_number == "SN-1"
+            assert server.room.warnings["not who it says"] == 1
+        finally:
+            await server.stop()
+
+    uvloop.run(life())
