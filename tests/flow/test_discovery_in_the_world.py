@@ -211,3 +211,16 @@ def test_r01_a_chademo_car_is_known_by_its_evse_and_discharges_where_the_terms_s
     here.run(60.0)
     assert here.operations.station(FIRST).evses[0].connected_ev.at_s > before.at_s
     assert here.calls(FIRST, since_s)["GetVariables"] == 2
+
+
+def test_dispatch_goes_on_while_most_of_the_fleet_still_waits_to_be_asked(town: Callable[..., Town]) -> None:
+    plant = {"attrition_per_h": 0.0, "deaf_share": 0.0, "derated_share": 0.0}
+    here = town(90, plant=plant, mix={"tight_share": 0.0}, settings={"ocpp": {"discovery_per_s": 1.0}}, warm_up_s=30.0)
+    assert here.room.csms.counters.awaiting_discovery > 50
+    instruction = here.order(60.0, 0.6, mode="gross_export")
+    here.run(45.0)
+    assert here.room.csms.counters.awaiting_discovery > 5
+    assert here.view(instruction).delivered_power_w > 0.9 * here.view(instruction).target_power_w
+    here.run(60.0)
+    assert here.room.csms.counters.awaiting_discovery == 0
+    assert here.world.fleet.violations() == []

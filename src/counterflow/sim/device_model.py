@@ -3,135 +3,31 @@
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
-
 from counterflow.adapters.ocpp.messages import DataEnumType
 from counterflow.domain.units import format_instant
 from counterflow.sim.evse import SimEvse
 from counterflow.sim.settings import StationSettings
 from counterflow.sim.state import StationState
-
-
-class Variable(Struct, frozen=True, kw_only=True):
-    """One row: how it is read, and written if it is. `maximum` is its MaxSet and maxLimit, `values` its values list; `needs` = only such
-    stations have it."""
-
-    component: str
-    name: str
-    instance: str | None = None
-    per_evse: bool = False
-    kind: DataEnumType = "string"
-    unit: str | None = None
-    read: Callable[[StationState, SimEvse, float], str]
-    write: Callable[[StationState, str], bool] | None = None
-    maximum: Callable[[StationState, SimEvse], float | None] | None = None
-    values: Callable[[StationSettings], str] | None = None
-    needs: Callable[[StationSettings], bool] | None = None
-
-
-def _interval(station: StationState, text: str) -> bool:
-    seconds = _whole(text)
-    if seconds is None:
-        return False
-    station.meter_interval_s = seconds
-    return True
-
-
-def _interval_in_setpoint(station: StationState, text: str) -> bool:
-    seconds = _whole(text)
-    if seconds is None:
-        return False
-    station.setpoint_interval_s = seconds
-    return True
-
-
-def _names(station: StationState, text: str) -> tuple[str, ...] | None:
-    """The members of a list of measurands; None if one is not known."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    return names if set(names) <= set(station.settings.known_measurands) else None
-
-
-def _measurands(kind: str) -> Callable[[StationState, str], bool]:
-    def write(station: StationState, text: str) -> bool:
-        names = _names(station, text)
-        if names is None:
-            return False
-        station.measurands[kind] = names
-        return True
-
-    return write
-
-
-def _setpoint_measurands(station: StationState, text: str) -> bool:
-    names = _names(station, text)
-    if names is None:
-        return False
-    station.setpoint_measurands = names
-    return True
-
-
-def _measurand_list(kind: str) -> Variable:
-    return Variable(
-        component="SampledDataCtrlr",
-        name=f"Tx{kind}Measurands",
-        kind="MemberList",
-        values=_known,
-        read=lambda s, _e, _t: ",".join(s.measurands[kind]),
-        write=_measurands(kind),
-    )
-
-
-def _heartbeat(station: StationState, text: str) -> bool:
-    seconds = _whole(text)
-    if seconds is None:
-        return False
-    station.heartbeat_interval_s = seconds
-    return True
-
-
-def _priority(station: StationState, text: str) -> bool:
-    if text not in ("CSMS", "ExternalSystem"):
-        return False
-    station.setpoint_priority = text
-    return True
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 10 else None
-
-
-def _flag(value: bool) -> str:
-    return "true" if value else "false"
-
-
-def _fixed(text: str) -> Callable[[StationState, SimEvse, float], str]:
-    return lambda _station, _evse, _now_s: text
-
+from counterflow.sim.variable import (
+    Variable,
+    fixed,
+    flag,
+    known,
+    known_names,
+    listed,
+    measurand_list,
+    of_car,
+    protocol,
+    set_heartbeat,
+    set_interval,
+    set_priority,
+    set_setpoint_interval,
+    set_setpoint_measurands,
+    whole,
+)
 
 _SMART: Final = "SmartChargingCtrlr"
 _V2X: Final = "V2XChargingCtrlr"
-
-Read = Callable[[StationState, SimEvse, float], str]
-
-
-def _known(settings: StationSettings) -> str:
-    return ",".join(settings.known_measurands)
-
-
-def _listed(values: str) -> Callable[[StationSettings], str]:
-    return lambda _settings: values
-
-
-def _of_car(read: Read) -> Read:
-    """Of a car: empty where none stands."""
-    return lambda station, evse, now_s: read(station, evse, now_s) if evse.occupied else ""
-
-
-def _protocol(station: StationState, evse: SimEvse, _now_s: float) -> str:
-    if station.settings.chademo:
-        return "CHAdeMO,3"
-    return "urn:iso:std:iso:15118:-20:DC,1,0" if evse.is_dc else "urn:iso:std:iso:15118:-20:AC,1,0"
-
 
 _FEATURES: Final[dict[str, Callable[[StationSettings], bool]]] = {
     "DynamicProfiles": lambda s: s.dynamic_profiles,
@@ -147,7 +43,7 @@ def _feature(name: str, has: Callable[[StationSettings], bool]) -> tuple[Variabl
     """In the one spelling or the other; a station has one of them."""
 
     def read(station: StationState, _evse: SimEvse, _now_s: float) -> str:
-        return _flag(has(station.settings))
+        return flag(has(station.settings))
 
     return (
         Variable(component=_SMART, name="SupportsFeature", instance=name, kind="boolean", read=read, needs=lambda s: not s.plain_features),
@@ -186,9 +82,9 @@ def _into_aligned(name: str, valid: Callable[[StationState, str], bool]) -> Call
 
 
 _VALID: Final[dict[DataEnumType, Callable[[StationState, str], bool]]] = {
-    "integer": lambda _s, text: _whole(text) is not None,
+    "integer": lambda _s, text: whole(text) is not None,
     "boolean": lambda _s, text: text in ("true", "false"),
-    "MemberList": lambda s, text: _names(s, text) is not None,
+    "MemberList": lambda s, text: known_names(s, text) is not None,
 }
 
 
@@ -200,7 +96,7 @@ def _aligned(name: str, kind: DataEnumType) -> Variable:
         unit="s" if kind == "integer" else None,
         read=lambda s, _e, _t: s.aligned[name],
         write=_into_aligned(name, _VALID[kind]),
-        values=_known if kind == "MemberList" else None,
+        values=known if kind == "MemberList" else None,
     )
 
 
@@ -214,20 +110,20 @@ _ALIGNED_ROWS: Final = (
 )
 
 VARIABLES: Final[tuple[Variable, ...]] = (
-    Variable(component="SampledDataCtrlr", name="Enabled", kind="boolean", read=_fixed("true")),
-    *(_measurand_list(kind) for kind in ("Started", "Updated", "Ended")),
+    Variable(component="SampledDataCtrlr", name="Enabled", kind="boolean", read=fixed("true")),
+    *(measurand_list(kind) for kind in ("Started", "Updated", "Ended")),
     Variable(
         component="SampledDataCtrlr",
         name="TxUpdatedInterval",
         kind="integer",
         unit="s",
         read=lambda s, _e, _t: str(s.meter_interval_s),
-        write=_interval,
+        write=set_interval,
     ),
-    Variable(component="SampledDataCtrlr", name="TxEndedInterval", kind="integer", unit="s", read=_fixed("0")),
+    Variable(component="SampledDataCtrlr", name="TxEndedInterval", kind="integer", unit="s", read=fixed("0")),
     *_ALIGNED_ROWS,
-    Variable(component=_V2X, name="Available", per_evse=True, kind="boolean", read=_fixed("true")),
-    Variable(component=_V2X, name="Enabled", per_evse=True, kind="boolean", read=_fixed("true")),
+    Variable(component=_V2X, name="Available", per_evse=True, kind="boolean", read=fixed("true")),
+    Variable(component=_V2X, name="Enabled", per_evse=True, kind="boolean", read=fixed("true")),
     Variable(
         component=_V2X, name="SupportedEnergyTransferModes", per_evse=True, kind="MemberList", read=lambda _s, e, _t: ",".join(e.transfers)
     ),
@@ -246,7 +142,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         kind="integer",
         unit="s",
         read=lambda s, _e, _t: str(s.setpoint_interval_s),
-        write=_interval_in_setpoint,
+        write=set_setpoint_interval,
     ),
     Variable(
         component=_V2X,
@@ -254,15 +150,15 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         instance="CentralSetpoint",
         per_evse=True,
         kind="MemberList",
-        values=_known,
+        values=known,
         read=lambda s, _e, _t: ",".join(s.setpoint_measurands),
-        write=_setpoint_measurands,
+        write=set_setpoint_measurands,
     ),
-    Variable(component=_SMART, name="Available", kind="boolean", read=_fixed("true")),
-    Variable(component=_SMART, name="Enabled", kind="boolean", read=_fixed("true")),
+    Variable(component=_SMART, name="Available", kind="boolean", read=fixed("true")),
+    Variable(component=_SMART, name="Enabled", kind="boolean", read=fixed("true")),
     Variable(component=_SMART, name="ProfileStackLevel", kind="integer", read=lambda s, _e, _t: str(s.settings.max_stack_level)),
     Variable(
-        component=_SMART, name="RateUnit", kind="MemberList", values=_listed("A,W"), read=lambda s, _e, _t: ",".join(s.settings.rate_units)
+        component=_SMART, name="RateUnit", kind="MemberList", values=listed("A,W"), read=lambda s, _e, _t: ",".join(s.settings.rate_units)
     ),
     Variable(component=_SMART, name="PeriodsPerSchedule", kind="integer", read=lambda s, _e, _t: str(s.settings.max_periods)),
     Variable(
@@ -290,14 +186,14 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         component=_SMART,
         name="SetpointPriority",
         kind="OptionList",
-        values=_listed("ExternalSystem,CSMS"),
+        values=listed("ExternalSystem,CSMS"),
         read=lambda s, _e, _t: s.setpoint_priority,
-        write=_priority,
+        write=set_priority,
     ),
-    Variable(component=_SMART, name="LimitChangeSignificance", kind="decimal", read=_fixed("1")),
-    Variable(component=_SMART, name="NotifyChargingLimitWithSchedules", kind="boolean", read=_fixed("true")),
-    Variable(component=_SMART, name="ExternalControlSignalsEnabled", kind="boolean", read=_fixed("false")),
-    Variable(component=_SMART, name="ChargingProfilePersistence", instance="TxProfile", kind="boolean", read=_fixed("false")),
+    Variable(component=_SMART, name="LimitChangeSignificance", kind="decimal", read=fixed("1")),
+    Variable(component=_SMART, name="NotifyChargingLimitWithSchedules", kind="boolean", read=fixed("true")),
+    Variable(component=_SMART, name="ExternalControlSignalsEnabled", kind="boolean", read=fixed("false")),
+    Variable(component=_SMART, name="ChargingProfilePersistence", instance="TxProfile", kind="boolean", read=fixed("false")),
     Variable(
         component="EVSE",
         name="Power",
@@ -318,12 +214,12 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     ),
     Variable(component="EVSE", name="AvailabilityState", per_evse=True, kind="OptionList", read=lambda _s, e, _t: e.status),
     Variable(component="EVSE", name="ActiveTransactionId", per_evse=True, read=lambda _s, e, _t: e.transaction_id or ""),
-    Variable(component="ConnectedEV", name="VehicleId", per_evse=True, read=_of_car(lambda _s, e, _t: e.evccid)),
+    Variable(component="ConnectedEV", name="VehicleId", per_evse=True, read=of_car(lambda _s, e, _t: e.evccid)),
     Variable(
         component="ConnectedEV",
         name="ProtocolAgreed",
         per_evse=True,
-        read=_of_car(_protocol),
+        read=of_car(protocol),
     ),
     Variable(
         component="ConnectedEV",
@@ -331,7 +227,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         per_evse=True,
         kind="decimal",
         unit="Percent",
-        read=_of_car(lambda _s, e, _t: f"{100 * e.plant.believed_soc_of(e.row):.0f}"),
+        read=of_car(lambda _s, e, _t: f"{100 * e.plant.believed_soc_of(e.row):.0f}"),
     ),
     Variable(
         component="ConnectedEV",
@@ -339,7 +235,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         per_evse=True,
         kind="decimal",
         unit="Wh",
-        read=_of_car(lambda s, e, _t: "" if s.settings.chademo else f"{e.plant.capacity_wh[e.row]:.0f}"),
+        read=of_car(lambda s, e, _t: "" if s.settings.chademo else f"{e.plant.capacity_wh[e.row]:.0f}"),
     ),
     Variable(
         component="ConnectedEV",
@@ -347,7 +243,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         per_evse=True,
         kind="decimal",
         unit="Wh",
-        read=_fixed(""),
+        read=fixed(""),
         maximum=lambda _s, e: float(e.plant.capacity_wh[e.row]) if e.occupied else None,
         needs=lambda s: s.chademo,
     ),
@@ -357,7 +253,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         per_evse=True,
         kind="decimal",
         unit="W",
-        read=_of_car(lambda _s, e, _t: f"{max(0.0, -float(e.plant.power_w[e.row])):.0f}"),
+        read=of_car(lambda _s, e, _t: f"{max(0.0, -float(e.plant.power_w[e.row])):.0f}"),
         maximum=lambda _s, e: float(e.plant.max_power_w[e.row]) if e.occupied else None,
         needs=lambda s: not s.chademo,
     ),
@@ -366,30 +262,30 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         name="DepartureTime",
         per_evse=True,
         kind="dateTime",
-        read=_of_car(lambda s, e, _t: "" if s.settings.chademo else format_instant(e.departure_s)),
+        read=of_car(lambda s, e, _t: "" if s.settings.chademo else format_instant(e.departure_s)),
     ),
-    Variable(component="ISO15118Ctrlr", name="Enabled", per_evse=True, kind="boolean", read=_fixed("true")),
+    Variable(component="ISO15118Ctrlr", name="Enabled", per_evse=True, kind="boolean", read=fixed("true")),
     Variable(
         component="ISO15118Ctrlr",
         name="ServiceRenegotiationSupport",
         per_evse=True,
         kind="boolean",
-        read=lambda s, _e, _t: _flag(not s.settings.chademo),
+        read=lambda s, _e, _t: flag(not s.settings.chademo),
     ),
-    Variable(component="TxCtrlr", name="TxStartPoint", kind="MemberList", read=_fixed("Authorized")),
-    Variable(component="TxCtrlr", name="TxStopPoint", kind="MemberList", read=_fixed("EVConnected")),
-    Variable(component="TxCtrlr", name="ResumptionTimeout", kind="integer", unit="s", read=_fixed("0")),
-    Variable(component="TxCtrlr", name="StopTxOnInvalidId", kind="boolean", read=_fixed("true")),
+    Variable(component="TxCtrlr", name="TxStartPoint", kind="MemberList", read=fixed("Authorized")),
+    Variable(component="TxCtrlr", name="TxStopPoint", kind="MemberList", read=fixed("EVConnected")),
+    Variable(component="TxCtrlr", name="ResumptionTimeout", kind="integer", unit="s", read=fixed("0")),
+    Variable(component="TxCtrlr", name="StopTxOnInvalidId", kind="boolean", read=fixed("true")),
     Variable(
         component="OCPPCommCtrlr",
         name="HeartbeatInterval",
         kind="integer",
         unit="s",
         read=lambda s, _e, _t: str(s.heartbeat_interval_s),
-        write=_heartbeat,
+        write=set_heartbeat,
     ),
-    Variable(component="OCPPCommCtrlr", name="WebSocketPingInterval", kind="integer", unit="s", read=_fixed("0")),
-    Variable(component="OCPPCommCtrlr", name="OfflineThreshold", kind="integer", unit="s", read=_fixed("60")),
+    Variable(component="OCPPCommCtrlr", name="WebSocketPingInterval", kind="integer", unit="s", read=fixed("0")),
+    Variable(component="OCPPCommCtrlr", name="OfflineThreshold", kind="integer", unit="s", read=fixed("60")),
     Variable(
         component="OCPPCommCtrlr",
         name="MessageTimeout",

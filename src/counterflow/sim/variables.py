@@ -24,10 +24,11 @@ from counterflow.adapters.ocpp.messages import (
     VariableCharacteristicsType,
     VariableType,
 )
-from counterflow.sim.device_model import VARIABLES, Variable
+from counterflow.sim.device_model import VARIABLES
 from counterflow.sim.evse import SimEvse
 from counterflow.sim.settings import StationSettings
 from counterflow.sim.state import StationState
+from counterflow.sim.variable import Variable
 
 Key = tuple[str, str, str]
 
