@@ -119,6 +119,8 @@ def test_k28_fr_05_updates_that_are_refused_end_in_absolute_profiles_with_the_re
         [closed] = at.room.placement.paths.closed_at(station_id)
         assert closed.path == "dynamic"
         assert code in closed.reason
+        view = at.operations.station(station_id)
+        assert any("'dynamic'" in text and code in text for text in view.refusals)
         kinds = {one.profile.charging_profile_kind for one in at.world.stations[row].installed_profiles}
         assert kinds == {"Absolute"}
     assert any(at.room.placement.paths.closed_at(f"SIM-{row + 1:05d}") for row in range(4))

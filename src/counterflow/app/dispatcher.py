@@ -338,6 +338,8 @@ class Dispatcher:
         """
         image = self._fleet.snapshot(now_s)
         from_s = max(now_s, instruction.start_s)
+        # A band is committed as a whole, whatever is asked of it now.
+        central = instruction.control_path is ControlPath.CENTRAL
         window_s, lead_s = instruction.end_s - from_s, from_s - now_s
         able = self.capability_now(image, now_s + window_s)
         over = (other.dispatch_id for other in self.book.in_state(DispatchState.RUNNING) if lead_s > 0.0 and other.end_s <= from_s)
@@ -353,7 +355,7 @@ class Dispatcher:
             self.gains(image),
             in_pool,
             self.topology,
-            ordered_power_w=ordered_power_w(instruction, from_s),
+            ordered_power_w=ordered_power_w(instruction, from_s) if central else instruction.steps[0].discharge_power_w,
             window_s=window_s,
             mode=instruction.mode,
             settings=self._feasibility,

@@ -1,6 +1,7 @@
 """From images and records to what people are shown: discharge positive, unknown as None."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
         last_seen_s=room.last_seen_s.get(station_id),
         evses=known.evses if known else (),
         meter_interval_s=known.meter_interval_s if known else None,
-        refusals=known.refusals if known else (),
+        refusals=(*(known.refusals if known else ()), *_not_stood_by(room, station_id)),
         facts=known.facts if known else StationFacts(),
         discovered_at_s=known.at_s if known and known.evses else None,
         outdated=known.outdated if known else "",
@@ -95,6 +96,12 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
         security_profile=registration.security_profile,
         held_out=held.text if held else None,
     )
+
+
+def _not_stood_by(room: ControlRoom, station_id: StationId) -> Iterator[str]:
+    """Control paths that an EVSE offers and refused, with the reason."""
+    for record in room.placement.paths.closed_at(station_id):
+        yield f"EVSE {record.evse_id} is not asked for the path '{record.path}' any more, until its firmware changes: {record.reason}"
 
 
 def session_views(room: ControlRoom, now_s: float) -> list[SessionView]:
