@@ -12,7 +12,9 @@ from msgspec.structs import replace
 
 from counterflow.app.known_profiles import KnownStations
 from counterflow.app.limits_told import LimitsTold
+from counterflow.app.meter_check import MeterCheck
 from counterflow.app.registry import Registry
+from counterflow.app.site_priorities import SitePriorities
 from counterflow.domain.commands import ReadProfiles
 from counterflow.domain.conflicts import (
     Conflict,
@@ -46,7 +48,6 @@ from counterflow.domain.views import Notice
 from counterflow.engine.conflicts.limits import discharge_cap, external_setpoint, next_edge_s
 from counterflow.engine.conflicts.looks import Looks
 from counterflow.engine.conflicts.register import (
-    DER_SOURCE,
     merged,
     periods_on,
     transaction_over,
@@ -54,6 +55,7 @@ from counterflow.engine.conflicts.register import (
 from counterflow.engine.conflicts.settings import ConflictSettings
 from counterflow.engine.conflicts.verdict import EXTERNAL_SETPOINT_MODE, Situation, highest_level, on_evse, ours_wins, verdict
 from counterflow.engine.control.ledger import ProfileLedger
+from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.state import Applied, FleetState
 from counterflow.engine.ports import Journal, StationLink
 
@@ -82,7 +84,7 @@ class Conflicts:
         paused: Callable[[], bool],
     ) -> None:
         self.known = KnownStations(journal)
-        self.priorities: dict[SiteId, SitePriority] = {}
+        self.priorities = SitePriorities(journal, notify)
         self.held_out: dict[StationId, HeldOut] = {}
         self._fleet = fleet
         self._ledger = ledger
@@ -108,6 +110,7 @@ class Conflicts:
             new_request_id=self._new_request_id,
             may_ask=lambda station_id: station_id in self._online and not paused(),
         )
+        self._meters = MeterCheck(self.known, registry, self._hold_out)
         self._steered: set[SessionKey] = set()
         self._edges: list[tuple[float, StationId]] = []
         self._edge_s: dict[StationId, float] = {}
@@ -173,8 +176,7 @@ class Conflicts:
         """The line is open (again): much may have happened meanwhile."""
         self._online.add(station_id)
         self.hint(station_id, now_s)
-        if self._has_grid_code(station_id):
-            self.limits.ask_inverter(station_id, now_s)
+        self.limits.station_changed(station_id, now_s)
 
     def station_offline(self, station_id: StationId) -> None:
         """The line is cut; what is known stays."""
@@ -185,8 +187,7 @@ class Conflicts:
         """Discovery is through, or the station moved to another site."""
         self._judge(station_id, now_s)
         self.hint(station_id, now_s)
-        if self._has_grid_code(station_id):
-            self.limits.ask_inverter(station_id, now_s)
+        self.limits.station_changed(station_id, now_s)
 
     def station_removed(self, station_id: StationId) -> None:
         """The station is no longer registered: nothing is known of it."""
@@ -313,23 +314,30 @@ class Conflicts:
     # --- what people say -----------------------------------------------------------------------------------------------------
 
     def confirm(self, site_id: SiteId, leader: Leader | None, by: str, note: str, now_s: float) -> SitePriority:
-        """The site's operator says who has priority there; None takes an earlier word back. It is kept with who and when."""
-        before = self.priorities.get(site_id, SitePriority(site_id=site_id))
-        entry = PriorityEntry(at_s=now_s, by=by, leader=leader, note=note)
-        said = self.priorities[site_id] = replace(before, entries=(*before.entries, entry))
-        self._journal.put(DocumentKind.SITE_PRIORITY, site_id, said)
-        what = "priority revoked" if leader is None else f"priority: {leader.value}"
-        self._say(now_s, "conflicts.priority", site_id, f"{what}, by {by}{f' ({note})' if note else ''}")
+        """The site's operator says who has priority there; None takes an earlier word back."""
+        said = self.priorities.confirm(site_id, PriorityEntry(at_s=now_s, by=by, leader=leader, note=note))
         for station_id in tuple(self._sessions):
             if self._registry.site_of(station_id) == site_id:
                 self._judge(station_id, now_s)
         return said
+
+    def watch(self, image: FleetImage, now_s: float) -> None:
+        """At each control tick: cars far from their setpoints, and meters that are not proved yet."""
+        self.limits.watch(image, now_s)
+        self._meters.look(image, now_s)
+
+    def _hold_out(self, held: HeldOut, now_s: float) -> None:
+        self.held_out[held.station_id] = held
+        self._journal.put(DocumentKind.HELD_OUT, held.station_id, held)
+        self._say(now_s, "station.held_out", held.station_id, held.text)
+        self._judge(held.station_id, now_s)
 
     def release(self, station_id: StationId, by: str, note: str, now_s: float) -> bool:
         """A person lets a station that contradicted itself take part again; False = it is not held out."""
         if self.held_out.pop(station_id, None) is None:
             return False
         self._journal.delete(DocumentKind.HELD_OUT, station_id)
+        self._meters.anew(station_id, {int(record.session_uid) for record in self.open_sessions(station_id)})
         self._say(now_s, "station.released", station_id, f"released by {by}{f' ({note})' if note else ''}")
         self._judge(station_id, now_s)
         return True
@@ -337,7 +345,7 @@ class Conflicts:
     def restore(self, sessions: Iterable[SessionRecord], now_s: float) -> None:
         """After a start: what was known and confirmed. Every station is asked again when it is back."""
         self.known.restore()
-        self.priorities = {record.site_id: record for _, record in self._journal.documents(DocumentKind.SITE_PRIORITY)}
+        self.priorities.restore()
         self.held_out = {record.station_id: record for _, record in self._journal.documents(DocumentKind.HELD_OUT)}
         for record in sessions:
             if record.ended_s is None:
@@ -370,8 +378,7 @@ class Conflicts:
 
     def leader_at(self, station_id: StationId) -> Leader | None:
         """Who has priority where this station stands; None = nobody has confirmed."""
-        said = self.priorities.get(self._registry.site_of(station_id))
-        return None if said is None else said.leader
+        return self.priorities.leader_at(self._registry.site_of(station_id))
 
     def open_sessions(self, station_id: StationId) -> tuple[SessionRecord, ...]:
         """The open sessions of a station."""
@@ -393,13 +400,6 @@ class Conflicts:
             self._edge_s[station_id] = next_s
             if next_s < inf:
                 heapq.heappush(self._edges, (next_s, station_id))
-
-    def _has_grid_code(self, station_id: StationId) -> bool:
-        """The station discharges under DER control (a transfer mode of that kind), or has shown that it can."""
-        discovery = self._registry.discoveries.get(station_id)
-        modes = () if discovery is None else (mode for evse in discovery.evses for mode in evse.energy_transfer_modes)
-        told = any(limit.source.startswith(DER_SOURCE) for limit in self.known.of(station_id).limits)
-        return told or any(mode.upper().endswith("_DER") for mode in modes)
 
     def _steerable(self, station_id: StationId) -> bool:
         """Whether a session is open on an EVSE that can be told to discharge."""

@@ -182,7 +182,7 @@ class Dispatcher:
                 if self._first_tick_s(instruction) <= now_s < instruction.start_s:
                     with self._guard(instruction, now_s):
                         self._tick_ahead(instruction, image, now_s)
-            self._conflicts.limits.watch(image, now_s)
+            self._conflicts.watch(image, now_s)
             for state, tick_one in ((DispatchState.RUNNING, self._tick_running), (DispatchState.RESUMING, self._tick_resuming)):
                 for instruction in self.book.in_state(state):
                     with self._guard(instruction, now_s):

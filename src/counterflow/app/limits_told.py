@@ -11,7 +11,7 @@ from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.telemetry import CompositeReported, DerControlChanged, DerLimitsReported, ExternalLimitChanged
 from counterflow.engine.conflicts.composite import OrderInForce, shown_impossible
 from counterflow.engine.conflicts.deviation import deviating
-from counterflow.engine.conflicts.register import COMPOSITE_SOURCE, with_der_limits, with_limit, without_der_limits
+from counterflow.engine.conflicts.register import COMPOSITE_SOURCE, DER_SOURCE, with_der_limits, with_limit, without_der_limits
 from counterflow.engine.conflicts.settings import ConflictSettings
 from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.state import FleetState
@@ -63,6 +63,14 @@ class LimitsTold:
                 discovery = self._registry.discoveries.get(station_id)
                 rated_w = {evse.evse_id: evse.max_discharge_power_w for evse in discovery.evses} if discovery else {}
                 self._known.keep(with_der_limits(self._known.of(station_id), self._der_parts.pop(station_id), rated_w, now_s))
+
+    def station_changed(self, station_id: StationId, now_s: float) -> None:
+        """The station is back, or told what it can do: one that discharges under a grid code is asked for its limits."""
+        discovery = self._registry.discoveries.get(station_id)
+        modes = () if discovery is None else (mode for evse in discovery.evses for mode in evse.energy_transfer_modes)
+        told = any(limit.source.startswith(DER_SOURCE) for limit in self._known.of(station_id).limits)
+        if told or any(mode.upper().endswith("_DER") for mode in modes):
+            self.ask_inverter(station_id, now_s)
 
     def ask_inverter(self, station_id: StationId, now_s: float) -> None:
         """Ask for the grid code's limits of discharge (R02)."""

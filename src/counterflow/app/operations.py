@@ -220,14 +220,13 @@ class LiveOperations(DriverDesk):
 
     def priorities(self) -> Sequence[SitePriority]:
         """What the operators of sites confirmed."""
-        return [self._room.conflicts.priorities[site_id] for site_id in sorted(self._room.conflicts.priorities)]
+        return self._room.conflicts.priorities.all()
 
     async def confirm_priority(self, site_id: SiteId, leader: Leader | None, by: str, note: str) -> SitePriority | Refusal:
         """The operator of a site says who has priority there; None takes an earlier word back."""
         if site_id not in self._room.topology.site_ids:
             return no_site(self._room.topology, site_id)
-        known = self._room.conflicts.priorities.get(site_id)
-        if leader is None and (known is None or known.leader is None):
+        if leader is None and self._room.conflicts.priorities.leader_at(site_id) is None:
             return Refusal(
                 kind=RefusalKind.CONFLICT,
                 sentence=f"Nobody has confirmed who has priority at site {site_id}.",

@@ -111,6 +111,13 @@ class ForeignProfile(Struct, frozen=True, kw_only=True):
     seen_at_s: float
 
 
+class ProvedMeter(NamedTuple):
+    """An EVSE whose meter agreed with itself at its first discharge, with this firmware."""
+
+    evse_id: EvseId
+    firmware_version: str
+
+
 class KnownProfiles(Struct, frozen=True, kw_only=True):
     """What a station has told of the profiles that are not ours (a document, one a station)."""
 
@@ -123,6 +130,7 @@ class KnownProfiles(Struct, frozen=True, kw_only=True):
     text: str = ""
     """Why it does not tell, as it said it."""
     limits: tuple[ForeignLimit, ...] = ()
+    proved_meters: tuple[ProvedMeter, ...] = ()
 
 
 class PriorityEntry(Struct, frozen=True, kw_only=True):

@@ -38,6 +38,8 @@ class SimEvse:
         self.operative = True
         self.departure_s = inf
         self.silent = False
+        self.meter_fault = "none"
+        """What of the meter runs the wrong way round (see StationSettings)."""
         self.waiting = False
         """Plugged in and not yet answered for."""
         self._forget_transaction()
@@ -84,9 +86,14 @@ class SimEvse:
         """The meter and the car's state of charge at this instant."""
         plant, row, order = self.plant, self.row, self.effective.order
         import_wh, export_wh = plant.registers_wh(row)
+        power_w = plant.meter_w(row)
+        if self.meter_fault in ("power", "both"):
+            power_w = -power_w
+        if self.meter_fault in ("registers", "both"):
+            import_wh, export_wh = export_wh, import_wh
         return Reading(
             at_s=now_s,
-            power_w=plant.meter_w(row),
+            power_w=power_w,
             import_wh=import_wh,
             export_wh=export_wh,
             soc_frac=plant.believed_soc_of(row),

@@ -1,6 +1,6 @@
 """What can be chosen about the stand-in world. The defaults are the reference plant that every published figure is measured on."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -167,6 +167,13 @@ class StationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     negative_limits: Annotated[
         bool, Meta(description="Take a negative limit as a discharge setpoint, as some older stations do.", extra=_unit("-"))
     ] = False
+    meter_fault: Annotated[
+        Literal["none", "power", "registers", "both"],
+        Meta(
+            description="What of the meter runs the wrong way round: power, registers (import for export), or both.",
+            extra=_unit("-"),
+        ),
+    ] = "none"
     profile_rate_limit_s: Annotated[
         float, Meta(description="Least time between two profiles for one EVSE; 0 = none.", extra=_unit("s"), ge=0)
     ] = 0.0

@@ -17,6 +17,8 @@ class StationState:
         self.settings = settings
         self.evses: dict[int, SimEvse] = {evse.evse_id: evse for evse in evses}
         self.first_evse = evses[0]
+        for evse in evses:
+            evse.meter_fault = settings.meter_fault
         self.profiles = ProfileStore(settings)
         self.meter_interval_s = settings.meter_interval_s
         self.setpoint_interval_s = 0
