@@ -1,4 +1,4 @@
-"""What other actors mean for one session: a pure rule (decisions 6; OCPP 2.1 part 2, 3.5; docs/adr/0008).
+"""What other actors mean for one session: a pure rule (decisions 6; OCPP 2.1 part 2, 3.5; docs/adr/0009).
 
 In doubt a car is not discharged. Doubt is: not told yet; a transaction profile that is not ours; a local system that can set the
 power itself while nobody said whose setpoint wins. Only the operator of the site can settle the last two.
