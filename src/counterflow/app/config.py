@@ -102,7 +102,7 @@ def load(config: Path | None, environment: Mapping[str, str], options: Mapping[s
         if name.startswith(ENVIRONMENT_PREFIX) and name not in OTHER_VARIABLES:
             shortcut = name.removeprefix(ENVIRONMENT_PREFIX).lower()
             if shortcut not in SHORTCUTS:
-                known = ", ".join(sorted(ENVIRONMENT_PREFIX + key.upper() for key in SHORTCUTS))
+                known = ", ".join(sorted({*OTHER_VARIABLES, *(ENVIRONMENT_PREFIX + key.upper() for key in SHORTCUTS)}))
                 raise SettingsError(f"The environment variable {name} is not known; known are {known}.")
             _set(tree, shortcut, _from_text(shortcut, text))
     for shortcut, value in options.items():

@@ -28,6 +28,12 @@ RUN = [sys.executable, "-c", "from counterflow.app.cli import main; main()"]
         (["--api-port", "70000"], {}, "The setting 'api.port' must be at most 65535"),
         ([], {"COUNTERFLOW_OCPP_PORT": "many"}, "The setting 'gateway.port' must be a whole number, not a text"),
         ([], {"COUNTERFLOW_OCPP_PROT": "9000"}, "The environment variable COUNTERFLOW_OCPP_PROT is not known"),
+        (
+            [],
+            {"COUNTERFLOW_CONFG": "x"},
+            "known are COUNTERFLOW_ACCEPT_UNKNOWN_STATIONS, COUNTERFLOW_API_HOST, COUNTERFLOW_API_PORT, "
+            "COUNTERFLOW_API_URL, COUNTERFLOW_CONFIG, COUNTERFLOW_DATA_DIR",
+        ),
         (["--ocpp-port", "many"], {}, "Invalid value for '--ocpp-port'"),
     ],
 )
