@@ -148,8 +148,8 @@ def test_every_format_can_show_a_report_with_little_in_it(format_name, options):
     assert all(render(make_report(**options), format_name).values())
 
 
-def count(content, colour):
-    pixels = imread(BytesIO(content))
+def count(content, colour, part=(slice(None), slice(None))):
+    pixels = imread(BytesIO(content))[part]
     wanted = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])
     return int((np.abs(pixels[..., :3] - wanted).max(axis=-1) < 0.02).sum())
 
@@ -182,9 +182,10 @@ def test_what_is_not_judged_is_shaded_and_what_is_clipped_has_an_arrow():
     pause = Pause(from_s=START_S, to_s=START_S + 60.0, why="start")
     assert count(drawn(msgspec.structs.replace(report, not_judged=(pause,))), "#e0e5eb") > count(plain, "#e0e5eb") + 5000
     far = tuple(msgspec.structs.replace(point, delivered_power_w=-7e5) if k < 3 else point for k, point in enumerate(report.series))
-    low = msgspec.structs.replace(report, series=far)
-    level = msgspec.structs.replace(report, series=tuple(msgspec.structs.replace(point, delivered_power_w=1.4e6) for point in far))
-    assert count(drawn(low), "#0b6fb8") != count(drawn(level), "#0b6fb8")
+    at_the_edge = (slice(805, 830), slice(140, 186))
+    """Below the first seconds of the error: the curve is far outside of the picture there."""
+    assert count(drawn(msgspec.structs.replace(report, series=far)), "#0b6fb8", at_the_edge) > 30
+    assert count(plain, "#0b6fb8", at_the_edge) == 0
 
 
 def test_a_dispatch_that_was_amended_and_cancelled_says_so_and_ends_there():
