@@ -62,6 +62,7 @@ class Policy:
         self.transfers: tuple[str, ...] | None = None
         self.needs_answer = NeedsAnswer.NO_PROFILE
         self.setpoint_w: float | None = None
+        self.no_signature: str | None = "This server signs no certificates."
         self.failure: Exception | None = None
         self.asked: list[Any] = []
 
@@ -73,6 +74,10 @@ class Policy:
     def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
         self.asked.append((id_token, token_type, evccid))
         return AuthorizationAnswer(self.token_status, self.transfers)
+
+    def refuse_signing(self, station_id: StationId, csr: str, kind: str, now_s: float) -> str | None:
+        self.asked.append((csr, kind))
+        return self.no_signature
 
     def needs(self, event: ChargingNeedsReported, now_s: float) -> NeedsAnswer:
         return self.needs_answer

@@ -28,7 +28,16 @@ from counterflow.domain.delivery import LogEntry, LogKind, Sample
 from counterflow.domain.drivers import AccountRecord, AgreedTerms, DriverRecord, PartialTerms, Scope
 from counterflow.domain.ids import DispatchId, EvseId, PoolId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
-from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, PathRecord, ProfileRecord, ProfileState, SessionRecord
+from counterflow.domain.records import (
+    DiscoveryRecord,
+    DocumentKind,
+    Latch,
+    PathRecord,
+    ProfileRecord,
+    ProfileState,
+    SecurityRecord,
+    SessionRecord,
+)
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity, StationRegistration
 from counterflow.domain.station_settings import ChangedSetting, FormerSettings, StationVariable
 from counterflow.domain.telemetry import ChargingNeedsReported
@@ -119,6 +128,9 @@ def documents() -> dict[DocumentKind, Any]:
             entries=(PriorityEntry(at_s=T0, by="ops", leader=Leader.US), REVOKED),
         ),
         DocumentKind.HELD_OUT: HeldOut(station_id=STATION, at_s=T0, text="the power says discharge, the registers say charging"),
+        DocumentKind.SECURITY: SecurityRecord(
+            station_id=STATION, number=7, origin="server", kind="refused", text="password wrong", at_s=T0, last_at_s=T0 + 9.0, count=3
+        ),
     }
 
 

@@ -143,6 +143,9 @@ class Generous:
     def boot(self, station_id: Any, identity: Any, now_s: float) -> BootAnswer:
         return BootAnswer(BootStatus.ACCEPTED, 3600)
 
+    def refuse_signing(self, station_id: Any, csr: str, kind: str, now_s: float) -> str | None:
+        return "This server signs no certificates."
+
     def authorize(self, station_id: Any, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
         assert evccid
         return AuthorizationAnswer("Accepted", ("DC", "DC_BPT", "AC_three_phase", "AC_BPT"))

@@ -7,13 +7,20 @@ from counterflow.domain.ids import StationId
 from counterflow.domain.resources import StationIdentity, StationRegistration
 
 
-def by_password(registration: StationRegistration | None, credentials: Credentials | None, profile: SecurityProfile) -> Refused | None:
-    """Profile 1 may go without where the operator said so; profile 2 always has a password."""
+def by_password(
+    registration: StationRegistration | None, credentials: Credentials | None, profile: SecurityProfile
+) -> Refused | str | None:
+    """Refused, or the stored hash that the password fits; None where none is asked.
+
+    Profile 1 may go without where the operator said so; profile 2 always has a password.
+    """
     if registration is None or registration.password_hash is None:
         return Refused(401, "no password is set for this station") if profile is SecurityProfile.BASIC_TLS else None
     if credentials is None:
         return Refused(401, "password missing")
-    return None if verify(registration.password_hash, credentials.password) else Refused(401, "password wrong")
+    candidates = (registration.password_hash, *registration.pending_password_hashes)
+    fitting = next((stored for stored in candidates if verify(stored, credentials.password)), None)
+    return Refused(401, "password wrong") if fitting is None else fitting
 
 
 def by_certificate(station_id: StationId, registration: StationRegistration | None, names: tuple[str, ...]) -> Refused | None:

@@ -15,6 +15,7 @@ from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.adapters.ocpp.transport import GatewaySettings
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.web.settings import ApiSettings
+from counterflow.app.certificate_settings import CertificateSettings
 from counterflow.app.dispatcher import DispatcherSettings
 from counterflow.app.registry import RegistrySettings
 from counterflow.app.setpoint_commands import PlacingSettings
@@ -60,6 +61,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api: ApiSettings = ApiSettings()
     ocpp: OcppSettings = OcppSettings()
     stations: RegistrySettings = RegistrySettings()
+    certificates: CertificateSettings = CertificateSettings()
     sites: tuple[Site, ...] = ()
     drivers: TermsSettings = TermsSettings()
     fleet: FleetSettings = FleetSettings()

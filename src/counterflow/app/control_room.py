@@ -17,9 +17,10 @@ from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
 from counterflow.app.dispatcher import Dispatcher
 from counterflow.app.drivers import Drivers
 from counterflow.app.placing import Placement
-from counterflow.app.policy import ConsentPolicy
+from counterflow.app.policy import Certifier, ConsentPolicy
 from counterflow.app.pseudonyms import Pseudonyms
 from counterflow.app.registry import Registry
+from counterflow.app.security_log import SecurityLog
 from counterflow.domain.commands import Command, RawCall, ReadProfiles
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import SessionUid, SiteId, StationId
@@ -29,6 +30,7 @@ from counterflow.domain.setpoints import CommandResult, Rejected
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     CapabilitiesOutdated,
+    CertificateRequested,
     CommandCompleted,
     CommandSent,
     ConnectedEvReported,
@@ -49,6 +51,7 @@ from counterflow.engine.fleet.terms import TermsResolver
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
 
+_SECURITY_WARNINGS: Final = frozenset({WarningKind.SECURITY, WarningKind.IMPOSTOR})
 _MEASURED: Final = (TransactionReported, EvseMeasured)
 _LEARNED: Final = (CapabilitiesDiscovered, SettingsChanging, CapabilitiesOutdated, ConnectedEvReported)
 
@@ -78,8 +81,20 @@ class ControlRoom:
             terms,
             hash_token=pseudonym,
         )
+        self.security = SecurityLog(journal)
+        self.certifier: Certifier | None = None
+        """Who signs what stations ask to be signed; None = nobody."""
         self.drivers = Drivers(terms, self.fleet, journal, pseudonym)
-        policy = ConsentPolicy(self.registry, terms, pseudonym, self.ledger, settings.ocpp.heartbeat_interval_s, self._wanted, self._expel)
+        policy = ConsentPolicy(
+            self.registry,
+            terms,
+            pseudonym,
+            self.ledger,
+            settings.ocpp.heartbeat_interval_s,
+            self._wanted,
+            self._expel,
+            self._refuse_signing,
+        )
         self.csms = Csms(settings.ocpp, policy, new_message_id, settings.ledger.first_profile_id)
         self.placement = Placement(
             fleet=self.fleet,
@@ -134,12 +149,17 @@ class ControlRoom:
         """Decide on a handshake."""
         return self.registry.admit(station_id, offered, shown)
 
+    def turned_away(self, station_id: StationId, why: str, peer: str, now_s: float) -> None:
+        """The handshake of a station that is on the register was refused: somebody does not have what it should have."""
+        if station_id in self.registry.registrations:
+            self.security.note(station_id, "server", "refused", f"{why} (from {peer.rpartition(':')[0]})", now_s)
+
     def opened(self, station_id: str, subprotocol: str, now_s: float, certificate_names: tuple[str, ...] = ()) -> None:
         """A station's line is open. It usually comes back without BootNotification: the session is re-adopted by identity."""
         station = StationId(station_id)
         if certificate_names:
             self.registry.certified[station] = certificate_names
-        registration = self.registry.ensure(station, now_s)
+        registration = self.registry.entered(station, now_s)
         self.fleet.register(station, registration.site_id)
         self.connected[station] = subprotocol
         self._take_all(self.csms.open(station, subprotocol, now_s, self.registry.discoveries.get(station)), now_s)
@@ -203,6 +223,7 @@ class ControlRoom:
     def forget_station(self, station_id: StationId, now_s: float) -> None:
         """A station was taken off the register: whatever goes on there is over for us, and recorded so."""
         self.registry.remove(station_id)
+        self.security.forget(station_id)
         self.last_seen_s.pop(station_id, None)
         self.conflicts.station_removed(station_id)
         self._applied(self.fleet.forget(station_id, now_s), now_s)
@@ -219,6 +240,7 @@ class ControlRoom:
     def restore(self, now_s: float) -> None:
         """Know again what was known: sessions, dispatches under way, profiles at stations, the emergency stop (I8)."""
         self.registry.restore()
+        self.security.restore()
         self.drivers.restore()
         for registration in self.registry.registrations.values():
             self.fleet.register(registration.station_id, registration.site_id)
@@ -273,8 +295,8 @@ class ControlRoom:
             self.placement.station_back(event.station_id, now_s, rebooted=True)
         elif isinstance(event, _LEARNED):
             self._learned(event, now_s)
-        elif isinstance(event, StationWarned):
-            self.warnings[event.kind] += 1
+        elif isinstance(event, StationWarned | CertificateRequested):
+            self._safeguard(event, now_s)
         elif isinstance(event, StationConnected):
             self._say(now_s, "station.connected", event.station_id, event.subprotocol)
             self.placement.station_back(event.station_id, now_s)
@@ -299,6 +321,16 @@ class ControlRoom:
                 self.registry.car_seen(event)
             case _:
                 assert_never(event)
+
+    def _safeguard(self, event: StationWarned | CertificateRequested, now_s: float) -> None:
+        if isinstance(event, CertificateRequested):
+            if self.certifier is not None:
+                self.certifier.begin(event, now_s)
+            return
+        self.warnings[event.kind] += 1
+        if event.kind in _SECURITY_WARNINGS:
+            origin = "station" if event.kind == WarningKind.SECURITY else "server"
+            self.security.note(event.station_id, origin, event.kind, event.text, now_s, event.at_s)
 
     def _discovery_over(self, station_id: StationId, found: CapabilitiesDiscovered | None) -> None:
         for done in self._discoveries.pop(station_id, ()):
@@ -348,6 +380,11 @@ class ControlRoom:
         """It is not who its certificate says: B01.FR.12."""
         self._expelled.append((station_id, why))
         self._take(StationWarned(station_id=station_id, at_s=now_s, kind=WarningKind.IMPOSTOR, text=why), now_s)
+
+    def _refuse_signing(self, station_id: StationId, csr: str, kind: str, now_s: float) -> str | None:
+        if self.certifier is None:
+            return "This server signs no certificates."
+        return self.certifier.refuse(station_id, csr, kind, now_s)
 
     def _wanted(self, site_id: SiteId) -> bool:
         return self.dispatcher.wants(self.topology.site_index(site_id))

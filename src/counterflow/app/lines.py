@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from counterflow.adapters.ocpp.csms import Outgoing
-from counterflow.adapters.ocpp.transport import Admission, CloseCode, Line, Shown
+from counterflow.adapters.ocpp.transport import Admission, CloseCode, Line, Refused, Shown
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.app.control_room import ControlRoom
 from counterflow.domain.ids import StationId
@@ -39,7 +39,10 @@ class Lines:
 
     def admit(self, station_id: StationId, offered: Sequence[str], shown: Shown, peer: str) -> Admission:
         """Decide on a handshake."""
-        return self._room.admit(station_id, offered, shown)
+        admission = self._room.admit(station_id, offered, shown)
+        if isinstance(admission, Refused):
+            self._room.turned_away(station_id, admission.reason, peer, self._now_s())
+        return admission
 
     def opened(self, line: Line) -> None:
         """A line is open."""

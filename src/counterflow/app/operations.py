@@ -6,7 +6,6 @@ Commands run on the event loop, at once and whole; the answer waits until the jo
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from secrets import token_hex
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -14,9 +13,9 @@ from counterflow import __version__
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.app.conflict_views import conflict_views
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.driver_operations import DriverDesk
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.reporting import Reporting
+from counterflow.app.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
 from counterflow.app.views import dispatch_view, fleet_view, session_view, session_views, sessions_by_station, station_view, view_of
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
@@ -24,10 +23,8 @@ from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId, Tr
 from counterflow.domain.instructions import Amendment, DispatchOrder
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import StationRegistration
-from counterflow.domain.setpoints import CommandResult, Offline, RawAnswer, Rejected
 from counterflow.domain.telemetry import CapabilitiesDiscovered
 from counterflow.domain.views import (
-    CallAnswer,
     ClearingView,
     ConflictView,
     DispatchAnswer,
@@ -53,14 +50,10 @@ from counterflow.engine.control.book import (
 )
 from counterflow.engine.fleet.topology import Topology
 
-_RAW_REFUSALS = {
-    "InvalidRequest": (RefusalKind.INVALID, "See the OCPP 2.1 schema of this request."),
-    "QueueFull": (RefusalKind.OVERLOADED, "Wait until the calls that are under way are answered."),
-}
-"""Why a raw call was not sent, by the reason that the OCPP side gives."""
+SECURITY_EVENTS_SHOWN = 10
 
 
-class LiveOperations(DriverDesk):
+class LiveOperations(SecurityDesk):
     """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
 
     def __init__(
@@ -73,8 +66,9 @@ class LiveOperations(DriverDesk):
         settled: Callable[[], Awaitable[None]],
         alarms: Callable[[], tuple[str, ...]],
         disconnect: Callable[[StationId], None],
+        certificates: ServerCertificates = NoCertificates(),  # noqa: B008  # it has no state
     ) -> None:
-        super().__init__(room, now_s, settled)
+        super().__init__(room, now_s, settled, certificates)
         self._board = board
         self._reporting = reporting
         self._alarms = alarms
@@ -103,7 +97,11 @@ class LiveOperations(DriverDesk):
 
     def station(self, station_id: StationId) -> StationView | Refusal:
         """One station."""
-        return station_view(self._room, station_id, sessions_by_station(self._room)) or _no_station(station_id)
+        view = station_view(self._room, station_id, sessions_by_station(self._room))
+        if view is None:
+            return _no_station(station_id)
+        events = self._room.security.of(station_id, SECURITY_EVENTS_SHOWN)
+        return replace(view, security_events=tuple(event_view(record) for record in events))
 
     def sessions(self) -> Sequence[SessionView]:
         """Open sessions."""
@@ -235,32 +233,6 @@ class LiveOperations(DriverDesk):
         said = self._room.conflicts.confirm(site_id, leader, by, note, self._now_s())
         await self._settled()
         return said
-
-    async def call_station(self, station_id: StationId, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
-        """Send any OCPP request and wait for the answer."""
-        if isinstance(view := self.station(station_id), Refusal):
-            return view
-        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
-
-        def done(result: CommandResult) -> None:
-            if not answer.done():
-                answer.set_result(result)
-
-        self._room.call(station_id, action, payload, self._now_s(), done)
-        await self._settled()
-        result = await answer
-        if isinstance(result, RawAnswer):
-            return CallAnswer(action=action, payload=result.payload, error_code=result.error_code, error_text=result.error_text)
-        if isinstance(result, Rejected):
-            kind, remedy = _RAW_REFUSALS.get(result.reason_code, (RefusalKind.CONFLICT, "Try again once the station has booted."))
-            return Refusal(kind=kind, sentence=result.text, remedy=remedy)
-        if isinstance(result, Offline):
-            return _not_connected(station_id)
-        return Refusal(
-            kind=RefusalKind.TIMED_OUT,
-            sentence=f"Station {station_id} did not answer in time; whether it acted is unknown.",
-            remedy="Read the state back before sending it again.",
-        )
 
     # --- dispatches ----------------------------------------------------------------------------------------------------------
 

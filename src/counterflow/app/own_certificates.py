@@ -7,8 +7,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from counterflow.adapters.certificates.authority import Authority, open_authority, write_private
+from counterflow.adapters.certificates.facts import CertificateFacts, facts_of
 from counterflow.adapters.ocpp.listeners import ListenerSettings
 from counterflow.adapters.ocpp.tls import server_context
+from counterflow.domain.views import CertificateView
 
 AUTHORITY_FOLDER = "authority"
 STATION_AUTHORITY = "stations"
@@ -24,6 +26,7 @@ class OwnCertificates:
         self._folder = data_dir / AUTHORITY_FOLDER
         self._now_s = now_s
         self._authorities: dict[str, Authority] = {}
+        self._shown: dict[ListenerSettings, tuple[CertificateFacts, ...]] = {}
 
     def authority(self, name: str = STATION_AUTHORITY) -> Authority:
         """The built-in authority for stations, or the one for vehicles; made when it is first asked for. Raises `AuthorityError`."""
@@ -49,7 +52,24 @@ class OwnCertificates:
         if not listener.client_authority:
             self.authority()
             filled = replace(filled, client_authority=str(self.root_path))
-        return server_context(filled)
+        context = server_context(filled)
+        self._shown[listener] = tuple(facts_of(Path(path)) for path in filled.certificates)
+        return context
+
+    def views(self, listener: ListenerSettings, port: int) -> tuple[CertificateView, ...]:
+        """The certificates of a listener, as last read; `port` is its real port."""
+        return tuple(
+            CertificateView(
+                port=port,
+                serves_profile=listener.profile,
+                key=facts.key,
+                names=facts.names,
+                issuer=facts.issuer,
+                not_before_s=facts.not_before_s,
+                not_after_s=facts.not_after_s,
+            )
+            for facts in self._shown.get(listener, ())
+        )
 
     def _issued(self, listener: ListenerSettings) -> tuple[str, ...]:
         """One certificate of each kind of key: A00 has suites for both."""

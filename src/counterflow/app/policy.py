@@ -1,6 +1,7 @@
 """What the application answers when a station asks: may it boot, who may charge, may the car be discharged (decisions 5)."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from counterflow.adapters.ocpp.policy import AuthorizationAnswer, BootAnswer, BootStatus, NeedsAnswer
 from counterflow.app.admission import contradiction
@@ -9,12 +10,24 @@ from counterflow.domain.commands import ProfileKind
 from counterflow.domain.ids import ProfileId, SiteId, StationId
 from counterflow.domain.records import ProfileState
 from counterflow.domain.resources import StationIdentity
-from counterflow.domain.telemetry import ChargingNeedsReported
+from counterflow.domain.telemetry import CertificateRequested, ChargingNeedsReported
 from counterflow.engine.control.ledger import ProfileLedger
 from counterflow.engine.fleet.roster import TermsOf
 
 BIDIRECTIONAL_TRANSFERS = ("AC_BPT", "DC_BPT")
 ONE_WAY_TRANSFERS = ("AC_single_phase", "AC_two_phase", "AC_three_phase", "DC")
+
+
+class Certifier(Protocol):
+    """Who signs certificates of stations."""
+
+    def refuse(self, station_id: StationId, csr: str, kind: str, now_s: float) -> str | None:
+        """Why not; None = the request is taken."""
+        ...
+
+    def begin(self, asked: CertificateRequested, now_s: float) -> None:
+        """Sign a request that was taken, and send it."""
+        ...
 
 
 class ConsentPolicy:
@@ -29,6 +42,7 @@ class ConsentPolicy:
         heartbeat_s: int,
         wanted: Callable[[SiteId], bool],
         expel: Callable[[StationId, str, float], None],
+        refuse_signing: Callable[[StationId, str, str, float], str | None],
     ) -> None:
         self._registry = registry
         self._terms = terms
@@ -37,6 +51,7 @@ class ConsentPolicy:
         self._heartbeat_s = heartbeat_s
         self._wanted = wanted
         self._expel = expel
+        self._refuse_signing = refuse_signing
 
     def boot(self, station_id: StationId, identity: StationIdentity, now_s: float) -> BootAnswer:
         """Whoever was admitted at the door may work with us, unless it contradicts its certificate (B01.FR.12)."""
@@ -45,6 +60,10 @@ class ConsentPolicy:
             self._expel(station_id, wrong, now_s)
             return BootAnswer(BootStatus.REJECTED, self._heartbeat_s)
         return BootAnswer(BootStatus.ACCEPTED, self._heartbeat_s)
+
+    def refuse_signing(self, station_id: StationId, csr: str, kind: str, now_s: float) -> str | None:
+        """Whoever signs certificates decides."""
+        return self._refuse_signing(station_id, csr, kind, now_s)
 
     def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
         """Everybody may charge; bidirectional transfer is offered where there is consent (Q01: leaving it out means charging only)."""

@@ -17,6 +17,9 @@ from counterflow.domain.station_settings import FormerSettings, refused, remembe
 from counterflow.domain.telemetry import CapabilitiesDiscovered, CapabilitiesOutdated, ConnectedEvReported, SettingsChanging, StationBooted
 from counterflow.engine.ports import Journal
 
+PENDING_PASSWORDS = 4
+"""Changes of unknown outcome that one station may have; each costs a check at the door."""
+
 
 class RegistrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may connect."""
@@ -41,6 +44,8 @@ class Registry:
         self._pseudonym = pseudonym
         self.registrations: dict[StationId, StationRegistration] = {}
         self.discoveries: dict[StationId, DiscoveryRecord] = {}
+        self._proven: dict[StationId, str] = {}
+        """Hashes of new passwords that stations have shown at the door, until their line is open."""
         self.certified: dict[StationId, tuple[str, ...]] = {}
         """Names in the certificates of the stations that are here now by profile 3."""
         self.former: dict[StationId, FormerSettings] = {}
@@ -63,13 +68,43 @@ class Registry:
         if registration is not None and shown.profile < registration.security_profile:
             return Refused(403, "security profile too low for this station")
         if shown.profile is SecurityProfile.MUTUAL_TLS:
-            refused = by_certificate(station_id, registration, shown.certificate_names)
+            verdict: Refused | str | None = by_certificate(station_id, registration, shown.certificate_names)
         else:
-            refused = by_password(registration, shown.credentials, shown.profile)
-        if refused is not None:
-            return refused
+            verdict = by_password(registration, shown.credentials, shown.profile)
+        if isinstance(verdict, Refused):
+            return verdict
+        if registration is not None and verdict in registration.pending_password_hashes:
+            self._proven[station_id] = verdict
+        else:
+            self._proven.pop(station_id, None)
         common = next((name for name in offered if name in SUBPROTOCOLS), None)
         return Admitted(common)
+
+    def entered(self, station_id: StationId, now_s: float) -> StationRegistration:
+        """The line of a station is open: a new password that it has shown makes all others void (A01)."""
+        proven = self._proven.pop(station_id, None)
+        if proven is not None:
+            self.settle_password(station_id, proven, taken=True)
+        return self.ensure(station_id, now_s)
+
+    def expect_password(self, station_id: StationId, password_hash: str) -> bool:
+        """A new password is about to be sent: from now on it is accepted beside the old one. False = too many are open already."""
+        registration = self.registrations[station_id]
+        if len(registration.pending_password_hashes) >= PENDING_PASSWORDS:
+            return False
+        self.add(replace(registration, pending_password_hashes=(*registration.pending_password_hashes, password_hash)))
+        return True
+
+    def settle_password(self, station_id: StationId, password_hash: str, *, taken: bool) -> None:
+        """The station has (or has not) taken a new password: the other one is void."""
+        registration = self.registrations.get(station_id)
+        if registration is None or password_hash not in registration.pending_password_hashes:
+            return  # registered anew, or removed, meanwhile
+        left = tuple(one for one in registration.pending_password_hashes if one != password_hash)
+        if taken:
+            self.add(replace(registration, password_hash=password_hash, pending_password_hashes=()))
+        else:
+            self.add(replace(registration, pending_password_hashes=left))
 
     def ensure(self, station_id: StationId, now_s: float) -> StationRegistration:
         """The registration of a station that has been let in; an unknown one is noted as such."""

@@ -13,12 +13,14 @@ import uvicorn
 
 from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.gateway import Gateway
+from counterflow.adapters.ocpp.redaction import hide_secrets
 from counterflow.adapters.ocpp.tls import CertificateFileError
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.adapters.storage.report_files import ReportFiles
 from counterflow.adapters.storage.retention import Retention
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.adapters.web.api import create_app
+from counterflow.app.certifying import Certifying
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
@@ -36,7 +38,7 @@ from counterflow.app.reporting import Reporting
 from counterflow.app.settling import Settling
 from counterflow.app.token import ensure_token
 from counterflow.domain.ids import DispatchId, SiteId
-from counterflow.domain.views import Notice
+from counterflow.domain.views import CertificateView, Notice
 from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Clock
 
@@ -72,7 +74,7 @@ class Server:
         self._limit = allow_connections(self.settings.gateway.max_connections)
         token = ensure_token(self._data_dir)
         self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
-        self.frames = FrameRing(self._data_dir / "frames", self.settings.storage.frame_ring_bytes)
+        self.frames = FrameRing(self._data_dir / "frames", self.settings.storage.frame_ring_bytes, hide=hide_secrets)
         self.board = NoticeBoard(token_hex(4))
         self.reports = ReportFiles(self._data_dir / "reports")
         self.settling = Settling(self._settle, lambda dispatch_id: bool(self.reports.versions(dispatch_id)))
@@ -87,6 +89,16 @@ class Server:
         self.room.restore(self._now_s())
         self.lines = Lines(self.room, self.journal, self.frames, self._now_s)
         self.certificates = OwnCertificates(self._data_dir, self._now_s)
+        self.certifying = Certifying(
+            self.settings.certificates,
+            authority=self.certificates.authority,
+            registry=self.room.registry,
+            log=self.room.security,
+            call=self.room.call,
+            kick=self.lines.kick,
+            now_s=self._now_s,
+        )
+        self.room.certifier = self.certifying
         self.gateway = Gateway(self.lines, self.settings.gateway, self.certificates.context_of)
         self.reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
         self.retention = Retention(self.journal, self.reports, self.settings.storage)
@@ -98,6 +110,7 @@ class Server:
             settled=self.lines.settled,
             alarms=self.alarms,
             disconnect=self.lines.disconnect,
+            certificates=self,
         )
         metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames)
         app = create_app(
@@ -139,6 +152,7 @@ class Server:
     async def stop(self) -> None:
         """Close lines and API; orders at stations carry their own end, and the next start knows them."""
         await self.gateway.stop()
+        self.certifying.close()
         self.lines.close()
         self._api.should_exit = True
         for task in tuple(self._tasks):
@@ -180,6 +194,18 @@ class Server:
             for listener, port in zip(gateway.listeners, self.gateway.ports, strict=True)
         )
         return (self.ocpp_url, *secure)
+
+    def shown(self) -> tuple[CertificateView, ...]:
+        """What each listener shows to stations, as last read."""
+        return tuple(
+            view
+            for listener, port in zip(self.settings.gateway.listeners, self.gateway.ports, strict=True)
+            for view in self.certificates.views(listener, port)
+        )
+
+    def root_pem(self) -> str:
+        """The root of the built-in authority for stations."""
+        return self.certificates.authority().root_pem
 
     def reload_certificates(self) -> str | None:
         """Read the certificates again; open lines stay. Returns what is wrong, and then nothing has changed."""

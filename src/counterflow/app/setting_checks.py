@@ -34,6 +34,8 @@ def complaints(settings: "Settings") -> Iterator[str]:
                 f"[[gateway.listeners]] number {number} names {len(listener.certificates)} certificates and {len(listener.keys)} keys: "
                 "name a key for each, or none where the keys are in the same files."
             )
+    if settings.certificates.signer == "call-out" and not settings.certificates.call_out_url:
+        yield "The setting 'certificates.signer' is 'call-out'; then 'certificates.call_out_url' must say where to ask."
     known = get_args(MeasurandEnumType)
     for name in settings.ocpp.measurands:
         if name not in known:

@@ -29,6 +29,7 @@ class DocumentKind(StrEnum):
     KNOWN_PROFILES = "known_profiles"
     SITE_PRIORITY = "site_priority"
     HELD_OUT = "held_out"
+    SECURITY = "security"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
@@ -123,6 +124,23 @@ class PathRecord(Struct, frozen=True, kw_only=True):
     path: str
     reason: str
     at_s: float
+
+
+class SecurityRecord(Struct, frozen=True, kw_only=True):
+    """Something that matters to the security of a station. `origin`: `station` (it told us) or `server` (we saw it)."""
+
+    station_id: StationId
+    number: int
+    """Counts up over all stations; the key."""
+    origin: str
+    kind: str
+    text: str
+    at_s: float
+    """When it was first seen here."""
+    last_at_s: float
+    count: int = 1
+    said_at_s: float | None = None
+    """The station's own time of it."""
 
 
 class Latch(Struct, frozen=True, kw_only=True):

@@ -195,6 +195,8 @@ class StationRegistration(Struct, frozen=True, kw_only=True):
     station_id: StationId
     site_id: SiteId
     password_hash: str | None = None
+    pending_password_hashes: tuple[str, ...] = ()
+    """New passwords that may have reached the station; each is accepted, and the one that it shows makes all others void."""
     added_at_s: float = 0.0
     accepted_unregistered: bool = False
     security_profile: int = 1

@@ -266,6 +266,17 @@ class ProfilesReported(Struct, frozen=True, kw_only=True):
     last: bool
 
 
+class CertificateRequested(Struct, frozen=True, kw_only=True):
+    """SignCertificate (A02, A03) of a station, taken: it waits for CertificateSigned."""
+
+    station_id: StationId
+    at_s: float
+    csr: str
+    kind: str
+    """As OCPP spells it: `ChargingStationCertificate`, `V2GCertificate`, `V2G20Certificate`."""
+    request_id: int | None = None
+
+
 class StationWarned(Struct, frozen=True, kw_only=True):
     """Anything worth a line in the station's history: salvaged fields, security events, protocol violations."""
 
@@ -312,6 +323,7 @@ StationEvent = (
     | GridFaultReported
     | ProfilesReported
     | StationWarned
+    | CertificateRequested
     | CommandSent
     | CommandCompleted
 )

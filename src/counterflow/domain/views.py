@@ -66,6 +66,21 @@ class FleetView(Struct, frozen=True, kw_only=True):
     emergency_stop: bool
 
 
+class SecurityEventView(Struct, frozen=True, kw_only=True):
+    """Something that matters to the security of a station; the same again is counted."""
+
+    station_id: str
+    at_s: float
+    last_at_s: float
+    said_at_s: float | None
+    """The station's own time of it."""
+    count: int
+    origin: str
+    """`station`: it told us; `server`: we saw it."""
+    kind: str
+    text: str
+
+
 class StationView(Struct, frozen=True, kw_only=True):
     """One station."""
 
@@ -97,6 +112,8 @@ class StationView(Struct, frozen=True, kw_only=True):
     profiles_told_at_s: float | None = None
     held_out: str | None = None
     """Why it is not dispatched until a person releases it; None = it may be."""
+    security_events: tuple[SecurityEventView, ...] = ()
+    """The newest, newest first; left out of lists."""
 
 
 class ConflictView(Struct, frozen=True, kw_only=True):
@@ -247,6 +264,26 @@ class ErasureAnswer(Struct, frozen=True, kw_only=True):
     agreements: int
     accounts: int
     sessions: int
+
+
+class PasswordView(Struct, frozen=True, kw_only=True):
+    """What became of a new password: `changed`, `refused`, or `unknown` - then both are accepted."""
+
+    station_id: str
+    outcome: str
+    text: str
+
+
+class CertificateView(Struct, frozen=True, kw_only=True):
+    """A certificate that this server shows to stations."""
+
+    port: int
+    serves_profile: int
+    key: str
+    names: tuple[str, ...]
+    issuer: str
+    not_before_s: float
+    not_after_s: float
 
 
 class CallAnswer(Struct, frozen=True, kw_only=True):

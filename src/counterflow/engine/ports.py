@@ -13,6 +13,7 @@ from counterflow.domain.records import DocumentKind
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.views import (
     CallAnswer,
+    CertificateView,
     ClearingView,
     ConflictView,
     DispatchAnswer,
@@ -23,7 +24,9 @@ from counterflow.domain.views import (
     HealthView,
     ImportAnswer,
     Notice,
+    PasswordView,
     Refusal,
+    SecurityEventView,
     SessionView,
     StationView,
 )
@@ -206,6 +209,26 @@ class Operations(DriverOperations, Protocol):
 
     async def confirm_priority(self, site_id: SiteId, leader: Leader | None, by: str, note: str) -> SitePriority | Refusal:
         """The operator of a site says who has priority there; None takes an earlier word back."""
+        ...
+
+    def security_events(self, station_id: StationId | None, limit: int) -> Sequence[SecurityEventView] | Refusal:
+        """The newest security events of one station, or of all; newest first."""
+        ...
+
+    async def rotate_password(self, station_id: StationId, by: str) -> PasswordView | Refusal:
+        """Give a connected station a new random password."""
+        ...
+
+    async def install_authority(self, station_id: StationId, use: str, certificate: str | None) -> CallAnswer | Refusal:
+        """Give a station a root certificate; None = that of the built-in authority."""
+        ...
+
+    def certificates(self) -> Sequence[CertificateView]:
+        """What this server's listeners show to stations."""
+        ...
+
+    async def reload_certificates(self) -> Sequence[CertificateView] | Refusal:
+        """Read the certificate files again; open lines stay."""
         ...
 
     async def call_station(self, station_id: StationId, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:

@@ -57,7 +57,7 @@ class FleetProgress(Struct, frozen=True, kw_only=True):
 class _Seat:
     """A station and its line."""
 
-    __slots__ = ("attempts", "due_s", "ended", "line", "reopening", "station")
+    __slots__ = ("attempts", "due_s", "ended", "line", "password", "reopening", "station")
 
     def __init__(self, station: SimStation) -> None:
         self.station = station
@@ -65,6 +65,8 @@ class _Seat:
         self.due_s = float("inf")
         self.ended: ClientLine | None = None
         self.attempts = 0
+        self.password: str | None = None
+        """What the CSMS has set; until then the one of the settings."""
         self.reopening: asyncio.Task[None] | None = None
 
 
@@ -183,7 +185,7 @@ class FleetClient:
                 line = await connect(
                     url,
                     subprotocols=[SUBPROTOCOL],
-                    password=settings.passwords.get(station_id, settings.password),
+                    password=seat.password or settings.passwords.get(station_id, settings.password),
                     deflate=settings.deflate,
                     context=self._context(station_id),
                     on_text=lambda line, text: self._on_text(seat, line, text),
@@ -251,7 +253,9 @@ class FleetClient:
             if line is not None:
                 line.send(frame)
         self._schedule(seat)
-        if seat.station.drop_line and line is not None:
+        renewed = seat.station.state.new_password != seat.password
+        seat.password = seat.station.state.new_password
+        if (seat.station.drop_line or renewed) and line is not None:
             line.close()
 
     # ---- time

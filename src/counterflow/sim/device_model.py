@@ -20,6 +20,7 @@ from counterflow.sim.variable import (
     protocol,
     set_heartbeat,
     set_interval,
+    set_password,
     set_priority,
     set_setpoint_interval,
     set_setpoint_measurands,
@@ -110,6 +111,7 @@ _ALIGNED_ROWS: Final = (
 )
 
 VARIABLES: Final[tuple[Variable, ...]] = (
+    Variable(component="SecurityCtrlr", name="BasicAuthPassword", read=fixed(""), write=set_password, write_only=True),
     Variable(component="SampledDataCtrlr", name="Enabled", kind="boolean", read=fixed("true")),
     *(measurand_list(kind) for kind in ("Started", "Updated", "Ended")),
     Variable(

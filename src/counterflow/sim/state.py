@@ -43,6 +43,8 @@ class StationState:
         self.variables: dict[tuple[str, str, str], Any] = {}
         """The rows of its device model; `variables` fills them in."""
         self.components: frozenset[str] = frozenset()
+        self.new_password: str | None = None
+        """Set by the CSMS (SecurityCtrlr.BasicAuthPassword); shown from the next connection on."""
         self.at_reboot: dict[str, str] = {}
         """Variables that were set and wait for a reboot."""
         self.violations: list[str] = []

@@ -25,6 +25,15 @@ class Variable(Struct, frozen=True, kw_only=True):
     maximum: Callable[[StationState, SimEvse], float | None] | None = None
     values: Callable[[StationSettings], str] | None = None
     needs: Callable[[StationSettings], bool] | None = None
+    write_only: bool = False
+
+
+def set_password(station: StationState, text: str) -> bool:
+    """A01: 16 characters and more; the station reconnects with it."""
+    if not 16 <= len(text) <= 64:
+        return False
+    station.new_password = text
+    return True
 
 
 def set_interval(station: StationState, text: str) -> bool:

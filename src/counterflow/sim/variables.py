@@ -99,6 +99,10 @@ def get_variable(station: StationState, asked: GetVariableDataType, now_s: float
             attribute_type=attribute,
         )
     row, evse = found
+    if row.write_only:
+        return GetVariableResultType(
+            attribute_status="Rejected", component=asked.component, variable=asked.variable, attribute_type=attribute
+        )
     value: str | None = None
     if attribute is UNSET or attribute == "Actual":
         value = row.read(station, evse, now_s)
@@ -164,8 +168,9 @@ def _meant(row: Variable, evse: SimEvse, asked: ComponentVariableType) -> bool:
 
 
 def _entry(station: StationState, row: Variable, evse: SimEvse, now_s: float) -> ReportDataType:
-    mutability: Any = "ReadOnly" if row.write is None else "ReadWrite"
-    attributes = [VariableAttributeType(type="Actual", value=row.read(station, evse, now_s), mutability=mutability)]
+    mutability: Any = "WriteOnly" if row.write_only else "ReadOnly" if row.write is None else "ReadWrite"
+    value = UNSET if row.write_only else row.read(station, evse, now_s)
+    attributes = [VariableAttributeType(type="Actual", value=value, mutability=mutability)]
     maximum = None if row.maximum is None else row.maximum(station, evse)
     if maximum is not None:
         attributes.append(VariableAttributeType(type="MaxSet", value=f"{maximum:.0f}", mutability="ReadOnly"))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from counterflow.domain.telemetry import Availability, EvseStatusChanged, StationBooted, StationWarned
+from counterflow.domain.telemetry import Availability, CertificateRequested, EvseStatusChanged, StationBooted, StationWarned
 
 AT = "2026-11-22T12:00:00Z"
 AT_S = 1_795_348_800.0
@@ -105,6 +105,15 @@ def test_a_failed_firmware_update_is_told(desk: Any) -> None:
 def test_what_is_not_offered_here_is_refused_honestly(desk: Any, action: str, request_: dict[str, Any], status: str) -> None:
     desk.open_known()
     assert desk.says(action, request_)[2]["status"] == status
+
+
+def test_a02_fr_02_a_signing_request_that_is_taken_is_handed_on(desk: Any) -> None:
+    desk.open_known()
+    desk.policy.no_signature = None
+    assert desk.says("SignCertificate", {"csr": "x", "requestId": 7, "certificateType": "V2GCertificate"})[2] == {"status": "Accepted"}
+    assert desk.says("SignCertificate", {"csr": "y"})[2] == {"status": "Accepted"}
+    asked = [(event.csr, event.kind, event.request_id) for event in desk.happened(CertificateRequested)]
+    assert asked == [("x", "V2GCertificate", 7), ("y", "ChargingStationCertificate", None)]
 
 
 def test_a_stream_message_is_taken_without_an_answer(desk: Any) -> None:

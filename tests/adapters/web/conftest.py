@@ -19,6 +19,7 @@ from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.views import (
     CallAnswer,
+    CertificateView,
     ClearingView,
     ConflictView,
     DispatchAnswer,
@@ -29,8 +30,10 @@ from counterflow.domain.views import (
     HealthView,
     ImportAnswer,
     Notice,
+    PasswordView,
     Refusal,
     RefusalKind,
+    SecurityEventView,
     SessionView,
     StationView,
 )
@@ -92,6 +95,21 @@ class FakeOperations:
 
     async def confirm_priority(self, site_id: str, leader: Any, by: str, note: str) -> SitePriority | Refusal:
         return self._does("confirm", site_id, leader, by, note, otherwise=EXAMPLES[SitePriority])
+
+    def security_events(self, station_id: Any, limit: int) -> list[SecurityEventView] | Refusal:
+        return self._does("security_events", station_id, limit, otherwise=[EXAMPLES[SecurityEventView]])
+
+    async def rotate_password(self, station_id: Any, by: str) -> PasswordView | Refusal:
+        return self._does("rotate_password", station_id, by, otherwise=EXAMPLES[PasswordView])
+
+    async def install_authority(self, station_id: Any, use: str, certificate: str | None) -> CallAnswer | Refusal:
+        return self._does("install_authority", station_id, use, certificate, otherwise=EXAMPLES[CallAnswer])
+
+    def certificates(self) -> list[CertificateView]:
+        return [EXAMPLES[CertificateView]]
+
+    async def reload_certificates(self) -> list[CertificateView] | Refusal:
+        return self._does("reload_certificates", otherwise=[EXAMPLES[CertificateView]])
 
     async def call_station(self, station_id: str, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
         return self._does("call", station_id, action, payload, otherwise=EXAMPLES[CallAnswer])

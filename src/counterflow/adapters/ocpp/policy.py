@@ -45,6 +45,10 @@ class AnswerPolicy(Protocol):
         """May this station work with us?"""
         ...
 
+    def refuse_signing(self, station_id: StationId, csr: str, kind: str, now_s: float) -> str | None:
+        """Why a signing request (PEM) for a certificate of this kind is not taken; None = it is, and CertificateSigned will follow."""
+        ...
+
     def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
         """May this token charge, and which energy transfers are allowed? `evccid` is empty when the station named none."""
         ...

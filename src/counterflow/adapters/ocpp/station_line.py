@@ -9,6 +9,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from counterflow.adapters.ocpp.assembly import MessageAssembly, ProtocolViolationError
 from counterflow.adapters.ocpp.deflate import DeflateAgreement, Deflater, Inflater
+from counterflow.adapters.ocpp.pace import Pace
 from counterflow.adapters.ocpp.transport import CloseCode, GatewayCounters, GatewaySettings, LineHandler
 from counterflow.adapters.ocpp.wire import say_goodbye
 from counterflow.domain.ids import StationId
@@ -46,8 +47,10 @@ class StationLine(WSListener):
         "_faults",
         "_heard",
         "_heard_at_s",
+        "_held_back",
         "_open",
         "_owner",
+        "_pace",
         "_pinged_at_s",
         "_transport",
         "_why_ended",
@@ -79,6 +82,8 @@ class StationLine(WSListener):
         self._heard_at_s = 0.0
         self._pinged_at_s: float | None = None
         self._faults = 0
+        self._held_back = False  # not read for a while
+        self._pace = Pace(settings, asyncio.get_running_loop().time())
         self._why_ended = ""
         inflater = None
         self._deflater = None
@@ -122,7 +127,7 @@ class StationLine(WSListener):
     def look_after(self, now_s: float) -> None:
         """Ping when silent for long, end when the ping brought no sign of life. `now_s` is the loop's clock."""
         settings = self._owner.settings
-        if self._heard:
+        if self._heard or self._held_back:  # one that is not read cannot be heard
             self._heard = False
             self._heard_at_s = now_s
             self._pinged_at_s = None
@@ -162,6 +167,10 @@ class StationLine(WSListener):
                 transport.disconnect()
             return
         self._heard = True
+        pace = self._pace
+        pace.messages_left -= 1
+        if pace.messages_left < 0 or pace.bytes_left < 0:
+            self._hold_back(transport)
         try:
             text = self._message_in(kind, frame)
         except ProtocolViolationError as violation:
@@ -214,6 +223,7 @@ class StationLine(WSListener):
         if frame.rsv2 or frame.rsv3:
             raise ProtocolViolationError(CloseCode.PROTOCOL_ERROR, "a reserved bit is set")
         payload = frame.get_payload_as_bytes()
+        self._pace.bytes_left -= len(payload)
         compressed = frame.rsv1
         if kind is _PING or kind is _PONG or kind is _CLOSE:
             if compressed:
@@ -224,6 +234,26 @@ class StationLine(WSListener):
         if kind is _TEXT and frame.fin and not compressed and self._assembly.idle:
             return payload
         return self._assembly.take(kind.value, final=bool(frame.fin), compressed=bool(compressed), payload=payload)
+
+    def _hold_back(self, transport: WSTransport) -> None:
+        """It has spent what it may: read no more from it for as long as that takes. Nothing is lost; TCP makes it wait."""
+        if not self._held_back and self._pace.wait_s(self._owner.settings, asyncio.get_running_loop().time()) > 0.0:
+            self._held_back = True
+            self._owner.counters.throttled += 1
+            transport.underlying_transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on, transport)
+
+    def _read_on(self, transport: WSTransport) -> None:
+        """Once it may speak again. What had already been read before the pause was taken, and counts."""
+        if self._transport is not transport or transport.underlying_transport.is_closing():
+            return
+        loop = asyncio.get_running_loop()
+        wait_s = self._pace.wait_s(self._owner.settings, loop.time())
+        if wait_s > 0.0:
+            loop.call_later(wait_s, self._read_on, transport)
+        else:
+            self._held_back = False
+            transport.underlying_transport.resume_reading()
 
     def _control_in(self, kind: WSMsgType, payload: bytes) -> None:
         if self._transport is None:

@@ -138,6 +138,8 @@ class GatewayCounters(Struct, kw_only=True):
     bytes_out: int = 0
     cut_off: int = 0
     """Lines ended because the station read too slowly."""
+    throttled: int = 0
+    """Times that a line was not read for a while, because its station sent too much."""
     silent: int = 0
     """Lines ended because a ping stayed unanswered."""
     violations: int = 0
@@ -183,6 +185,26 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = 1024 * 1024
     max_fragments: Annotated[int, Meta(description="Most frames that one message may come in.", ge=1, le=65536)] = 2048
+    messages_per_s: Annotated[
+        float,
+        Meta(
+            description="Frames of one station per second, on average; beyond its burst it is read no faster, and TCP holds it back.",
+            extra={"unit": "1/s"},
+            ge=1.0,
+            le=1_000_000.0,
+        ),
+    ] = 200.0
+    message_burst: Annotated[
+        int, Meta(description="Frames of one station at once after a quiet time: what it kept while it was offline.", ge=16, le=10_000_000)
+    ] = 4000
+    receive_bytes_per_s: Annotated[
+        float,
+        Meta(description="Bytes of one station per second, on average.", extra={"unit": "B/s"}, ge=1024.0, le=1e9),
+    ] = 256.0 * 1024.0
+    receive_burst_bytes: Annotated[
+        int,
+        Meta(description="Bytes of one station at once after a quiet time.", extra={"unit": "B"}, ge=4096, le=1024 * 1024 * 1024),
+    ] = 8 * 1024 * 1024
     write_buffer_bytes: Annotated[
         int,
         Meta(

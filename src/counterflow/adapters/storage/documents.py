@@ -10,7 +10,7 @@ from counterflow.domain.conflicts import HeldOut, KnownProfiles, SitePriority
 from counterflow.domain.delivery import LogEntry
 from counterflow.domain.drivers import AccountRecord, DriverRecord
 from counterflow.domain.instructions import DispatchInstruction
-from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, PathRecord, ProfileRecord, SessionRecord
+from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, PathRecord, ProfileRecord, SecurityRecord, SessionRecord
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.station_settings import FormerSettings
 
@@ -36,6 +36,7 @@ DOCUMENT_TYPES: Final[dict[DocumentKind, type[msgspec.Struct]]] = {
     DocumentKind.KNOWN_PROFILES: KnownProfiles,
     DocumentKind.SITE_PRIORITY: SitePriority,
     DocumentKind.HELD_OUT: HeldOut,
+    DocumentKind.SECURITY: SecurityRecord,
 }
 """The Struct that each kind of document is; a test holds it complete."""
 

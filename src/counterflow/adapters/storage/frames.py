@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -38,11 +38,12 @@ class FrameRing:
     cannot keep is counted in `dropped`, and `failed` says why while the disk refuses.
     """
 
-    def __init__(self, directory: Path, max_bytes: int, segments: int = 8) -> None:
-        """Raises nothing for a bad disk: the ring is an aid, not a duty."""
+    def __init__(self, directory: Path, max_bytes: int, segments: int = 8, hide: Callable[[str], str] = str) -> None:
+        """`hide` takes secrets out of a text before it is written. Raises nothing for a bad disk: the ring is an aid, not a duty."""
         self.dropped = 0
         self.failed: str | None = None
         self._directory = directory
+        self._hide = hide
         self._max_bytes = max_bytes
         self._segment_bytes = max_bytes // max(segments, 1)
         self._waiting: list[_Waiting] = []
@@ -114,7 +115,7 @@ class FrameRing:
 
     def _write(self, frames: list[_Waiting]) -> None:
         try:
-            lines = _encode_lines(frames)
+            lines = _encode_lines(frames, self._hide)
             for batch in _fitting(lines, self._segment_bytes):
                 if not batch:
                     self.dropped += 1
@@ -158,10 +159,10 @@ def _number(path: Path) -> int:
     return int(path.stem.removeprefix("frames-"))
 
 
-def _encode_lines(frames: list[_Waiting]) -> list[bytes]:
+def _encode_lines(frames: list[_Waiting], hide: Callable[[str], str]) -> list[bytes]:
     lines = []
     for station_id, direction, received_s, text in frames:
-        frame = Frame(station_id, direction, received_s, text if isinstance(text, str) else text.decode("utf-8", "replace"))
+        frame = Frame(station_id, direction, received_s, hide(text if isinstance(text, str) else text.decode("utf-8", "replace")))
         try:
             lines.append(_encode(frame) + b"\n")
         except UnicodeEncodeError:  # half a surrogate pair: keep the frame, mark the place

@@ -43,6 +43,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)"
         for kind in ("known_profiles", "site_priority", "held_out")
     ),
+    ("CREATE TABLE document_security(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
 )
 """Step n brings version n to n + 1. Steps are only ever appended, never changed once released."""
 

@@ -22,6 +22,7 @@ from counterflow.adapters.web.fleet_routes import event_routes, fleet_routes, sa
 from counterflow.adapters.web.gate import OPEN_PATHS, Gate
 from counterflow.adapters.web.metrics import MEDIA_TYPE, Metrics, MetricsSource
 from counterflow.adapters.web.problems import Problem, install, problem
+from counterflow.adapters.web.security_routes import security_routes
 from counterflow.adapters.web.settings import ApiSettings
 from counterflow.adapters.web.stream import EventStreams
 from counterflow.domain.ids import SiteId
@@ -70,6 +71,7 @@ def create_app(
         driver_routes(operations),
         override_routes(operations),
         dispatch_routes(operations, render_report, settings.render_threads),
+        security_routes(operations),
         safety_routes(operations),
         event_routes(operations, streams),
     ):

@@ -20,6 +20,7 @@ from counterflow.domain.station_settings import ChangedSetting, StationVariable
 from counterflow.domain.views import (
     BadRow,
     CallAnswer,
+    CertificateView,
     ClearingView,
     ConflictView,
     DispatchAnswer,
@@ -30,6 +31,8 @@ from counterflow.domain.views import (
     HealthView,
     ImportAnswer,
     Notice,
+    PasswordView,
+    SecurityEventView,
     SessionView,
     StationView,
 )
@@ -273,6 +276,26 @@ _ALL: tuple[Struct, ...] = (
         series=(),
         series_step_s=4.0,
         final=True,
+    ),
+    SecurityEventView(
+        station_id="CS-1",
+        at_s=_NOW_S - 600.0,
+        last_at_s=_NOW_S - 20.0,
+        said_at_s=None,
+        count=14,
+        origin="server",
+        kind="refused",
+        text="password wrong (from 203.0.113.7)",
+    ),
+    PasswordView(station_id="CS-1", outcome="changed", text="The station took it; the old password is void."),
+    CertificateView(
+        port=9443,
+        serves_profile=2,
+        key="ECDSA secp256r1",
+        names=("csms.example.com",),
+        issuer="Counterflow stations",
+        not_before_s=_NOW_S - 86_400.0,
+        not_after_s=_NOW_S + 89.0 * 86_400.0,
     ),
 )
 

@@ -145,6 +145,21 @@ class ReleaseBody(BaseModel):
     note: Note = ""
 
 
+class AuthorityBody(BaseModel):
+    """A root certificate for a station."""
+
+    model_config = ConfigDict(**Strict, json_schema_extra={"examples": [{"use": "CSMSRootCertificate", "certificate": None}]})
+
+    use: Annotated[
+        Literal["V2GRootCertificate", "MORootCertificate", "ManufacturerRootCertificate", "CSMSRootCertificate", "OEMRootCertificate"],
+        Field(description="What the station shall trust it for, as OCPP spells it.", examples=["CSMSRootCertificate"]),
+    ] = "CSMSRootCertificate"
+    certificate: Annotated[
+        Annotated[str, StringConstraints(strict=True, min_length=1, max_length=10_000)] | None,
+        Field(description="PEM; null = the root of the built-in authority."),
+    ] = None
+
+
 class CallBody(BaseModel):
     """Any OCPP request."""
 

@@ -13,6 +13,7 @@ from counterflow.app.cli.tables import (
     clock,
     column,
     figures,
+    instant,
     kilo,
     percent,
     print_facts,
@@ -27,7 +28,7 @@ from counterflow.app.cli.words import counted, power, profile_words
 from counterflow.domain.conflicts import Telling
 from counterflow.domain.resources import ConnectedEv, EvseCapability, StationFacts
 from counterflow.domain.units import format_energy
-from counterflow.domain.views import StationView
+from counterflow.domain.views import SecurityEventView, StationView
 
 Facts = list[tuple[str, str]]
 Value = TypeVar("Value")
@@ -53,6 +54,14 @@ def show(
         typer.echo(reply.text)
         return
     print_page(screen(), reply.read(StationView), server.around.now_s())
+
+
+EVENT_COLUMNS: list[Column[SecurityEventView]] = [
+    column("Last seen", lambda event: instant(event.last_at_s)),
+    figures("Times", lambda event: whole(event.count), 2),
+    column("Security", lambda event: event.kind),
+    words("What", lambda event: event.text),
+]
 
 
 def discover(
@@ -101,6 +110,9 @@ def print_page(console: Console, view: StationView, now_s: float) -> None:
         if details:
             console.print()
             print_facts(console, [(f"EVSE {evse.evse_id}", evse.control_mode.name.lower()), *details])
+    if view.security_events:
+        console.print()
+        print_table(console, view.security_events, EVENT_COLUMNS, empty="")
     if view.changed_settings:
         console.print()
         print_facts(console, setting_facts(view))

@@ -15,6 +15,7 @@ from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState,
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     CapabilitiesOutdated,
+    CertificateRequested,
     ChargingNeedsReported,
     CommandCompleted,
     CommandSent,
@@ -125,6 +126,7 @@ class FleetState:
                 | DerControlChanged()
                 | StationBooted()
                 | StationWarned()
+                | CertificateRequested()
                 | CommandSent()
                 | CommandCompleted()
                 | SettingsChanging()

@@ -1,4 +1,4 @@
-"""Blocks A and M, security and certificates. Counterflow is no certificate authority and says so."""
+"""Blocks A and M, security and certificates: stations get theirs signed; those of cars and contracts are not ours to give."""
 
 from typing import Final
 
@@ -7,10 +7,10 @@ from msgspec import UNSET
 from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp.handlers.context import Answer, StationContext, WarningKind, always
 from counterflow.adapters.ocpp.rpc import instant
-from counterflow.domain.telemetry import StationWarned
+from counterflow.domain.telemetry import CertificateRequested, StationWarned
 
 _EVENT_TAKEN: Final = ocpp.SecurityEventNotificationResponse()
-_NOT_HERE: Final = ocpp.StatusInfoType(reason_code="NotEnabled", additional_info="This CSMS does not issue or check certificates.")
+_NOT_HERE: Final = ocpp.StatusInfoType(reason_code="NotEnabled", additional_info="Not here: certificates of cars and contracts.")
 
 
 def security_event_notification(request: ocpp.SecurityEventNotificationRequest, station: StationContext, _now_s: float) -> Answer:
@@ -20,8 +20,16 @@ def security_event_notification(request: ocpp.SecurityEventNotificationRequest, 
     return _EVENT_TAKEN, [event]
 
 
-sign_certificate: Final = always(ocpp.SignCertificateResponse(status="Rejected", status_info=_NOT_HERE))
-"""A02: refused."""
+def sign_certificate(request: ocpp.SignCertificateRequest, station: StationContext, now_s: float) -> Answer:
+    """A02, A03: taken or refused at once; CertificateSigned follows later."""
+    kind = "ChargingStationCertificate" if request.certificate_type is UNSET else request.certificate_type
+    refusal = station.policy.refuse_signing(station.station_id, request.csr, kind, now_s)
+    if refusal is not None:
+        info = ocpp.StatusInfoType(reason_code="InvalidCSR", additional_info=refusal)
+        return ocpp.SignCertificateResponse(status="Rejected", status_info=info), []
+    request_id = None if request.request_id is UNSET else request.request_id
+    asked = CertificateRequested(station_id=station.station_id, at_s=now_s, csr=request.csr, kind=kind, request_id=request_id)
+    return ocpp.SignCertificateResponse(status="Accepted"), [asked]
 
 
 get_certificate_status: Final = always(ocpp.GetCertificateStatusResponse(status="Failed", status_info=_NOT_HERE))

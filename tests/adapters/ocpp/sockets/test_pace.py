@@ -1,0 +1,117 @@
+"""A station that sends too much is read no faster than it may, and the others do not notice. Over real sockets."""
+
+import asyncio
+import time
+import zlib
+from typing import Any
+
+import pytest
+
+TEXT, PING = 0x1, 0x9
+
+
+async def round_trips_s(stage: Any, client: Any, times: int) -> list[float]:
+    """How long a station waits for its answers."""
+    waits = []
+    for number in range(times):
+        began_s = time.perf_counter()
+        client.send(TEXT, b"%d" % number)
+        await client.read()
+        waits.append(time.perf_counter() - began_s)
+        await asyncio.sleep(0.005)
+    return sorted(waits)
+
+
+def echo_of_the_good(line: Any, text: bytes) -> None:
+    if line.station_id == "GOOD":
+        line.send(text)
+
+
+def test_messages_beyond_the_burst_come_in_at_the_rate_and_none_is_lost(stage: Any) -> None:
+    async def story() -> None:
+        async with stage.gateway(messages_per_s=1000.0, message_burst=50) as (gateway, recorder):
+            client = await stage.station(gateway)
+            sent = [b"%d " % number + b"x" * 200 for number in range(1500)]
+            began_s = time.perf_counter()
+            client.writer.write(b"".join(client.frame(TEXT, text) for text in sent))
+            await stage.until(lambda: len(recorder.texts("CS1")) == 1500)
+            assert time.perf_counter() - began_s > 0.5
+            assert recorder.texts("CS1") == sent
+            assert gateway.counters.throttled > 0
+            assert recorder.ends("CS1") == []
+
+    stage.run(story())
+
+
+def test_bytes_beyond_the_burst_come_in_at_the_rate(stage: Any) -> None:
+    async def story() -> None:
+        async with stage.gateway(receive_bytes_per_s=1e6, receive_burst_bytes=100_000, socket_buffer_bytes=8192) as (gateway, recorder):
+            client = await stage.station(gateway)
+            began_s = time.perf_counter()
+            client.writer.write(b"".join(client.frame(TEXT, b"x" * 50_000) for _ in range(10)))
+            await stage.until(lambda: len(recorder.texts("CS1")) == 10)
+            assert time.perf_counter() - began_s > 0.3
+
+    stage.run(story())
+
+
+@pytest.mark.parametrize("flood", ["messages", "pings", "bytes"])
+def test_a_flood_by_one_station_leaves_the_latency_of_another_as_it_is(stage: Any, flood: str) -> None:
+    async def story() -> None:
+        async with stage.gateway(message_burst=500, receive_burst_bytes=2_000_000) as (gateway, recorder):
+            recorder.on_received = echo_of_the_good
+            good = await stage.station(gateway, "GOOD")
+            calm = await round_trips_s(stage, good, 40)
+            bad = await stage.station(gateway, "BAD")
+            frame = {"messages": bad.frame(TEXT, b"[2]"), "pings": bad.frame(PING, b"x"), "bytes": bad.frame(TEXT, b"x" * 500_000)}[flood]
+
+            async def shout() -> None:
+                while True:
+                    bad.writer.write(frame * (1 if flood == "bytes" else 500))
+                    await bad.writer.drain()
+
+            shouting = asyncio.create_task(shout())
+            try:
+                await stage.until(lambda: gateway.counters.throttled > 0)
+                stormy = await round_trips_s(stage, good, 40)
+            finally:
+                shouting.cancel()
+            assert stormy[20] < calm[20] + 0.010, f"median {stormy[20] * 1e3:.1f} ms against {calm[20] * 1e3:.1f} ms"
+            assert recorder.ends("GOOD") == []
+
+    stage.run(story())
+
+
+def test_a_station_that_is_held_back_is_not_taken_for_silent(stage: Any) -> None:
+    async def story() -> None:
+        settings = {"messages_per_s": 5.0, "message_burst": 16, "ping_interval_s": 0.2, "ping_timeout_s": 0.2}
+        async with stage.gateway(**settings) as (gateway, recorder):
+            client = await stage.station(gateway)
+            client.writer.write(client.frame(TEXT, b"x") * 24)
+            await asyncio.sleep(1.0)
+            assert recorder.ends("CS1") == []
+            await stage.until(lambda: len(recorder.texts("CS1")) == 24)
+
+    stage.run(story())
+
+
+def test_a_compression_bomb_is_cut_off_at_the_limit_and_others_are_served(stage: Any) -> None:
+    async def story() -> None:
+        async with stage.gateway() as (gateway, recorder):
+            recorder.on_received = echo_of_the_good
+            good = await stage.station(gateway, "GOOD")
+            bad = await stage.station(
+                gateway, "BAD", headers=[("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits=12")]
+            )
+            assert "permessage-deflate" in bad.headers["sec-websocket-extensions"]
+            packer = zlib.compressobj(9, zlib.DEFLATED, -12)
+            bomb = packer.compress(b"\0" * 60_000_000) + packer.flush(zlib.Z_SYNC_FLUSH)
+            assert len(bomb) < 1024 * 1024
+            bad.send(TEXT, bomb[:-4], rsv=4)
+            began_s = time.perf_counter()
+            assert await bad.read_close() == 1009
+            assert time.perf_counter() - began_s < 0.5
+            assert max(await round_trips_s(stage, good, 5)) < 0.5
+            assert recorder.texts("BAD") == []
+
+    stage.run(story())
