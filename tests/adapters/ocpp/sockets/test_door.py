@@ -275,3 +275,54 @@ def test_one_address_may_hold_so_many_connections_and_unfinished_handshakes(stag
             assert gateway.counters.refused["too many handshakes from one address"] == 1
 
     stage.run(story())
+
+
+def test_a_flood_of_handshakes_from_one_address_is_closed_unread_and_another_address_is_served(stage: Any, pki: Any) -> None:
+    async def story() -> None:
+        limits = {"handshakes_per_s": 20.0, "handshake_burst": 20.0, "unfinished": 10, "exempt": ()}
+        async with stage.gateway(listeners=(listener(pki, 2),), address=limits) as (gateway, recorder):
+            recorder.on_received = lambda line, text: line.send(text)
+            good = await stage.station(gateway, "GOOD")
+            hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 32
+
+            async def flood() -> None:
+                while True:
+                    try:
+                        _, writer = await asyncio.open_connection("127.0.0.1", gateway.ports[0], local_addr=("127.0.0.2", 0))
+                        writer.write(hello)
+                        writer.close()
+                    except OSError:
+                        await asyncio.sleep(0)
+
+            floods = [asyncio.create_task(flood()) for _ in range(4)]
+            try:
+                await stage.until(lambda: gateway.counters.refused.get("too many handshakes from one address", 0) > 200)
+                waits = []
+                for number in range(30):
+                    began_s = time.perf_counter()
+                    good.send(stage.TEXT, b"%d" % number)
+                    await good.read()
+                    waits.append(time.perf_counter() - began_s)
+                began_s = time.perf_counter()
+                await call(gateway, "NEW", pki.client())
+                assert time.perf_counter() - began_s < 1.0
+            finally:
+                for task in floods:
+                    task.cancel()
+            assert sorted(waits)[15] < 0.02
+            assert recorder.ends("GOOD") == []
+
+    stage.run(story())
+
+
+def test_tls_handshakes_are_begun_at_a_bounded_rate_and_the_rest_waits_in_the_kernel(stage: Any, pki: Any) -> None:
+    async def story() -> None:
+        async with stage.gateway(listeners=(listener(pki, 2),), tls_handshakes_per_s=40.0) as (gateway, _recorder):
+            context = pki.client()
+            began_s = time.perf_counter()
+            await asyncio.gather(*(call(gateway, f"CS{number}", context) for number in range(30)))
+            assert time.perf_counter() - began_s > 0.4
+            assert gateway.counters.accepted == 30
+            assert gateway.counters.refused == {}
+
+    stage.run(story())
