@@ -196,7 +196,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 200.0
     message_burst: Annotated[
         int, Meta(description="Frames of one station at once after a quiet time: what it kept while it was offline.", ge=16, le=10_000_000)
-    ] = 4000
+    ] = 10_000
     receive_bytes_per_s: Annotated[
         float,
         Meta(description="Bytes of one station per second, on average.", extra={"unit": "B/s"}, ge=1024.0, le=1e9),
