@@ -255,6 +255,11 @@ class Served:
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(30.0)
 
+    def hang_up(self) -> None:
+        """SIGHUP: read the certificates again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def end(self) -> None:
         """Whatever state it is in."""
         if self._process is not None:

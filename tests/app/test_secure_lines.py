@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 import uvloop
 
-from counterflow.adapters.ocpp.client import connect
+from counterflow.adapters.ocpp.client import HandshakeRefusedError, connect
 from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.tls import client_context
 from counterflow.app.config import Settings
@@ -20,6 +21,7 @@ from counterflow.domain.resources import StationRegistration
 from counterflow.sim.client import FleetClient
 from counterflow.sim.settings import FleetClientSettings
 
+COMMAND = (sys.executable, "-c", "from counterflow.app.cli import main; main()")
 PASSWORD = "sixteen chars ok"
 
 
@@ -118,3 +120,114 @@ def test_b01_fr_12_a_station_that_contradicts_its_certificate_is_rejected_and_it
             await server.stop()
 
     uvloop.run(life())
+
+
+@pytest.mark.parametrize(
+    ("port", "password", "shown", "status", "event"),
+    [
+        (0, "another password", None, 401, "password wrong (from 127.0.0.1)"),
+        (0, None, None, 401, "password missing (from 127.0.0.1)"),
+        (1, "another password", None, 401, "password wrong (from 127.0.0.1)"),
+        (2, None, "CS2", 403, "certificate of another station (from 127.0.0.1)"),
+        (2, PASSWORD, "CS2", 403, "certificate of another station (from 127.0.0.1)"),
+    ],
+)
+def test_whoever_is_not_the_station_stays_outside_and_the_attempt_is_on_record(
+    tmp_path: Path, port: int, password: str | None, shown: str | None, status: int, event: str
+) -> None:
+    async def life() -> None:
+        server = Server(settings(tmp_path, 2, 3))
+        await server.start()
+        try:
+            for name in ("CS1", "CS2"):
+                known = StationRegistration(station_id=StationId(name), site_id=SiteId("default"), password_hash=hash_password(PASSWORD))
+                await server.operations.add_station(known)
+            root = str(server.certificates.root_path)
+            own = None if shown is None else str(certificate(server, tmp_path, shown))
+            for _ in range(2):
+                with pytest.raises(HandshakeRefusedError) as refused:
+                    await connect(
+                        f"{server.ocpp_urls[port]}/CS1",
+                        subprotocols=["ocpp2.1"],
+                        context=None if port == 0 else client_context(root, own),
+                        password=password,
+                        on_text=lambda _line, _text: None,
+                        on_close=lambda _line, _reason: None,
+                    )
+                assert refused.value.http_status == status
+            events = server.operations.security_events(StationId("CS1"), 10)
+            assert [(one.kind, one.text, one.count) for one in events] == [("refused", event, 2)]
+            assert server.operations.security_events(StationId("CS2"), 10) == []
+        finally:
+            await server.stop()
+        again = Server(settings(tmp_path))
+        await again.start()
+        try:
+            [kept] = again.operations.security_events(None, 10)
+            assert (kept.station_id, kept.text) == ("CS1", event)
+        finally:
+            await again.stop()
+
+    uvloop.run(life())
+
+
+def test_an_unknown_station_leaves_no_record(tmp_path: Path) -> None:
+    async def life() -> None:
+        server = Server(settings(tmp_path))
+        await server.start()
+        try:
+            for number in range(20):
+                ends = {"on_text": lambda _line, _text: None, "on_close": lambda _line, _reason: None}
+                with pytest.raises(HandshakeRefusedError):
+                    await connect(f"{server.ocpp_url}/GHOST{number}", subprotocols=["ocpp2.1"], **ends)
+            assert server.operations.security_events(None, 10) == []
+            assert server.gateway.counters.refused == {"unknown station": 20}
+        finally:
+            await server.stop()
+
+    uvloop.run(life())
+
+
+def test_sighup_gives_new_connections_new_certificates_and_keeps_the_lines(tmp_path: Path, serve: Any, until: Any) -> None:
+    toml = """
+    [stations]
+    accept_unknown = true
+    [[gateway.listeners]]
+    profile = 3
+    port = 0
+    """
+    server = serve(toml)
+    port = int(re.findall(r"wss://127\.0\.0\.1:(\d+)/ocpp", server.log)[0])
+    folder = tmp_path / "stations"
+
+    async def life() -> None:
+        names = [f"SIM-0000{number}" for number in (1, 2)] + ["OTHER"]
+        issued = await asyncio.create_subprocess_exec(
+            *COMMAND, "certificates", "issue", *names, "--out", str(folder), "--data-dir", str(server.data_dir)
+        )
+        assert await issued.wait() == 0
+        root = str(server.data_dir / "authority" / "stations" / "root.pem")
+        url = f"wss://127.0.0.1:{port}/ocpp"
+        fleet = FleetClient(FleetClientSettings(url=url, stations=2, authority_file=root, certificates_dir=str(folder)))
+        await fleet.start()
+        context = client_context(root, str(folder / "OTHER.pem"))
+
+        async def serial_number() -> str:
+            ends = {"on_text": lambda _line, _text: None, "on_close": lambda _line, _reason: None}
+            line = await connect(f"{url}/OTHER", subprotocols=["ocpp2.1"], context=context, **ends)
+            tls = line._transport.underlying_transport.get_extra_info("ssl_object")  # type: ignore[union-attr]
+            line.abort()
+            return str(tls.getpeercert()["serialNumber"])
+
+        try:
+            await fleet.wait_ready(20.0)
+            before, connected = await serial_number(), fleet.progress().connected
+            server.hang_up()
+            await until(lambda: "certificates reloaded" in server.log, 10.0)
+            assert await serial_number() != before
+            assert (fleet.progress().connected, connected, fleet.refused) == (2, 2, None)
+        finally:
+            await fleet.stop()
+
+    uvloop.run(life())
+    assert server.stop() == 0

@@ -157,6 +157,7 @@ class ControlRoom:
     def opened(self, station_id: str, subprotocol: str, now_s: float, certificate_names: tuple[str, ...] = ()) -> None:
         """A station's line is open. It usually comes back without BootNotification: the session is re-adopted by identity."""
         station = StationId(station_id)
+        self.registry.certified.pop(station, None)  # of a line that this one replaces
         if certificate_names:
             self.registry.certified[station] = certificate_names
         registration = self.registry.entered(station, now_s)

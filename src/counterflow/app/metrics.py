@@ -39,6 +39,7 @@ class ProcessMetrics:
         yield _counters("gateway_refused", "Handshakes turned away.", "reason", gateway.refused)
         yield _counters("gateway_messages", "WebSocket messages.", "direction", {"in": gateway.messages_in, "out": gateway.messages_out})
         yield _counters("gateway_bytes", "Payload bytes on the wire.", "direction", {"in": gateway.bytes_in, "out": gateway.bytes_out})
+        yield _counter("gateway_throttled", "Times that a line was not read for a while: its station sent too much.", gateway.throttled)
         ended = {
             "too slow": gateway.cut_off,
             "silent": gateway.silent,
