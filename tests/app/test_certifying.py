@@ -24,6 +24,7 @@ from counterflow.app.config import Settings
 from counterflow.app.server import Server
 from counterflow.domain.ids import SiteId, StationId
 from counterflow.domain.resources import StationRegistration
+from counterflow.domain.views import CallAnswer
 
 PASSWORD = "sixteen chars ok"
 CS1 = StationId("CS1")
@@ -46,6 +47,7 @@ class Station:
         self.takes = takes
         self.answers: list[Any] = []
         self.signed: list[dict[str, Any]] = []
+        self.installed: list[dict[str, Any]] = []
 
     async def connect(self, server: Server, **how: Any) -> None:
         url = server.ocpp_urls[1] if "context" in how else server.ocpp_url
@@ -63,6 +65,9 @@ class Station:
         elif frame[0] == 2 and frame[2] == "CertificateSigned":
             self.signed.append(frame[3])
             line.send(json.dumps([3, frame[1], {"status": "Accepted" if self.takes else "Rejected"}]).encode())
+        elif frame[0] == 2 and frame[2] == "InstallCertificate":
+            self.installed.append(frame[3])
+            line.send(json.dumps([3, frame[1], {"status": "Accepted"}]).encode())
         elif frame[0] == 2:
             line.send(json.dumps([4, frame[1], "NotImplemented", "", {}]).encode())
 
@@ -109,6 +114,25 @@ def test_a02_a_station_moves_from_its_password_to_a_certificate_that_it_asked_fo
         await station.connect(server, context=client_context(str(server.certificates.root_path), str(path)))
         await until(lambda: server.room.registry.certified.get(CS1) == ("CS1",), 5.0)
         assert texts(server) == [("certificate signed", "ChargingStationCertificate: in use at the station")]
+
+    play(tmp_path, story)
+
+
+def test_a05_a_station_is_given_the_root_of_the_built_in_authority_or_another(tmp_path: Path, until: Any) -> None:
+    async def story(server: Server) -> None:
+        station = Station()
+        await station.connect(server, password=PASSWORD)
+        await until(lambda: CS1 in server.room.registry.discoveries, 5.0)
+        other = open_authority(tmp_path / "other", "other", 1.79e9).root_pem
+        for use, certificate, sent in (
+            ("CSMSRootCertificate", None, server.root_pem()),
+            ("V2GRootCertificate", other, other),
+        ):
+            answer = await server.operations.install_authority(CS1, use, certificate)
+            assert isinstance(answer, CallAnswer)
+            assert answer.payload == {"status": "Accepted"}
+            assert station.installed[-1] == {"certificateType": use, "certificate": sent}
+        assert x509.load_pem_x509_certificate(server.root_pem().encode()).not_valid_after_utc.year > 2040
 
     play(tmp_path, story)
 
