@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from counterflow.adapters.certificates.authority import Authority, open_authority, private_pem
 from counterflow.adapters.ocpp import messages
-from counterflow.adapters.ocpp.csms import AuthorizationAnswer, BootAnswer, BootStatus, Csms, NeedsAnswer
+from counterflow.adapters.ocpp.csms import AuthorizationAnswer, BootAnswer, BootStatus, Csms, Deferred, NeedsAnswer
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.adapters.ocpp.tls import client_context
@@ -63,6 +63,9 @@ class Policy:
         self.needs_answer = NeedsAnswer.NO_PROFILE
         self.setpoint_w: float | None = None
         self.no_signature: str | None = "This server signs no certificates."
+        self.plan_answer: str | None = None
+        self.deferred: int | None = None
+        self.plans: list[Any] = []
         self.failure: Exception | None = None
         self.asked: list[Any] = []
 
@@ -71,7 +74,12 @@ class Policy:
             raise self.failure
         return BootAnswer(self.boot_status, 300)
 
-    def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
+    def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer | Deferred:
+        if self.deferred is not None:
+            return Deferred(self.deferred)
+        return self.standing(station_id, id_token, token_type, evccid, now_s)
+
+    def standing(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
         self.asked.append((id_token, token_type, evccid))
         return AuthorizationAnswer(self.token_status, self.transfers)
 
@@ -81,6 +89,10 @@ class Policy:
 
     def needs(self, event: ChargingNeedsReported, now_s: float) -> NeedsAnswer:
         return self.needs_answer
+
+    def ev_plan(self, station_id: StationId, evse_id: int, plan: Any, tolerant: bool, now_s: float) -> str | None:
+        self.plans.append((station_id, evse_id, plan, tolerant))
+        return self.plan_answer
 
     def pull_setpoint(self, station_id: StationId, profile_id: ProfileId, now_s: float) -> float | None:
         return self.setpoint_w

@@ -190,7 +190,7 @@ def test_r01_a_chademo_car_is_known_by_its_evse_and_discharges_where_the_terms_s
 ) -> None:
     ideal = {"attrition_per_h": 0.0, "deaf_share": 0.0}
     here = town(3, station={"chademo": True}, plant=ideal, mix={"tight_share": 0.0})
-    assert {view.reason for view in here.operations.sessions()} == {"no_bidirectional_transfer"}
+    assert {view.reason for view in here.operations.sessions()} == {"not_iso15118_20"}
     alone = {"drivers": {"default": {"consent": True, "transfer_by_evse_alone": True}}}
     here = town(3, station={"chademo": True}, plant=ideal, mix={"tight_share": 0.0}, settings=alone)
     [evse] = here.operations.station(FIRST).evses

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from counterflow.domain.drivers import SessionOverride
+from counterflow.domain.drivers import Scope, SessionOverride
 from counterflow.domain.ids import SessionUid, StationId, TransactionId
 from counterflow.domain.records import DocumentKind
 
@@ -94,3 +94,19 @@ def test_a_cap_holds_if_all_else_dies(town: Any, ideal: dict[str, Any]) -> None:
     at.world.cut_all(1_700.0)
     at.run(1_500)
     assert (at.world.fleet.plant.export_wh - before_wh).max() <= cap_wh
+
+
+def test_q01_consent_that_comes_later_upgrades_the_session_once(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(3, plant=ideal, settings={"drivers": {"default": {"consent": False}}})
+    assert at.calls()["NotifyAllowedEnergyTransfer"] == 0
+    token = "DECFW000000002"
+    at.do(at.operations.set_driver(Scope.DRIVER, token, None, {"consent": True}, "me"))
+    at.run(30)
+    assert at.calls()["NotifyAllowedEnergyTransfer"] == 1
+    assert at.calls("SIM-00002")["NotifyAllowedEnergyTransfer"] == 1
+    assert at.world.stations[1].state.first_evse.bidirectional, "new needs have followed"
+    assert at.operations.fleet().sessions_ready == 1
+    at.restart()
+    at.run(60)
+    assert at.calls()["NotifyAllowedEnergyTransfer"] == 1, "never twice"
+    assert at.world.fleet.violations() == []

@@ -150,6 +150,11 @@ class Generous:
         assert evccid
         return AuthorizationAnswer("Accepted", ("DC", "DC_BPT", "AC_three_phase", "AC_BPT"))
 
+    standing = authorize
+
+    def ev_plan(self, station_id: Any, evse_id: int, plan: Any, tolerant: bool, now_s: float) -> None:
+        return None
+
     def needs(self, event: ChargingNeedsReported, now_s: float) -> NeedsAnswer:
         return NeedsAnswer.ACCEPTED
 

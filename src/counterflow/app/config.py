@@ -15,6 +15,7 @@ from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.adapters.ocpp.transport import GatewaySettings
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.web.settings import ApiSettings
+from counterflow.app.authorizing import AuthorizationSettings
 from counterflow.app.certificate_settings import CertificateSettings
 from counterflow.app.dispatcher import DispatcherSettings
 from counterflow.app.registry import RegistrySettings
@@ -64,6 +65,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     certificates: CertificateSettings = CertificateSettings()
     sites: tuple[Site, ...] = ()
     drivers: TermsSettings = TermsSettings()
+    authorization: AuthorizationSettings = AuthorizationSettings()
     fleet: FleetSettings = FleetSettings()
     conflicts: ConflictSettings = ConflictSettings()
     capability: CapabilitySettings = CapabilitySettings()

@@ -12,6 +12,7 @@ from counterflow.adapters.ocpp.csms import Csms, Outgoing
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.ocpp.handlers.context import WarningKind
 from counterflow.adapters.ocpp.transport import Admission, Shown
+from counterflow.app.authorizing import Ask, Authorizing
 from counterflow.app.config import Settings
 from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
 from counterflow.app.dispatcher import Dispatcher
@@ -21,7 +22,8 @@ from counterflow.app.policy import Certifier, ConsentPolicy
 from counterflow.app.pseudonyms import Pseudonyms
 from counterflow.app.registry import Registry
 from counterflow.app.security_log import SecurityLog
-from counterflow.domain.commands import Command, RawCall, ReadProfiles
+from counterflow.app.transfers import Transfers
+from counterflow.domain.commands import Command, OfferTransfer, RawCall, ReadProfiles
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import SessionUid, SiteId, StationId
 from counterflow.domain.reasons import DropOutKind
@@ -67,11 +69,13 @@ class ControlRoom:
         new_message_id: Callable[[], str],
         notify: Callable[[Notice], None],
         stopwatch: Callable[[], float] = lambda: 0.0,
+        ask: Ask | None = None,
         pseudonym: Callable[[str], str] = Pseudonyms(b""),  # noqa: B008  # it has no state
     ) -> None:
         self.settings = settings
         self.journal = journal
-        terms = TermsResolver(settings.drivers, pseudonym)
+        self.authorizing = Authorizing(settings.authorization, pseudonym, ask, self._token_settled)
+        terms = TermsResolver(settings.drivers, pseudonym, self.authorizing.discharge_allowed)
         self.registry = Registry(settings.stations, journal, pseudonym)
         self.topology = Topology(settings.sites)
         self.ledger = ProfileLedger(settings.ledger)
@@ -94,6 +98,8 @@ class ControlRoom:
             self._wanted,
             self._expel,
             self._refuse_signing,
+            self.authorizing,
+            lambda ticket, answer: self.csms.authorized(ticket, answer),
         )
         self.csms = Csms(settings.ocpp, policy, new_message_id, settings.ledger.first_profile_id)
         self.placement = Placement(
@@ -135,6 +141,14 @@ class ControlRoom:
             stopwatch=stopwatch,
         )
         self.connected: dict[StationId, str] = {}
+        self.transfers = Transfers(
+            fleet=self.fleet,
+            registry=self.registry,
+            link=self,
+            notify=notify,
+            apply=self._applied,
+            is_connected=lambda station_id: station_id in self.connected,
+        )
         self.last_seen_s: dict[StationId, float] = {}
         self.warnings: Counter[str] = Counter()
         self._notify = notify
@@ -273,6 +287,9 @@ class ControlRoom:
         """Terms of drivers, vehicles or contracts are others now: open sessions follow."""
         self._applied(self.fleet.terms_changed(now_s), now_s)
 
+    def _token_settled(self, driver: str, now_s: float) -> None:
+        self._applied(self.fleet.terms_changed(now_s, driver), now_s)
+
     # --- events --------------------------------------------------------------------------------------------------------------
 
     def _take_all(self, events: Sequence[StationEvent], now_s: float) -> None:
@@ -301,6 +318,7 @@ class ControlRoom:
         elif isinstance(event, StationConnected):
             self._say(now_s, "station.connected", event.station_id, event.subprotocol)
             self.placement.station_back(event.station_id, now_s)
+            self.transfers.station_back(event.station_id, now_s)
             self.dispatcher.wake(now_s)
         elif isinstance(event, StationDisconnected):
             self._discovery_over(event.station_id, None)
@@ -353,6 +371,7 @@ class ControlRoom:
         for record in applied.changed:
             self.journal.put(DocumentKind.SESSION, str(record.session_uid), record)
             self.conflicts.session_changed(record, now_s)
+            self.transfers.session_changed(record, now_s)
             if record.ended_s is not None:
                 self.dispatcher.session_left(record.session_uid, DropOutKind.ENDED, now_s)
         for uid, kind in applied.left:
@@ -367,6 +386,9 @@ class ControlRoom:
             done = self._raw_calls.pop(event.command.token, None)
             if done is not None:
                 done(event.result)
+            return
+        if isinstance(event.command, OfferTransfer):
+            self.transfers.completed(event.command, event.result, now_s)
             return
         if isinstance(event.command, ReadProfiles):
             self.conflicts.completed(event.command, event, now_s)

@@ -15,16 +15,19 @@ from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.gateway import Gateway
 from counterflow.adapters.ocpp.redaction import hide_secrets
 from counterflow.adapters.ocpp.tls import CertificateFileError
+from counterflow.adapters.storage.concealing import conceal
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.adapters.storage.report_files import ReportFiles
 from counterflow.adapters.storage.retention import Retention
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.adapters.web.api import create_app
+from counterflow.app.authorizing import Question, Told, Verdict
 from counterflow.app.certifying import Certifying
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.garbage import Garbage
+from counterflow.app.http_authorizer import HttpAuthorizer
 from counterflow.app.lines import Lines
 from counterflow.app.message_ids import new_message_ids
 from counterflow.app.metrics import ProcessMetrics
@@ -74,7 +77,11 @@ class Server:
         self._limit = allow_connections(self.settings.gateway.max_connections)
         token = ensure_token(self._data_dir)
         self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
-        self.frames = FrameRing(self._data_dir / "frames", self.settings.storage.frame_ring_bytes, hide=hide_secrets)
+        pseudonym = Pseudonyms(ensure_key(self._data_dir))
+        storage = self.settings.storage
+        hide = hide_secrets if storage.frames_in_clear else lambda text: conceal(hide_secrets(text), pseudonym)
+        self.frames = FrameRing(self._data_dir / "frames", storage.frame_ring_bytes, hide=hide)
+        self._authorizer = HttpAuthorizer(self.settings.authorization, self._now_s) if self.settings.authorization.url else None
         self.board = NoticeBoard(token_hex(4))
         self.reports = ReportFiles(self._data_dir / "reports")
         self.settling = Settling(self._settle, lambda dispatch_id: bool(self.reports.versions(dispatch_id)))
@@ -84,7 +91,8 @@ class Server:
             new_message_id=new_message_ids(),
             notify=self._heard,
             stopwatch=time.perf_counter,
-            pseudonym=Pseudonyms(ensure_key(self._data_dir)),
+            pseudonym=pseudonym,
+            ask=self._ask if self._authorizer is not None else None,
         )
         self.room.restore(self._now_s())
         self.lines = Lines(self.room, self.journal, self.frames, self._now_s)
@@ -154,6 +162,8 @@ class Server:
         await self.gateway.stop()
         self.certifying.close()
         self.lines.close()
+        if self._authorizer is not None:
+            await self._authorizer.close()
         self._api.should_exit = True
         for task in tuple(self._tasks):
             if task.get_name() != "api":
@@ -162,6 +172,16 @@ class Server:
         self.frames.close()
         self.retention.close()
         self.journal.close()
+
+    def _ask(self, question: Question, told: Told) -> None:
+        """The call-out about a token; its answer may let a message leave."""
+        assert self._authorizer is not None, "a call-out is only made where there is one"
+
+        def heard(verdict: Verdict | None, now_s: float) -> None:
+            told(verdict, now_s)
+            self.lines.kick()
+
+        self._authorizer(question, heard)
 
     def alarms(self) -> tuple[str, ...]:
         """What an operator must know before ordering."""

@@ -121,6 +121,15 @@ class SendSignal(Struct, frozen=True, kw_only=True):
     at_s: float
 
 
+class OfferTransfer(Struct, frozen=True, kw_only=True):
+    """NotifyAllowedEnergyTransfer: a session that began charging only may be renegotiated to these transfers (Q01, 3.3)."""
+
+    station_id: StationId
+    transaction_id: TransactionId
+    session_uid: SessionUid
+    transfers: tuple[str, ...]
+
+
 class RawCall(Struct, frozen=True, kw_only=True):
     """Any OCPP request, as a person typed it; `token` finds the asker again."""
 
@@ -140,6 +149,7 @@ Command = (
     | ReadComposite
     | ReadDerLimits
     | SendSignal
+    | OfferTransfer
     | RawCall
 )
 

@@ -101,6 +101,8 @@ class AgreedTerms(DriverTerms, frozen=True, kw_only=True):
     """The terms of one session, narrowed, with every cap that holds for it."""
 
     caps: tuple[EnergyCap, ...] = ()
+    authorized: bool | None = None
+    """What the authorization of the driver said of discharge; None = nobody was asked. False takes the consent back."""
 
 
 class AccountRecord(Struct, frozen=True, kw_only=True):
@@ -116,6 +118,17 @@ class AccountRecord(Struct, frozen=True, kw_only=True):
     year_cycles: float = 0.0
     total_wh: float = 0.0
     counted: dict[SessionUid, float] = {}
+
+
+class Upgrade(StrEnum):
+    """How far the one offer of a session that began charging only has come (NotifyAllowedEnergyTransfer). UNKNOWN = no answer in time."""
+
+    NONE = ""
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNSUPPORTED = "unsupported"
+    UNKNOWN = "unknown"
 
 
 class SessionOverride(Struct, frozen=True, kw_only=True):

@@ -58,6 +58,9 @@ NOTICES: dict[str, NoticeKind] = {
     "session.dropped_out": NoticeKind(
         "A car was lost to its dispatch; `text` tells how.", "session", {"lost_power_w": "Discharge power lost with it [W]."}
     ),
+    "session.upgrade": NoticeKind(
+        "A session that began charging only was offered a bidirectional transfer; `text` tells what came of it.", "session"
+    ),
     "session.refused": NoticeKind("A station would not take an order; `text` tells why.", "session"),
     "station.connected": NoticeKind("A station's line is up; `text` is its subprotocol.", "station"),
     "station.held_out": NoticeKind(

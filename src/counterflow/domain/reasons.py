@@ -16,6 +16,8 @@ class Reason(IntEnum):
     BLACKOUT = 23
     CAPABILITY_UNKNOWN = 6
     NO_V2X_CONTROL = 7
+    NO_CHARGING_NEEDS = 32
+    NOT_ISO15118_20 = 33
     NO_BIDIRECTIONAL_TRANSFER = 8
     PROFILES_UNSEEN = 25
     NOT_TELLING = 26
@@ -51,6 +53,8 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.BLACKOUT: "the driver wants no discharge at this time of the week",
     Reason.CAPABILITY_UNKNOWN: "discovery of the station is not finished",
     Reason.NO_V2X_CONTROL: "the station does not offer CentralSetpoint",
+    Reason.NO_CHARGING_NEEDS: "the car has not told its charging needs, and nobody said that this EVSE discharges without them",
+    Reason.NOT_ISO15118_20: "the car does not speak ISO 15118-20, so no discharge can be agreed with it",
     Reason.NO_BIDIRECTIONAL_TRANSFER: "car and station have not agreed on a bidirectional transfer",
     Reason.PROFILES_UNSEEN: "the station has not told yet who else steers this EVSE",
     Reason.NOT_TELLING: "the station cannot tell who else steers this EVSE (conflicts.discharge_untold)",
@@ -65,7 +69,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.GRID_FAULT: "the inverter reports a grid fault",
     Reason.EV_NOT_READY: "the car has suspended or ended the energy transfer",
     Reason.SILENT: "no meter value for too long",
-    Reason.SOC_UNKNOWN: "the energy above the driver's floor is unknown",
+    Reason.SOC_UNKNOWN: "the energy above the driver's floor is unknown: no state of charge with a capacity, and no energy request",
     Reason.POWER_UNKNOWN: "the discharge power of car and EVSE is unknown",
     Reason.BELOW_FLOOR: "the state of charge is at the driver's floor",
     Reason.DISCHARGE_CAP: "a cap on discharged energy or cycles is used up, or cannot be counted",

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from counterflow.domain.commands import ProfileKind
-from counterflow.domain.drivers import AgreedTerms, Scope, SessionOverride
+from counterflow.domain.drivers import AgreedTerms, Scope, SessionOverride, Upgrade
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.telemetry import ChargingNeedsReported
@@ -47,6 +47,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     id_token_hash: str = ""
     evccid_hash: str = ""
     override: SessionOverride = SessionOverride()
+    upgrade: Upgrade = Upgrade.NONE
     needs: ChargingNeedsReported | None = None
     needs_export_wh: float | None = None
     needs_import_wh: float | None = None

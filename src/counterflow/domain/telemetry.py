@@ -113,6 +113,14 @@ class ChargingNeedsReported(Struct, frozen=True, kw_only=True):
     capacity_wh: float | None = None
 
 
+class PlannedPower(Struct, frozen=True, kw_only=True):
+    """One stretch of a car's own plan (NotifyEVChargingSchedule): `power_w` import positive, epoch seconds."""
+
+    from_s: float
+    until_s: float
+    power_w: float
+
+
 class StationConnected(Struct, frozen=True, kw_only=True):
     """A station's socket is open."""
 

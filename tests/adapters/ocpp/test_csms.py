@@ -1,10 +1,12 @@
 """The whole CSMS side played by hand: lines, commands, their order and their ends."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from counterflow.adapters.ocpp.csms import AuthorizationAnswer
 from counterflow.domain.commands import (
     ClearProfile,
     Command,
@@ -453,3 +455,27 @@ def test_stations_time_out_each_at_its_own_time_and_old_alarms_do_nothing(desk_w
     timed_out = [command.station_id for command, result in results(desk) if result == TimedOut()]
     assert sorted(timed_out) == sorted(f"S{number}" for number in range(1, 20, 2))
     assert desk.csms.next_deadline_s() is None
+
+
+AUTHORIZE = {"idToken": {"idToken": "DECFW1", "type": "Central"}}
+
+
+def test_c01_an_authorize_may_be_answered_later_and_nothing_waits_behind_it(desk: Any) -> None:
+    desk.open_known()
+    desk.policy.deferred = 7
+    desk.raw(json.dumps([2, "auth", "Authorize", AUTHORIZE]).encode())
+    assert desk.says("Heartbeat", {})[0] == 3
+    desk.csms.authorized(7, AuthorizationAnswer("Accepted", ("DC", "DC_BPT")))
+    [answer] = [json.loads(out.text) for out in desk.csms.take_outbox()]
+    assert answer == [3, "auth", {"idTokenInfo": {"status": "Accepted"}, "allowedEnergyTransfer": ["DC", "DC_BPT"]}]
+    desk.csms.authorized(7, AuthorizationAnswer("Blocked"))
+    assert desk.csms.take_outbox() == []
+
+
+def test_an_answer_whose_line_has_gone_is_passed_over(desk: Any) -> None:
+    desk.open_known()
+    desk.policy.deferred = 8
+    desk.raw(json.dumps([2, "auth", "Authorize", AUTHORIZE]).encode())
+    desk.csms.close("S1", desk.now_s, "gone")
+    desk.csms.authorized(8, AuthorizationAnswer("Accepted"))
+    assert desk.csms.take_outbox() == []

@@ -12,8 +12,10 @@ from counterflow.domain.telemetry import (
     DerLimitsReported,
     ExternalLimitChanged,
     GridFaultReported,
+    PlannedPower,
     PriorityChargingChanged,
     ProfilesReported,
+    StationWarned,
 )
 
 NOON_S = 1_795_348_800.0
@@ -252,3 +254,35 @@ def test_r03_a_control_that_starts_or_ends_is_told_with_those_it_supersedes(desk
     assert desk.happened(DerControlChanged) == [
         DerControlChanged(station_id="S1", at_s=NOON, control_id="a", started=True, superseded=("b",))
     ]
+
+
+PLAN = {
+    "id": 1,
+    "chargingRateUnit": "W",
+    "chargingSchedulePeriod": [{"startPeriod": 0, "setpoint": -5000}, {"startPeriod": 600, "limit": 7000, "limit_L2": 100}],
+    "duration": 900,
+}
+
+
+def test_k17_a_cars_plan_is_held_against_our_schedule(desk: Any) -> None:
+    desk.open_known()
+    ask = {"timeBase": "2026-11-22T12:00:00Z", "evseId": 2, "chargingSchedule": PLAN, "powerToleranceAcceptance": True}
+    assert desk.says("NotifyEVChargingSchedule", ask)[2] == {"status": "Accepted"}
+    desk.policy.plan_answer = "The car plans too much."
+    answer = desk.says("NotifyEVChargingSchedule", ask)[2]
+    assert (answer["status"], answer["statusInfo"]["reasonCode"]) == ("Rejected", "InvalidSchedule")
+    [warned] = desk.happened(StationWarned)
+    assert warned.text == "EVSE 2: The car plans too much."
+    plan = [
+        PlannedPower(from_s=NOON_S, until_s=NOON_S + 600.0, power_w=-5000.0),
+        PlannedPower(from_s=NOON_S + 600.0, until_s=NOON_S + 900.0, power_w=7100.0),
+    ]
+    assert desk.policy.plans[-1] == ("S1", 2, plan, True)
+
+
+def test_k17_a_plan_in_ampere_cannot_be_compared(desk: Any) -> None:
+    desk.open_known()
+    desk.says(
+        "NotifyEVChargingSchedule", {"timeBase": "2026-11-22T12:00:00Z", "evseId": 2, "chargingSchedule": PLAN | {"chargingRateUnit": "A"}}
+    )
+    assert desk.policy.plans[-1][2:] == ([], False)

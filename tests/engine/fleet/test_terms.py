@@ -21,7 +21,7 @@ def resolver(settings: TermsSettings = SETTINGS) -> TermsResolver:
 
 
 def plain(terms: AgreedTerms) -> DriverTerms:
-    return DriverTerms(**{name: value for name, value in msgspec.structs.asdict(terms).items() if name != "caps"})
+    return DriverTerms(**{name: value for name, value in msgspec.structs.asdict(terms).items() if name not in ("caps", "authorized")})
 
 
 def caps(terms: AgreedTerms) -> dict[str, EnergyCap]:
@@ -108,3 +108,11 @@ def test_caps_of_contract_driver_and_vehicle_hold_at_once_each_on_its_own_accoun
 def test_settings_with_unknown_or_wrong_fields_are_refused(wrong: object) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wrong, TermsSettings)
+
+
+def test_an_authorization_that_says_no_takes_the_consent_back_and_never_gives_it() -> None:
+    agreed = TermsSettings(default=DriverTerms(consent=True), drivers={"never": PartialTerms(consent=False)})
+    said = {"no": False, "yes": True, "never": True}
+    look = TermsResolver(agreed, str.casefold, said.get)
+    assert [look(NORTH, driver, "").consent for driver in ("no", "yes", "never", "unasked", "")] == [False, True, False, True, True]
+    assert look(NORTH, "no", "").authorized is False

@@ -11,6 +11,7 @@ from counterflow.domain.commands import (
     ClearProfile,
     Command,
     MoveSetpoint,
+    OfferTransfer,
     PlaceDischarge,
     PlaceFallback,
     RawCall,
@@ -89,7 +90,7 @@ def _pointless(newer: Command) -> Callable[[Command], bool]:
             return lambda older: isinstance(older, MoveSetpoint) and older.profile_id == newer.profile_id
         case ClearProfile():
             return lambda older: isinstance(older, PlaceDischarge | MoveSetpoint | ClearProfile) and older.profile_id == newer.profile_id
-        case RequestSample():
+        case RequestSample() | OfferTransfer():
             return lambda older: older == newer
         case ReadProfiles() | ReadDerLimits() | SendSignal():
             return lambda older: type(older) is type(newer)

@@ -18,10 +18,11 @@ from counterflow.adapters.ocpp.counters import OcppCounters, count_one
 from counterflow.adapters.ocpp.discovery.dialogue import Discovery, Errand
 from counterflow.adapters.ocpp.discovery.pacing import Pace
 from counterflow.adapters.ocpp.foreign_limits import composite_told
+from counterflow.adapters.ocpp.handlers.authorization import response_to
 from counterflow.adapters.ocpp.handlers.context import StationContext, WarningKind, warn_once
 from counterflow.adapters.ocpp.line import STANDINGS, Line, Standing, allowed, invited_by, needs_discovery
 from counterflow.adapters.ocpp.outcomes import command_result
-from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, BootAnswer, BootStatus, NeedsAnswer
+from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, BootAnswer, BootStatus, Deferred, NeedsAnswer
 from counterflow.adapters.ocpp.profiles import MAX_INT32, ExpiredError, PlacementError, to_request
 from counterflow.adapters.ocpp.router import ROUTES
 from counterflow.adapters.ocpp.session import Session
@@ -47,6 +48,7 @@ __all__ = [
     "BootAnswer",
     "BootStatus",
     "Csms",
+    "Deferred",
     "NeedsAnswer",
     "OcppCounters",
     "Outgoing",
@@ -79,6 +81,7 @@ class Csms:
         self._lines: dict[StationId, Line] = {}
         self._accepted: set[StationId] = set()
         self._outbox: list[Outgoing] = []
+        self._deferred: dict[int, tuple[Line, rpc.IncomingCall]] = {}
         self._deadlines: list[tuple[float, int, Line]] = []
         self._tickets = count()
         self._lowest_profile_id = lowest_profile_id
@@ -146,6 +149,8 @@ class Csms:
             return []
         happened: list[StationEvent] = []
         line.closed = True
+        for ticket in [ticket for ticket, (waiting, _) in self._deferred.items() if waiting is line]:
+            del self._deferred[ticket]
         for event in line.session.close(now_s):
             if isinstance(event, rpc.CallDone):
                 count_one(self.counters.outcomes, type(event.outcome).__name__)
@@ -288,6 +293,13 @@ class Csms:
             line.invited |= invited_by(action, request)
         count_one(self.counters.calls, action)
 
+    def authorized(self, ticket: int, answer: AuthorizationAnswer) -> None:
+        """The answer to an Authorize that was `Deferred`. One whose line has gone meanwhile is passed over."""
+        line, call = self._deferred.pop(ticket, (None, None))
+        if line is not None and call is not None and not line.closed:
+            line.session.respond(call, response_to(answer))
+            self._collect(line)
+
     # ---- discovery
 
     def discover(self, station_id: StationId, errand: Errand, now_s: float) -> list[StationEvent] | None:
@@ -395,7 +407,10 @@ class Csms:
             return
         try:
             response, events = ROUTES[action](call.request, context, now_s)
-            line.session.respond(call, response)
+            if isinstance(response, Deferred):
+                self._deferred[response.ticket] = (line, call)
+            else:
+                line.session.respond(call, response)
         except Exception as error:  # noqa: BLE001  # whatever it is, the station is answered and the others are served
             self.counters.handler_failures += 1
             text = f"{action}: {type(error).__name__}: {error}"

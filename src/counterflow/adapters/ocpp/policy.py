@@ -1,11 +1,12 @@
 """What only the application can decide when a station asks, and the answers it may give."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from counterflow.domain.ids import ProfileId, StationId
+from counterflow.domain.ids import EvseId, ProfileId, StationId
 from counterflow.domain.resources import StationIdentity
-from counterflow.domain.telemetry import ChargingNeedsReported
+from counterflow.domain.telemetry import ChargingNeedsReported, PlannedPower
 
 
 class BootStatus(StrEnum):
@@ -30,6 +31,12 @@ class AuthorizationAnswer(NamedTuple):
     allowed_energy_transfer: tuple[str, ...] | None = None
 
 
+class Deferred(NamedTuple):
+    """The answer comes later, through `Csms.authorized` with this ticket."""
+
+    ticket: int
+
+
 class NeedsAnswer(StrEnum):
     """Answers to NotifyEVChargingNeeds. `Rejected` is not among them: it ends an ISO 15118-20 session (Q01)."""
 
@@ -49,12 +56,21 @@ class AnswerPolicy(Protocol):
         """Why a signing request (PEM) for a certificate of this kind is not taken; None = it is, and CertificateSigned will follow."""
         ...
 
-    def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
+    def authorize(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer | Deferred:
         """May this token charge, and which energy transfers are allowed? `evccid` is empty when the station named none."""
+        ...
+
+    def standing(self, station_id: StationId, id_token: str, token_type: str, evccid: str, now_s: float) -> AuthorizationAnswer:
+        """The same as far as it is known now; for a token in a TransactionEvent, whose answer waits for nobody."""
         ...
 
     def needs(self, event: ChargingNeedsReported, now_s: float) -> NeedsAnswer:
         """Will a charging profile follow?"""
+        ...
+
+    def ev_plan(self, station_id: StationId, evse_id: EvseId, plan: Sequence[PlannedPower], tolerant: bool, now_s: float) -> str | None:
+        """None when a car's own plan is within our schedule, else a sentence about what is not. `tolerant` = the car accepts some
+        tolerance around its plan."""
         ...
 
     def pull_setpoint(self, station_id: StationId, profile_id: ProfileId, now_s: float) -> float | None:

@@ -5,7 +5,7 @@ Whole seconds and the sixth decimal are rounded so that a discharge is never lon
 
 from datetime import UTC, datetime
 from math import ceil, copysign, floor, isfinite
-from typing import Final, assert_never
+from typing import Final, assert_never, cast
 
 from msgspec import UNSET, UnsetType
 
@@ -13,6 +13,7 @@ from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.domain.commands import (
     ClearProfile,
     MoveSetpoint,
+    OfferTransfer,
     PlaceDischarge,
     PlaceFallback,
     ReadComposite,
@@ -40,9 +41,19 @@ Request = (
     | ocpp.GetCompositeScheduleRequest
     | ocpp.GetDERControlRequest
     | ocpp.AFRRSignalRequest
+    | ocpp.NotifyAllowedEnergyTransferRequest
 )
 Addressed = (
-    PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile | RequestSample | ReadProfiles | ReadComposite | ReadDerLimits | SendSignal
+    PlaceDischarge
+    | MoveSetpoint
+    | PlaceFallback
+    | ClearProfile
+    | RequestSample
+    | ReadProfiles
+    | ReadComposite
+    | ReadDerLimits
+    | SendSignal
+    | OfferTransfer
 )
 
 
@@ -82,6 +93,11 @@ def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
             return "GetDERControl", ocpp.GetDERControlRequest(request_id=command.request_id, control_type="LimitMaxDischarge")
         case SendSignal():
             return "AFRRSignal", ocpp.AFRRSignalRequest(timestamp=_instant(floor(command.at_s)), signal=command.signal)
+        case OfferTransfer():
+            transfers = cast("list[ocpp.EnergyTransferModeEnumType]", list(command.transfers))
+            return "NotifyAllowedEnergyTransfer", ocpp.NotifyAllowedEnergyTransferRequest(
+                transaction_id=command.transaction_id, allowed_energy_transfer=transfers
+            )
         case _:
             assert_never(command)
 

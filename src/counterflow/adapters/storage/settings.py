@@ -54,6 +54,10 @@ class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         int, Meta(description="Days that ended dispatches and their logs are kept; 0 = forever.", extra={"unit": "d"}, ge=0)
     ] = 0
     report_days: Annotated[int, Meta(description="Days that reports are kept; 0 = forever.", extra={"unit": "d"}, ge=0)] = 0
+    frames_in_clear: Annotated[
+        bool,
+        Meta(description="Raw frames keep identifiers of people and cars as they are, instead of pseudonyms.", extra={"unit": "-"}),
+    ] = False
     frame_ring_bytes: Annotated[
         int, Meta(description="Disk space for the newest raw OCPP frames; 0 = keep none.", extra={"unit": "B"}, ge=0)
     ] = 536_870_912

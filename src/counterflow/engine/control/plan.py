@@ -131,7 +131,7 @@ def _draws_up_anew(scene: Scene) -> bool:
 
 def _spread(scene: Scene, level_w: F8) -> F8:
     """The policy's allocation over the cars that can be moved, as levels; changes not worth a message are left out."""
-    movable = scene.movable & ~(np.isnan(level_w) & (scene.task.instruction.mode is DispatchMode.NET_EXPORT))
+    movable = scene.steerable & ~(np.isnan(level_w) & (scene.task.instruction.mode is DispatchMode.NET_EXPORT))
     caps_w = np.where(movable & _runs_long_enough(scene, scene.cap_w), scene.cap_w, 0.0)
     running_w = np.fmax(level_w, 0.0)
     zeroed_w = np.where(movable, 0.0, level_w)
@@ -178,7 +178,7 @@ def _levers(scene: Scene, level_w: F8, *, upward: bool) -> Levers:
         gain=np.maximum(scene.gain, 1e-3),
         engage_w=engage_w(scene.task.instruction.mode, scene.image, level_w, scene.group.baseline_w),
         rank=scene.rank,
-        movable=scene.movable,
+        movable=scene.steerable,
         rested=scene.rested,
         room=scene.room(level_w),
     )

@@ -22,6 +22,8 @@ _LEAVES: dict[Reason, DropOutKind] = {
     Reason.BLACKOUT: DropOutKind.WITHDRAWN,
     Reason.CAPABILITY_UNKNOWN: DropOutKind.WITHDRAWN,
     Reason.NO_V2X_CONTROL: DropOutKind.WITHDRAWN,
+    Reason.NO_CHARGING_NEEDS: DropOutKind.WITHDRAWN,
+    Reason.NOT_ISO15118_20: DropOutKind.WITHDRAWN,
     Reason.NO_BIDIRECTIONAL_TRANSFER: DropOutKind.WITHDRAWN,
     **dict.fromkeys(CONFLICT_REASONS.values(), DropOutKind.WITHDRAWN),
     Reason.PRIORITY_CHARGING: DropOutKind.WITHDRAWN,

@@ -53,7 +53,19 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     def rank(self) -> F8:
         """Merit in [0, 1], least first (N,); worked out only when somebody asks."""
         useful_until_s = np.fmin(np.fmax(self.capability.useful_until_s, self.now_s), self.window_end_s)
-        return merit_rank(self.cap_w, np.fmax(self.capability.energy_wh, 0.0), useful_until_s, self.now_s, self.window_end_s)
+        rank = merit_rank(self.cap_w, np.fmax(self.capability.energy_wh, 0.0), useful_until_s, self.now_s, self.window_end_s)
+        scheduled = self.image.scheduled_control
+        # Cars that may seldom be changed are the base: first to be taken, last to be let off.
+        return 0.5 * rank + np.where(scheduled, 0.0, 0.5) if scheduled.any() else rank
+
+    @cached_property
+    def steerable(self) -> B1:
+        """Rows that may get another level for the target's sake (N,): cars in ScheduledControl only after they have rested for long,
+        since each change is a renegotiation with the car (5.5). Safety asks `movable`."""
+        scheduled = self.image.scheduled_control
+        if not scheduled.any():
+            return self.movable
+        return self.movable & (~scheduled | rested(self.memory.level_at_s, self.now_s, self.settings.scheduled_change_s))
 
     @property
     def band_w(self) -> float:

@@ -21,6 +21,14 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     dwell_s: Annotated[
         float, Meta(description="A car keeps its power at least this long, except for safety or a loss.", extra={"unit": "s"}, ge=0)
     ] = 30.0
+    scheduled_change_s: Annotated[
+        float,
+        Meta(
+            description="A car in ISO 15118-20 ScheduledControl keeps its power at least this long, except for safety.",
+            extra={"unit": "s"},
+            ge=0,
+        ),
+    ] = 300.0
     rearm_before_s: Annotated[
         float, Meta(description="An order that ends within this time is renewed when its car may go on.", extra={"unit": "s"}, gt=0)
     ] = 30.0

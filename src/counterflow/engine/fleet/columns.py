@@ -54,6 +54,8 @@ class Columns:
     consent: memoryview[bool]
     driver_stop: memoryview[bool]
     bidirectional: memoryview[bool]
+    iso15118_20: memoryview[bool]
+    scheduled_control: memoryview[bool]
     control_mode: memoryview[int]
     conflict: memoryview[int]
     priority_charging: memoryview[bool]

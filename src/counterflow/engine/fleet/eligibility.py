@@ -56,6 +56,8 @@ def station_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict
         Reason.DRIVER_STOP: image.driver_stop,
         Reason.CAPABILITY_UNKNOWN: image.control_mode == ControlMode.UNKNOWN,
         Reason.NO_V2X_CONTROL: image.control_mode == ControlMode.NONE,
+        Reason.NO_CHARGING_NEEDS: ~image.bidirectional & np.isnan(image.needs_at_s),
+        Reason.NOT_ISO15118_20: ~image.bidirectional & ~image.iso15118_20,
         Reason.NO_BIDIRECTIONAL_TRANSFER: ~image.bidirectional,
         **{reason: image.conflict == conflict for conflict, reason in CONFLICT_REASONS.items()},
         Reason.PRIORITY_CHARGING: image.priority_charging,

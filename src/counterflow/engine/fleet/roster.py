@@ -89,6 +89,9 @@ class Roster:
     def agree(self, session: Session) -> bool:
         """Look the terms up again. Returns whether they are others now."""
         terms = self._terms(session.site_id, session.id_token_hash, session.evccid_hash)
+        if terms.authorized is None and session.terms.authorized is False:
+            # Said before a restart, and nobody was asked since.
+            terms = msgspec.structs.replace(terms, consent=False, authorized=False)
         if terms == session.terms:
             return False
         before = session.caps

@@ -5,7 +5,7 @@ from math import inf, isnan, nan
 import msgspec
 
 from counterflow.domain.conflicts import Conflict, DischargeCap
-from counterflow.domain.drivers import AgreedTerms, EnergyCap, SessionOverride
+from counterflow.domain.drivers import AgreedTerms, EnergyCap, SessionOverride, Upgrade
 from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.records import SessionRecord
 from counterflow.domain.telemetry import ChargingNeedsReported, EventKind, TransactionPhase
@@ -66,6 +66,7 @@ class Session:
         "transaction_id",
         "turn",
         "uid",
+        "upgrade",
     )
 
     def __init__(self, record: SessionRecord, row: int) -> None:
@@ -87,6 +88,7 @@ class Session:
         self.id_token_hash = record.id_token_hash
         self.evccid_hash = record.evccid_hash
         self.override: SessionOverride = record.override
+        self.upgrade: Upgrade = record.upgrade
         self.phase = TransactionPhase(record.phase)
         self.phase_at_s = -inf
         self.priority_charging = record.priority_charging
@@ -208,6 +210,8 @@ class Session:
         columns.soc_floor_frac[row] = self.floor_frac(settings, capacity_wh)
         columns.soc_target_frac[row] = terms.target_soc_frac
         columns.max_discharge_w[row] = rated_w * settings.nameplate_share
+        columns.iso15118_20[row] = needs is not None and needs.iso15118_20
+        columns.scheduled_control[row] = needs is not None and needs.iso15118_20 and not needs.dynamic_control
         if needs is None:
             return
         if needs.target_soc_frac is not None:
@@ -239,6 +243,7 @@ class Session:
             id_token_hash=self.id_token_hash,
             evccid_hash=self.evccid_hash,
             override=self.override,
+            upgrade=self.upgrade,
             needs=self.needs,
             needs_export_wh=_known(self.needs_export_wh),
             needs_import_wh=_known(self.needs_import_wh),

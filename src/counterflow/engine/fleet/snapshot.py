@@ -42,6 +42,8 @@ COLUMNS: dict[str, Column] = {
     "consent": Column("?", "-", 0, "the driver agreed to discharge"),
     "driver_stop": Column("?", "-", 0, "the driver stopped the discharge of this session"),
     "bidirectional": Column("?", "-", 0, "a bidirectional transfer is agreed, or the EVSE model does it alone"),
+    "iso15118_20": Column("?", "-", 0, "the car told its needs by ISO 15118-20"),
+    "scheduled_control": Column("?", "-", 0, "ISO 15118-20 ScheduledControl: each change of its order is a renegotiation with the car"),
     "control_mode": Column("i1", "ControlMode", 0, "how the EVSE can be told to discharge"),
     "conflict": Column("i1", "Conflict", 0, "why other actors keep the session out of dispatch"),
     "priority_charging": Column("?", "-", 0, "the driver pressed for full power"),
@@ -105,6 +107,8 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     consent: B1
     driver_stop: B1
     bidirectional: B1
+    iso15118_20: B1
+    scheduled_control: B1
     control_mode: I1
     conflict: I1
     priority_charging: B1

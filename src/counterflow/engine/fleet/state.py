@@ -7,7 +7,7 @@ from typing import assert_never
 from counterflow.domain.commands import MoveSetpoint, PlaceDischarge, ProfileKind
 from counterflow.domain.conflicts import Conflict, DischargeCap
 from counterflow.domain.delivery import Sample
-from counterflow.domain.drivers import AccountRecord, SessionOverride
+from counterflow.domain.drivers import AccountRecord, SessionOverride, Upgrade
 from counterflow.domain.ids import EvseId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord
@@ -260,16 +260,29 @@ class FleetState:
         self._roster.show(session, self._roster.station(session.station_id))
         return Applied(changed=(session.record(),), left=((uid, DropOutKind.WITHDRAWN),) if stopped else (), wake=True)
 
+    def note_upgrade(self, uid: SessionUid, upgrade: Upgrade) -> Applied:
+        """How far the offer of a bidirectional transfer has come; a session that has ended meanwhile is passed over."""
+        session = self._roster.open.get(uid)
+        if session is None:
+            return NOTHING
+        session.upgrade = upgrade
+        return Applied(changed=(session.record(),))
+
+    def records_at(self, station_id: StationId) -> list[SessionRecord]:
+        """The open sessions of a station."""
+        station = self._roster.stations.get(station_id)
+        return [] if station is None else [session.record() for session in station.sessions.values()]
+
     def override_of(self, uid: SessionUid) -> SessionOverride:
         """What its driver said for an open session. Raises KeyError when it is not open."""
         return self._roster.open[uid].override
 
-    def terms_changed(self, now_s: float) -> Applied:
-        """Agreements have changed: every open session gets the terms that hold now."""
+    def terms_changed(self, now_s: float, driver: str | None = None) -> Applied:
+        """Agreements have changed: every open session (or those of one driver) gets the terms that hold now."""
         self._roster.now_s = now_s
         changed = []
         for session in self._roster.open.values():
-            if self._roster.agree(session):
+            if (driver is None or session.id_token_hash == driver) and self._roster.agree(session):
                 self._roster.show(session, self._roster.station(session.station_id))
                 changed.append(session.record())
         return Applied(changed=tuple(changed), wake=bool(changed))

@@ -52,7 +52,14 @@ class TermsResolver:
     What is in the settings counts like an agreement; a stored one replaces it whole.
     """
 
-    def __init__(self, settings: TermsSettings, pseudonym: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        settings: TermsSettings,
+        pseudonym: Callable[[str], str],
+        authorized: Callable[[str], bool | None] = lambda _driver: None,
+    ) -> None:
+        """`authorized(driver)` is what the authorization said of discharge; None = nobody was asked."""
+        self._authorized = authorized
         self._settings = settings
         self._agreed: dict[Scope, dict[str, PartialTerms]] = {
             Scope.CONTRACT: dict(settings.contracts),
@@ -99,7 +106,9 @@ class TermsResolver:
                 if scope is person:
                     mine = _narrower(general, mine)
                 caps.append(_cap(account_of(scope, subject), mine))
-        return AgreedTerms(caps=tuple(caps), **narrowed)
+        authorized = self._authorized(driver) if driver else None
+        narrowed["consent"] = narrowed["consent"] and authorized is not False
+        return AgreedTerms(caps=tuple(caps), authorized=authorized, **narrowed)
 
 
 def _cap(account: str, caps: Caps) -> EnergyCap:

@@ -23,6 +23,7 @@ class WarningKind:
     ALERT: Final = "alert"
     FIRMWARE: Final = "firmware"
     HANDLER: Final = "handler failed"
+    PLAN: Final = "a car's plan outside our schedule"
     LATE: Final = "late answer"
 
 

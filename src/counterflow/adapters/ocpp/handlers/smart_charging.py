@@ -1,25 +1,32 @@
 """Block K, smart charging, and block Q's needs of a bidirectional car."""
 
+from math import inf
 from typing import Final
 
 from msgspec import UNSET, UnsetType
 
 from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp.foreign_limits import limits_installed, limits_told
-from counterflow.adapters.ocpp.handlers.context import Answer, StationContext, always
+from counterflow.adapters.ocpp.handlers.context import Answer, StationContext, WarningKind
 from counterflow.adapters.ocpp.profiles import toward_zero
 from counterflow.domain.conflicts import InstalledProfile
 from counterflow.domain.ids import EvseId, ProfileId, TransactionId
 from counterflow.domain.telemetry import (
     ChargingNeedsReported,
     ExternalLimitChanged,
+    PlannedPower,
     PriorityChargingChanged,
     ProfilesReported,
+    StationWarned,
 )
 
 BIDIRECTIONAL: Final = frozenset({"AC_BPT", "AC_BPT_DER", "DC_BPT", "DC_ACDP_BPT"})
 """Energy transfer modes that can discharge (EnergyTransferModeEnumType)."""
 
+_PLAN_TAKEN: Final = ocpp.NotifyEVChargingScheduleResponse(status="Accepted")
+_PLAN_REFUSED: Final = ocpp.NotifyEVChargingScheduleResponse(
+    status="Rejected", status_info=ocpp.StatusInfoType(reason_code="InvalidSchedule")
+)
 _LIMIT_TAKEN: Final = ocpp.NotifyChargingLimitResponse()
 _CLEARED_TAKEN: Final = ocpp.ClearedChargingLimitResponse()
 _PRIORITY_TAKEN: Final = ocpp.NotifyPriorityChargingResponse()
@@ -44,6 +51,7 @@ def _needs(request: ocpp.NotifyEVChargingNeedsRequest, station: StationContext, 
     limits = ocpp.V2XChargingParametersType() if v2x is UNSET else v2x
     bidirectional = needs.requested_energy_transfer in BIDIRECTIONAL
     offered = () if needs.available_energy_transfer is UNSET else needs.available_energy_transfer
+    can_upgrade = not bidirectional and any(mode in BIDIRECTIONAL for mode in offered)
     max_charge_power_w = _power(limits.max_charge_power, limits.max_charge_power_l2, limits.max_charge_power_l3)
     target_wh = _number(limits.ev_target_energy_request)
     if max_charge_power_w is None and dc is not UNSET:
@@ -57,9 +65,9 @@ def _needs(request: ocpp.NotifyEVChargingNeedsRequest, station: StationContext, 
         at_s=now_s if request.timestamp is UNSET else request.timestamp.timestamp(),
         received_s=now_s,
         bidirectional=bidirectional,
-        can_upgrade=not bidirectional and any(mode in BIDIRECTIONAL for mode in offered),
+        can_upgrade=can_upgrade,
         dynamic_control=needs.control_mode == "DynamicControl",
-        iso15118_20=bidirectional or v2x is not UNSET or needs.control_mode is not UNSET,
+        iso15118_20=bidirectional or can_upgrade or v2x is not UNSET or needs.control_mode is not UNSET,
         max_schedule_tuples=None if request.max_schedule_tuples is UNSET else request.max_schedule_tuples,
         departure_s=None if needs.departure_time is UNSET else needs.departure_time.timestamp(),
         min_charge_power_w=_power(limits.min_charge_power, limits.min_charge_power_l2, limits.min_charge_power_l3),
@@ -91,8 +99,39 @@ def _power(*phases: _Number) -> float | None:
     return sum(said) if said and phases[0] is not UNSET else None
 
 
-notify_ev_charging_schedule: Final = always(ocpp.NotifyEVChargingScheduleResponse(status="Accepted"))
-"""K17: the car's own plan. It is taken as it is: a Rejected would start a renegotiation, and the meter tells what it does."""
+def notify_ev_charging_schedule(request: ocpp.NotifyEVChargingScheduleRequest, station: StationContext, now_s: float) -> Answer:
+    """K17: the car's own plan is Accepted within our schedule, else Rejected with the reason in the station's history.
+
+    A plan in ampere cannot be compared with watts and is taken as it is: the meter tells what the car does.
+    """
+    plan = _plan(request)
+    wrong = station.policy.ev_plan(station.station_id, EvseId(request.evse_id), plan, request.power_tolerance_acceptance is True, now_s)
+    if wrong is None:
+        return _PLAN_TAKEN, []
+    warning = StationWarned(station_id=station.station_id, at_s=now_s, kind=WarningKind.PLAN, text=f"EVSE {request.evse_id}: {wrong}")
+    return _PLAN_REFUSED, [warning]
+
+
+def _plan(request: ocpp.NotifyEVChargingScheduleRequest) -> list[PlannedPower]:
+    schedule = request.charging_schedule
+    if schedule.charging_rate_unit != "W":
+        return []
+    begins_s = request.time_base.timestamp()
+    periods = schedule.charging_schedule_period
+    ends_s = [period.start_period for period in periods[1:]] + [inf if schedule.duration is UNSET else schedule.duration]
+    plan = []
+    for period, end_s in zip(periods, ends_s, strict=True):
+        power_w = next((power for name in ("setpoint", "limit", "discharge_limit") if (power := _sum(period, name)) is not None), None)
+        if power_w is not None:
+            plan.append(PlannedPower(from_s=begins_s + period.start_period, until_s=begins_s + end_s, power_w=power_w))
+    return plan
+
+
+def _sum(period: ocpp.ChargingSchedulePeriodType, name: str) -> float | None:
+    """All phases of one of a period's powers; None where it names none."""
+    phases = (getattr(period, name), getattr(period, f"{name}_l2"), getattr(period, f"{name}_l3"))
+    said = [float(power) for power in phases if power is not UNSET]
+    return sum(said) if said else None
 
 
 def notify_charging_limit(request: ocpp.NotifyChargingLimitRequest, station: StationContext, now_s: float) -> Answer:

@@ -38,7 +38,7 @@ def transaction_event(request: ocpp.TransactionEventRequest, station: StationCon
     response = _NOTHING_TO_SAY
     if token is not UNSET:
         token_text, evccid = token.id_token, evccid_of(token)
-        standing = station.policy.authorize(station.station_id, token_text, token.type, evccid, now_s)
+        standing = station.policy.standing(station.station_id, token_text, token.type, evccid, now_s)
         response = ocpp.TransactionEventResponse(
             id_token_info=ocpp.IdTokenInfoType(status=cast("ocpp.AuthorizationStatusEnumType", standing.status))
         )
