@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test unit lint bench lock messages docs clean
+.PHONY: help deps demo test unit lint soak bench lock messages docs clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+soak: $(VENV)/.run ## fresh seeds of the simulation with faults (FOR=10min)
+	@$(BIN)/counterflow soak --for $(or $(FOR),10min)
 
 bench: $(VENV)/.dev ## the figures in the README, measured here
 	$(BIN)/counterflow bench

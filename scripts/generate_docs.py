@@ -17,11 +17,13 @@ from counterflow.adapters.storage.report_files import ReportFiles
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.adapters.web.metrics import Metrics
 from counterflow.adapters.web.stream import EventStreams
+from counterflow.app.clock import SystemClock
 from counterflow.app.config import ENVIRONMENT_PREFIX, SHORTCUTS, Settings
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
+from counterflow.app.recovery_metrics import RecoveryMetrics
 from counterflow.app.reporting import Reporting
 from counterflow.domain.notices import NOTICES
 from counterflow.domain.reasons import REASON_WORDS
@@ -166,7 +168,7 @@ def _families() -> list[Metric]:
             alarms=journal.alarms,
             disconnect=lambda _station: None,
         )
-        own = ProcessMetrics(room, GatewayCounters(), journal, FrameRing(Path(folder), 0))
+        own = ProcessMetrics(room, GatewayCounters(), journal, FrameRing(Path(folder), 0), RecoveryMetrics(room, SystemClock(), lambda: 0))
         return list(Metrics(operations, own, EventStreams(1, 1.0)).families())
 
 

@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from counterflow.app.config import Settings
 from counterflow.app.faults import Faults
 from counterflow.app.lines import FAULT_PAUSE_S, Lines
 
@@ -14,6 +15,8 @@ class Room:
     """Something is always due, and it always fails."""
 
     def __init__(self) -> None:
+        self.settings = Settings()
+        self.csms = SimpleNamespace(call_left_late=lambda _station_id, _now_s: None)
         self.dispatcher = SimpleNamespace(faults=Faults())
         self.advanced = 0
         self.asked_what_departs = 0

@@ -37,11 +37,14 @@ class Clearing:
         self._tries: Counter[_Key] = Counter()
 
     def send(self, record: ProfileRecord, now_s: float, *, urgent: bool) -> None:
-        """Send a clear; the entry is a tombstone from now on."""
+        """Send a clear; the entry is a tombstone from now on. A fallback is cleared only once no discharge may stand on it."""
         key = (record.station_id, record.profile_id)
         moved = self._ledger.happened(*key, Happening.CLEAR_SENT)
         if moved is not None and record.state is not ProfileState.CLEARING:
             self._journal.put(DocumentKind.PROFILE, document_key(*key), moved)
+        if record.kind is ProfileKind.FALLBACK and self._discharge_of(record) is not None:
+            self.forget(*key)
+            return
         self._due_s[key] = now_s + self._retry_s * min(2 ** min(self._tries[key], 16), LONGEST_PAUSE)
         self._tries[key] += 1
         self._messages[record.dispatch_id] += 1
@@ -58,7 +61,7 @@ class Clearing:
             else:
                 self.send(record, now_s, urgent=False)
 
-    def completed(self, command: ClearProfile, result: CommandResult) -> None:
+    def completed(self, command: ClearProfile, result: CommandResult, now_s: float) -> None:
         """The outcome of a clear. Accepted and Unknown are the two ways to be gone (K10)."""
         record = self._ledger.get(command.station_id, command.profile_id)
         if record is None:
@@ -74,6 +77,12 @@ class Clearing:
             else:
                 self._fleet.fallback_gone(command.session_uid)
             self.gone(command.station_id, command.profile_id)
+            for beneath in self._ledger.of_session(record.session_uid):
+                if beneath.kind is ProfileKind.FALLBACK and beneath.state is ProfileState.CLEARING:
+                    self.send(beneath, now_s, urgent=command.urgent)
+
+    def _discharge_of(self, fallback: ProfileRecord) -> ProfileRecord | None:
+        return next((one for one in self._ledger.of_session(fallback.session_uid) if one.kind is ProfileKind.DISCHARGE), None)
 
     def gone(self, station_id: StationId, profile_id: ProfileId) -> None:
         """The profile is surely not there any more."""

@@ -151,6 +151,10 @@ class ControlRoom:
         )
         self.last_seen_s: dict[StationId, float] = {}
         self.warnings: Counter[str] = Counter()
+        self.replaced_lines = 0
+        """Lines that were still open when their station came with another."""
+        self.recovered: Counter[str] = Counter()
+        """What was known again at the start, by kind."""
         self._notify = notify
         self._expelled: list[tuple[StationId, str]] = []
         self._raw_calls: dict[int, Callable[[CommandResult], None]] = {}
@@ -176,6 +180,9 @@ class ControlRoom:
             self.registry.certified[station] = certificate_names
         registration = self.registry.entered(station, now_s)
         self.fleet.register(station, registration.site_id)
+        # What the older line leaves open is settled before the new one is there: nothing may be said on it by mistake.
+        self.replaced_lines += station in self.connected
+        self._take_all(self.csms.close(station, now_s, "replaced by a new connection"), now_s)
         self.connected[station] = subprotocol
         self._take_all(self.csms.open(station, subprotocol, now_s, self.registry.discoveries.get(station)), now_s)
 
@@ -270,6 +277,7 @@ class ControlRoom:
             now_s,
             [record for _, record in self.journal.documents(DocumentKind.ACCOUNT)],
         )
+        self.recovered.update(sessions=len(still_open), profiles=len(profiles), stations=len(self.registry.registrations))
         for profile in profiles:
             self.placement.restore(profile)
         for _, path in self.journal.documents(DocumentKind.PATH):
@@ -310,7 +318,7 @@ class ControlRoom:
         if isinstance(event, StationBooted):
             if self.registry.booted(event):
                 self.placement.paths.forget(event.station_id)
-            self.placement.station_back(event.station_id, now_s, rebooted=True)
+            self.placement.station_back(event.station_id, now_s)
         elif isinstance(event, _LEARNED):
             self._learned(event, now_s)
         elif isinstance(event, StationWarned | CertificateRequested):

@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 
-from counterflow.adapters.ocpp.csms import Outgoing
 from counterflow.adapters.ocpp.transport import Admission, CloseCode, Line, Refused, Shown
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.departures import Departures
 from counterflow.domain.ids import StationId
 from counterflow.engine.ports import Journal
 
@@ -24,8 +24,7 @@ class Lines:
         self._journal = journal
         self._frames = frames
         self._now_s = now_s
-        self._lines: dict[StationId, Line] = {}
-        self._held: deque[tuple[int, list[Outgoing]]] = deque()
+        self._departures: Departures[Line] = Departures(room.settings.ocpp.call_timeout_s, room.csms.call_left_late)
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
@@ -45,8 +44,9 @@ class Lines:
         return admission
 
     def opened(self, line: Line) -> None:
-        """A line is open."""
-        self._lines[line.station_id] = line
+        """A line is open. What was written for the one before is bound to that one first."""
+        self.kick()
+        self._departures.opened(line.station_id, line)
         self._room.opened(line.station_id, line.subprotocol, self._now_s(), line.certificate_names)
         self.kick()
 
@@ -62,10 +62,14 @@ class Lines:
 
     def closed(self, line: Line, reason: str) -> None:
         """A line is gone; only the newest line of a station speaks for it."""
-        if self._lines.get(line.station_id) is line:
-            del self._lines[line.station_id]
+        if self._departures.closed(line.station_id, line):
             self._room.closed(line.station_id, self._now_s(), reason)
             self.kick()
+
+    @property
+    def void_texts(self) -> int:
+        """Texts that never left, since their line was gone or their time had passed."""
+        return self._departures.void
 
     # --- out -----------------------------------------------------------------------------------------------------------------
 
@@ -74,12 +78,12 @@ class Lines:
         if self._closed:
             return
         for station_id, why in self._room.take_expelled():
-            line = self._lines.get(station_id)
+            line = self._departures.line_of(station_id)
             if line is not None:
                 line.close(CloseCode.POLICY_VIOLATION, why)
         departing = self._room.take_departing()
         if departing:
-            self._held.append((self._journal.position, departing))
+            self._departures.hold(self._journal.position, departing, self._now_s())
             self._send_durable()
         due_s = self._room.next_due_s()
         if due_s is not None and max(due_s, self._rest_until_s) < self._timer_at_s:
@@ -96,7 +100,7 @@ class Lines:
 
     def disconnect(self, station_id: StationId) -> None:
         """Close a station's line, if it has one."""
-        line = self._lines.get(station_id)
+        line = self._departures.line_of(station_id)
         if line is not None:
             line.close(CloseCode.POLICY_VIOLATION, "station removed")
 
@@ -111,14 +115,10 @@ class Lines:
         self.kick()
 
     def _send_durable(self) -> None:
-        durable, held = self._journal.durable_position, self._held
         now_s = self._now_s()
-        while held and held[0][0] <= durable:
-            for item in held.popleft()[1]:
-                line = self._lines.get(item.station_id)
-                if line is not None:
-                    self._frames.record(item.station_id, "out", now_s, item.text)
-                    line.send(item.text, is_call=item.is_call)
+        for line, item in self._departures.take_ready(self._journal.durable_position, now_s):
+            self._frames.record(item.station_id, "out", now_s, item.text)
+            line.send(item.text, is_call=item.is_call)
 
     def _on_durable(self, position: int) -> None:
         try:
@@ -128,7 +128,7 @@ class Lines:
             self._closed = True
 
     def _release(self, position: int) -> None:
-        if self._held and not self._closed:
+        if self._departures.waiting and not self._closed:
             self._send_durable()
         while self._waiters and self._waiters[0][0] <= position:
             waiter = self._waiters.popleft()[1]

@@ -9,22 +9,27 @@ from counterflow.adapters.ocpp.transport import GatewayCounters
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.recovery_metrics import RecoveryMetrics
 
 
 class ProcessMetrics:
     """A `prometheus_client` collector over counters that are kept anyway; nothing is counted twice."""
 
-    def __init__(self, room: ControlRoom, gateway: GatewayCounters, journal: SqliteJournal, frames: FrameRing) -> None:
+    def __init__(
+        self, room: ControlRoom, gateway: GatewayCounters, journal: SqliteJournal, frames: FrameRing, recovery: RecoveryMetrics
+    ) -> None:
         self._room = room
         self._gateway = gateway
         self._journal = journal
         self._frames = frames
+        self._recovery = recovery
 
     def collect(self) -> Iterable[Metric]:
         """Current values."""
         yield from self._of_gateway()
         yield from self._of_ocpp()
         yield from self._of_journal()
+        yield from self._recovery.collect()
         dispatcher = self._room.dispatcher
         yield _gauge("setpoints_waiting", "Setpoints decided and not handed out yet.", dispatcher.carrying.pending)
         yield _gauge("tick_duration_seconds", "Time that the last control tick took.", dispatcher.last_tick_took_s)

@@ -67,12 +67,14 @@ class LiveOperations(SecurityDesk):
         alarms: Callable[[], tuple[str, ...]],
         disconnect: Callable[[StationId], None],
         certificates: ServerCertificates = NoCertificates(),  # noqa: B008  # it has no state
+        new_id: Callable[[], str] = lambda: token_hex(4),
     ) -> None:
         super().__init__(room, now_s, settled, certificates)
         self._board = board
         self._reporting = reporting
         self._alarms = alarms
         self._disconnect = disconnect
+        self._new_id = new_id
         self._started_at_s = now_s()
 
     # --- looking -------------------------------------------------------------------------------------------------------------
@@ -256,7 +258,7 @@ class LiveOperations(SecurityDesk):
             )
         instruction = draw_up(
             order,
-            dispatch_id=DispatchId(f"d-{token_hex(4)}"),
+            dispatch_id=DispatchId(f"d-{self._new_id()}"),
             now_s=now_s,
             topology=self._room.topology,
             settings=self._room.settings.orders,

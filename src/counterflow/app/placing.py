@@ -157,15 +157,15 @@ class Placement:
         for record in self.ledger.of_session(uid):
             self._clearing.gone(record.station_id, record.profile_id)
 
-    def station_back(self, station_id: StationId, now_s: float, *, rebooted: bool = False) -> None:
-        """After a reconnect: finish the tombstones, and say again what is in force (an idempotent replace, K01.FR.05).
+    def station_back(self, station_id: StationId, now_s: float) -> None:
+        """After a reconnect or a boot: finish the tombstones, and say again what is in force (an idempotent replace, K01.FR.05).
 
-        A station that has `rebooted` may have lost its transaction profiles, so the fallback goes first again.
+        A station that was away may have rebooted and lost its transaction profiles, and its BootNotification comes after its line,
+        so the fallback always goes first again.
         """
-        if rebooted:
-            for record in self.ledger.of_station(station_id):
-                if record.state is not ProfileState.CLEARING:
-                    self.ledger.happened(station_id, record.profile_id, Happening.UNSURE)
+        for record in self.ledger.of_station(station_id):
+            if record.state is not ProfileState.CLEARING:
+                self.ledger.happened(station_id, record.profile_id, Happening.UNSURE)
         self.signals.forget(station_id)
         for record in self.ledger.of_station(station_id):
             # Time away may have made it invalid for good (invalidAfterOfflineDuration): it is placed, not moved.
@@ -194,6 +194,10 @@ class Placement:
         command = event.command
         if isinstance(command, PlaceDischarge | MoveSetpoint | PlaceFallback):
             self._gate.arrived(command, event.result)
+            if isinstance(event.result, Accepted) and self.ledger.get(command.station_id, command.profile_id) is None:
+                # Its session is over for us, and yet the station took it: nothing of ours may stay unaccounted.
+                self._clearing.send(self.ledger.sent(command, now_s, ""), now_s, urgent=True)
+                return None
         if isinstance(command, SendSignal):
             self.signals.completed(command, event.result, now_s)
         if isinstance(command, MoveSetpoint):
@@ -202,8 +206,9 @@ class Placement:
             return self._discharge_completed(command, event, now_s)
         if isinstance(command, PlaceFallback):
             return self._fallback_completed(command, event, now_s)
-        if isinstance(command, ClearProfile):
-            self._clearing.completed(command, event.result)
+        if isinstance(command, ClearProfile) and not self._gate.is_under_way(command.station_id, command.profile_id):
+            # While a placing is on its way it is not gone: that one left after this clear, and has a clear of its own behind it.
+            self._clearing.completed(command, event.result, now_s)
         return None
 
     def forget_dispatch(self, dispatch_id: str) -> None:

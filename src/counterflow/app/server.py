@@ -36,6 +36,7 @@ from counterflow.app.operations import LiveOperations
 from counterflow.app.own_certificates import OwnCertificates
 from counterflow.app.process import allow_connections
 from counterflow.app.pseudonyms import Pseudonyms, ensure_key
+from counterflow.app.recovery_metrics import RecoveryMetrics
 from counterflow.app.rendering import render_report
 from counterflow.app.reporting import Reporting
 from counterflow.app.settling import Settling
@@ -67,7 +68,8 @@ class Server:
 
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self.settings = settings
-        self._now_s = (clock or SystemClock()).now_s
+        self._clock = SystemClock()
+        self._now_s = (clock or self._clock).now_s
         self._data_dir = Path(settings.server.data_dir)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -120,7 +122,8 @@ class Server:
             disconnect=self.lines.disconnect,
             certificates=self,
         )
-        metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames)
+        recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)
+        metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery)
         app = create_app(
             self.operations,
             {token},
@@ -187,7 +190,8 @@ class Server:
         """What an operator must know before ordering."""
         housekeeping = (self.retention.alarm,) if self.retention.alarm else ()
         frames = (f"Raw frames are not kept: {self.frames.failed}",) if self.frames.failed else ()
-        return (*self.journal.alarms(), *housekeeping, *frames, *self.settling.alarms())
+        clock = tuple(text for text in (self._clock.alarm(),) if text is not None)
+        return (*self.journal.alarms(), *housekeeping, *clock, *frames, *self.settling.alarms())
 
     @property
     def ocpp_port(self) -> int:

@@ -84,6 +84,7 @@ class FleetClient:
         self._due: list[tuple[float, int, _Seat]] = []
         self._sequence = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._forgotten: list[ClientLine] = []
         self._stopping = False
         self._plant_s = 0.0
         self._back_off = random.Random(settings.seed)
@@ -120,6 +121,8 @@ class FleetClient:
         for seat in self._seats:
             if seat.line is not None:
                 seat.line.close()
+        for line in tuple(self._forgotten):
+            line.abort()
         deadline_s = time.monotonic() + 2.0
         while any(seat.line is not None for seat in self._seats) and time.monotonic() < deadline_s:
             await asyncio.sleep(BEAT_S)
@@ -150,6 +153,32 @@ class FleetClient:
         for station in gone:
             self._flush(self._by_id[station.station_id])
         return [station.station_id for station in gone]
+
+    # ---- what can go wrong
+
+    def cut(self, station_id: str) -> None:
+        """A station's line breaks without a word."""
+        line = self._by_id[station_id].line
+        if line is not None:
+            line.abort()
+
+    def half_open(self, station_id: str) -> None:
+        """A station forgets its line and opens another; the old one stays open and silent until the server ends it."""
+        seat = self._by_id[station_id]
+        if seat.line is None:
+            return
+        self._forgotten.append(seat.line)
+        seat.line = None
+        seat.station.disconnect(time.time())
+        self._schedule(seat)
+        self._open_later(seat, self._next_wait_s(seat))
+
+    def power_cycle(self, station_id: str, *, keeps_profiles: bool, keeps_transaction: bool, keeps_queue: bool) -> None:
+        """A station loses power and comes back."""
+        self._by_id[station_id].station.power_cycle(
+            time.time(), keeps_profiles=keeps_profiles, keeps_transaction=keeps_transaction, keeps_queue=keeps_queue
+        )
+        self.cut(station_id)
 
     def remaining_profiles(self) -> list[tuple[str, int]]:
         """(station id, profile id) of every profile still stored at any station."""
@@ -229,6 +258,8 @@ class FleetClient:
         return min(self.settings.back_off_max_s, doubled_s) * self._back_off.uniform(0.7, 1.0)
 
     def _on_text(self, seat: _Seat, line: ClientLine, text: bytes) -> None:
+        if line in self._forgotten:
+            return
         self._adopt(seat, line)  # a CSMS may speak before `connect` has come back
         self.messages_in += 1
         seat.attempts = 0
@@ -236,6 +267,9 @@ class FleetClient:
         self._flush(seat)
 
     def _on_close(self, seat: _Seat, line: ClientLine, reason: str) -> None:
+        if line in self._forgotten:
+            self._forgotten.remove(line)
+            return
         seat.ended = line
         if seat.line is line:
             seat.line = None

@@ -1,5 +1,6 @@
 """One EVSE and the car at it: the transaction's state as the station keeps it."""
 
+from collections.abc import Callable
 from math import inf
 
 from counterflow.adapters.ocpp import rpc
@@ -40,6 +41,8 @@ class SimEvse:
         self.silent = False
         self.meter_fault = "none"
         """What of the meter runs the wrong way round (see StationSettings)."""
+        self.lie: Callable[[Reading], Reading] | None = None
+        """What a lying meter makes of a true reading."""
         self.waiting = False
         """Plugged in and not yet answered for."""
         self._forget_transaction()
@@ -91,7 +94,7 @@ class SimEvse:
             power_w = -power_w
         if self.meter_fault in ("registers", "both"):
             import_wh, export_wh = export_wh, import_wh
-        return Reading(
+        true = Reading(
             at_s=now_s,
             power_w=power_w,
             import_wh=import_wh,
@@ -99,6 +102,7 @@ class SimEvse:
             soc_frac=plant.believed_soc_of(row),
             setpoint_w=None if order.is_limit else order.power_w,
         )
+        return true if self.lie is None else self.lie(true)
 
     # ---- what the car needs
 

@@ -110,6 +110,8 @@ class Operation:
 
     def start(self, evse: SimEvse, now_s: float, trigger: TriggerReasonEnumType, remote_start_id: int | None = None) -> str:
         """A transaction begins: Started, then the car's needs."""
+        if evse.transaction_id is not None:  # a car that left without a word: its transaction is over, and its profiles with it
+            self.state.profiles.forget_transaction(evse.transaction_id)
         self._transactions += 1
         transaction_id = f"{round(now_s):x}-{evse.evse_id}-{self._transactions}"
         evse.waiting = False

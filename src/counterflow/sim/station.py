@@ -228,6 +228,31 @@ class SimStation:
         self._timers.at(now_s + 1.0, self._reboot)
         return m.ResetResponse(status="Accepted")
 
+    def power_cycle(self, now_s: float, *, keeps_profiles: bool, keeps_transaction: bool, keeps_queue: bool) -> None:
+        """The station loses power and comes back: what it wrote down before is still there, the rest is lost."""
+        self.disconnect(now_s)
+        self.booted, self._boot_reason = False, "PowerUp"
+        if not keeps_queue:
+            self.uplink.events.clear()
+        if not keeps_profiles:
+            self.state.profiles.forget_tx_profiles()
+        for evse in self.state.evses.values():
+            evse.told_status = None
+            if evse.transaction_id is None:
+                continue
+            if keeps_transaction:
+                self.operation.tell(evse, "Updated", "TxResumed", now_s, context=None)
+            elif keeps_queue:
+                self.operation.finish(evse, now_s, "AbnormalCondition", "PowerLoss")
+            else:
+                self.state.profiles.forget_transaction(evse.transaction_id)
+                evse.plant.release(evse.row)
+                evse.plant.plug(evse.row)
+                evse.end()
+            if not keeps_transaction:  # a car that is still plugged in is authorized anew once the station is back
+                evse.waiting = evse.occupied and not evse.silent
+        self.operation.reassess_all(now_s)
+
     def _reboot(self, now_s: float) -> None:
         del now_s
         self._reset_pending = False

@@ -85,13 +85,18 @@ class Plant:
         self._pending: list[tuple[float, int, int, Order]] = []
         self._sequence = 0
         self._last_due_s: F8 = np.full(n, -inf)
+        self.clock_ahead_s: F8 = np.zeros(n)
+        """How far the clock of a car's station is ahead of the plant's."""
 
     # ---- orders
 
     def order(self, row: int, order: Order, now_s: float, *, from_csms: bool) -> bool:
-        """Pass an order on to a car; False if it is lost on the way. Only one that a CSMS message caused crosses the network and may be."""
+        """Pass an order on to a car; False if it is lost on the way. Only one that a CSMS message caused crosses the network and may be.
+
+        `now_s` is what the station's clock shows.
+        """
         draws, settings = self.draws, self.settings
-        due_s = now_s + float(self.delay_s[row])
+        due_s = now_s - float(self.clock_ahead_s[row]) + float(self.delay_s[row])
         if from_csms:
             if draws.uniform() < settings.command_loss:
                 return False

@@ -37,7 +37,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, Scenario]]:
 
 
 def run(*words: str) -> Any:
-    return CliRunner().invoke(app, ["replay", *words])
+    return CliRunner().invoke(app, ["replay", "--scenario", "demo", *words])
 
 
 def test_seeds_are_counted_from_one(played: list[tuple[int, Scenario]]) -> None:

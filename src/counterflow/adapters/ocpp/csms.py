@@ -231,6 +231,13 @@ class Csms:
         self._start_discoveries(now_s, happened)
         return happened
 
+    def call_left_late(self, station_id: StationId, now_s: float) -> None:
+        """The call in flight left only now (its text waited for the disk): its answer is awaited from now on, so that the next one does
+        not go out while the station is still at work on this one."""
+        line = self._lines.get(station_id)
+        if line is not None:
+            line.session.await_from(now_s)
+
     def take_outbox(self) -> list[Outgoing]:
         """What to send now, oldest first; each is handed out once."""
         outbox, self._outbox = self._outbox, []

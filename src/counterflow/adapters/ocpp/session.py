@@ -362,6 +362,10 @@ class Session:
             return float("-inf")
         return self._deadline_s if self._in_flight is not None else None
 
+    def await_from(self, now_s: float) -> None:
+        """The answer to the call in flight is awaited from `now_s` on."""
+        self._deadline_s = now_s + self._call_timeout_s
+
     def on_deadline(self, now_s: float) -> list[RpcEvent]:
         """Time out the call in flight if its time has come, send the next one, hand out events that waited."""
         events = self._take_undelivered()

@@ -32,6 +32,10 @@ class Roster:
         self.columns = Columns()
         self.stations: dict[StationId, Station] = {}
         self.open: dict[SessionUid, Session] = {}
+        self.late_events = 0
+        """Transaction events that a station had kept while it was offline."""
+        self.repeated_events = 0
+        """Transaction events that had been taken already."""
         self.ended: dict[SessionKey, SessionRecord] = {}
         self._site_row = topology.site_index
         self.accounts = Accounts()

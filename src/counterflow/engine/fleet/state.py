@@ -75,6 +75,16 @@ class FleetState:
         return len(self._roster.open)
 
     @property
+    def late_events(self) -> int:
+        """Transaction events that stations had kept while they were offline."""
+        return self._roster.late_events
+
+    @property
+    def repeated_events(self) -> int:
+        """Transaction events that had been taken already."""
+        return self._roster.repeated_events
+
+    @property
     def station_ids(self) -> tuple[StationId, ...]:
         """What the image's column `station` points into; a station keeps its index."""
         return tuple(self._roster.stations)

@@ -122,7 +122,10 @@ def car_described(roster: Roster, event: ConnectedEvReported) -> Applied:
 
 
 def _update(roster: Roster, station: Station, session: Session, event: TransactionReported) -> Applied:
+    if event.offline:
+        roster.late_events += 1
     if session.seen_before(event.seq_no, event.at_s, event.kind):
+        roster.repeated_events += 1
         return NOTHING
     learned = False
     for sample in event.measurements:

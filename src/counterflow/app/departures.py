@@ -1,0 +1,71 @@
+"""Texts that wait until the journal is durable, each bound to the line it was written for.
+
+The gateway's lines and the deterministic simulation both send through here, so that what is proved there holds here: nothing
+leaves before what it rests on is on disk, nothing that was said to an old connection is said to a new one, and a call that has
+waited longer than its answer is awaited does not leave at all (its outcome is already on record as unknown).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+from counterflow.adapters.ocpp.csms import Outgoing
+from counterflow.domain.ids import StationId
+
+L = TypeVar("L")
+LATE_S = 1.0
+"""A call that left this much after it was written is awaited from then on."""
+
+
+class Departures(Generic[L]):
+    """The newest line of each station, and what is to be sent on it. `L` is whatever the owner calls a line."""
+
+    def __init__(self, call_timeout_s: float, left_late: Callable[[StationId, float], None]) -> None:
+        """`left_late(station, now)` is told of a call whose answer is to be awaited from `now` on."""
+        self._call_timeout_s = call_timeout_s
+        self._left_late = left_late
+        self._lines: dict[StationId, L] = {}
+        self._held: deque[tuple[int, float, list[tuple[L, Outgoing]]]] = deque()
+        self.void = 0
+        """Texts that never left: their line was gone or replaced, or they were calls whose time had passed."""
+
+    @property
+    def waiting(self) -> bool:
+        """Something is held."""
+        return bool(self._held)
+
+    def line_of(self, station_id: StationId) -> L | None:
+        """The newest line of a station."""
+        return self._lines.get(station_id)
+
+    def opened(self, station_id: StationId, line: L) -> None:
+        """This is the station's line from now on."""
+        self._lines[station_id] = line
+
+    def closed(self, station_id: StationId, line: L) -> bool:
+        """A line is gone. False when a newer one has taken its place: then it does not speak for its station."""
+        if self._lines.get(station_id) is not line:
+            return False
+        del self._lines[station_id]
+        return True
+
+    def hold(self, position: int, departing: Sequence[Outgoing], now_s: float) -> None:
+        """Keep texts until the journal is durable up to `position`."""
+        lines = self._lines
+        bound = [(line, item) for item in departing if (line := lines.get(item.station_id)) is not None]
+        self.void += len(departing) - len(bound)
+        self._held.append((position, now_s, bound))
+
+    def take_ready(self, durable_position: int, now_s: float) -> Iterator[tuple[L, Outgoing]]:
+        """What may leave now, oldest first; each is handed out once."""
+        held, lines = self._held, self._lines
+        while held and held[0][0] <= durable_position:
+            _, since_s, bound = held.popleft()
+            held_s = now_s - since_s
+            for line, item in bound:
+                if lines.get(item.station_id) is not line or (item.is_call and held_s >= self._call_timeout_s):
+                    self.void += 1
+                    continue
+                if item.is_call and held_s >= LATE_S:
+                    self._left_late(item.station_id, now_s)
+                yield line, item
