@@ -9,6 +9,7 @@ from counterflow.app.cli import app
 from counterflow.app.demo import rehearsal
 from counterflow.app.demo.rehearsal import Rehearsal, Scenario
 from counterflow.app.demo.verdict import Verdict
+from counterflow.app.placing import Placement
 
 
 @pytest.fixture
@@ -70,3 +71,41 @@ def test_one_seed_or_several_not_both(played: list[tuple[int, Scenario]]) -> Non
 def test_modern_cars_can_be_asked_for(played: list[tuple[int, Scenario]]) -> None:
     run("7", "--modern")
     assert played[0][1].plant.delay_max_s == 2.0
+
+
+# --- the simulation with faults
+
+
+def trouble(*words: str) -> Any:
+    return CliRunner().invoke(app, list(words))
+
+
+def test_a_seed_with_faults_is_played_and_its_last_events_are_shown() -> None:
+    result = trouble("replay", "3", "--stations", "2", "--for", "30s", "--trace")
+    assert result.exit_code == 0, result.output
+    assert "Every invariant held on 1 of 1 seeds." in result.output
+    assert "SIM-00001" in result.output
+
+
+def test_a_breach_is_named_and_shows_in_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Placement, "_stands_beneath", lambda _self, _placing: True)
+    result = trouble("replay", "1")
+    assert result.exit_code == 1
+    assert "no fallback" in result.output.replace("\n", "")
+    assert "held on 0 of 1 seeds" in result.output
+
+
+def test_a_scenario_that_there_is_not_is_a_sentence() -> None:
+    result = trouble("replay", "1", "--scenario", "opera")
+    assert result.exit_code == 2
+    assert "trouble and demo" in result.output
+
+
+def test_a_soak_says_what_was_tried_and_how_to_play_a_breach_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = trouble("soak", "--for", "1s", "--first-seed", "5", "--stations", "3")
+    assert result.exit_code == 0, result.output
+    assert "seeds from 5 on" in result.output.replace("\n", "")
+    monkeypatch.setattr(Placement, "_stands_beneath", lambda _self, _placing: True)
+    broken = trouble("soak", "--for", "1s", "--first-seed", "1")
+    assert broken.exit_code == 1
+    assert "counterflow replay 1 --trace" in broken.output
