@@ -219,6 +219,7 @@ class Dispatcher:
             changed = give_way(loser, winner, now_s)
             self.store(changed, now_s)
             self._say(now_s, "dispatch.displaced", loser.dispatch_id, changed.state_reason, winner=winner.dispatch_id, end_s=changed.end_s)
+            self._take_back(loser, changed, now_s)
             if changed.state is not loser.state:
                 self._say(now_s, "dispatch.state", changed.dispatch_id, changed.state.value, reason=changed.state_reason)
 
@@ -497,11 +498,15 @@ class Dispatcher:
     def _move(self, instruction: DispatchInstruction, what: Move, now_s: float, reason: str) -> None:
         moved = move(instruction, what, now_s, reason)
         self.store(moved, now_s)
-        task = self.book.tasks.get(moved.dispatch_id)
-        if task is not None and instruction.state is DispatchState.SCHEDULED and moved.state is not DispatchState.RUNNING:
-            self.carrying.take_back(task, now_s)
-            self.book.close(moved.dispatch_id)
+        self._take_back(instruction, moved, now_s)
         self._say(now_s, "dispatch.state", moved.dispatch_id, moved.state.value, reason=moved.state_reason)
+
+    def _take_back(self, before: DispatchInstruction, after: DispatchInstruction, now_s: float) -> None:
+        """What a dispatch has told cars ahead of its start is taken back when it will not start."""
+        task = self.book.tasks.get(after.dispatch_id)
+        if task is not None and before.state is DispatchState.SCHEDULED and after.state not in LIVE_STATES:
+            self.carrying.take_back(task, now_s)
+            self.book.close(after.dispatch_id)
 
     # --- small things --------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from counterflow.app.config import Settings
+from counterflow.domain.ids import SiteId
 from counterflow.sim.settings import MixSettings, PlantSettings, StationSettings
 
 
@@ -29,6 +30,9 @@ def sized(stations: int | None, active_s: float | None) -> SimulationSettings:
     )
 
 
+YARD, YARD_EVERY = SiteId("yard"), 2
+"""Every second station stands in the yard, whose grid connection is small."""
+YARD_EXPORT_W = 20_000.0
 UNWILLING_EVERY = 7
 """Every seventh driver has not agreed to discharge."""
 
@@ -50,6 +54,7 @@ def server_settings(settings: SimulationSettings) -> Settings:
     unwilling = {f"DECFW{row + 1:09d}": {"consent": False} for row in range(0, settings.stations, UNWILLING_EVERY)}
     tree: dict[str, Any] = {
         "stations": {"accept_unknown": True},
+        "sites": [{"site_id": YARD, "max_export_power_w": YARD_EXPORT_W}],
         "drivers": {"default": {"consent": True}, "drivers": unwilling},
     }
     return msgspec.convert(tree, Settings)

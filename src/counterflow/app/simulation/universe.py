@@ -9,10 +9,13 @@ from typing import Any
 from counterflow.app.replay import START_S
 from counterflow.app.simulation.process import ServerProcess
 from counterflow.app.simulation.seat import Seat
-from counterflow.app.simulation.settings import MIX, PLANT, STATION, SimulationSettings, server_settings
+from counterflow.app.simulation.settings import MIX, PLANT, STATION, YARD, YARD_EVERY, SimulationSettings, server_settings
 from counterflow.app.simulation.trace import Trace
 from counterflow.app.simulation.watch import Watch
 from counterflow.app.simulation.wire import CALL, CALL_ERROR, CALL_RESULT, Link, words
+from counterflow.domain.ids import StationId
+from counterflow.domain.records import DocumentKind
+from counterflow.domain.resources import StationRegistration
 from counterflow.sim.fleet import Fleet
 
 SETTLE_S = 35.0
@@ -40,6 +43,10 @@ class Universe:
         self._first_export_wh = self.fleet.plant.export_wh.copy()
         self._server_due_s = inf
         self.server = ServerProcess(self, server_settings(settings), Random(seed + 1))
+        for seat in self.seats[::YARD_EVERY]:
+            registration = StationRegistration(station_id=StationId(seat.name), site_id=YARD, added_at_s=START_S)
+            self.server.disk.put(DocumentKind.STATION, seat.name, registration)
+        self.server.disk.commit()
         self.server.start()
         self.at(START_S + 1.0, self._step_plant)
         for seat in self.seats:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from counterflow.app.simulation.settings import UNWILLING_EVERY
+from counterflow.app.simulation.settings import UNWILLING_EVERY, YARD_EVERY, YARD_EXPORT_W
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchState
@@ -27,6 +27,7 @@ HANDED_BACK_WITHIN_S = 60.0
 """A profile whose session belongs to no dispatch is being cleared by then (I8 allows 30 s; a call in flight may take 30 s more)."""
 OVER_FRAC, OVER_W = 0.10, 3_000.0
 MEAN_S = 30
+YARD_MEAN_S = 15
 ORDERS_A_MINUTE = 20
 """I10 allows one message in 4 s and lets safety go first."""
 SURE_S = 1.0
@@ -51,6 +52,7 @@ class Watch:
         self._heard: dict[str, int] = {}
         self._unowned: dict[tuple[str, int], float] = {}
         self._over: deque[tuple[float, float]] = deque(maxlen=MEAN_S)
+        self._yard_w: deque[tuple[float, float]] = deque(maxlen=YARD_MEAN_S)
         self._targets: tuple[object, ...] = ()
         self._targets_since_s = 0.0
 
@@ -127,6 +129,7 @@ class Watch:
             self._remembered()
             self._stopped()
             self._over_delivery()
+            self._yard()
 
     def _complaints(self, seat: Seat) -> None:
         complaints = seat.station.violations
@@ -203,6 +206,23 @@ class Watch:
                 and evse.effective.order.discharges
             ):
                 self.breach(f"I11 {seat.name}: still ordered to discharge {universe.now_s - since_s:.0f} s after the emergency stop")
+
+    def _yard(self) -> None:
+        """I3: the yard gives no more than its grid connection takes, whatever is under way."""
+        universe, plant = self._universe, self._universe.fleet.plant
+        given_w = bound_w = 0.0
+        for seat in universe.seats[::YARD_EVERY]:
+            given_w -= float(plant.power_w[seat.row])
+            doubtful = universe.now_s - seat.clean_since_s < MEAN_S or seat.has_lied or seat.station.state.first_evse.silent
+            bound_w += 2.0 * float(plant.max_power_w[seat.row]) if doubtful else 0.0
+        if universe.now_s - max(universe.troubled_until_s, universe.server.began_s, self.clock_set_s) < 2 * MEAN_S:
+            self._yard_w.clear()
+            return
+        self._yard_w.append((given_w, YARD_EXPORT_W * (1.0 + OVER_FRAC) + bound_w))
+        if len(self._yard_w) == YARD_MEAN_S:
+            mean_w, most_w = (sum(column) / YARD_MEAN_S for column in zip(*self._yard_w, strict=True))
+            if mean_w > most_w:
+                self.breach(f"I3 the yard gives {mean_w / 1e3:.1f} kW, its connection takes {YARD_EXPORT_W / 1e3:.0f} kW")
 
     def _over_delivery(self) -> None:
         """I4, I8: no more than was ordered, by the true power of all that carry an order of ours, over half a minute."""
