@@ -13,7 +13,6 @@ from counterflow.app.placing import Placement
 from counterflow.app.simulation.run import simulate
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.setpoints import Offline
-from counterflow.engine.control.ledger import Happening, ProfileLedger
 
 
 def unguarded_retry(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,21 +73,6 @@ def discharge_without_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Placement, "_stands_beneath", lambda _self, _placing: True)
 
 
-def trusting_after_a_reboot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Profiles are taken to have outlived whatever a station went through."""
-    happened = ProfileLedger.happened
-    back = Placement.station_back
-
-    def trusting(self: Any, station_id: Any, now_s: float) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                ProfileLedger, "happened", lambda ledger, s, p, what: None if what is Happening.UNSURE else happened(ledger, s, p, what)
-            )
-            back(self, station_id, now_s)
-
-    monkeypatch.setattr(Placement, "station_back", trusting)
-
-
 def forgetful_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     """The emergency stop is kept in memory only."""
     stop = Dispatcher.emergency_stop
@@ -124,7 +108,6 @@ FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], int] = {
     write_after_the_send: 12,
     no_entry_before_sending: 1,
     discharge_without_fallback: 1,
-    trusting_after_a_reboot: 17,
     forgetful_stop: 1,
     forgets_who_discharges: 2,
 }
