@@ -199,6 +199,17 @@ def test_k02_a_foreign_profile_dies_with_its_transaction_and_the_next_session_is
     assert barred(at, Reason.FOREIGN_PROFILE) | barred(at, Reason.PROFILES_UNSEEN) == set()
 
 
+def test_a_new_session_at_a_station_that_told_before_waits_until_it_tells_again(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(2, 6, plant=ideal)
+    station = at.world.stations[0]
+    answering(at, "GetChargingProfiles", lambda _frame: None)
+    at.world.at(at.now_s, lambda: station.unplug(at.now_s))
+    at.run(5)
+    at.world.at(at.now_s, lambda: station.plug_in(at.now_s))
+    at.run(60)
+    assert barred(at, Reason.PROFILES_UNSEEN) == {"SIM-00001"}
+
+
 def test_a_level_that_is_taken_is_asked_about_before_another_is_tried(town: Any, ideal: dict[str, Any]) -> None:
     """A station with a profile of somebody else at our very level refuses ours (K01.FR.39): we look, and stay away."""
     at = town(4, 7, plant=ideal)

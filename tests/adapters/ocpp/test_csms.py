@@ -14,6 +14,7 @@ from counterflow.domain.commands import (
     PlaceDischarge,
     PlaceFallback,
     RawCall,
+    ReadComposite,
     ReadProfiles,
     RequestSample,
 )
@@ -327,6 +328,22 @@ def test_urgent_commands_leave_first(desk: Any) -> None:
     desk.submit(discharge(-2000.0, profile=31, session=3, urgent=True))
     desk.answer({"status": "Accepted"})
     assert desk.call()[1]["chargingProfile"]["id"] == 31
+
+
+def test_what_only_looks_waits_behind_everything_else_and_the_newest_question_counts(desk: Any) -> None:
+    desk.open_known()
+    desk.submit(discharge(-1000.0, profile=11, session=1))  # in flight
+    desk.submit(ReadProfiles(station_id="S1", request_id=3))
+    desk.submit(ReadComposite(station_id="S1", evse_id=1, duration_s=900))
+    desk.submit(ReadProfiles(station_id="S1", request_id=4))
+    desk.submit(clear(profile=21, session=2))
+    desk.submit(discharge(-2000.0, profile=31, session=3, urgent=True))
+    actions = []
+    while desk.calls():
+        actions.append(desk.call()[0])
+        desk.answer({"status": "Accepted"})
+    assert actions == ["SetChargingProfile", "SetChargingProfile", "ClearChargingProfile", "GetCompositeSchedule", "GetChargingProfiles"]
+    assert (ReadProfiles(station_id="S1", request_id=3), Superseded()) in results(desk)
 
 
 def test_an_urgent_discharge_does_not_overtake_the_fallback_of_its_session(desk: Any) -> None:
