@@ -35,6 +35,13 @@ WRONG = [
     ('[server]\ndata_dir = ""', "The setting 'server.data_dir' must have at least 1 character; "),
     ("[drivers.drivers.abc]\nmin_soc_frac = 3.0", "The setting 'min_soc_frac' of [drivers.drivers.<name>] must be at most 1; "),
     ("[drivers.drivers.abc]\nconset = true", "There is no setting 'conset' in [drivers.drivers.<name>]; "),
+    ('[api]\nhost = "0.0.0.0"', "The API would send its tokens in the clear on 0.0.0.0. Set 'api.tls_certificate'"),
+    ('[api]\nhost = "depot.example"', "The API would send its tokens in the clear on depot.example."),
+    ('[api]\ntls_key = "key.pem"', "The settings 'api.tls_certificate' and 'api.tls_key' go together"),
+    (
+        '[api]\ntls_certificate = "no.pem"\ntls_key = "no.pem"',
+        "The setting 'api.tls_certificate' names the file no.pem, which cannot be read.",
+    ),
     ("[nothing]", "There is no setting 'nothing'; "),
 ]
 
@@ -63,3 +70,7 @@ def test_settings_that_fit_each_other_are_taken(tmp_path: Path) -> None:
     assert settings.sites[0].max_export_power_w == 30_000.0
     assert settings.drivers.sites[settings.sites[0].site_id].consent is True
     assert load(None, {}, {}) == Settings()
+    for host in ("127.0.0.1", "::1", "localhost"):
+        assert load(None, {"COUNTERFLOW_API_HOST": host}, {}).api.host == host
+    file.write_text('[api]\nhost = "0.0.0.0"\nplain_http_beyond_this_host = true\n', encoding="utf-8")
+    assert load(file, {}, {}).api.plain_http_beyond_this_host

@@ -1,11 +1,18 @@
 """The assembled process, on its own ports and a clock that the test moves."""
 
 import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.sqlite import SqliteJournal
@@ -93,6 +100,44 @@ def test_a_dispatch_that_retention_removes_is_forgotten_by_the_running_process(t
         try:
             await until(lambda: [view.instruction.dispatch_id for view in server.operations.dispatches()] == ["d-new"], 10.0)
             assert isinstance(await server.operations.report(DispatchId("d-old")), Refusal)
+        finally:
+            await server.stop()
+
+    asyncio.run(life())
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that has signed itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    today = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    builder = builder.not_valid_before(today - timedelta(days=1)).not_valid_after(today + timedelta(days=2))
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    (folder / "api.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "api.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "api.pem", folder / "api.key"
+
+
+def test_the_api_speaks_tls_with_a_certificate_and_nothing_else_then(tmp_path: Path) -> None:
+    chain, key = certificate(tmp_path)
+    api = {"port": 0, "tls_certificate": str(chain), "tls_key": str(key)}
+
+    async def life() -> None:
+        server = Server(settings(tmp_path / "data", api=api), clock=Clock())
+        await server.start()
+        try:
+            assert server.api_url.startswith("https://127.0.0.1:")
+            async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=str(chain))) as client:
+                assert (await client.get(f"{server.api_url}/healthz")).status_code == 200
+            async with httpx.AsyncClient() as stranger:
+                with pytest.raises(httpx.ConnectError):
+                    await stranger.get(f"{server.api_url}/healthz")
+                with pytest.raises(httpx.TransportError):
+                    await stranger.get(f"{server.api_url.replace('https', 'http')}/healthz")
         finally:
             await server.stop()
 

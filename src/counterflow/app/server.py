@@ -144,6 +144,11 @@ class Server:
                 access_log=False,
                 log_config=None,  # lines of its own are ours to write (logs.py)
                 timeout_graceful_shutdown=2,
+                ssl_certfile=self.settings.api.tls_certificate or None,
+                ssl_keyfile=self.settings.api.tls_key or None,
+                proxy_headers=bool(self.settings.api.trusted_proxies),
+                forwarded_allow_ips=list(self.settings.api.trusted_proxies),
+                server_header=False,
             )
         )
         self._spawn(self._api.serve())
@@ -243,7 +248,8 @@ class Server:
     @property
     def api_url(self) -> str:
         """Where the API is."""
-        return f"http://{self.settings.api.host}:{self.api_port}"
+        scheme = "https" if self.settings.api.tls_certificate else "http"
+        return f"{scheme}://{self.settings.api.host}:{self.api_port}"
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="api" if not self._tasks else "work")

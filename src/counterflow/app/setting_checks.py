@@ -1,6 +1,8 @@
 """What no single setting can tell: whether settings fit each other, and whether the names in them are names of something."""
 
+import os
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 from math import isfinite
 from typing import TYPE_CHECKING, get_args
 
@@ -36,6 +38,7 @@ def complaints(settings: "Settings") -> Iterator[str]:
             )
     if settings.certificates.signer == "call-out" and not settings.certificates.call_out_url:
         yield "The setting 'certificates.signer' is 'call-out'; then 'certificates.call_out_url' must say where to ask."
+    yield from _api(settings)
     known = get_args(MeasurandEnumType)
     for name in settings.ocpp.measurands:
         if name not in known:
@@ -64,6 +67,28 @@ def _pairs(settings: "Settings") -> Iterator[str]:
         least, most = _value(settings, lower), _value(settings, upper)
         if least > most:
             yield f"The setting '{lower}' ({least:g}) must not be larger than '{upper}' ({most:g})."
+
+
+def _api(settings: "Settings") -> Iterator[str]:
+    api = settings.api
+    if bool(api.tls_certificate) != bool(api.tls_key):
+        yield "The settings 'api.tls_certificate' and 'api.tls_key' go together: name both files, or neither."
+    for setting in ("tls_certificate", "tls_key"):
+        name = getattr(api, setting)
+        if name and not os.access(name, os.R_OK):
+            yield f"The setting 'api.{setting}' names the file {name}, which cannot be read."
+    if not (api.tls_certificate or api.plain_http_beyond_this_host or _is_loopback(api.host)):
+        yield (
+            f"The API would send its tokens in the clear on {api.host}. Set 'api.tls_certificate' and 'api.tls_key', listen on 127.0.0.1 "
+            "behind a TLS proxy, or set 'api.plain_http_beyond_this_host' where nobody else can listen in."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"
 
 
 def _value(settings: "Settings", path: str) -> float:

@@ -10,6 +10,25 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     host: Annotated[str, Meta(description="Address the API listens on.", extra={"unit": "-"}, min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(description="TCP port of the API; 0 picks a free one.", extra={"unit": "-"}, ge=0, le=65535)] = 8000
+    tls_certificate: Annotated[
+        str,
+        Meta(
+            description="PEM file with the API's certificate and those between it and its authority; empty = plain HTTP.",
+            extra={"unit": "-"},
+        ),
+    ] = ""
+    tls_key: Annotated[str, Meta(description="PEM file with the certificate's private key.", extra={"unit": "-"})] = ""
+    plain_http_beyond_this_host: Annotated[
+        bool,
+        Meta(
+            description="Serve plain HTTP on an address that others can reach (a TLS proxy or a closed network stands in front).",
+            extra={"unit": "-"},
+        ),
+    ] = False
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.", extra={"unit": "-"}),
+    ] = ()
     max_body_bytes: Annotated[
         int, Meta(description="Largest request body that is read; a larger one is refused.", extra={"unit": "B"}, ge=1024)
     ] = 1_048_576
