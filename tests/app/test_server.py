@@ -142,3 +142,35 @@ def test_the_api_speaks_tls_with_a_certificate_and_nothing_else_then(tmp_path: P
             await server.stop()
 
     asyncio.run(life())
+
+
+def test_a_named_token_allows_what_its_role_does_and_what_it_did_is_on_record(tmp_path: Path) -> None:
+    async def life() -> None:
+        server = Server(settings(tmp_path))
+        await server.start()
+        try:
+            first = (tmp_path / "api-token").read_text(encoding="ascii").strip()
+
+            async def ask(method: str, path: str, token: str, **options: Any) -> httpx.Response:
+                async with httpx.AsyncClient(base_url=f"{server.api_url}/api/v1", headers={"Authorization": f"Bearer {token}"}) as client:
+                    return await client.request(method, path, **options)
+
+            made = (await ask("POST", "/tokens", first, json={"name": "tso", "role": "grid"})).json()
+            assert (await ask("POST", "/tokens", first, json={"name": "tso", "role": "admin"})).status_code == 409
+            order = {"discharge_power_w": "10kW", "duration_s": "5min"}
+            ordered = (await ask("POST", "/dispatches", made["token"], json=order)).json()
+            dispatch_id = ordered["dispatch"]["instruction"]["dispatch_id"]
+            assert ordered["dispatch"]["instruction"]["ordered_by"] == "api:tso"
+            assert (await ask("POST", "/stations", made["token"], json={"station_id": "CS-1"})).status_code == 403
+            assert (await ask("DELETE", f"/dispatches/{dispatch_id}", made["token"])).status_code == 200
+            entries = (await ask("GET", "/audit", first)).json()
+            assert [(entry["who"], entry["status"]) for entry in entries[:3]] == [("api:tso", 200), ("api:tso", 403), ("api:tso", 201)]
+            assert (entries[0]["before"]["state"], entries[0]["after"]["state"]) == ("running", "cancelled")
+            assert (await ask("DELETE", "/tokens/tso", first)).status_code == 200
+            assert (await ask("GET", "/fleet", made["token"])).status_code == 401
+            stored = [text.read_bytes() for text in tmp_path.iterdir() if text.name.startswith("counterflow.sqlite3")]
+            assert not any(made["token"].encode() in text for text in stored)
+        finally:
+            await server.stop()
+
+    asyncio.run(life())

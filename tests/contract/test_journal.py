@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.sqlite import SqliteJournal
+from counterflow.domain.access import ApiToken, AuditEntry
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.conflicts import (
     ForeignProfile,
@@ -127,6 +128,8 @@ def documents() -> dict[DocumentKind, Any]:
             site_id=SiteId("depot"),
             entries=(PriorityEntry(at_s=T0, by="ops", leader=Leader.US), REVOKED),
         ),
+        DocumentKind.API_TOKEN: ApiToken(name="tso", role="grid", digest="ab" * 32, added_at_s=T0, added_by="api:first"),
+        DocumentKind.AUDIT: AuditEntry(at_s=T0, who="api:tso", role="grid", action="POST /x", sent={"a": [1, None]}, status=201),
         DocumentKind.HELD_OUT: HeldOut(station_id=STATION, at_s=T0, text="the power says discharge, the registers say charging"),
         DocumentKind.SECURITY: SecurityRecord(
             station_id=STATION, number=7, origin="server", kind="refused", text="password wrong", at_s=T0, last_at_s=T0 + 9.0, count=3

@@ -12,6 +12,7 @@ from counterflow.adapters.ocpp.csms import Csms, Outgoing
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.ocpp.handlers.context import WarningKind
 from counterflow.adapters.ocpp.transport import Admission, Shown
+from counterflow.app.access import AccessBook
 from counterflow.app.authorizing import Ask, Authorizing
 from counterflow.app.config import Settings
 from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
@@ -76,6 +77,7 @@ class ControlRoom:
         self.journal = journal
         self.authorizing = Authorizing(settings.authorization, pseudonym, ask, self._token_settled)
         terms = TermsResolver(settings.drivers, pseudonym, self.authorizing.discharge_allowed)
+        self.access = AccessBook(journal, settings.storage.audit_days)
         self.registry = Registry(settings.stations, journal, pseudonym)
         self.topology = Topology(settings.sites)
         self.ledger = ProfileLedger(settings.ledger)
@@ -261,6 +263,7 @@ class ControlRoom:
 
     def restore(self, now_s: float) -> None:
         """Know again what was known: sessions, dispatches under way, profiles at stations, the emergency stop (I8)."""
+        self.access.restore()
         self.registry.restore()
         self.security.restore()
         self.drivers.restore()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from counterflow import __version__
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
+from counterflow.app.access_desk import AccessDesk
 from counterflow.app.conflict_views import conflict_views
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.notices import NoticeBoard
@@ -53,7 +54,7 @@ from counterflow.engine.fleet.topology import Topology
 SECURITY_EVENTS_SHOWN = 10
 
 
-class LiveOperations(SecurityDesk):
+class LiveOperations(SecurityDesk, AccessDesk):
     """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
 
     def __init__(

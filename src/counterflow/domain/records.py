@@ -30,6 +30,8 @@ class DocumentKind(StrEnum):
     SITE_PRIORITY = "site_priority"
     HELD_OUT = "held_out"
     SECURITY = "security"
+    API_TOKEN = "api_token"
+    AUDIT = "audit"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):

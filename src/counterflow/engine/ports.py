@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from counterflow.domain.access import ApiToken, AuditEntry, Role, TokenView
 from counterflow.domain.commands import Command
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint
@@ -284,4 +285,32 @@ class Operations(DriverOperations, Protocol):
 
         A slow reader loses the oldest and is told how many.
         """
+        ...
+
+    def live_tokens(self) -> Sequence[ApiToken]:
+        """Named tokens that are good now; asked with every request."""
+        ...
+
+    def tokens(self) -> Sequence[TokenView]:
+        """All named tokens."""
+        ...
+
+    async def add_token(self, name: str, role: Role, expires_at_s: float | None, by: str) -> TokenView | Refusal:
+        """Make a token; it is shown in this answer and never again."""
+        ...
+
+    async def revoke_token(self, name: str) -> TokenView | Refusal:
+        """Take a token back."""
+        ...
+
+    def record(self, entry: AuditEntry) -> None:
+        """Write an entry of the audit log."""
+        ...
+
+    def audit(self, since_s: float, most: int) -> Sequence[AuditEntry]:
+        """Who changed what, newest first."""
+        ...
+
+    def now_s(self) -> float:
+        """The server's clock."""
         ...

@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from counterflow.adapters.web.api import create_app
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.adapters.web.settings import ApiSettings
+from counterflow.domain.access import ApiToken, AuditEntry, TokenView
 from counterflow.domain.conflicts import SitePriority
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
 from counterflow.domain.ids import DispatchId, SiteId
@@ -53,12 +54,36 @@ class FakeOperations:
         self.by_key: dict[str, DispatchView] = {}
         self.published: asyncio.Queue[Notice | None] = asyncio.Queue()
         self.listening = 0
+        self.named: list[ApiToken] = []
+        self.recorded: list[AuditEntry] = []
 
     def _does(self, *call: Any, otherwise: Any) -> Any:
-        self.calls.append(call)
+        if call[0] not in ("station", "dispatch"):  # looking is no command: the audit log looks before and after each
+            self.calls.append(call)
         if self.failure is not None:
             raise self.failure
         return self.refusal if self.refusal is not None else otherwise
+
+    def live_tokens(self) -> list[ApiToken]:
+        return self.named
+
+    def tokens(self) -> list[TokenView]:
+        return [EXAMPLES[TokenView]]
+
+    async def add_token(self, name: str, role: Any, expires_at_s: float | None, by: str) -> TokenView | Refusal:
+        return self._does("add_token", name, role, expires_at_s, by, otherwise=replace(EXAMPLES[TokenView], name=name))
+
+    async def revoke_token(self, name: str) -> TokenView | Refusal:
+        return self._does("revoke_token", name, otherwise=EXAMPLES[TokenView])
+
+    def record(self, entry: AuditEntry) -> None:
+        self.recorded.append(entry)
+
+    def audit(self, since_s: float, most: int) -> list[AuditEntry]:
+        return [EXAMPLES[AuditEntry]]
+
+    def now_s(self) -> float:
+        return 1_800_000_000.0
 
     def health(self) -> HealthView:
         return replace(EXAMPLES[HealthView], ready=self.ready, alarms=() if self.ready else ("The disk is full.",))

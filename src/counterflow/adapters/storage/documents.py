@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from counterflow.domain.access import ApiToken, AuditEntry
 from counterflow.domain.conflicts import HeldOut, KnownProfiles, SitePriority
 from counterflow.domain.delivery import LogEntry
 from counterflow.domain.drivers import AccountRecord, DriverRecord
@@ -37,6 +38,8 @@ DOCUMENT_TYPES: Final[dict[DocumentKind, type[msgspec.Struct]]] = {
     DocumentKind.SITE_PRIORITY: SitePriority,
     DocumentKind.HELD_OUT: HeldOut,
     DocumentKind.SECURITY: SecurityRecord,
+    DocumentKind.API_TOKEN: ApiToken,
+    DocumentKind.AUDIT: AuditEntry,
 }
 """The Struct that each kind of document is; a test holds it complete."""
 

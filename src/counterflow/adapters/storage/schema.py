@@ -44,6 +44,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         for kind in ("known_profiles", "site_priority", "held_out")
     ),
     ("CREATE TABLE document_security(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
+    tuple(f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)" for kind in ("api_token", "audit")),
 )
 """Step n brings version n to n + 1. Steps are only ever appended, never changed once released."""
 

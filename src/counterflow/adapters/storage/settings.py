@@ -58,6 +58,9 @@ class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         bool,
         Meta(description="Raw frames keep identifiers of people and cars as they are, instead of pseudonyms.", extra={"unit": "-"}),
     ] = False
+    audit_days: Annotated[int, Meta(description="Days that entries of the audit log are kept; 0 = forever.", extra={"unit": "d"}, ge=0)] = (
+        400
+    )
     frame_ring_bytes: Annotated[
         int, Meta(description="Disk space for the newest raw OCPP frames; 0 = keep none.", extra={"unit": "B"}, ge=0)
     ] = 536_870_912

@@ -37,9 +37,9 @@ def shows(struct: type[Struct], *problems: int, status: int = 200, many: bool = 
 
 
 def can_fail(*statuses: int) -> Responses:
-    """OpenAPI of problem documents; 401 and 500 are always possible."""
+    """OpenAPI of problem documents; 401, 403 and 500 are always possible."""
     content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
-    return {status: {"description": TITLES[status], "content": content} for status in sorted({401, 500, *statuses})}
+    return {status: {"description": TITLES[status], "content": content} for status in sorted({401, 403, 500, *statuses})}
 
 
 async def strict_json(request: Request) -> None:

@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
+from counterflow.adapters.web.access_routes import access_routes
 from counterflow.adapters.web.answers import answer, can_fail, shows, strict_json
 from counterflow.adapters.web.auth import TokenCheck
 from counterflow.adapters.web.conflict_routes import conflict_routes
@@ -22,6 +23,7 @@ from counterflow.adapters.web.fleet_routes import event_routes, fleet_routes, sa
 from counterflow.adapters.web.gate import OPEN_PATHS, Gate
 from counterflow.adapters.web.metrics import MEDIA_TYPE, Metrics, MetricsSource
 from counterflow.adapters.web.problems import Problem, install, problem
+from counterflow.adapters.web.roles import PREFIX, permits
 from counterflow.adapters.web.security_routes import security_routes
 from counterflow.adapters.web.settings import ApiSettings
 from counterflow.adapters.web.stream import EventStreams
@@ -29,7 +31,6 @@ from counterflow.domain.ids import SiteId
 from counterflow.domain.views import HealthView
 from counterflow.engine.ports import Operations
 
-PREFIX = "/api/v1"
 _ABOUT = """Orders, looks and reports of a virtual power plant of parked cars.
 
 Discharge power is positive. Fields carry their unit in their name: `_w` W, `_wh` Wh, `_s` s, `_frac` 0..1; instants are seconds since
@@ -62,7 +63,13 @@ def create_app(
     )
     streams = EventStreams(settings.max_event_streams, settings.keep_alive_s)
     metrics = Metrics(operations, metrics_source, streams)
-    app.add_middleware(Gate, tokens=TokenCheck(tokens), max_body_bytes=settings.max_body_bytes, requests=metrics.requests)
+    app.add_middleware(
+        Gate,
+        tokens=TokenCheck(tokens, operations.live_tokens),
+        operations=operations,
+        max_body_bytes=settings.max_body_bytes,
+        requests=metrics.requests,
+    )
     install(app)
     for routes in (
         fleet_routes(operations),
@@ -74,8 +81,9 @@ def create_app(
         security_routes(operations),
         safety_routes(operations),
         event_routes(operations, streams),
+        access_routes(operations),
     ):
-        app.include_router(routes, prefix=PREFIX, dependencies=[Depends(strict_json)])
+        app.include_router(routes, prefix=PREFIX, dependencies=[Depends(permits(operations)), Depends(strict_json)])
     _add_own_routes(app, operations, metrics)
     return app
 

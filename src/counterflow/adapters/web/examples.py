@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from counterflow.domain.access import AuditEntry, TokenView
 from counterflow.domain.conflicts import ForeignProfile, InstalledProfile, Leader, PriorityEntry, SitePriority
 from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery
 from counterflow.domain.drivers import PartialTerms
@@ -296,6 +297,15 @@ _ALL: tuple[Struct, ...] = (
         issuer="Counterflow stations",
         not_before_s=_NOW_S - 86_400.0,
         not_after_s=_NOW_S + 89.0 * 86_400.0,
+    ),
+    TokenView(name="tso-north", role="grid", added_at_s=_START_S, added_by="api:3f2a91c4", expires_at_s=None, token=None),
+    AuditEntry(
+        at_s=_NOW_S,
+        who="api:tso-north",
+        role="grid",
+        action="POST /api/v1/dispatches",
+        sent={"discharge_power_w": 12_000.0, "duration_s": 900.0},
+        status=201,
     ),
 )
 

@@ -11,9 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from counterflow.adapters.web.auth import TokenCheck
+from counterflow.adapters.web.audit import LONGEST_BODY, is_recorded, seen, told
+from counterflow.adapters.web.auth import Bearer, TokenCheck
 from counterflow.adapters.web.metrics import Requests
 from counterflow.adapters.web.problems import HEADERS, METHODS, REQUEST_ID, problem
+from counterflow.domain.access import AuditEntry
+from counterflow.engine.ports import Operations
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
@@ -23,9 +26,10 @@ _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Gate:
     """Middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, tokens: TokenCheck, max_body_bytes: int, requests: Requests) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: TokenCheck, operations: Operations, max_body_bytes: int, requests: Requests) -> None:
         self._app = app
         self._tokens = tokens
+        self._operations = operations
         self._max_body_bytes = max_body_bytes
         self._requests = requests
 
@@ -47,7 +51,7 @@ class Gate:
             await send(message)
 
         bearer = self._tokens.bearer(headers.get("Authorization"))
-        state["bearer"] = bearer
+        state["who"], state["bearer"] = bearer, bearer.name if bearer else None
         if bearer is None and scope["path"] not in OPEN_PATHS:
             answer = problem(
                 Request(scope),
@@ -70,11 +74,43 @@ class Gate:
             )
             await answer(scope, receive, send_out)
             return
+        if bearer is not None and is_recorded(scope["method"], scope["path"]):
+            receive, send_on = self._audited(scope, bearer, receive, send_out)
+        else:
+            send_on = send_out
         try:
-            await self._app(scope, self._bounded(receive), send_out)
+            await self._app(scope, self._bounded(receive), send_on)
         except Exception:
             self._count(scope, 500)
             raise
+
+    def _audited(self, scope: Scope, bearer: Bearer, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """The same, and an entry in the audit log when the answer begins."""
+        path, body = scope["path"], bytearray()
+        before = seen(self._operations, path)
+
+        async def receive_on() -> Message:
+            message = await receive()
+            if len(body) <= LONGEST_BODY:
+                body.extend(message.get("body", b""))
+            return message
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                entry = AuditEntry(
+                    at_s=self._operations.now_s(),
+                    who=bearer.name,
+                    role=bearer.role.name.lower(),
+                    action=f"{scope['method']} {path}",
+                    sent=told(bytes(body)),
+                    status=message["status"],
+                    before=before,
+                    after=seen(self._operations, path),
+                )
+                self._operations.record(entry)
+            await send(message)
+
+        return receive_on, send_on
 
     def _count(self, scope: Scope, status: int) -> None:
         self._requests[scope["method"] if scope["method"] in METHODS else "other", str(status)] += 1

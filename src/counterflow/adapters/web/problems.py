@@ -37,6 +37,7 @@ STATUS_OF: dict[RefusalKind, int] = {
 TITLES: dict[int, str] = {
     400: "The request cannot be read",
     401: "A token is needed",
+    403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
@@ -149,6 +150,8 @@ async def _http(request: Request, error: Exception) -> Response:
                 remedy=f"Possible: {allowed}.",
                 headers={**(headers or {}), "Allow": allowed},
             )
+        case 403:
+            return problem(request, 403, "not-allowed", f"{error.detail}.", remedy="Ask an administrator for a token that allows it.")
         case 413:
             return problem(request, 413, "too-large", "The request body is larger than this server reads.", remedy="Send less.")
         case 400:

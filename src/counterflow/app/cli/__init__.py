@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from counterflow import __version__
-from counterflow.app.cli import bench, certificates, conflicts, drivers, looks, orders, replay, run
+from counterflow.app.cli import access, bench, certificates, conflicts, drivers, looks, orders, replay, run
 from counterflow.app.cli.shared import SentenceGroup
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ looks.register(app)
 conflicts.register(app, looks.stations_app)
 drivers.register(app)
 certificates.register(app, looks.stations_app)
+access.register(app)
 bench.register(app)
 replay.register(app)
 
