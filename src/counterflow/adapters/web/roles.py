@@ -20,6 +20,8 @@ NAMED: Final[dict[tuple[str, str], Role]] = {
     ("PATCH", "/dispatches/{dispatch_id}"): Role.GRID,
     ("DELETE", "/dispatches/{dispatch_id}"): Role.GRID,
     ("POST", "/drivers/erase"): Role.ADMIN,
+    ("POST", "/certificates/reload"): Role.ADMIN,
+    ("POST", "/stations/{station_id}/install-authority"): Role.ADMIN,
     ("GET", "/tokens"): Role.ADMIN,
     ("POST", "/tokens"): Role.ADMIN,
     ("DELETE", "/tokens/{name}"): Role.ADMIN,
