@@ -11,7 +11,9 @@ from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 from prometheus_client.metrics_core import Metric
 
+from counterflow.adapters.ocpp.matrix import HEARD, SAID
 from counterflow.adapters.ocpp.transport import GatewayCounters
+from counterflow.adapters.ocpp.versions import VERSIONS
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.adapters.storage.report_files import ReportFiles
 from counterflow.adapters.storage.sqlite import SqliteJournal
@@ -176,7 +178,49 @@ async def _settled() -> None:
     """Nothing to wait for."""
 
 
+def versions_page() -> str:
+    """Action by action: what each version has, what we make of it, and why."""
+    versions = list(VERSIONS.values())
+    names = [version.dialect.name for version in versions]
+    lines = [
+        NOTE,
+        "# Versions of OCPP",
+        "",
+        f"On one port: {', '.join(names)}. Of the versions that a station offers and we serve the newest is agreed.",
+        "Behind the OCPP adapter there is one kind of station and one kind of session; why a car is not discharged is said at its session.",
+        "",
+        "Only 2.1 knows setpoints. A 2.0.1 or 1.6 station boots, is set up, metered and seen; a car at it is never discharged, but for",
+        "models that `ocpp.negative_limit_models` names: those are told a charging limit below zero, with its end, and one whose meter",
+        "does not show it within `ocpp.negative_limit_proof_s` is held out until a person releases it (`counterflow stations release`).",
+        "1.6 cannot tell who else steers a connector: `conflicts.discharge_untold` says whether such a one is used.",
+        "",
+        "## What stations send",
+        "",
+        f"| action | {' | '.join(names)} | what becomes of it |",
+        f"|---|{'---|' * len(names)}---|",
+    ]
+    for action, words in HEARD.items():
+        served = ("answered" if action in version.dialect.from_station else "-" for version in versions)
+        lines.append(f"| {action} | {' | '.join(served)} | {words} |")
+    lines += [
+        "",
+        "Anything else is answered with the error `NotImplemented`, or `NotSupported` when it is a request that only a CSMS sends.",
+        "",
+        "## What we send",
+        "",
+        "`itself`: sent by the server. `call`: only when a person sends it (`counterflow call`), held against the schema of the version.",
+        "",
+        f"| action | {' | '.join(names)} | what for |",
+        f"|---|{'---|' * len(names)}---|",
+    ]
+    for action in sorted({action for version in versions for action in version.dialect.to_station}):
+        ways = ("-" if action not in version.dialect.to_station else "itself" if action in SAID else "call" for version in versions)
+        lines.append(f"| {action} | {' | '.join(ways)} | {SAID.get(action, '')} |")
+    return "\n".join([*lines, ""])
+
+
 PAGES = {
+    "ocpp-versions.md": versions_page,
     "settings.md": settings_page,
     "columns.md": columns_page,
     "states.md": states_page,

@@ -30,13 +30,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from counterflow.adapters.certificates.authority import Authority, open_authority, private_pem
-from counterflow.adapters.ocpp import messages
 from counterflow.adapters.ocpp.csms import AuthorizationAnswer, BootAnswer, BootStatus, Csms, Deferred, NeedsAnswer
+from counterflow.adapters.ocpp.dialect import OCPP_2_1
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.adapters.ocpp.tls import client_context
+from counterflow.adapters.ocpp.versions import VERSIONS
 from counterflow.domain.commands import Command
-from counterflow.domain.ids import EvseId, ProfileId, StationId
+from counterflow.domain.ids import EvseId, ProfileId, StationId, TransactionId
 from counterflow.domain.records import DiscoveryRecord
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity
 from counterflow.domain.telemetry import ChargingNeedsReported, StationEvent
@@ -68,6 +69,8 @@ class Policy:
         self.plans: list[Any] = []
         self.failure: Exception | None = None
         self.asked: list[Any] = []
+        self.numbers: dict[Any, int] = {}
+        self.open_at: dict[EvseId, TransactionId] = {}
 
     def boot(self, station_id: StationId, identity: StationIdentity, now_s: float) -> BootAnswer:
         if self.failure is not None:
@@ -97,6 +100,12 @@ class Policy:
     def pull_setpoint(self, station_id: StationId, profile_id: ProfileId, now_s: float) -> float | None:
         return self.setpoint_w
 
+    def transaction_number(self, station_id: StationId, evse_id: EvseId, started_s: float, meter_start_wh: int, now_s: float) -> int:
+        return self.numbers.setdefault((evse_id, started_s, meter_start_wh), len(self.numbers) + 1)
+
+    def open_transaction(self, station_id: StationId, evse_id: EvseId) -> TransactionId | None:
+        return self.open_at.get(evse_id)
+
 
 class Desk:
     """`events` is what happened, oldest first; `calls(station)` what the CSMS asks and has no answer to yet."""
@@ -107,24 +116,30 @@ class Desk:
         self.policy = Policy()
         self.csms = Csms(settings, self.policy, map("m{}".format, itertools.count()).__next__)
         self.events: list[StationEvent] = []
+        self.dialect = OCPP_2_1
         self._ids = map("s{}".format, itertools.count())
         self._answers: dict[tuple[str, str], Frame] = {}
         self._calls: dict[str, list[Frame]] = {}
 
-    def open(self, station: str = "S1", *, known: DiscoveryRecord | None = None) -> None:
+    def open(self, station: str = "S1", *, known: DiscoveryRecord | None = None, subprotocol: str = "ocpp2.1") -> None:
         self._calls.pop(station, None)  # whatever an older connection was asked is void
-        self._took(self.csms.open(StationId(station), "ocpp2.1", self.now_s, known))
+        self.dialect = VERSIONS[subprotocol].dialect
+        self._took(self.csms.open(StationId(station), subprotocol, self.now_s, known))
 
-    def open_known(self, station: str = "S1", evses: int = 1) -> None:
+    def open_known(self, station: str = "S1", evses: int = 1, subprotocol: str = "ocpp2.1") -> None:
         """A station that was accepted and discovered before."""
         capability = [
             EvseCapability(evse_id=EvseId(number + 1), control_mode=ControlMode.SETPOINT, reason="known") for number in range(evses)
         ]
         identity = StationIdentity(vendor_name="Acme", model="M1", firmware_version="1.0")
         known = DiscoveryRecord(
-            station_id=StationId(station), identity=identity, evses=tuple(capability), set_up_for=self.settings.sampling_asked
+            station_id=StationId(station),
+            identity=identity,
+            evses=tuple(capability),
+            set_up_for=self.settings.sampling_asked,
+            subprotocol=subprotocol,
         )
-        self.open(station, known=known)
+        self.open(station, known=known, subprotocol=subprotocol)
 
     def close(self, station: str = "S1", reason: str = "gone") -> None:
         self._calls.pop(station, None)
@@ -189,7 +204,7 @@ class Desk:
             frame = json.loads(outgoing.text)
             assert outgoing.is_call == (frame[0] == 2)
             if outgoing.is_call:
-                msgspec.convert(frame[3], messages.ACTIONS[frame[2]][0])  # strict in sending
+                msgspec.convert(frame[3], self.dialect.asked[frame[2]][0])  # strict in sending
                 waiting = self._calls.setdefault(outgoing.station_id, [])
                 waiting.append(frame)
                 assert len(waiting) == 1, "two CALLs in flight"

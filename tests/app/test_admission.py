@@ -72,3 +72,18 @@ def test_b01_fr_11_a_certificate_of_a_serial_number_is_held_against_the_boot_not
         "BootNotification says the serial number 'SN-9'; the certificate is of 'SN-1'."
     )
     assert contradiction(("SN-1",), cs1, StationIdentity()) == "BootNotification says no serial number; the certificate is of 'SN-1'."
+
+
+@pytest.mark.parametrize(
+    ("offered", "taken"),
+    [
+        (["ocpp2.1", "ocpp2.0.1"], "ocpp2.1"),
+        (["ocpp1.6", "ocpp2.0.1"], "ocpp2.0.1"),
+        (["ocpp2.0", "ocpp1.6"], "ocpp1.6"),
+        (["ocpp1.5", "ocpp2.0"], None),
+        ([], None),
+    ],
+)
+def test_the_newest_version_that_both_sides_speak_is_taken(offered: list[str], taken: str | None) -> None:
+    registry = Registry(RegistrySettings(accept_unknown=True), MemoryJournal(), str)
+    assert registry.admit(StationId("CS1"), offered, Shown()) == Admitted(taken)

@@ -38,6 +38,7 @@ from counterflow.domain.records import (
     ProfileState,
     SecurityRecord,
     SessionRecord,
+    TransactionNumber,
 )
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity, StationRegistration
 from counterflow.domain.station_settings import ChangedSetting, FormerSettings, StationVariable
@@ -133,6 +134,9 @@ def documents() -> dict[DocumentKind, Any]:
         DocumentKind.HELD_OUT: HeldOut(station_id=STATION, at_s=T0, text="the power says discharge, the registers say charging"),
         DocumentKind.SECURITY: SecurityRecord(
             station_id=STATION, number=7, origin="server", kind="refused", text="password wrong", at_s=T0, last_at_s=T0 + 9.0, count=3
+        ),
+        DocumentKind.TRANSACTION_NUMBER: TransactionNumber(
+            station_id=STATION, evse_id=EvseId(1), number=91_000_000, started_s=T0, meter_start_wh=12
         ),
     }
 

@@ -110,7 +110,7 @@ class Conflicts:
             new_request_id=self._new_request_id,
             may_ask=lambda station_id: station_id in self._online and not paused(),
         )
-        self._meters = MeterCheck(self.known, registry, self._hold_out)
+        self._meters = MeterCheck(self.known, registry, self.hold_out)
         self._steered: set[SessionKey] = set()
         self._edges: list[tuple[float, StationId]] = []
         self._edge_s: dict[StationId, float] = {}
@@ -326,7 +326,8 @@ class Conflicts:
         self.limits.watch(image, now_s)
         self._meters.look(image, now_s)
 
-    def _hold_out(self, held: HeldOut, now_s: float) -> None:
+    def hold_out(self, held: HeldOut, now_s: float) -> None:
+        """The station contradicts itself, or what it was trusted with: it takes no part until a person releases it."""
         self.held_out[held.station_id] = held
         self._journal.put(DocumentKind.HELD_OUT, held.station_id, held)
         self._say(now_s, "station.held_out", held.station_id, held.text)

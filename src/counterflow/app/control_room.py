@@ -18,15 +18,18 @@ from counterflow.app.config import Settings
 from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
 from counterflow.app.dispatcher import Dispatcher
 from counterflow.app.drivers import Drivers
+from counterflow.app.first_use import FirstUse
 from counterflow.app.placing import Placement
 from counterflow.app.policy import Certifier, ConsentPolicy
 from counterflow.app.pseudonyms import Pseudonyms
 from counterflow.app.registry import Registry
 from counterflow.app.security_log import SecurityLog
+from counterflow.app.transaction_numbers import TransactionNumbers
 from counterflow.app.transfers import Transfers
-from counterflow.domain.commands import Command, OfferTransfer, RawCall, ReadProfiles
+from counterflow.domain.commands import Command, OfferTransfer, PlaceDischarge, RawCall, ReadProfiles
+from counterflow.domain.conflicts import HeldOut
 from counterflow.domain.drivers import SessionOverride
-from counterflow.domain.ids import SessionUid, SiteId, StationId
+from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.setpoints import CommandResult, Rejected
@@ -91,6 +94,8 @@ class ControlRoom:
         self.certifier: Certifier | None = None
         """Who signs what stations ask to be signed; None = nobody."""
         self.drivers = Drivers(terms, self.fleet, journal, pseudonym)
+        self.numbers = TransactionNumbers(journal)
+        self.first_use = FirstUse(settings.ocpp.negative_limit_proof_s)
         policy = ConsentPolicy(
             self.registry,
             terms,
@@ -102,6 +107,8 @@ class ControlRoom:
             self._refuse_signing,
             self.authorizing,
             lambda ticket, answer: self.csms.authorized(ticket, answer),
+            self.numbers,
+            self._open_transaction,
         )
         self.csms = Csms(settings.ocpp, policy, new_message_id, settings.ledger.first_profile_id)
         self.placement = Placement(
@@ -248,6 +255,7 @@ class ControlRoom:
         """A station was taken off the register: whatever goes on there is over for us, and recorded so."""
         self.registry.remove(station_id)
         self.security.forget(station_id)
+        self.numbers.forget(station_id)
         self.last_seen_s.pop(station_id, None)
         self.conflicts.station_removed(station_id)
         self._applied(self.fleet.forget(station_id, now_s), now_s)
@@ -266,6 +274,7 @@ class ControlRoom:
         self.access.restore()
         self.registry.restore()
         self.security.restore()
+        self.numbers.restore()
         self.drivers.restore()
         for registration in self.registry.registrations.values():
             self.fleet.register(registration.station_id, registration.site_id)
@@ -301,6 +310,11 @@ class ControlRoom:
     def _token_settled(self, driver: str, now_s: float) -> None:
         self._applied(self.fleet.terms_changed(now_s, driver), now_s)
 
+    def _open_transaction(self, station_id: StationId, evse_id: EvseId) -> TransactionId | None:
+        uid = self.fleet.uid_at(station_id, evse_id)
+        key = None if uid is None else self.fleet.key_of(uid)
+        return None if key is None else key[1]
+
     # --- events --------------------------------------------------------------------------------------------------------------
 
     def _take_all(self, events: Sequence[StationEvent], now_s: float) -> None:
@@ -316,6 +330,7 @@ class ControlRoom:
             return
         if isinstance(event, CommandSent):
             self.placement.sent(event.command)
+            self.first_use.sent(event.command)
             return
         self._applied(self.fleet.apply(event, now_s), now_s)
         if isinstance(event, StationBooted):
@@ -375,6 +390,10 @@ class ControlRoom:
                 )
         if applied.changed or applied.left or applied.wake:
             self._applied(applied, now_s)
+        if self.first_use:
+            why = self.first_use.measured(event)
+            if why is not None:
+                self.conflicts.hold_out(HeldOut(station_id=event.station_id, at_s=now_s, text=why), now_s)
         if isinstance(event, TransactionReported) and event.trigger in TELLING_TRIGGERS:
             self.conflicts.rate_changed(event, now_s)
 
@@ -384,6 +403,7 @@ class ControlRoom:
             self.conflicts.session_changed(record, now_s)
             self.transfers.session_changed(record, now_s)
             if record.ended_s is not None:
+                self.first_use.ended(record.session_uid)
                 self.dispatcher.session_left(record.session_uid, DropOutKind.ENDED, now_s)
         for uid, kind in applied.left:
             self.dispatcher.session_left(uid, kind, now_s)
@@ -406,6 +426,8 @@ class ControlRoom:
             return
         if isinstance(event.result, Rejected) and reaction_to(event.result) is Reaction.OTHER_LEVEL:
             self.conflicts.hint(event.station_id, now_s)
+        if isinstance(event.command, PlaceDischarge):
+            self.first_use.placed(event.command, event.result, now_s)
         refused = self.placement.completed(event, now_s)
         if refused is not None:
             self.dispatcher.refused(refused, now_s)

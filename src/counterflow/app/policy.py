@@ -7,8 +7,9 @@ from counterflow.adapters.ocpp.policy import AuthorizationAnswer, BootAnswer, Bo
 from counterflow.app.admission import contradiction
 from counterflow.app.authorizing import Authorizing, Question, Verdict
 from counterflow.app.registry import Registry
+from counterflow.app.transaction_numbers import TransactionNumbers
 from counterflow.domain.commands import ProfileKind
-from counterflow.domain.ids import EvseId, ProfileId, SiteId, StationId
+from counterflow.domain.ids import EvseId, ProfileId, SiteId, StationId, TransactionId
 from counterflow.domain.records import ProfileState
 from counterflow.domain.resources import StationIdentity
 from counterflow.domain.telemetry import CertificateRequested, ChargingNeedsReported, PlannedPower
@@ -49,6 +50,8 @@ class ConsentPolicy:
         refuse_signing: Callable[[StationId, str, str, float], str | None],
         authorizing: Authorizing,
         tell: Callable[[int, AuthorizationAnswer], None],
+        numbers: TransactionNumbers,
+        open_transaction: Callable[[StationId, EvseId], TransactionId | None],
     ) -> None:
         """`tell(ticket, answer)` hands in an answer that was deferred."""
         self._registry = registry
@@ -62,6 +65,8 @@ class ConsentPolicy:
         self._authorizing = authorizing
         self._tell = tell
         self._ticket = 0
+        self._numbers = numbers
+        self._open_transaction = open_transaction
 
     def boot(self, station_id: StationId, identity: StationIdentity, now_s: float) -> BootAnswer:
         """Whoever was admitted at the door may work with us, unless it contradicts its certificate (B01.FR.12)."""
@@ -112,3 +117,11 @@ class ConsentPolicy:
         if record is None or record.kind is not ProfileKind.DISCHARGE or record.path:
             return None
         return record.power_w if now_s < record.discharge_until_s and record.state is not ProfileState.CLEARING else 0.0
+
+    def transaction_number(self, station_id: StationId, evse_id: EvseId, started_s: float, meter_start_wh: int, now_s: float) -> int:
+        """By the journal."""
+        return self._numbers.number_for(station_id, evse_id, started_s, meter_start_wh, now_s)
+
+    def open_transaction(self, station_id: StationId, evse_id: EvseId) -> TransactionId | None:
+        """By the fleet."""
+        return self._open_transaction(station_id, evse_id)

@@ -60,7 +60,7 @@ class Registry:
     def admit(self, station_id: StationId, offered: Sequence[str], shown: Shown) -> Admission:
         """Decide on a handshake from memory: 404 unknown, 401 wrong or missing password, 403 a port or certificate not meant for it.
 
-        OCPP-J 3.1.2, 3.3; part 2, A00: profiles 1 and 2 by password, profile 3 by certificate.
+        OCPP-J 3.1.2, 3.3; part 2, A00: profiles 1 and 2 by password, profile 3 by certificate. Of the versions that both speak the newest.
         """
         registration = self.registrations.get(station_id)
         if (registration is None or registration.accepted_unregistered) and not self._settings.accept_unknown:
@@ -77,7 +77,7 @@ class Registry:
             self._proven[station_id] = verdict
         else:
             self._proven.pop(station_id, None)
-        common = next((name for name in offered if name in SUBPROTOCOLS), None)
+        common = next((name for name in SUBPROTOCOLS if name in offered), None)
         return Admitted(common)
 
     def entered(self, station_id: StationId, now_s: float) -> StationRegistration:
@@ -159,6 +159,7 @@ class Registry:
                 set_up_for=event.set_up_for or "",
                 hands_off=event.set_up_for is None,
                 awaits_reboot=event.awaits_reboot,
+                subprotocol=event.subprotocol,
             )
         )
         former = self.former.get(event.station_id)

@@ -63,9 +63,7 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "session.refused": NoticeKind("A station would not take an order; `text` tells why.", "session"),
     "station.connected": NoticeKind("A station's line is up; `text` is its subprotocol.", "station"),
-    "station.held_out": NoticeKind(
-        "A station's meter contradicts itself; it is out until a person releases it; `text` tells how.", "station"
-    ),
+    "station.held_out": NoticeKind("A station takes no part until a person releases it; `text` tells why.", "station"),
     "station.released": NoticeKind("A person let a station take part again that was held out; `text` tells who.", "station"),
     "station.disconnected": NoticeKind("A station's line is gone; `text` tells why.", "station"),
 }

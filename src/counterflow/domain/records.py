@@ -32,6 +32,7 @@ class DocumentKind(StrEnum):
     SECURITY = "security"
     API_TOKEN = "api_token"
     AUDIT = "audit"
+    TRANSACTION_NUMBER = "transaction_number"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
@@ -87,6 +88,8 @@ class DiscoveryRecord(Struct, frozen=True, kw_only=True):
     """Some of what we set holds only after a reboot."""
     outdated: str = ""
     """Why what was learned is void, in words; "" = it is not."""
+    subprotocol: str = "ocpp2.1"
+    """The version of OCPP in which it was told."""
 
 
 class ProfileState(StrEnum):
@@ -144,6 +147,16 @@ class SecurityRecord(Struct, frozen=True, kw_only=True):
     count: int = 1
     said_at_s: float | None = None
     """The station's own time of it."""
+
+
+class TransactionNumber(Struct, frozen=True, kw_only=True):
+    """The newest number that was given to a transaction of an OCPP 1.6 connector, and what it was given for."""
+
+    station_id: StationId
+    evse_id: EvseId
+    number: int
+    started_s: float
+    meter_start_wh: int
 
 
 class Latch(Struct, frozen=True, kw_only=True):

@@ -176,6 +176,8 @@ class CapabilitiesDiscovered(Struct, frozen=True, kw_only=True):
     """What has its former value again."""
     awaits_reboot: bool = False
     """Some of it holds only after a reboot."""
+    subprotocol: str = "ocpp2.1"
+    """The version of OCPP in which it was told."""
 
 
 class SettingsChanging(Struct, frozen=True, kw_only=True):

@@ -13,25 +13,23 @@ from typing import assert_never
 from msgspec import Struct
 
 from counterflow.adapters.ocpp import events as rpc
-from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp.counters import OcppCounters, count_one
 from counterflow.adapters.ocpp.discovery.dialogue import Discovery, Errand
 from counterflow.adapters.ocpp.discovery.pacing import Pace
 from counterflow.adapters.ocpp.foreign_limits import composite_told
-from counterflow.adapters.ocpp.handlers.authorization import response_to
 from counterflow.adapters.ocpp.handlers.context import StationContext, WarningKind, warn_once
 from counterflow.adapters.ocpp.line import STANDINGS, Line, Standing, allowed, invited_by, needs_discovery
 from counterflow.adapters.ocpp.outcomes import command_result
 from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, BootAnswer, BootStatus, Deferred, NeedsAnswer
-from counterflow.adapters.ocpp.profiles import MAX_INT32, ExpiredError, PlacementError, to_request
-from counterflow.adapters.ocpp.router import ROUTES
+from counterflow.adapters.ocpp.profiles import MAX_INT32, ExpiredError, NotInVersionError, PlacementError
 from counterflow.adapters.ocpp.session import Session
 from counterflow.adapters.ocpp.settings import SUBPROTOCOLS, OcppSettings
+from counterflow.adapters.ocpp.versions import VERSIONS
 from counterflow.domain.commands import Command, RawCall, ReadComposite, ReadProfiles
 from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.records import DiscoveryRecord
 from counterflow.domain.resources import StationIdentity
-from counterflow.domain.setpoints import CommandResult, NothingThere, Offline, Rejected, Superseded
+from counterflow.domain.setpoints import CommandResult, NothingThere, NotSupported, Offline, Rejected, Superseded
 from counterflow.domain.telemetry import (
     CommandCompleted,
     CommandSent,
@@ -57,6 +55,8 @@ __all__ = [
 
 _CAR_ACTIONS = frozenset({"TransactionEvent", "NotifyEVChargingNeeds"})
 _CALL, _ANSWER, _CALL_ERROR = b"234"
+FIRMWARE_NEWS = frozenset({"FirmwareStatusNotification", "SignedFirmwareStatusNotification"})
+"""What tells how an update of a station goes; the second is OCPP 1.6's, with signed firmware."""
 
 
 class Outgoing(Struct, frozen=True, gc=False):
@@ -97,10 +97,16 @@ class Csms:
         It is served at once, since a reconnect usually comes without BootNotification. An older connection of the same station that is
         still here is closed first. Raises ValueError for a subprotocol that is not served.
         """
-        if subprotocol not in SUBPROTOCOLS:
+        version = VERSIONS.get(subprotocol)
+        if version is None:
             raise ValueError(f"{subprotocol!r} is not served; {', '.join(SUBPROTOCOLS)} is.")
         happened = self.close(station_id, now_s, "replaced by a new connection")
-        session = Session(incoming=ocpp.FROM_STATION, new_message_id=self._new_message_id, call_timeout_s=self._settings.call_timeout_s)
+        session = Session(
+            incoming=version.dialect.from_station,
+            new_message_id=self._new_message_id,
+            call_timeout_s=self._settings.call_timeout_s,
+            dialect=version.dialect,
+        )
         context = StationContext(
             station_id=station_id,
             policy=self._policy,
@@ -108,10 +114,10 @@ class Csms:
             identity=StationIdentity.unknown() if known is None else known.identity,
         )
         served = known is not None or station_id in self._accepted
-        line = Line(context, session, Standing.ACCEPTED if served else Standing.NEW)
+        line = Line(context, session, Standing.ACCEPTED if served else Standing.NEW, version)
         if known is not None and known.evses:
             line.evse_ids = [capability.evse_id for capability in known.evses]
-            line.covered = 0 if needs_discovery(known, self._settings) else len(line.evse_ids)
+            line.covered = 0 if needs_discovery(known, self._settings, subprotocol) else len(line.evse_ids)
             line.hands_off, line.awaits_reboot = known.hands_off, known.awaits_reboot
             line.know(known.evses)
         self._lines[station_id] = line
@@ -265,7 +271,7 @@ class Csms:
     def _send_next(self, line: Line, now_s: float, happened: list[StationEvent]) -> None:
         if line.asks_for_boot:
             line.asks_for_boot = False
-            self._call(line, "TriggerMessage", ocpp.TriggerMessageRequest(requested_message="BootNotification"), now_s, None)
+            self._call(line, "TriggerMessage", line.version.please_boot, now_s, None)
             return
         while (command := line.queue.pop()) is not None:
             if not allowed(line.standing, command):
@@ -279,10 +285,13 @@ class Csms:
             if isinstance(command, RawCall):
                 self._call(line, command.action, command.payload, now_s, command)
             else:
-                action, request = to_request(command, now_s)
+                action, request = line.version.to_request(command, now_s)
                 self._call(line, action, request, now_s, command)
         except ExpiredError:
             self._complete(line, command, Offline(), now_s, happened)
+            return False
+        except NotInVersionError as error:
+            self._complete(line, command, NotSupported(code="NotSupported", text=str(error)), now_s, happened)
             return False
         except PlacementError as error:
             self._complete(line, command, Rejected(reason_code="NotPlaceable", text=str(error)), now_s, happened)
@@ -297,14 +306,14 @@ class Csms:
         line.session.call(action, request, now_s, context=context)
         line.in_flight = True
         if line.standing is not Standing.ACCEPTED:
-            line.invited |= invited_by(action, request)
+            line.invited |= invited_by(action, request, line.version.dialect.from_station)
         count_one(self.counters.calls, action)
 
     def authorized(self, ticket: int, answer: AuthorizationAnswer) -> None:
         """The answer to an Authorize that was `Deferred`. One whose line has gone meanwhile is passed over."""
         line, call = self._deferred.pop(ticket, (None, None))
         if line is not None and call is not None and not line.closed:
-            line.session.respond(call, response_to(answer))
+            line.session.respond(call, line.version.authorized(answer))
             self._collect(line)
 
     # ---- discovery
@@ -336,7 +345,7 @@ class Csms:
         ask = discovery.next_call()
         if ask is not None:
             happened += discovery.changes(line.station_id, now_s)
-            self._call(line, ask.action, ask.request, now_s, discovery)
+            self._call(line, ask.action, line.version.in_its_words(ask.action, ask.request), now_s, discovery)
         elif discovery.result is not None:
             if not discovery.looks_only:
                 line.covered = len(discovery.result)
@@ -367,6 +376,8 @@ class Csms:
                 line.evse_ids,
                 now_s,
                 errand=line.next_errand(),
+                manner=line.version.manner,
+                subprotocol=line.version.dialect.subprotocol,
                 lowest_profile_id=self._lowest_profile_id,
                 new_request_id=lambda: next(self._report_ids) % MAX_INT32,
             )
@@ -413,7 +424,7 @@ class Csms:
             self._turn_away(line, call, now_s, happened)
             return
         try:
-            response, events = ROUTES[action](call.request, context, now_s)
+            response, events = line.version.routes[action](call.request, context, now_s)
             if isinstance(response, Deferred):
                 self._deferred[response.ticket] = (line, call)
             else:
@@ -435,7 +446,7 @@ class Csms:
             line.note_car(action, call.request)
         elif action == "NotifyReport" and line.discovery is not None:
             line.discovery.reported(call.request, now_s)
-        elif action == "FirmwareStatusNotification" and call.request.status == "Installed":
+        elif action in FIRMWARE_NEWS and call.request.status == "Installed":
             line.learn_again()
             self._drop_discovery(line)
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp.command_queue import CommandQueue
 from counterflow.adapters.ocpp.discovery.dialogue import MAX_EVSES, Discovery, Errand
 from counterflow.adapters.ocpp.discovery.talk import NO_ANSWER
@@ -14,6 +13,7 @@ from counterflow.adapters.ocpp.handlers.context import StationContext
 from counterflow.adapters.ocpp.policy import BootStatus
 from counterflow.adapters.ocpp.session import Session
 from counterflow.adapters.ocpp.settings import OcppSettings
+from counterflow.adapters.ocpp.versions import Version
 from counterflow.domain.commands import Command, RawCall, RequestSample
 from counterflow.domain.ids import EvseId
 from counterflow.domain.records import DiscoveryRecord
@@ -35,8 +35,10 @@ STANDINGS: Final[dict[BootStatus, Standing]] = {
     BootStatus.REJECTED: Standing.REJECTED,
 }
 
-WHILE_PENDING: Final = frozenset({"GetVariables", "SetVariables", "GetBaseReport", "GetReport", "TriggerMessage"})
-"""What a CSMS may ask of a station that is Pending (B02.FR.02)."""
+WHILE_PENDING: Final = frozenset(
+    {"GetVariables", "SetVariables", "GetBaseReport", "GetReport", "TriggerMessage", "GetConfiguration", "ChangeConfiguration"}
+)
+"""What a CSMS may ask of a station that is Pending (B02.FR.02; OCPP 1.6, 4.2)."""
 
 
 class Line:
@@ -62,10 +64,12 @@ class Line:
         "session",
         "standing",
         "station_id",
+        "version",
         "with_needs",
     )
 
-    def __init__(self, context: StationContext, session: Session, standing: Standing) -> None:
+    def __init__(self, context: StationContext, session: Session, standing: Standing, version: Version) -> None:
+        self.version = version
         self.station_id = context.station_id
         self.context = context
         self.session = session
@@ -152,20 +156,20 @@ def allowed(standing: Standing, command: Command) -> bool:
     return isinstance(command, RequestSample) or (isinstance(command, RawCall) and command.action in WHILE_PENDING)
 
 
-def invited_by(action: str, request: Struct | dict[str, Any]) -> frozenset[str]:
+def invited_by(action: str, request: Struct | dict[str, Any], from_station: frozenset[str]) -> frozenset[str]:
     """What a station that is not accepted may send because we asked for it (B02.FR.09)."""
     if action in ("GetBaseReport", "GetReport"):
         return frozenset({"NotifyReport"})
     if action != "TriggerMessage":
         return frozenset()
     wanted = request.get("requestedMessage") if isinstance(request, dict) else getattr(request, "requested_message", None)
-    return frozenset({wanted}) if isinstance(wanted, str) and wanted in ocpp.FROM_STATION else frozenset()
+    return frozenset({wanted}) if isinstance(wanted, str) and wanted in from_station else frozenset()
 
 
-def needs_discovery(known: DiscoveryRecord, settings: OcppSettings) -> bool:
-    """Is what was learned before incomplete or void, or was the sampling set to something else since?"""
+def needs_discovery(known: DiscoveryRecord, settings: OcppSettings, subprotocol: str) -> bool:
+    """Is what was learned before incomplete or void, or told in another version, or was the sampling set to something else since?"""
     unfinished = any(
         capability.control_mode is ControlMode.UNKNOWN or capability.reason.startswith(NO_ANSWER) for capability in known.evses
     )
     asked_otherwise = not known.hands_off and known.set_up_for != settings.sampling_asked
-    return unfinished or known.outdated != "" or asked_otherwise
+    return unfinished or known.outdated != "" or known.subprotocol != subprotocol or asked_otherwise

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET
 
 from counterflow.adapters.ocpp import messages as ocpp
+from counterflow.adapters.ocpp import messages_v16 as v16
 from counterflow.adapters.ocpp import session as rpc
 from counterflow.domain.commands import Command, RawCall
 from counterflow.domain.setpoints import (
@@ -20,6 +21,7 @@ from counterflow.domain.setpoints import (
     TimedOut,
 )
 
+_CLEARED = (ocpp.ClearChargingProfileResponse, v16.ClearChargingProfileResponse)
 _ACCEPTED = Accepted()
 _NOTHING_THERE = NothingThere()
 _TIMED_OUT = TimedOut()
@@ -55,19 +57,20 @@ def _answered(response: Any) -> CommandResult:
     match response.status:
         case "Accepted":
             return _ACCEPTED
-        case "Unknown" if isinstance(response, ocpp.ClearChargingProfileResponse):
+        case "Unknown" if isinstance(response, _CLEARED):
             return _NOTHING_THERE
         case "NoProfiles":
             return _NOTHING_THERE
-        case "NotImplemented":
-            return NotSupported(code="NotImplemented", text=_words(response))
+        case "NotImplemented" | "NotSupported" as no:
+            return NotSupported(code=no, text=_words(response))
         case status:
-            reason = "" if response.status_info is UNSET else response.status_info.reason_code
+            info = getattr(response, "status_info", UNSET)
+            reason = "" if info is UNSET else info.reason_code
             return Rejected(reason_code=reason, text=_words(response) or ("" if reason else str(status)))
 
 
 def _words(response: Any) -> str:
-    status_info = response.status_info
+    status_info = getattr(response, "status_info", UNSET)  # OCPP 1.6 has none
     if status_info is UNSET or status_info.additional_info is UNSET:
         return ""
     return str(status_info.additional_info)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from counterflow.domain.ids import EvseId, ProfileId, StationId
+from counterflow.domain.ids import EvseId, ProfileId, StationId, TransactionId
 from counterflow.domain.resources import StationIdentity
 from counterflow.domain.telemetry import ChargingNeedsReported, PlannedPower
 
@@ -75,4 +75,15 @@ class AnswerPolicy(Protocol):
 
     def pull_setpoint(self, station_id: StationId, profile_id: ProfileId, now_s: float) -> float | None:
         """The setpoint in W (import positive) of a dynamic profile of ours; None when there is no such profile."""
+        ...
+
+    def transaction_number(self, station_id: StationId, evse_id: EvseId, started_s: float, meter_start_wh: int, now_s: float) -> int:
+        """The number of a transaction of OCPP 1.6: positive, never given before, durable before the answer leaves.
+
+        The same again for a start that is sent again: one of the same EVSE, time and meter reading.
+        """
+        ...
+
+    def open_transaction(self, station_id: StationId, evse_id: EvseId) -> TransactionId | None:
+        """The transaction that is open on an EVSE."""
         ...

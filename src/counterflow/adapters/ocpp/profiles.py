@@ -61,6 +61,10 @@ class PlacementError(ValueError):
     """A command that cannot be said in OCPP, in a sentence."""
 
 
+class NotInVersionError(PlacementError):
+    """The station's version of OCPP has no words for it."""
+
+
 class ExpiredError(PlacementError):
     """The time of the order is over (or under a second): there is nothing left to place."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from counterflow.adapters.ocpp import messages
+from counterflow.adapters.ocpp.dialect import OCPP_2_1, Dialect
 from counterflow.adapters.ocpp.salvage import Unusable, salvage, unknown_fields
 
 MAX_MESSAGE_ID_LENGTH: Final = 36
@@ -204,19 +204,19 @@ def normal_code(code: str) -> str:
     return _CODE_OF_OLDER_SPELLING.get(code, code[:MAX_CODE_LENGTH])
 
 
-def types_of(action: str) -> tuple[type[Struct], type[Struct]]:
-    """Request and response type of an action. Raises ValueError, naming what is spelt alike, if OCPP 2.1 has no such CALL."""
-    types = messages.ACTIONS.get(action)
+def types_of(action: str, dialect: Dialect = OCPP_2_1) -> tuple[type[Struct], type[Struct]]:
+    """Request and response type of an action that a CSMS asks. Raises ValueError, naming what is spelt alike, if there is no such CALL."""
+    types = dialect.asked.get(action)
     if types is None:
-        near = difflib.get_close_matches(action, messages.ACTIONS, n=3)
+        near = difflib.get_close_matches(action, dialect.asked, n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"{action!r} is no request of OCPP 2.1.{hint}")
+        raise ValueError(f"{action!r} is no request of {dialect.name}.{hint}")
     return types
 
 
-def request_from_dict(action: str, payload: dict[str, Any]) -> Struct:
+def request_from_dict(action: str, payload: dict[str, Any], dialect: Dialect = OCPP_2_1) -> Struct:
     """A request held strictly against its schema, unknown fields included. Raises ValueError with a sentence for a person."""
-    kind = types_of(action)[0]
+    kind = types_of(action, dialect)[0]
     strange = unknown_fields(payload, kind)
     if strange:
         raise ValueError(f"{action} has no field {', '.join(strange)}.")
@@ -236,8 +236,8 @@ def encode_call_result(message_id: str, payload: Struct) -> bytes:
     return _encode((3, message_id, payload))
 
 
-def encode_call_error(message_id: str, code: ErrorCode, description: str = "") -> bytes:
-    """`[4, id, code, description, {}]` as UTF-8; the description is cut to 255 characters."""
+def encode_call_error(message_id: str, code: str, description: str = "") -> bytes:
+    """`[4, id, code, description, {}]` as UTF-8; the description is cut to 255 characters. `code` as the version spells it."""
     return _encode((4, message_id, code, _cut(description), {}))
 
 

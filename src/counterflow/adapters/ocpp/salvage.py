@@ -32,11 +32,14 @@ ViolationCode = Literal["FormatViolation", "OccurrenceConstraintViolation", "Pro
 
 MAX_REPAIRS_NAMED: Final = 16
 
+_READING_OF_1_6: Final = frozenset({"measurand", "phase", "context", "location", "unit", "format"})
 # Absent, each of these says something (overall value, outlet, regular sample, default measurand), so it must not be dropped.
 _ABSENCE_SPEAKS: Final = {
     "SampledValueType": {"measurand", "phase", "context", "location", "unitOfMeasure"},
     "ChargingSchedulePeriodType": {"operationMode"},
     "EventDataType": {"cleared"},
+    "SampledValue": _READING_OF_1_6,
+    "StopTransactionRequestSampledValue": _READING_OF_1_6,
 }
 # Lists whose entries stand each for themselves. Of a schedule or a curve, a missing entry would change the neighbours' meaning.
 _READINGS: Final = frozenset(
@@ -52,6 +55,7 @@ _READINGS: Final = frozenset(
         "sampledValue",
         "setMonitoringResult",
         "setVariableResult",
+        "transactionData",
         "variableAttribute",
         "variableMonitoring",
     }
@@ -70,6 +74,7 @@ _EXACT_TEXT: Final = frozenset(
         "exiRequest",
         "exiResponse",
         "id",
+        "idTag",
         "idToken",
         "identity",
         "issuerKeyHash",

@@ -27,7 +27,8 @@ from typing import Any, Final, assert_never
 import msgspec
 from msgspec import Struct
 
-from counterflow.adapters.ocpp import messages, rpc
+from counterflow.adapters.ocpp import rpc
+from counterflow.adapters.ocpp.dialect import OCPP_2_1, Dialect
 from counterflow.adapters.ocpp.events import (
     Answered,
     AnswerRefused,
@@ -84,14 +85,15 @@ class _Pending(Struct, frozen=True):
 class Session:
     """The two directions of one connection. `incoming` holds the actions that this side serves.
 
-    `violations` counts what the peer sent against the protocol, `last_violation` says what the latest was;
-    `unanswered` counts calls of the peer that wait for `respond`.
+    `dialect` is the version that was agreed. `violations` counts what the peer sent against the protocol, `last_violation` says what the
+    latest was; `unanswered` counts calls of the peer that wait for `respond`.
     """
 
     __slots__ = (
         "_call_timeout_s",
         "_closed",
         "_deadline_s",
+        "_dialect",
         "_in_flight",
         "_incoming",
         "_late",
@@ -117,7 +119,9 @@ class Session:
         peer_reads_2_1_frames: bool = False,
         queue_limit: int = 64,
         lenient: bool = True,
+        dialect: Dialect = OCPP_2_1,
     ) -> None:
+        self._dialect = dialect
         self._incoming = incoming
         self._new_message_id = new_message_id
         self._call_timeout_s = call_timeout_s
@@ -165,11 +169,11 @@ class Session:
 
     def _on_call(self, frame: rpc.Call) -> IncomingCall | None:
         action, message_id = frame.action, frame.message_id
-        types = messages.ACTIONS.get(action)
-        if types is None:
-            self._refuse(message_id, "NotImplemented", "This action is not part of OCPP 2.1.")
+        types = self._dialect.served.get(action)
+        if types is None and action not in self._dialect.asked:
+            self._refuse(message_id, "NotImplemented", f"This action is not part of {self._dialect.name}.")
             return None
-        if action not in self._incoming:
+        if types is None or action not in self._incoming:
             self._refuse(message_id, "NotSupported", f"{action} is not served on this side.")
             return None
         decoded = rpc.decode_payload(frame.payload, types[0], lenient=self._lenient)
@@ -182,7 +186,7 @@ class Session:
         return IncomingCall(message_id=message_id, action=action, request=decoded.value, salvaged=decoded.salvaged)
 
     def _on_send(self, frame: rpc.Send) -> IncomingSend | None:
-        kind = messages.SENDS.get(frame.action)
+        kind = self._dialect.sends.get(frame.action)
         if kind is None:
             self._count_violation("A SEND of an unknown action.")
             return None
@@ -208,7 +212,7 @@ class Session:
     def _outcome(self, frame: rpc.CallResult | rpc.CallError, pending: _Pending) -> Answered | ErrorAnswer | InvalidAnswer:
         if isinstance(frame, rpc.CallError):
             return ErrorAnswer(code=rpc.normal_code(frame.code), description=frame.description[: rpc.MAX_DESCRIPTION_LENGTH])
-        decoded = rpc.decode_payload(frame.payload, messages.ACTIONS[pending.action][1], lenient=self._lenient)
+        decoded = rpc.decode_payload(frame.payload, self._dialect.asked[pending.action][1], lenient=self._lenient)
         if isinstance(decoded, rpc.Refused):
             self._count_violation(decoded.description)
             if self._peer_reads_2_1_frames:
@@ -219,7 +223,7 @@ class Session:
     def _on_malformed(self, frame: rpc.Malformed, now_s: float) -> CallDone | None:
         self._count_violation(frame.description)
         if frame.deserves_call_error:
-            self._put(rpc.encode_call_error(frame.message_id, frame.code, frame.description))
+            self._put_error(frame.message_id, frame.code, frame.description)
         pending = self._in_flight
         if frame.message_type not in (3, 4) or pending is None or pending.call_id != frame.message_id:
             return None
@@ -229,7 +233,10 @@ class Session:
 
     def _refuse(self, message_id: str, code: rpc.ErrorCode, description: str) -> None:
         self._count_violation(description)
-        self._put(rpc.encode_call_error(message_id, code, description))
+        self._put_error(message_id, code, description)
+
+    def _put_error(self, message_id: str, code: rpc.ErrorCode, description: str) -> None:
+        self._put(rpc.encode_call_error(message_id, self._dialect.error_codes.get(code, code), description))
 
     def _count_violation(self, description: str) -> None:
         self.violations += 1
@@ -239,7 +246,7 @@ class Session:
 
     def respond(self, call: IncomingCall, response: Struct) -> None:
         """Answer a call of the peer, now or later; after `close` the answer goes nowhere. Raises TypeError on a wrong type."""
-        expected = messages.ACTIONS[call.action][1]
+        expected = self._dialect.served[call.action][1]
         if type(response) is not expected:
             raise TypeError(f"{call.action} is answered with {expected.__name__}, not {type(response).__name__}.")
         self._put(rpc.encode_call_result(call.message_id, response))
@@ -248,7 +255,7 @@ class Session:
     def respond_error(self, call: IncomingCall, code: rpc.ErrorCode, description: str = "") -> None:
         """Answer a call of the peer with CALLERROR; a business refusal is no error but a response with a status."""
         self.unanswered -= 1
-        self._put(rpc.encode_call_error(call.message_id, code, description))
+        self._put_error(call.message_id, code, description)
 
     def call(
         self,
@@ -283,19 +290,20 @@ class Session:
 
     def send(self, action: str, payload: Struct) -> None:
         """Send a message that wants no answer (NotifyPeriodicEventStream). Raises ValueError when the peer does not read SEND."""
-        if messages.SENDS.get(action) is not type(payload):
-            raise ValueError(f"{action} with a {type(payload).__name__} is no SEND of OCPP 2.1.")
+        if self._dialect.sends.get(action) is not type(payload):
+            raise ValueError(f"{action} with a {type(payload).__name__} is no SEND of {self._dialect.name}.")
         if not self._peer_reads_2_1_frames:
             raise ValueError("This peer is not known to read SEND messages.")
         self._put(rpc.encode_send(self._new_message_id(), action, payload))
 
     def _checked(self, action: str, payload: Struct | dict[str, Any]) -> Struct:
-        if isinstance(payload, dict):
-            payload = rpc.request_from_dict(action, payload)
-        if type(payload) is not rpc.types_of(action)[0]:
-            raise ValueError(f"{action} does not carry a {type(payload).__name__}.")
-        if action in self._incoming and not (action in messages.FROM_STATION and action in messages.TO_STATION):
+        dialect = self._dialect
+        if action in self._incoming and not dialect.goes_both_ways(action):
             raise ValueError(f"{action} is a request that the other side sends.")
+        if isinstance(payload, dict):
+            payload = rpc.request_from_dict(action, payload, dialect)
+        if type(payload) is not rpc.types_of(action, dialect)[0]:
+            raise ValueError(f"{action} does not carry a {type(payload).__name__}.")
         return payload
 
     def _enqueue(self, pending: _Pending) -> None:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-SUBPROTOCOLS = ("ocpp2.1",)
-"""What is served, best first."""
+SUBPROTOCOLS = ("ocpp2.1", "ocpp2.0.1", "ocpp1.6")
+"""What is served, newest first."""
 
 
 class OcppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +85,15 @@ class OcppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             extra={"unit": "-"},
         ),
     ] = ()
+    negative_limit_proof_s: Annotated[
+        float,
+        Meta(
+            description="How long after its start such a discharge may take to show at the meter; a station where it does not is held out.",
+            extra={"unit": "s"},
+            gt=0,
+            le=3600,
+        ),
+    ] = 90.0
 
     @property
     def idle_interval_s(self) -> int:

@@ -11,7 +11,16 @@ from counterflow.domain.conflicts import HeldOut, KnownProfiles, SitePriority
 from counterflow.domain.delivery import LogEntry
 from counterflow.domain.drivers import AccountRecord, DriverRecord
 from counterflow.domain.instructions import DispatchInstruction
-from counterflow.domain.records import DiscoveryRecord, DocumentKind, Latch, PathRecord, ProfileRecord, SecurityRecord, SessionRecord
+from counterflow.domain.records import (
+    DiscoveryRecord,
+    DocumentKind,
+    Latch,
+    PathRecord,
+    ProfileRecord,
+    SecurityRecord,
+    SessionRecord,
+    TransactionNumber,
+)
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.station_settings import FormerSettings
 
@@ -40,6 +49,7 @@ DOCUMENT_TYPES: Final[dict[DocumentKind, type[msgspec.Struct]]] = {
     DocumentKind.SECURITY: SecurityRecord,
     DocumentKind.API_TOKEN: ApiToken,
     DocumentKind.AUDIT: AuditEntry,
+    DocumentKind.TRANSACTION_NUMBER: TransactionNumber,
 }
 """The Struct that each kind of document is; a test holds it complete."""
 

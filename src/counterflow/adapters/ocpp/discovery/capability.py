@@ -73,6 +73,8 @@ class Opted(Struct, frozen=True):
 
     negative_limit_models: tuple[str, ...]
     lowest_profile_id: int
+    no_setpoints: str = ""
+    """Why the version of OCPP has no setpoints, in words; "" = it has."""
 
 
 def capability(evse_id: EvseId, place: int, model: DeviceModel, identity: StationIdentity, opted: Opted, now_s: float) -> EvseCapability:
@@ -119,8 +121,8 @@ def control_mode(evse_id: EvseId, place: int, model: DeviceModel, identity: Stat
     barred = _barred(evse_id, place, model, opted)
     if barred is not None:
         return ControlMode.NONE, barred
-    lacking = _lacking(evse_id, model)
-    if lacking is None:
+    lacking = opted.no_setpoints or _lacking(evse_id, model)
+    if not lacking:
         dynamic = any_flag(model.text(spelling, evse_id) for spelling in FEATURES["DynamicProfiles"])
         if dynamic:
             return ControlMode.DYNAMIC, "CentralSetpoint in W, dynamic profiles too"

@@ -3,9 +3,9 @@
 Whatever a station answers, or does not, the end is a `CapabilitiesDiscovered` with a reason in words.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import UNSET, Struct
 
@@ -14,7 +14,7 @@ from counterflow.adapters.ocpp.discovery.capability import Opted, capability, co
 from counterflow.adapters.ocpp.discovery.reading import read_all, read_cars, read_evses
 from counterflow.adapters.ocpp.discovery.talk import Ask, AwaitReport, GivenUpError, Script, Talk
 from counterflow.adapters.ocpp.discovery.variables import CLOCK, INTERVAL
-from counterflow.adapters.ocpp.discovery.writing import give_back, set_sampling
+from counterflow.adapters.ocpp.discovery.writing import Write, give_back, set_sampling, set_variables
 from counterflow.adapters.ocpp.events import CallOutcome
 from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.domain.ids import EvseId, StationId
@@ -26,6 +26,20 @@ MAX_EVSES: Final = 64
 """EVSEs beyond this many are not asked for: no station has them, but a broken one may name them."""
 MAX_REPORT_PARTS: Final = 2_000
 """A report that does not end by then is taken as it is."""
+
+
+class Manner(NamedTuple):
+    """How a version of OCPP tells what a station can do, and how its settings are set."""
+
+    read_all: Callable[[Talk, Sequence[EvseId]], Script[None]]
+    read_evses: Callable[[Talk, Sequence[EvseId]], Script[None]]
+    write: Write
+    no_setpoints: str = ""
+    """Why no EVSE of this version takes a setpoint; "" = its device model tells."""
+
+
+DEVICE_MODEL: Final = Manner(read_all, read_evses, set_variables)
+"""OCPP 2.1."""
 
 
 class Errand(Struct, frozen=True, kw_only=True):
@@ -45,8 +59,8 @@ class Discovery:
     `evse_ids` may grow while it runs, and it grows it by what reports name. `report_deadline_s` is set while a report is awaited.
     """
 
-    __slots__ = ("_asking", "_began_s", "_clock_read_s", "_errand", "_evse_ids", "_identity", "_opted", "_parts", "_report", "_script",
-                 "_talk", "report_deadline_s", "result")  # fmt: skip
+    __slots__ = ("_asking", "_began_s", "_clock_read_s", "_errand", "_evse_ids", "_identity", "_manner", "_opted", "_parts", "_report",
+                 "_script", "_subprotocol", "_talk", "report_deadline_s", "result")  # fmt: skip
 
     def __init__(
         self,
@@ -55,13 +69,17 @@ class Discovery:
         evse_ids: list[EvseId],
         now_s: float,
         *,
+        manner: Manner,
+        subprotocol: str,
         errand: Errand,
         lowest_profile_id: int,
         new_request_id: Callable[[], int],
     ) -> None:
         self._talk = Talk(settings, new_request_id)
         self._talk.now_s = self._began_s = now_s
-        self._opted = Opted(settings.negative_limit_models, lowest_profile_id)
+        self._manner = manner
+        self._subprotocol = subprotocol
+        self._opted = Opted(settings.negative_limit_models, lowest_profile_id, manner.no_setpoints)
         self._identity = identity
         self._evse_ids = evse_ids
         self._errand = errand
@@ -139,6 +157,7 @@ class Discovery:
             refused_settings=tuple(talk.refused),
             given_back=tuple(talk.given_back),
             awaits_reboot=bool(talk.after_reboot),
+            subprotocol=self._subprotocol,
         )
 
     def _end_report(self) -> None:
@@ -165,17 +184,17 @@ class Discovery:
     # ---- the script
 
     def _run(self) -> Script[None]:
-        covered = len(self._evse_ids)
+        covered, manner = len(self._evse_ids), self._manner
         try:
-            yield from give_back(self._talk, self._errand.give_back)
-            yield from read_all(self._talk, self._evse_ids[:covered])
+            yield from give_back(self._talk, manner.write, self._errand.give_back)
+            yield from manner.read_all(self._talk, self._evse_ids[:covered])
             self._take_in_reported()
             while covered < len(self._evse_ids):
                 more = self._evse_ids[covered:]
                 covered += len(more)
-                yield from read_evses(self._talk, more)
+                yield from manner.read_evses(self._talk, more)
             if self._errand.set_up:
-                yield from set_sampling(self._talk, self._evse_ids[:covered])
+                yield from set_sampling(self._talk, manner.write, self._evse_ids[:covered])
         except GivenUpError as reason:
             self.result = tuple(
                 EvseCapability(evse_id=evse_id, control_mode=ControlMode.NONE, reason=str(reason)) for evse_id in self._evse_ids

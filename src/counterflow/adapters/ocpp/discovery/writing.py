@@ -1,7 +1,7 @@
 """The writing half of discovery: SetVariables in the sizes that the station takes. Each change is announced before it is sent."""
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import UNSET
 
@@ -26,13 +26,22 @@ from counterflow.domain.ids import EvseId
 from counterflow.domain.station_settings import ChangedSetting
 
 _LISTS: Final = frozenset(variable.place()[:3] for variable in (*MEASURANDS, V2X_MEASURANDS, ALIGNED_MEASURANDS, ALIGNED_ENDED_MEASURANDS))
-_MAYBE: Final = "no usable answer"
+MAYBE: Final = "no usable answer"
+"""Why a variable may or may not be set now."""
 
 Refusals = dict[Variable, str]
 """What was not set, and why, in words."""
 
 
-def set_sampling(talk: Talk, evse_ids: list[EvseId]) -> Script[None]:
+class Write(Protocol):
+    """How the variables of a station are set, in its version of OCPP."""
+
+    def __call__(self, talk: Talk, wanted: Wishes, *, announce: bool = True) -> Script[Refusals]:
+        """Set them; returns what was not set."""
+        ...
+
+
+def set_sampling(talk: Talk, write: Write, evse_ids: list[EvseId]) -> Script[None]:
     """Ask for the samples that we need; lists that are refused are asked for once more, shorter."""
     if talk.model.at(INTERVAL) is None:
         talk.remarks.append(f"The station names no {INTERVAL}: nothing is known of its sampling.")
@@ -46,12 +55,12 @@ def set_sampling(talk: Talk, evse_ids: list[EvseId]) -> Script[None]:
     if shorter:
         again = yield from write(talk, shorter)
         refused = {variable: why for variable, why in refused.items() if variable not in shorter} | again
-    talk.refused += [variable.of_station() for variable, why in refused.items() if why != _MAYBE]
+    talk.refused += [variable.of_station() for variable, why in refused.items() if why != MAYBE]
     talk.remarks += [f"The station did not set {variable}: {why}." for variable, why in refused.items()]
     talk.remarks += [f"{variable} is set once the station has booted again." for variable in talk.after_reboot]
 
 
-def give_back(talk: Talk, changes: tuple[ChangedSetting, ...]) -> Script[None]:
+def give_back(talk: Talk, write: Write, changes: tuple[ChangedSetting, ...]) -> Script[None]:
     """Set every variable of `changes` to what it was before us."""
     refused = yield from write(talk, {variable_of(change.variable): change.former for change in changes}, announce=False)
     by_variable = {variable.of_station(): why for variable, why in refused.items()}
@@ -65,7 +74,7 @@ def _wish(item: tuple[Variable, str]) -> ocpp.SetVariableDataType:
     return ocpp.SetVariableDataType(attribute_value=value, component=component_of(variable), variable=name_of(variable))
 
 
-def write(talk: Talk, wanted: Wishes, *, announce: bool = True) -> Script[Refusals]:
+def set_variables(talk: Talk, wanted: Wishes, *, announce: bool = True) -> Script[Refusals]:
     """SetVariables (B05); returns what was not set. A call that is refused as a whole is tried again in smaller parts."""
     refused: Refusals = {}
     left = list(wanted.items())
@@ -74,7 +83,7 @@ def write(talk: Talk, wanted: Wishes, *, announce: bool = True) -> Script[Refusa
         asked = take(left, _wish, limit)
         batch = left[: len(asked)]
         if announce:
-            talk.announced += [_change(talk, variable, value) for variable, value in batch]
+            talk.announced += [announced(talk, variable, value) for variable, value in batch]
         outcome = yield Ask("SetVariables", ocpp.SetVariablesRequest(set_variable_data=asked))  # type: ignore[arg-type]  # spelled by _wish
         if isinstance(outcome, ErrorAnswer) and len(batch) > 1 and outcome.code.startswith("Occur"):
             talk.limits["SetVariables"] = limit.halved(len(batch))
@@ -83,12 +92,13 @@ def write(talk: Talk, wanted: Wishes, *, announce: bool = True) -> Script[Refusa
         if isinstance(outcome, Answered):
             refused |= _judge(talk, batch, outcome.response.set_variable_result)
         else:
-            why = f"CALLERROR {outcome.code}" if isinstance(outcome, ErrorAnswer) else _MAYBE
+            why = f"CALLERROR {outcome.code}" if isinstance(outcome, ErrorAnswer) else MAYBE
             refused |= dict.fromkeys((variable for variable, _ in batch), why)
     return refused
 
 
-def _change(talk: Talk, variable: Variable, value: str) -> ChangedSetting:
+def announced(talk: Talk, variable: Variable, value: str) -> ChangedSetting:
+    """What is about to be set, with what is there now."""
     former = talk.model.at(variable)
     assert former is not None, "only what has been read is set"
     return ChangedSetting(variable=variable.of_station(), former=former, ours=(value,), set_at_s=talk.now_s)
@@ -101,7 +111,7 @@ def _judge(talk: Talk, batch: list[tuple[Variable, str]], results: list[ocpp.Set
     for number, (variable, value) in enumerate(batch):
         result = by_name.get(variable.place()) or (results[number] if len(results) == len(batch) else None)
         if result is None:
-            refused[variable] = _MAYBE
+            refused[variable] = MAYBE
         elif result.attribute_status == "Accepted":
             talk.model.put(variable, value)
         elif result.attribute_status == "RebootRequired":

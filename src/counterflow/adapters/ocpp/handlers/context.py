@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec import UNSET, Struct, UnsetType
 
-from counterflow.adapters.ocpp.messages import AdditionalInfoType, IdTokenType, Wire
+from counterflow.adapters.ocpp.messages import AdditionalInfoType, IdTokenType
 from counterflow.adapters.ocpp.policy import AnswerPolicy
 from counterflow.domain.ids import StationId
 from counterflow.domain.resources import StationIdentity
@@ -35,6 +35,12 @@ class StationContext(Struct, kw_only=True):
     dropped: dict[str, int]
     identity: StationIdentity
     warned: set[str] | None = None
+    numbered: int = 0
+
+    def next_number(self) -> int:
+        """For a report that its version of OCPP does not number: another one than the last."""
+        self.numbered += 1
+        return self.numbered
 
 
 Answer = tuple[Any, list[StationEvent]]
@@ -43,7 +49,7 @@ Handler = Callable[[Any, StationContext, float], Answer]
 """A station's request, the station, and the time: our answer and what happened. Called for accepted stations only, but for boots."""
 
 
-def always(response: Wire) -> Handler:
+def always(response: Struct) -> Handler:
     """A handler for requests that change nothing here: the same honest answer every time."""
     return lambda _request, _station, _now_s: (response, [])
 

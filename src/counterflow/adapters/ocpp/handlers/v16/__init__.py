@@ -1,0 +1,1 @@
+"""Handlers of OCPP 1.6: its own requests, the same events."""
