@@ -394,7 +394,7 @@ class ControlRoom:
             why = self.first_use.measured(event)
             if why is not None:
                 self.conflicts.hold_out(HeldOut(station_id=event.station_id, at_s=now_s, text=why), now_s)
-        if isinstance(event, TransactionReported) and event.trigger in TELLING_TRIGGERS:
+        if type(event) is TransactionReported and event.trigger in TELLING_TRIGGERS:
             self.conflicts.rate_changed(event, now_s)
 
     def _applied(self, applied: Applied, now_s: float) -> None:

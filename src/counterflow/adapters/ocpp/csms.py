@@ -8,7 +8,7 @@ Nothing that a station sends raises here.
 import heapq
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import assert_never
+from typing import Any, assert_never
 
 from msgspec import Struct
 
@@ -56,6 +56,7 @@ __all__ = [
 _CAR_ACTIONS = frozenset({"TransactionEvent", "NotifyEVChargingNeeds"})
 _CALL, _ANSWER, _CALL_ERROR = b"234"
 FIRMWARE_NEWS = frozenset({"FirmwareStatusNotification", "SignedFirmwareStatusNotification"})
+_TELLING_ACTIONS = FIRMWARE_NEWS | {"BootNotification", "NotifyReport"}
 """What tells how an update of a station goes; the second is OCPP 1.6's, with signed firmware."""
 
 
@@ -425,7 +426,7 @@ class Csms:
             return
         try:
             response, events = line.version.routes[action](call.request, context, now_s)
-            if isinstance(response, Deferred):
+            if type(response) is Deferred:
                 self._deferred[response.ticket] = (line, call)
             else:
                 line.session.respond(call, response)
@@ -440,13 +441,19 @@ class Csms:
             evse_id = getattr(event, "evse_id", 0)
             if evse_id != 0 and evse_id not in line.evse_ids:
                 line.mention(EvseId(evse_id))
-        if action == "BootNotification":
-            self._booted(line, BootStatus(response.status), events)
-        elif line.car_evses and action in _CAR_ACTIONS:
+        if line.car_evses and action in _CAR_ACTIONS:
             line.note_car(action, call.request)
-        elif action == "NotifyReport" and line.discovery is not None:
-            line.discovery.reported(call.request, now_s)
-        elif action in FIRMWARE_NEWS and call.request.status == "Installed":
+        elif action in _TELLING_ACTIONS:
+            self._learn(line, call, response, events, now_s)
+
+    def _learn(self, line: Line, call: rpc.IncomingCall, response: Any, events: list[StationEvent], now_s: float) -> None:
+        """What the line itself has to know of a request."""
+        if call.action == "BootNotification":
+            self._booted(line, BootStatus(response.status), events)
+        elif call.action == "NotifyReport":
+            if line.discovery is not None:
+                line.discovery.reported(call.request, now_s)
+        elif call.request.status == "Installed":
             line.learn_again()
             self._drop_discovery(line)
 
