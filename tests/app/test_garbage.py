@@ -52,7 +52,7 @@ def test_an_old_cycle_waits_for_a_calm_hour(garbage: Garbage) -> None:
 
 def test_a_burst_of_objects_brings_the_look_forward(garbage: Garbage) -> None:
     seen = weakref.ref(Node())
-    burst = [[] for _ in range(25_000)]  # type: ignore[var-annotated]
+    burst = [[] for _ in range(110_000)]  # type: ignore[var-annotated]
     garbage.beat(0.1)
     assert seen() is None
-    assert len(burst) == 25_000
+    assert len(burst) == 110_000

@@ -9,8 +9,8 @@ from typing import Final
 
 BEAT_S: Final = 0.1
 YOUNG_EVERY_S: Final = 1.0
-YOUNG_OBJECTS: Final = 20_000
-"""A look at what is new comes early when there is this much of it: about 5 ms of work."""
+YOUNG_OBJECTS: Final = 100_000
+"""A look at what is new comes early when there is this much of it: about 10 ms of work."""
 FULL_EVERY_S: Final = 3_600.0
 
 

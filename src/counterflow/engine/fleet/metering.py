@@ -131,7 +131,7 @@ def restore_soc(session: Session, columns: Columns, soc_frac: float, at_s: float
 def _take_export(session: Session, columns: Columns, export_wh: float) -> bool:
     """A reading of the export register. True when the needs learned their baseline with it, or a cap (which is a reading of this
     register) is to be worked out again: where the register begins, or begins anew."""
-    begins = session.is_capped and isnan(session.export_wh)
+    begins = isnan(session.export_wh) and session.is_capped
     if export_wh < session.export_wh:
         session.set_back_wh += export_wh - session.export_wh
         begins = bool(session.caps)
