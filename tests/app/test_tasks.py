@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from counterflow.app.tasks import Book
-from counterflow.domain.ids import DispatchId
+from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
 
 
@@ -53,3 +53,12 @@ def test_what_is_forgotten_leaves_only_its_drop_outs_in_the_sum() -> None:
     book.forget(DispatchId("never heard of"))
     assert (set(book.instructions), set(book.by_key), set(book.past_drop_outs)) == ({"b"}, {"key of b"}, {"b"})
     assert book.drop_outs == 6
+
+
+def test_a_task_that_opens_holds_its_members_and_takes_them_from_their_former_dispatch() -> None:
+    book = Book()
+    one = book.open(instruction("a", DispatchState.RUNNING), {SessionUid(1), SessionUid(2)})
+    two = book.open(instruction("b", DispatchState.RUNNING), {SessionUid(2)})
+    assert (one.members, two.members) == ({1}, {2})
+    assert (one.ever, two.ever) == ({1, 2}, {2})
+    assert book.owner == {1: "a", 2: "b"}

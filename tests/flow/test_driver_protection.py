@@ -57,7 +57,7 @@ def test_a_departure_that_comes_closer_shortens_the_order_in_force(town: Any, id
     row = at.room.fleet.row_of(uid)
     image = at.room.fleet.snapshot(at.now_s)
     until_s = float(image.discharge_until_s[row])
-    laxity_s = float(at.room.dispatcher.capability_now(image, at.now_s + 900.0).laxity_s[row])
+    laxity_s = float(at.room.dispatcher.outlook.capability_now(image, at.now_s + 900.0).laxity_s[row])
     leaves_s = float(image.departure_s[row]) - laxity_s + 300.0
     at.room.override(uid, SessionOverride(departure_s=leaves_s, at_s=at.now_s, by="app"), at.now_s)
     at.run(5)

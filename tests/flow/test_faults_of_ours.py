@@ -46,7 +46,7 @@ def test_a_fault_in_one_dispatch_leaves_the_other_on_target_and_is_an_alarm(two_
             raise ZeroDivisionError
         return tick(image, task, *rest, **more)
 
-    monkeypatch.setattr("counterflow.app.dispatcher.tick", faulty)
+    monkeypatch.setattr("counterflow.app.deciding.tick", faulty)
     more_w = 1.2 * whole.steps[0].discharge_power_w
     at.do(at.operations.amend(whole.dispatch_id, Amendment(discharge_power_w=more_w), "me"))
     at.run(60)
@@ -98,7 +98,7 @@ def test_a_start_that_fails_is_tried_again_but_not_at_once(two_pools: Any, monke
     at = two_pools
     planned = at.order(60.0, 0.3, start_s=at.now_s + 20.0, pool="warm")
     dispatcher = at.room.dispatcher
-    real, asked = dispatcher.outlook, []
+    real, asked = dispatcher.outlook.of, []
 
     def outlook(instruction: Any, now_s: float, outranked: Any = ()) -> Any:
         asked.append(now_s)
@@ -106,7 +106,7 @@ def test_a_start_that_fails_is_tried_again_but_not_at_once(two_pools: Any, monke
             raise ZeroDivisionError
         return real(instruction, now_s, outranked)
 
-    monkeypatch.setattr(dispatcher, "outlook", outlook)
+    monkeypatch.setattr(dispatcher.outlook, "of", outlook)
     at.run(40)
     assert at.view(planned).instruction.state is DispatchState.RUNNING
     assert min(np.diff(asked[:4])) >= 0.9

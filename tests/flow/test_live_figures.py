@@ -114,8 +114,8 @@ def test_one_session_is_looked_up_and_the_list_works_out_the_gains_once(town: An
     at = town(12, 6)
     order = at.order(300.0, 0.5)
     at.run(60)
-    gains, asked = at.room.dispatcher.gains, list[float]()
-    monkeypatch.setattr(at.room.dispatcher, "gains", lambda image: asked.append(image.at_s) or gains(image))
+    gains, asked = at.room.dispatcher.outlook.gains, list[float]()
+    monkeypatch.setattr(at.room.dispatcher.outlook, "gains", lambda image: asked.append(image.at_s) or gains(image))
     views = at.operations.sessions()
     assert len(views) == 12
     assert len(asked) == 1

@@ -8,6 +8,7 @@ import pytest
 from counterflow.app.clearing import Clearing
 from counterflow.app.departures import Departures
 from counterflow.app.dispatcher import Dispatcher
+from counterflow.app.fallbacks import Fallbacks
 from counterflow.app.ledger_gate import LedgerGate
 from counterflow.app.placing import Placement
 from counterflow.app.simulation.run import simulate
@@ -70,7 +71,7 @@ def no_entry_before_sending(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def discharge_without_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the ledger says, a fallback is taken to stand."""
-    monkeypatch.setattr(Placement, "_stands_beneath", lambda _self, _placing: True)
+    monkeypatch.setattr(Fallbacks, "stands_beneath", lambda _self, _placing: True)
 
 
 def forgetful_stop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,26 +1,21 @@
-"""Other actors at our stations: asking who else placed profiles, remembering it, and what follows for each session (decisions 6).
+"""Other actors at our stations: whatever hints at one, remembering it, and what follows for each session (decisions 6).
 
-A session is judged whenever anything that it depends on changes; the verdict is one cell of its row. Looks have the lowest priority on
-a line and are few at a time, so that neither a reconnecting fleet nor the emergency stop ever waits for one.
+A session is judged whenever anything that it depends on changes; the verdict is one cell of its row.
 """
 
 import heapq
 from collections.abc import Callable, Iterable
 from math import inf
 
-from msgspec.structs import replace
-
 from counterflow.app.known_profiles import KnownStations
 from counterflow.app.limits_told import LimitsTold
 from counterflow.app.meter_check import MeterCheck
+from counterflow.app.profile_reports import ProfileReports
 from counterflow.app.registry import Registry
 from counterflow.app.site_priorities import SitePriorities
-from counterflow.domain.commands import ReadProfiles
 from counterflow.domain.conflicts import (
     Conflict,
-    ForeignProfile,
     HeldOut,
-    KnownProfiles,
     Leader,
     PriorityEntry,
     SitePriority,
@@ -29,10 +24,8 @@ from counterflow.domain.conflicts import (
 from counterflow.domain.ids import EvseId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.records import DocumentKind, SessionRecord
 from counterflow.domain.resources import ControlMode
-from counterflow.domain.setpoints import Accepted, NothingThere, NotSupported
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
-    CommandCompleted,
     CompositeReported,
     DerControlChanged,
     DerLimitsReported,
@@ -46,9 +39,7 @@ from counterflow.domain.telemetry import (
 )
 from counterflow.domain.views import Notice
 from counterflow.engine.conflicts.limits import discharge_cap, external_setpoint, next_edge_s
-from counterflow.engine.conflicts.looks import Looks
 from counterflow.engine.conflicts.register import (
-    merged,
     periods_on,
     transaction_over,
 )
@@ -59,12 +50,9 @@ from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.state import Applied, FleetState
 from counterflow.engine.ports import Journal, StationLink
 
-CANNOT_TELL = frozenset({"NotSupported", "NotImplemented"})
-"""CALLERROR codes of a station that does not implement GetChargingProfiles."""
 TELLING_TRIGGERS = frozenset({"ChargingRateChanged", "OperationModeChanged"})
 """Trigger reasons of a transaction event that may show another actor at work."""
 _NO_CONTROL = (ControlMode.UNKNOWN, ControlMode.NONE)
-MAX_INT32 = 2**31
 
 
 class Conflicts:
@@ -87,27 +75,31 @@ class Conflicts:
         self.priorities = SitePriorities(journal, notify)
         self.held_out: dict[StationId, HeldOut] = {}
         self._fleet = fleet
-        self._ledger = ledger
         self._journal = journal
-        self._link = link
         self._registry = registry
         self._settings = settings
         self._notify = notify
         self._apply = apply
         self._paused = paused
-        self._looks = Looks(settings)
         self._online: set[StationId] = set()
         self._sessions: dict[StationId, dict[TransactionId, SessionRecord]] = {}
-        self._open_when_asked: dict[StationId, tuple[TransactionId, ...]] = {}
-        self._parts: dict[StationId, list[ForeignProfile]] = {}
-        self._next_request_id = 0
+        self.reports = ProfileReports(
+            known=self.known,
+            ledger=ledger,
+            link=link,
+            settings=settings,
+            notify=notify,
+            sessions_of=self.open_sessions,
+            judge=self._judge,
+        )
+        self._looks = self.reports.looks
         self.limits = LimitsTold(
             known=self.known,
             fleet=fleet,
             link=link,
             registry=registry,
             settings=settings,
-            new_request_id=self._new_request_id,
+            new_request_id=self.reports.new_request_id,
             may_ask=lambda station_id: station_id in self._online and not paused(),
         )
         self._meters = MeterCheck(self.known, registry, self.hold_out)
@@ -127,24 +119,7 @@ class Conflicts:
         """Give up reports that stopped, and ask the stations whose turn it is."""
         while self._edges and self._edges[0][0] <= now_s:
             self._judge(heapq.heappop(self._edges)[1], now_s)
-        for station_id, request_id in self._looks.overdue(now_s):
-            self._looks.failed(station_id, request_id, now_s)
-        if self._paused():
-            return
-        for station_id in self._looks.turn(now_s):
-            self._ask(station_id, now_s)
-
-    def _ask(self, station_id: StationId, now_s: float) -> None:
-        request_id = self._new_request_id(now_s)
-        self._parts[station_id] = []
-        self._open_when_asked[station_id] = tuple(self._sessions.get(station_id, ()))
-        self._looks.sent(station_id, request_id, now_s)
-        self._link.submit(ReadProfiles(station_id=station_id, request_id=request_id), now_s)
-
-    def _new_request_id(self, now_s: float) -> int:
-        """Never an id of an earlier process: its reports may still be on their way."""
-        self._next_request_id = max(self._next_request_id + 1, int(now_s)) % MAX_INT32
-        return self._next_request_id
+        self.reports.advance(now_s, paused=self._paused())
 
     # --- what hints at a change ----------------------------------------------------------------------------------------------
 
@@ -152,7 +127,7 @@ class Conflicts:
         """Whatever of a station's reports matters here; the registry knows of it already."""
         match event:
             case ProfilesReported():
-                self.reported(event, now_s)
+                self.reports.reported(event, now_s)
             case StationConnected():
                 self.station_online(event.station_id, now_s)
             case StationDisconnected():
@@ -248,53 +223,6 @@ class Conflicts:
 
     # --- what stations say ---------------------------------------------------------------------------------------------------
 
-    def completed(self, command: ReadProfiles, event: CommandCompleted, now_s: float) -> None:
-        """The answer to a question of ours. No answer and an unusable one mean unknown, never "nothing there"."""
-        result = event.result
-        if isinstance(result, Accepted):
-            self._looks.promised(command.station_id, command.request_id, now_s)
-        elif isinstance(result, NotSupported) and result.code in CANNOT_TELL:
-            self._cannot_tell(command.station_id, command.request_id, result, now_s)
-        elif not isinstance(result, NothingThere):  # with that one an empty report comes along
-            self._looks.failed(command.station_id, command.request_id, now_s)
-
-    def _cannot_tell(self, station_id: StationId, request_id: int, result: NotSupported, now_s: float) -> None:
-        if not self._looks.heard(station_id, request_id, now_s):
-            return
-        self._looks.ended(station_id, now_s, again=False)
-        text = f"{result.code}: {result.text}" if result.text else result.code
-        self.known.keep(replace(self.known.of(station_id), telling=Telling.UNSUPPORTED, at_s=now_s, foreign=(), text=text))
-        self._judge(station_id, now_s)
-
-    def reported(self, event: ProfilesReported, now_s: float) -> None:
-        """A part of a report. A foreign profile counts at once; only a whole report that we asked for clears one."""
-        station_id = event.station_id
-        uids = [record.session_uid for record in self._sessions.get(station_id, {}).values()]
-        found = [
-            ForeignProfile(evse_id=event.evse_id, profile=profile, source=event.source, seen_at_s=now_s)
-            for profile in event.profiles
-            if not self._ledger.is_ours(station_id, profile.profile_id, uids)
-        ]
-        known = self.known.of(station_id)
-        if not self._looks.heard(station_id, event.request_id, now_s):
-            if found:
-                self.known.keep(replace(known, foreign=merged(known.foreign, found)))
-                self._judge(station_id, now_s)
-            return
-        parts = self._parts[station_id]
-        parts += found
-        if event.last:
-            del self._parts[station_id]
-            still_open = self._sessions.get(station_id, {})
-            seen = tuple(one for one in self._open_when_asked.pop(station_id, ()) if one in still_open)
-            told = replace(known, telling=Telling.TOLD, at_s=now_s, foreign=merged((), parts), seen=seen, text="")
-            self._tell_of_change(known, told, now_s)
-            self.known.keep(told)
-            self._looks.ended(station_id, now_s)
-        elif found:
-            self.known.keep(replace(known, foreign=merged(known.foreign, found)))
-        self._judge(station_id, now_s)
-
     def _limited(self, event: ExternalLimitChanged, now_s: float) -> None:
         """One that does not say how much is proved by the composite schedule."""
         self.limits.limited(event, now_s)
@@ -303,13 +231,6 @@ class Conflicts:
         if event.active and not event.periods:
             for record in self.open_sessions(event.station_id):
                 self.limits.ask_for_proof(event.station_id, record.evse_id, now_s)
-
-    def _tell_of_change(self, before: KnownProfiles, after: KnownProfiles, now_s: float) -> None:
-        known = {(one.evse_id, one.profile) for one in before.foreign}
-        new = [one for one in after.foreign if (one.evse_id, one.profile) not in known]
-        if new:
-            words = ", ".join(f"{one.profile.purpose} {one.profile.profile_id} at level {one.profile.stack_level}" for one in new)
-            self._say(now_s, "conflicts.found", after.station_id, f"not ours: {words}")
 
     # --- what people say -----------------------------------------------------------------------------------------------------
 

@@ -422,7 +422,7 @@ class ControlRoom:
             self.transfers.completed(event.command, event.result, now_s)
             return
         if isinstance(event.command, ReadProfiles):
-            self.conflicts.completed(event.command, event, now_s)
+            self.conflicts.reports.completed(event.command, event, now_s)
             return
         if isinstance(event.result, Rejected) and reaction_to(event.result) is Reaction.OTHER_LEVEL:
             self.conflicts.hint(event.station_id, now_s)
@@ -443,7 +443,7 @@ class ControlRoom:
         return self.certifier.refuse(station_id, csr, kind, now_s)
 
     def _wanted(self, site_id: SiteId) -> bool:
-        return self.dispatcher.wants(self.topology.site_index(site_id))
+        return self.dispatcher.outlook.wants(self.topology.site_index(site_id))
 
     def _say(self, now_s: float, kind: str, subject: str, text: str) -> None:
         self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values={}))

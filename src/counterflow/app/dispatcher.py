@@ -14,32 +14,29 @@ from msgspec.structs import replace
 
 from counterflow.app.carrying import Carrying
 from counterflow.app.conflicts import Conflicts
-from counterflow.app.control_paths import steered_rows
+from counterflow.app.deciding import Deciding
+from counterflow.app.failures import Refused
 from counterflow.app.faults import Faults
-from counterflow.app.placing import Placement, Refused
+from counterflow.app.outlook import Outlook
+from counterflow.app.placing import Placement
 from counterflow.app.seconds import Seconds
 from counterflow.app.tasks import Book, RunningTask, state_entry
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
-from counterflow.domain.instructions import ControlPath, DispatchInstruction, DispatchMode, DispatchState, Feasibility
+from counterflow.domain.instructions import DispatchInstruction, DispatchState
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.records import DocumentKind, Latch, ProfileState
 from counterflow.domain.resources import EvseCapability
 from counterflow.domain.views import Notice
-from counterflow.engine.control.balance import site_export_w
-from counterflow.engine.control.book import LIVE_STATES, Move, committed, give_way, move, ordered_power_w, with_feasibility
-from counterflow.engine.control.curves import CurveSettings, activation, signal_of
-from counterflow.engine.control.decision import DispatchTask, TaskMemory
-from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
+from counterflow.engine.control.book import LIVE_STATES, Move, give_way, move, with_feasibility
+from counterflow.engine.control.curves import CurveSettings
+from counterflow.engine.control.decision import TaskMemory
+from counterflow.engine.control.feasibility import FeasibilitySettings
 from counterflow.engine.control.lead import ScheduledStartSettings, first_tick_s
-from counterflow.engine.control.reserve import reserve
-from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
-from counterflow.engine.control.tick import tick
-from counterflow.engine.fleet.capability import Capability, capability
 from counterflow.engine.fleet.settings import CapabilitySettings
-from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
+from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
@@ -85,8 +82,16 @@ class Dispatcher:
         self.book = Book()
         self.faults = Faults()
         self.latch = Latch(on=False, at_s=0.0, by="")
-        self.response = ResponseMemory.fresh(0, response)
         self.topology = topology
+        self.outlook = Outlook(
+            fleet=fleet,
+            topology=topology,
+            book=self.book,
+            latched=lambda: self.latch.on,
+            capability_settings=capability_settings,
+            response=response,
+            feasibility=feasibility,
+        )
         self._fleet = fleet
         self._placement = placement
         self._journal = journal
@@ -94,12 +99,7 @@ class Dispatcher:
         self._settings = settings
         self._control = control
         self._conflicts = conflicts
-        self._response_settings = response
-        self._resume = resume
-        self._capability_settings = capability_settings
-        self._feasibility = feasibility
         self._scheduled_start = scheduled_start
-        self._capability_of = capability_of
         self._stopwatch = stopwatch
         self.carrying = Carrying(
             fleet=fleet,
@@ -115,6 +115,16 @@ class Dispatcher:
             capability_settings=capability_settings,
             scheduled_start=scheduled_start,
             curves=curves,
+        )
+        self._deciding = Deciding(
+            topology=topology,
+            placement=placement,
+            carrying=self.carrying,
+            outlook=self.outlook,
+            latched=lambda: self.latch.on,
+            capability_of=capability_of,
+            control=control,
+            capability_settings=capability_settings,
         )
         self._at_its_start: set[DispatchId] = set()
         """Dispatches that go out at their start although there is notice: the process began so late that few cars are back."""
@@ -177,7 +187,7 @@ class Dispatcher:
         try:
             self._move_by_time(now_s)
             image = self._fleet.snapshot(now_s)
-            self.response = observe(image, self.response, now_s, self._response_settings)
+            self.outlook.learn(image)
             for instruction in self.book.in_state(DispatchState.SCHEDULED):
                 if self._first_tick_s(instruction) <= now_s < instruction.start_s:
                     with self._guard(instruction, now_s):
@@ -230,7 +240,7 @@ class Dispatcher:
         task = self.book.tasks.get(dispatch_id)
         if task is not None:
             image = self._fleet.snapshot(now_s)
-            self.carrying.hold_at_zero(task, image, self.capability_now(image, now_s), reason, now_s)
+            self.carrying.hold_at_zero(task, image, self.outlook.capability_now(image, now_s), reason, now_s)
         self.run_tick(now_s)
 
     def emergency_stop(self, on: bool, now_s: float, by: str) -> None:
@@ -270,7 +280,7 @@ class Dispatcher:
                 held.setdefault(record.dispatch_id, set()).add(record.session_uid)
         for instruction in self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING):
             log = self._journal.dispatch_log(instruction.dispatch_id)
-            task = self.open_task(instruction, held.get(instruction.dispatch_id, set()))
+            task = self.book.open(instruction, held.get(instruction.dispatch_id, set()))
             task.ever.update(entry.session_uid for entry in log if entry.kind == LogKind.JOINED)
             task.drop_outs = sum(1 for entry in log if entry.kind == LogKind.LEFT)
             self._placement.messages_by_dispatch[instruction.dispatch_id] = max((entry.messages for entry in log), default=0)
@@ -291,14 +301,6 @@ class Dispatcher:
         if dispatch_id not in self.book.tasks:
             self.book.forget(dispatch_id)
             self._placement.forget_dispatch(dispatch_id)
-
-    def open_task(self, instruction: DispatchInstruction, members: set[SessionUid]) -> RunningTask:
-        """A task for a dispatch that starts, or goes on after a restart."""
-        task = RunningTask(instruction=instruction, memory=TaskMemory.fresh(), members=set(), ever=set(members), released_at_s={})
-        self.book.tasks[instruction.dispatch_id] = task
-        for uid in members:
-            self.book.claim(uid, instruction.dispatch_id)
-        return task
 
     # --- events --------------------------------------------------------------------------------------------------------------
 
@@ -323,77 +325,6 @@ class Dispatcher:
 
     # --- one tick ------------------------------------------------------------------------------------------------------------
 
-    def capability_now(self, image: FleetImage, window_end_s: float) -> Capability:
-        """What each session can be asked until `window_end_s`."""
-        return capability(image, image.at_s, window_end_s, self._capability_settings, emergency_stop=self.latch.on)
-
-    def gains(self, image: FleetImage) -> F8:
-        """Learned gain of each row, or the fleet's prior, (N,)."""
-        return observe(image, self.response, image.at_s, self._response_settings).gains()
-
-    def outlook(self, instruction: DispatchInstruction, now_s: float, outranked: Iterable[DispatchId] = ()) -> Feasibility:
-        """What the instruction's pool can give over (the rest of) its window, as far as can be told now.
-
-        For a window that is to come it is what the cars could give if it began now, without those that will have left or run out of
-        time by then, and without regard to dispatches that are over by then.
-        """
-        image = self._fleet.snapshot(now_s)
-        from_s = max(now_s, instruction.start_s)
-        # A band is committed as a whole, whatever is asked of it now.
-        central = instruction.control_path is ControlPath.CENTRAL
-        window_s, lead_s = instruction.end_s - from_s, from_s - now_s
-        able = self.capability_now(image, now_s + window_s)
-        over = (other.dispatch_id for other in self.book.in_state(DispatchState.RUNNING) if lead_s > 0.0 and other.end_s <= from_s)
-        in_pool = image.occupied & self.topology.pool_mask(instruction.pool)[np.maximum(image.site, 0)]
-        in_pool &= ~self.busy_rows(image, instruction.dispatch_id, (*outranked, *over))
-        if lead_s > 0.0:
-            # While it waits a car charges, which keeps its laxity, until it is done; from then on laxity passes with time.
-            then_s = able.laxity_s - lead_s + np.minimum(able.recharge_s, lead_s)
-            in_pool &= then_s > able.guard_s + window_s
-        return feasible(
-            image,
-            able,
-            self.gains(image),
-            in_pool,
-            self.topology,
-            ordered_power_w=ordered_power_w(instruction, from_s) if central else instruction.steps[0].discharge_power_w,
-            window_s=window_s,
-            mode=instruction.mode,
-            settings=self._feasibility,
-        )
-
-    def offer(self, image: FleetImage, able: Capability, window_s: float) -> Feasibility:
-        """What an order for all sites could get over the coming `window_s` from cars that no dispatch holds; `able` is of that window."""
-        free = image.occupied & ~self.busy_rows(image, "")
-        return feasible(
-            image,
-            able,
-            self.gains(image),
-            free,
-            self.topology,
-            ordered_power_w=0.0,
-            window_s=window_s,
-            mode=DispatchMode.NET_EXPORT,
-            settings=self._feasibility,
-        )
-
-    def wants(self, site: int) -> bool:
-        """Whether a running dispatch takes cars of this site (row of the topology)."""
-        running = self.book.in_state(DispatchState.RUNNING)
-        return any(self.topology.pool_mask(instruction.pool)[site] for instruction in running)
-
-    def busy_rows(self, image: FleetImage, dispatch_id: str, outranks: Iterable[DispatchId] = ()) -> B1:
-        """Rows that another dispatch holds, (N,). Cars that wait to be handed back are free, and so are those of the dispatches in
-        `outranks`."""
-        busy = np.zeros(len(image), dtype=bool)
-        free = {dispatch_id, *outranks, *(other.dispatch_id for other in self.book.in_state(DispatchState.RESUMING))}
-        for uid, owner in self.book.owner.items():
-            if owner not in free:
-                row = self._fleet.row_of(uid)
-                if row is not None:
-                    busy[row] = True
-        return busy
-
     def _move_by_time(self, now_s: float) -> None:
         for instruction in self.book.in_state(DispatchState.SCHEDULED):
             with self._guard(instruction, now_s):
@@ -408,11 +339,11 @@ class Dispatcher:
         elif instruction.start_s <= now_s:
             if instruction.start_s > instruction.accepted_at_s:
                 # What is committed is what the cars that are here now can give; it was an estimate when the order came.
-                instruction = with_feasibility(instruction, self.outlook(instruction, now_s))
+                instruction = with_feasibility(instruction, self.outlook.of(instruction, now_s))
             self._at_its_start.discard(instruction.dispatch_id)
             self._move(instruction, Move.START, now_s, "")
             if instruction.dispatch_id not in self.book.tasks:
-                self.open_task(self.book.instructions[instruction.dispatch_id], set())
+                self.book.open(self.book.instructions[instruction.dispatch_id], set())
 
     def _planned_s(self, instruction: DispatchInstruction) -> float:
         """When a scheduled dispatch has its first tick, or, after that, its start."""
@@ -429,68 +360,20 @@ class Dispatcher:
         """Decide as it will be at the start, and tell the cars; until then every tick looks after those that drop out."""
         task = self.book.tasks.get(instruction.dispatch_id)
         if task is None:
-            self.store(with_feasibility(instruction, self.outlook(instruction, now_s)), now_s)
-            task = self.open_task(self.book.instructions[instruction.dispatch_id], set())
-        self._decide(task, image, now_s, instruction.start_s)
+            self.store(with_feasibility(instruction, self.outlook.of(instruction, now_s)), now_s)
+            task = self.book.open(self.book.instructions[instruction.dispatch_id], set())
+        self._deciding.decide(task, image, now_s, instruction.start_s)
         # What was sent is in the image from the moment of sending, not of starting.
         task.memory = replace(task.memory, sent_at_s=np.minimum(task.memory.sent_at_s, now_s))
 
     def _tick_running(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
-        self._decide(task, image, now_s, now_s)
+        self._deciding.decide(task, image, now_s, now_s)
         self.carrying.log_figures(task, now_s)
-
-    def _decide(self, task: RunningTask, image: FleetImage, now_s: float, at_s: float) -> None:
-        """One tick of one dispatch, for the instant `at_s`, now or to come."""
-        instruction = task.instruction
-        busy = self.busy_rows(image, instruction.dispatch_id)
-        memory = task.memory.sized(len(image))
-        able = capability(
-            image,
-            now_s,
-            instruction.end_s,
-            self._capability_settings,
-            emergency_stop=self.latch.on,
-            must_charge_before=memory.must_charge & (image.uid == memory.group_uid),
-        )
-        asked = DispatchTask(instruction=committed(instruction), busy=busy, other_export_w=site_export_w(image, busy, len(self.topology)))
-        central, share = instruction.control_path is ControlPath.CENTRAL, activation(instruction, at_s)
-        if central:
-            decision = tick(
-                image,
-                asked,
-                task.memory,
-                self.response,
-                at_s,
-                self.topology,
-                self._capability_settings,
-                self._control,
-                emergency_stop=self.latch.on,
-                able=able,
-            )
-        else:
-            decision = reserve(
-                image,
-                asked,
-                task.memory,
-                self.response,
-                at_s,
-                self.topology,
-                self._capability_settings,
-                self._control,
-                able=able,
-                steered=steered_rows(image, self._capability_of, self._placement.paths, instruction.control_path),
-                share=share if instruction.control_path is ControlPath.AFRR else 1.0,
-            )
-        task.memory = decision.memory
-        task.figures = decision.figures
-        self.carrying.carry_out(task, decision, image, able, now_s, at_s if at_s > now_s else None)
-        if instruction.control_path is ControlPath.AFRR and at_s <= now_s:
-            self._placement.signals.tell(instruction, signal_of(share), now_s)
 
     # --- the end -------------------------------------------------------------------------------------------------------------
 
     def _tick_resuming(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
-        self.carrying.hand_back(task, image, self.capability_now(image, now_s), now_s)
+        self.carrying.hand_back(task, image, self.outlook.capability_now(image, now_s), now_s)
         if not task.members:
             self._move(task.instruction, Move.RESUMED, now_s, task.instruction.state_reason)
             self.book.close(task.instruction.dispatch_id)

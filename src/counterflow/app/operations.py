@@ -270,7 +270,7 @@ class LiveOperations(SecurityDesk, AccessDesk):
         conflicts = conflicts_of(instruction, dispatcher.book.in_state(*LIVE_STATES), self._room.topology)
         settled = settle_conflicts(instruction, conflicts)
         losers = () if isinstance(settled, Refusal) else settled
-        instruction = with_feasibility(instruction, dispatcher.outlook(instruction, now_s, [loser.dispatch_id for loser in losers]))
+        instruction = with_feasibility(instruction, dispatcher.outlook.of(instruction, now_s, [loser.dispatch_id for loser in losers]))
         obstacle = settled if isinstance(settled, Refusal) else too_little(instruction) if order.require_full else None
         if not dry_run:
             if obstacle is not None:
@@ -301,7 +301,7 @@ class LiveOperations(SecurityDesk, AccessDesk):
         if isinstance(losers, Refusal):
             return losers
         dispatcher.displace(losers, changed, now_s)
-        outlook = dispatcher.outlook(changed, now_s, [loser.dispatch_id for loser in losers])
+        outlook = dispatcher.outlook.of(changed, now_s, [loser.dispatch_id for loser in losers])
         dispatcher.amend(with_feasibility(changed, outlook), now_s, by)
         await self._settled()
         return self.dispatch(dispatch_id)

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Container
 from typing import assert_never
 
-from msgspec import Struct
-
 from counterflow.app.afrr import AfrrSignals
 from counterflow.app.clearing import Clearing
 from counterflow.app.control_paths import DYNAMIC, ControlPaths
 from counterflow.app.dynamic import DynamicProfiles
+from counterflow.app.failures import Failures, Refused
+from counterflow.app.fallbacks import Fallbacks
 from counterflow.app.ledger_gate import LedgerGate
 from counterflow.app.setpoint_commands import Placing, PlacingSettings, dynamic_wanted, move_setpoint, place_discharge, place_fallback
 from counterflow.domain.commands import ClearProfile, Command, MoveSetpoint, PlaceDischarge, PlaceFallback, ProfileKind, SendSignal
@@ -38,21 +38,9 @@ from counterflow.engine.control.refusals import MAYBE_FOR_ITS_KIND, RefusalSetti
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.ports import Journal, StationLink
 
-ENOUGH = 0.8
-"""A fallback that stands is placed anew only when it charges at less than this share of what is wanted by now (the reserve is 1.25)."""
-
-
-class Refused(Struct, frozen=True, kw_only=True):
-    """A station would not take a profile of ours; the session is lost to its dispatch for a while."""
-
-    uid: SessionUid
-    dispatch_id: str
-    response: Response
-    text: str
-
 
 class Placement:
-    """Owns the ledger and what is waiting for a fallback."""
+    """Owns the ledger and the newest order of each session."""
 
     def __init__(
         self,
@@ -80,16 +68,14 @@ class Placement:
         self.signals = AfrrSignals(ledger, link, self.paths)
         self._dynamic = DynamicProfiles(settings)
         self._gate = LedgerGate(ledger, journal, link, self.messages_by_dispatch, self._clearing)
-        self._waiting: dict[SessionUid, Placing] = {}
+        self._fallbacks = Fallbacks(fleet, ledger, self._gate)
+        self._failures = Failures(settings.timeout_retries, refusals)
         self._latest: dict[SessionUid, Placing] = {}
-        self._retries: Counter[SessionUid] = Counter()
-        self._refused_in_row: Counter[SessionUid] = Counter()
-        self._level_refused: set[SessionUid] = set()
 
     def place(self, placing: Placing, now_s: float) -> None:
         """Send a setpoint, after its fallback if that does not stand yet. A newer one replaces one that still waits."""
         self._latest[placing.uid] = placing
-        if placing.uid in self._waiting:
+        if self._fallbacks.is_waiting(placing.uid):
             self._fleet.setpoint_done(placing.uid, Offline(), now_s)
         placing = self._shaped(placing, now_s)
         self._fleet.setpoint_sent(
@@ -100,12 +86,9 @@ class Placement:
             placing.hold_until_s,
             placing.curves is not None,
         )
-        if self._stands_beneath(placing):
+        if self._fallbacks.stands_beneath(placing):
             self._send_discharge(placing, now_s)
-            return
-        already_asked = placing.uid in self._waiting
-        self._waiting[placing.uid] = placing
-        if not already_asked:
+        elif self._fallbacks.wait(placing):
             self._send_fallback(placing, now_s)
 
     def moves(self, instruction: DispatchInstruction, now_s: float) -> bool:
@@ -151,9 +134,7 @@ class Placement:
     def session_ended(self, uid: SessionUid) -> None:
         """TxProfiles die with their transaction: nothing of ours is left there."""
         self._forget(uid)
-        self._retries.pop(uid, None)
-        self._refused_in_row.pop(uid, None)
-        self._level_refused.discard(uid)
+        self._failures.forget(uid)
         for record in self.ledger.of_session(uid):
             self._clearing.gone(record.station_id, record.profile_id)
 
@@ -176,7 +157,7 @@ class Placement:
                 self._clearing.send(record, now_s, urgent=True)
             elif record.kind is ProfileKind.DISCHARGE:
                 if latest is not None and now_s < latest.hold_until_s:
-                    self._drop_waiting(latest.uid, now_s)
+                    self._fallbacks.drop(latest.uid, now_s)
                     self.place(latest, now_s)
                 elif latest is not None or now_s >= record.hold_until_s:
                     self._clearing.send(record, now_s, urgent=True)
@@ -251,7 +232,7 @@ class Placement:
     def _level(self, placing: Placing, kind: ProfileKind) -> int:
         """Above every foreign transaction profile where the operator gave us priority, and above a level that was refused."""
         above = placing.above_level
-        if placing.uid in self._level_refused:
+        if self._failures.is_level_refused(placing.uid):
             above = self.ledger.stack_level(ProfileKind.DISCHARGE, placing.max_stack_level, above)
         return self.ledger.stack_level(kind, placing.max_stack_level, above)
 
@@ -272,8 +253,7 @@ class Placement:
                 return None
             case Accepted():
                 self._gate.note(command, Happening.ACCEPTED)
-                self._retries.pop(uid, None)
-                self._refused_in_row.pop(uid, None)
+                self._failures.worked(uid)
                 self._fleet.setpoint_done(uid, result, now_s, command)
                 if not self._gate.is_under_way(command.station_id, command.profile_id):
                     self._dynamic.accepted(command, now_s)
@@ -305,7 +285,7 @@ class Placement:
                 return None
             case Accepted():
                 self._gate.note(command, Happening.ACCEPTED)
-                self._retries.pop(uid, None)
+                self._failures.answered(uid)
                 self.paths.worked(command.station_id, command.evse_id, DYNAMIC)
                 self._dynamic.accepted(command, now_s)
                 return None
@@ -344,11 +324,11 @@ class Placement:
             case Accepted():
                 self._gate.note(command, Happening.ACCEPTED)
                 self._fleet.fallback_done(uid, result, now_s)
-                waiting = self._waiting.get(uid)
-                if waiting is not None and self._stands_beneath(waiting):
-                    del self._waiting[uid]
+                waiting = self._fallbacks.waiting(uid)
+                if waiting is not None and self._fallbacks.stands_beneath(waiting):
+                    self._fallbacks.forget(uid)
                     self._send_discharge(waiting, now_s)
-                elif waiting is not None and not self._is_under_way(waiting):
+                elif waiting is not None and not self._fallbacks.is_under_way(waiting):
                     self._send_fallback(waiting, now_s)
                 return None
             case Rejected() | NotSupported():
@@ -362,7 +342,7 @@ class Placement:
             case Offline():
                 self._gate.note(command, Happening.REFUSED)
                 self._fleet.fallback_done(uid, result, now_s)
-                self._drop_waiting(uid, now_s)
+                self._fallbacks.drop(uid, now_s)
                 return None
             case Superseded() | NothingThere() | RawAnswer():
                 raise AssertionError(f"{result} is no answer to a fallback profile")
@@ -371,7 +351,7 @@ class Placement:
 
     def _refused(self, command: PlaceDischarge | PlaceFallback, result: Rejected | NotSupported, now_s: float) -> Refused | None:
         uid = command.session_uid
-        response = react(result, retried=uid in self._level_refused, settings=self._refusals)
+        response = react(result, retried=self._failures.is_level_refused(uid), settings=self._refusals)
         latest = self._latest.get(uid)
         is_dynamic = isinstance(command, PlaceDischarge) and command.watchdog_s is not None
         if is_dynamic and response.reaction in MAYBE_FOR_ITS_KIND and latest is not None:
@@ -385,15 +365,14 @@ class Placement:
             )
             return None
         if response.retry_level:
-            self._level_refused.add(uid)
+            self._failures.refuse_level(uid)
         return self._give_up(uid, response, str(result), now_s)
 
     def _unsure(self, command: PlaceDischarge | MoveSetpoint | PlaceFallback, now_s: float) -> Refused | None:
         """A time-out: the same id again is harmless whatever became of the first (4.4)."""
         uid = command.session_uid
         latest = self._latest.get(uid)
-        self._retries[uid] += 1
-        if latest is not None and self._retries[uid] <= self._settings.timeout_retries:
+        if self._failures.may_retry(uid) and latest is not None:
             self._again(command, latest, now_s)
             return None
         response = react(Rejected(reason_code=""), retried=True, settings=self._refusals)
@@ -403,36 +382,18 @@ class Placement:
         """Once more: the fallback for the discharge that waits for it, or the newest discharge."""
         if isinstance(command, PlaceDischarge | MoveSetpoint):
             self.place(latest, now_s)
-        elif latest.uid in self._waiting and not self._is_under_way(latest):
+        elif self._fallbacks.is_waiting(latest.uid) and not self._fallbacks.is_under_way(latest):
             self._send_fallback(latest, now_s)
 
     def _give_up(self, uid: SessionUid, response: Response, text: str, now_s: float) -> Refused:
         latest = self._latest.get(uid)
-        self._drop_waiting(uid, now_s)
-        self._retries.pop(uid, None)
-        self._refused_in_row[uid] += 1
+        self._fallbacks.drop(uid, now_s)
         # Each refusal in a row doubles the rest: a station that never takes a profile is not asked for ever.
-        rest_s = min(response.rest_s * 2 ** min(self._refused_in_row[uid] - 1, 16), max(self._refusals.long_rest_s, response.rest_s))
-        self._fleet.exclude(uid, now_s + rest_s)
+        self._fleet.exclude(uid, now_s + self._failures.rest_s(uid, response))
         self.release(uid, now_s, urgent=True)
         return Refused(uid=uid, dispatch_id=latest.dispatch_id if latest else "", response=response, text=text)
 
-    def _drop_waiting(self, uid: SessionUid, now_s: float) -> None:
-        """The discharge that waited for its fallback never left: nothing of it is in force."""
-        if self._waiting.pop(uid, None) is not None:
-            self._fleet.setpoint_done(uid, Offline(), now_s)
-
     def _forget(self, uid: SessionUid) -> None:
-        self._waiting.pop(uid, None)
+        self._fallbacks.forget(uid)
         self._latest.pop(uid, None)
         self._dynamic.lost(uid)
-
-    def _stands_beneath(self, placing: Placing) -> bool:
-        """The station has accepted a fallback; beneath a discharge, one that charges fast enough."""
-        record = self.ledger.get(placing.station_id, self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK))
-        if record is None or record.state is not ProfileState.PLACED:
-            return False
-        return placing.power_w == 0.0 or record.power_w >= ENOUGH * placing.fallback_power_w
-
-    def _is_under_way(self, placing: Placing) -> bool:
-        return self._gate.is_under_way(placing.station_id, self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK))

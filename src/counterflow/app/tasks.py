@@ -65,6 +65,14 @@ class Book:
         """Drop-outs of all dispatches since the start."""
         return self._drop_outs_of_forgotten + sum(self.past_drop_outs.values()) + sum(task.drop_outs for task in self.tasks.values())
 
+    def open(self, instruction: DispatchInstruction, members: set[SessionUid]) -> RunningTask:
+        """A task for a dispatch that starts, or goes on after a restart."""
+        task = RunningTask(instruction=instruction, memory=TaskMemory.fresh(), members=set(), ever=set(members), released_at_s={})
+        self.tasks[instruction.dispatch_id] = task
+        for uid in members:
+            self.claim(uid, instruction.dispatch_id)
+        return task
+
     def close(self, dispatch_id: DispatchId) -> None:
         """The dispatch is over: its task goes, its count stays."""
         self.past_drop_outs[dispatch_id] = self.tasks.pop(dispatch_id).drop_outs

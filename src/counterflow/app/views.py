@@ -27,11 +27,11 @@ OUTLOOK_S = 900.0
 def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
     """The whole fleet at `now_s`."""
     image = room.fleet.snapshot(now_s)
-    cap = room.dispatcher.capability_now(image, now_s + OUTLOOK_S)
+    cap = room.dispatcher.outlook.capability_now(image, now_s + OUTLOOK_S)
     occupied = image.occupied
     measured = occupied & ~np.isnan(image.power_w) & ~cap.silent
     ready = occupied & (cap.reason == Reason.READY)
-    offer = room.dispatcher.offer(image, cap, OUTLOOK_S)
+    offer = room.dispatcher.outlook.offer(image, cap, OUTLOOK_S)
     counts = np.bincount(cap.reason[occupied].astype(np.int64), minlength=len(Reason))
     running = room.dispatcher.book.in_state(DispatchState.RUNNING)
     figures = [room.dispatcher.book.tasks[item.dispatch_id].figures for item in running]
@@ -123,7 +123,7 @@ def _session_views(room: ControlRoom, image: FleetImage, rows: list[int]) -> lis
     if not rows:
         return []
     now_s = image.at_s
-    cap = room.dispatcher.capability_now(image, now_s + OUTLOOK_S)
+    cap = room.dispatcher.outlook.capability_now(image, now_s + OUTLOOK_S)
     ready = cap.reason == Reason.READY
     keys = [image.keys[row] or (StationId(""), TransactionId("")) for row in rows]
     uids = [SessionUid(uid) for uid in image.uid[rows].tolist()]
@@ -158,7 +158,7 @@ def _session_views(room: ControlRoom, image: FleetImage, rows: list[int]) -> lis
         "setpoint_w": _turned(image.setpoint_w[rows]),
         "setpoint_age_s": _age(image.setpoint_at_s[rows], now_s),
         "setpoint_state": [_SETPOINT_STATES[code] for code in image.setpoint_state[rows].tolist()],
-        "gain": _known(room.dispatcher.gains(image)[rows]),
+        "gain": _known(room.dispatcher.outlook.gains(image)[rows]),
         "dispatch_id": [room.dispatcher.book.owner.get(uid) for uid in uids],
     }
     return [SessionView(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]

@@ -9,7 +9,7 @@ from counterflow.app.cli import app
 from counterflow.app.demo import rehearsal
 from counterflow.app.demo.rehearsal import Rehearsal, Scenario
 from counterflow.app.demo.verdict import Verdict
-from counterflow.app.placing import Placement
+from counterflow.app.fallbacks import Fallbacks
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_seed_with_faults_is_played_and_its_last_events_are_shown() -> None:
 
 
 def test_a_breach_is_named_and_shows_in_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Placement, "_stands_beneath", lambda _self, _placing: True)
+    monkeypatch.setattr(Fallbacks, "stands_beneath", lambda _self, _placing: True)
     result = trouble("replay", "1")
     assert result.exit_code == 1
     assert "no fallback" in result.output.replace("\n", "")
@@ -105,7 +105,7 @@ def test_a_soak_says_what_was_tried_and_how_to_play_a_breach_again(monkeypatch: 
     result = trouble("soak", "--for", "1s", "--first-seed", "5", "--stations", "3")
     assert result.exit_code == 0, result.output
     assert "seeds from 5 on" in result.output.replace("\n", "")
-    monkeypatch.setattr(Placement, "_stands_beneath", lambda _self, _placing: True)
+    monkeypatch.setattr(Fallbacks, "stands_beneath", lambda _self, _placing: True)
     broken = trouble("soak", "--for", "1s", "--first-seed", "1")
     assert broken.exit_code == 1
     assert "counterflow replay 1 --trace" in broken.output

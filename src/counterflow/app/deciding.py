@@ -1,0 +1,92 @@
+"""One tick of one dispatch: the pure decision of its control path, and its way into the world."""
+
+from collections.abc import Callable
+
+from counterflow.app.carrying import Carrying
+from counterflow.app.control_paths import steered_rows
+from counterflow.app.outlook import Outlook
+from counterflow.app.placing import Placement
+from counterflow.app.tasks import RunningTask
+from counterflow.domain.ids import EvseId
+from counterflow.domain.instructions import ControlPath
+from counterflow.domain.resources import EvseCapability
+from counterflow.engine.control.balance import site_export_w
+from counterflow.engine.control.book import committed
+from counterflow.engine.control.curves import activation, signal_of
+from counterflow.engine.control.decision import Decision, DispatchTask
+from counterflow.engine.control.reserve import reserve
+from counterflow.engine.control.settings import ControlSettings
+from counterflow.engine.control.tick import tick
+from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import FleetImage
+from counterflow.engine.fleet.topology import Topology
+
+
+class Deciding:
+    """`latched` is true while the emergency stop is on."""
+
+    def __init__(
+        self,
+        *,
+        topology: Topology,
+        placement: Placement,
+        carrying: Carrying,
+        outlook: Outlook,
+        latched: Callable[[], bool],
+        capability_of: Callable[[str, EvseId], EvseCapability | None],
+        control: ControlSettings,
+        capability_settings: CapabilitySettings,
+    ) -> None:
+        self._topology = topology
+        self._placement = placement
+        self._carrying = carrying
+        self._outlook = outlook
+        self._latched = latched
+        self._capability_of = capability_of
+        self._control = control
+        self._capability_settings = capability_settings
+
+    def decide(self, task: RunningTask, image: FleetImage, now_s: float, at_s: float) -> None:
+        """One tick of one dispatch, for the instant `at_s`, now or to come."""
+        instruction = task.instruction
+        memory = task.memory.sized(len(image))
+        able = self._outlook.capability_now(image, instruction.end_s, memory.must_charge & (image.uid == memory.group_uid))
+        share = activation(instruction, at_s)
+        decision = self._decision(task, image, able, at_s, share)
+        task.memory = decision.memory
+        task.figures = decision.figures
+        self._carrying.carry_out(task, decision, image, able, now_s, at_s if at_s > now_s else None)
+        if instruction.control_path is ControlPath.AFRR and at_s <= now_s:
+            self._placement.signals.tell(instruction, signal_of(share), now_s)
+
+    def _decision(self, task: RunningTask, image: FleetImage, able: Capability, at_s: float, share: float) -> Decision:
+        instruction, response = task.instruction, self._outlook.response
+        busy = self._outlook.busy_rows(image, instruction.dispatch_id)
+        asked = DispatchTask(instruction=committed(instruction), busy=busy, other_export_w=site_export_w(image, busy, len(self._topology)))
+        if instruction.control_path is ControlPath.CENTRAL:
+            return tick(
+                image,
+                asked,
+                task.memory,
+                response,
+                at_s,
+                self._topology,
+                self._capability_settings,
+                self._control,
+                emergency_stop=self._latched(),
+                able=able,
+            )
+        return reserve(
+            image,
+            asked,
+            task.memory,
+            response,
+            at_s,
+            self._topology,
+            self._capability_settings,
+            self._control,
+            able=able,
+            steered=steered_rows(image, self._capability_of, self._placement.paths, instruction.control_path),
+            share=share if instruction.control_path is ControlPath.AFRR else 1.0,
+        )

@@ -1,0 +1,124 @@
+"""What the fleet can give, now and over a window to come, by what is known and was learned of its cars."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from counterflow.app.tasks import Book
+from counterflow.domain.ids import DispatchId
+from counterflow.domain.instructions import ControlPath, DispatchInstruction, DispatchMode, DispatchState, Feasibility
+from counterflow.engine.control.book import ordered_power_w
+from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
+from counterflow.engine.control.response import ResponseMemory, observe
+from counterflow.engine.control.settings import ResponseSettings
+from counterflow.engine.fleet.capability import Capability, capability
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
+from counterflow.engine.fleet.state import FleetState
+from counterflow.engine.fleet.topology import Topology
+
+
+class Outlook:
+    """`latched` is true while the emergency stop is on. What was learned of the cars is kept here, and learned at each tick."""
+
+    def __init__(
+        self,
+        *,
+        fleet: FleetState,
+        topology: Topology,
+        book: Book,
+        latched: Callable[[], bool],
+        capability_settings: CapabilitySettings,
+        response: ResponseSettings,
+        feasibility: FeasibilitySettings,
+    ) -> None:
+        self.response = ResponseMemory.fresh(0, response)
+        self._fleet = fleet
+        self._topology = topology
+        self._book = book
+        self._latched = latched
+        self._capability_settings = capability_settings
+        self._response_settings = response
+        self._feasibility = feasibility
+
+    def learn(self, image: FleetImage) -> None:
+        """Take in what the cars' meters say about how they follow."""
+        self.response = observe(image, self.response, image.at_s, self._response_settings)
+
+    def capability_now(self, image: FleetImage, window_end_s: float, must_charge_before: B1 | None = None) -> Capability:
+        """What each session can be asked until `window_end_s`; `must_charge_before`: rows that had to charge at the last look, (N,)."""
+        return capability(
+            image,
+            image.at_s,
+            window_end_s,
+            self._capability_settings,
+            emergency_stop=self._latched(),
+            must_charge_before=must_charge_before,
+        )
+
+    def gains(self, image: FleetImage) -> F8:
+        """Learned gain of each row, or the fleet's prior, (N,)."""
+        return observe(image, self.response, image.at_s, self._response_settings).gains()
+
+    def of(self, instruction: DispatchInstruction, now_s: float, outranked: Iterable[DispatchId] = ()) -> Feasibility:
+        """What the instruction's pool can give over (the rest of) its window, as far as can be told now.
+
+        For a window that is to come it is what the cars could give if it began now, without those that will have left or run out of
+        time by then, and without regard to dispatches that are over by then.
+        """
+        image = self._fleet.snapshot(now_s)
+        from_s = max(now_s, instruction.start_s)
+        # A band is committed as a whole, whatever is asked of it now.
+        central = instruction.control_path is ControlPath.CENTRAL
+        window_s, lead_s = instruction.end_s - from_s, from_s - now_s
+        able = self.capability_now(image, now_s + window_s)
+        over = (other.dispatch_id for other in self._book.in_state(DispatchState.RUNNING) if lead_s > 0.0 and other.end_s <= from_s)
+        in_pool = image.occupied & self._topology.pool_mask(instruction.pool)[np.maximum(image.site, 0)]
+        in_pool &= ~self.busy_rows(image, instruction.dispatch_id, (*outranked, *over))
+        if lead_s > 0.0:
+            # While it waits a car charges, which keeps its laxity, until it is done; from then on laxity passes with time.
+            then_s = able.laxity_s - lead_s + np.minimum(able.recharge_s, lead_s)
+            in_pool &= then_s > able.guard_s + window_s
+        return feasible(
+            image,
+            able,
+            self.gains(image),
+            in_pool,
+            self._topology,
+            ordered_power_w=ordered_power_w(instruction, from_s) if central else instruction.steps[0].discharge_power_w,
+            window_s=window_s,
+            mode=instruction.mode,
+            settings=self._feasibility,
+        )
+
+    def offer(self, image: FleetImage, able: Capability, window_s: float) -> Feasibility:
+        """What an order for all sites could get over the coming `window_s` from cars that no dispatch holds; `able` is of that window."""
+        free = image.occupied & ~self.busy_rows(image, "")
+        return feasible(
+            image,
+            able,
+            self.gains(image),
+            free,
+            self._topology,
+            ordered_power_w=0.0,
+            window_s=window_s,
+            mode=DispatchMode.NET_EXPORT,
+            settings=self._feasibility,
+        )
+
+    def wants(self, site: int) -> bool:
+        """Whether a running dispatch takes cars of this site (row of the topology)."""
+        running = self._book.in_state(DispatchState.RUNNING)
+        return any(self._topology.pool_mask(instruction.pool)[site] for instruction in running)
+
+    def busy_rows(self, image: FleetImage, dispatch_id: str, outranks: Iterable[DispatchId] = ()) -> B1:
+        """Rows that another dispatch holds, (N,). Cars that wait to be handed back are free, and so are those of the dispatches in
+        `outranks`."""
+        busy = np.zeros(len(image), dtype=bool)
+        free = {dispatch_id, *outranks, *(other.dispatch_id for other in self._book.in_state(DispatchState.RESUMING))}
+        for uid, owner in self._book.owner.items():
+            if owner not in free:
+                row = self._fleet.row_of(uid)
+                if row is not None:
+                    busy[row] = True
+        return busy
