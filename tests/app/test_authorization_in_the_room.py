@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.authorizing import Question, Told, Verdict
@@ -14,13 +15,14 @@ from counterflow.domain.ids import StationId, TransactionId
 
 T = 1_795_366_800.0
 TOKEN = {"idToken": "DECFW1", "type": "Central"}
+BOOT_1_6 = {"chargePointVendor": "V", "chargePointModel": "M"}
 BOOT = {"chargingStation": {"vendorName": "V", "model": "M"}, "reason": "PowerUp"}
 
 
 class House:
     """A control room, one station, and a call-out that answers when it is told to."""
 
-    def __init__(self, journal: MemoryJournal | None = None) -> None:
+    def __init__(self, journal: MemoryJournal | None = None, subprotocol: str = "ocpp2.1") -> None:
         settings = {"stations": {"accept_unknown": True}, "drivers": {"default": {"consent": True}}}
         self.journal = journal or MemoryJournal()
         self.asked: list[tuple[Question, Told]] = []
@@ -32,8 +34,8 @@ class House:
             ask=lambda question, told: self.asked.append((question, told)),
         )
         self.room.restore(T)
-        self.room.opened("S", "ocpp2.1", T)
-        self.says("BootNotification", BOOT)
+        self.room.opened("S", subprotocol, T)
+        self.says("BootNotification", BOOT_1_6 if subprotocol == "ocpp1.6" else BOOT)
 
     def says(self, action: str, payload: dict[str, Any]) -> dict[str, Any] | None:
         """The answer, or None when there is none yet."""
@@ -73,6 +75,50 @@ def test_c01_the_answer_waits_for_the_call_out_and_a_heartbeat_does_not() -> Non
     assert answer is not None
     assert answer["idTokenInfo"]["status"] == "Accepted"
     assert "DC_BPT" in answer["allowedEnergyTransfer"]
+
+
+OLDER = [
+    (
+        "ocpp2.0.1",
+        {"idToken": TOKEN},
+        {"Accepted": {"idTokenInfo": {"status": "Accepted"}}, "Blocked": {"idTokenInfo": {"status": "Blocked"}}},
+    ),
+    ("ocpp1.6", {"idTag": "DECFW1"}, {"Accepted": {"idTagInfo": {"status": "Accepted"}}, "Blocked": {"idTagInfo": {"status": "Blocked"}}}),
+]
+
+
+@pytest.mark.parametrize("verdict", ["Accepted", "Blocked"])
+@pytest.mark.parametrize(("subprotocol", "asks", "answers"), OLDER)
+def test_c01_a_deferred_answer_is_spelled_in_the_words_of_an_older_version(
+    subprotocol: str, asks: dict[str, Any], answers: dict[str, Any], verdict: str
+) -> None:
+    at = House(subprotocol=subprotocol)
+    assert at.says("Authorize", asks) is None
+    assert at.says("Heartbeat", {}) is not None
+    [(question, told)] = at.asked
+    assert question.id_token == "DECFW1"
+    told(Verdict(verdict, verdict == "Accepted"), T + 2.0)
+    assert at.answer("Authorize") == answers[verdict]
+
+
+@pytest.mark.parametrize(("subprotocol", "asks", "answers"), OLDER)
+def test_c01_a_deferred_answer_of_an_older_version_comes_also_when_nobody_answers_us(
+    subprotocol: str, asks: dict[str, Any], answers: dict[str, Any]
+) -> None:
+    at = House(subprotocol=subprotocol)
+    at.says("Authorize", asks)
+    at.asked.pop()[1](None, T + 5.0)
+    assert at.answer("Authorize") == answers["Accepted"], "on_failure = charge"
+
+
+def test_c01_an_answer_that_comes_after_the_line_was_cut_goes_nowhere() -> None:
+    at = House(subprotocol="ocpp1.6")
+    at.says("Authorize", {"idTag": "DECFW1"})
+    at.room.closed("S", T + 1.0, "cut")
+    at.room.opened("S", "ocpp1.6", T + 1.5)
+    at.asked.pop()[1](Verdict("Accepted", True), T + 2.0)
+    assert at.answer("Authorize") is None
+    assert at.says("Heartbeat", {}) is not None
 
 
 def test_q01_when_nobody_answers_the_car_charges_and_is_not_discharged() -> None:

@@ -43,8 +43,9 @@ def request(name: str, key: Any = None, *, others: tuple[str, ...] = (), digest:
 class Station:
     """Asks for a certificate, and takes or refuses what comes."""
 
-    def __init__(self, takes: bool = True) -> None:
+    def __init__(self, takes: bool = True, subprotocol: str = "ocpp2.1") -> None:
         self.takes = takes
+        self.subprotocol = subprotocol
         self.answers: list[Any] = []
         self.signed: list[dict[str, Any]] = []
         self.installed: list[dict[str, Any]] = []
@@ -52,7 +53,7 @@ class Station:
     async def connect(self, server: Server, **how: Any) -> None:
         url = server.ocpp_urls[1] if "context" in how else server.ocpp_url
         ends = {"on_text": self.on_text, "on_close": lambda _line, _reason: None}
-        self.line = await connect(f"{url}/CS1", subprotocols=["ocpp2.1"], **ends, **how)
+        self.line = await connect(f"{url}/CS1", subprotocols=[self.subprotocol], **ends, **how)
         self.send("BootNotification", {"reason": "PowerUp", "chargingStation": {"model": "M", "vendorName": "V"}})
 
     def send(self, action: str, payload: dict[str, Any]) -> None:
@@ -113,6 +114,21 @@ def test_a02_a_station_moves_from_its_password_to_a_certificate_that_it_asked_fo
         station.line.close()
         await station.connect(server, context=client_context(str(server.certificates.root_path), str(path)))
         await until(lambda: server.room.registry.certified.get(CS1) == ("CS1",), 5.0)
+        assert texts(server) == [("certificate signed", "ChargingStationCertificate: in use at the station")]
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("extra", [{}, {"requestId": 41}])
+def test_a02_a_2_0_1_station_is_never_sent_the_request_id_of_2_1(tmp_path: Path, until: Any, extra: dict[str, Any]) -> None:
+    async def story(server: Server) -> None:
+        station = Station(subprotocol="ocpp2.0.1")
+        await station.connect(server, password=PASSWORD)
+        station.send("SignCertificate", {"csr": request("CS1")[0], "certificateType": "ChargingStationCertificate"} | extra)
+        await until(lambda: texts(server), 5.0)
+        assert station.answers == [{"status": "Accepted"}]
+        [signed] = station.signed
+        assert set(signed) == {"certificateChain", "certificateType"}
         assert texts(server) == [("certificate signed", "ChargingStationCertificate: in use at the station")]
 
     play(tmp_path, story)
