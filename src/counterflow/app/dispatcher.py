@@ -23,7 +23,7 @@ from counterflow.app.seconds import Seconds
 from counterflow.app.tasks import Book, RunningTask, state_entry
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
-from counterflow.domain.instructions import DispatchInstruction, DispatchState
+from counterflow.domain.instructions import DispatchInstruction, DispatchState, asked_power_w
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.records import DocumentKind, Latch, ProfileState
 from counterflow.domain.resources import EvseCapability
@@ -35,6 +35,7 @@ from counterflow.engine.control.feasibility import FeasibilitySettings
 from counterflow.engine.control.lead import ScheduledStartSettings, first_tick_s
 from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
+from counterflow.engine.control.timeline import Timeline
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.state import FleetState
@@ -177,7 +178,8 @@ class Dispatcher:
         for instruction in self.book.in_state(DispatchState.SCHEDULED):
             self._next_tick_s = min(self._next_tick_s, max(soonest_s, self._planned_s(instruction)))
         for instruction in self.book.in_state(DispatchState.RUNNING):
-            self._next_tick_s = min(self._next_tick_s, max(soonest_s, instruction.end_s))
+            change_s = Timeline.of(instruction).next_change_s(now_s)
+            self._next_tick_s = min(self._next_tick_s, max(soonest_s, instruction.end_s if change_s is None else change_s))
         self._seconds.plan(now_s)
 
     def run_tick(self, now_s: float) -> None:
@@ -209,7 +211,7 @@ class Dispatcher:
         """Take an instruction into the book; a start that has come runs its first tick at once."""
         self.store(instruction, now_s)
         self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.ACCEPTED, text=instruction.ordered_by))
-        self._say(now_s, "dispatch.accepted", instruction.dispatch_id, "accepted", power_w=instruction.steps[0].discharge_power_w)
+        self._say(now_s, "dispatch.accepted", instruction.dispatch_id, "accepted", power_w=asked_power_w(instruction))
         if instruction.start_s <= now_s:
             self.run_tick(now_s)
         else:
@@ -218,9 +220,8 @@ class Dispatcher:
     def amend(self, instruction: DispatchInstruction, now_s: float, by: str) -> None:
         """A changed instruction; a running one is re-planned at once."""
         self.store(instruction, now_s)
-        target_w = instruction.steps[-1].discharge_power_w
-        self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.AMENDED, target_power_w=target_w, text=by))
-        self._say(now_s, "dispatch.amended", instruction.dispatch_id, "amended", power_w=target_w)
+        self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.AMENDED, text=by))
+        self._say(now_s, "dispatch.amended", instruction.dispatch_id, "amended", power_w=asked_power_w(instruction))
         self.run_tick(now_s)
 
     def displace(self, losers: Iterable[DispatchInstruction], winner: DispatchInstruction, now_s: float) -> None:

@@ -7,10 +7,11 @@ import numpy as np
 from counterflow.app.tasks import Book
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import ControlPath, DispatchInstruction, DispatchMode, DispatchState, Feasibility
-from counterflow.engine.control.book import ordered_power_w
+from counterflow.engine.control.book import peak_power_w
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.settings import ResponseSettings
+from counterflow.engine.control.timeline import Timeline
 from counterflow.engine.fleet.capability import Capability, capability
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
@@ -85,10 +86,11 @@ class Outlook:
             self.gains(image),
             in_pool,
             self._topology,
-            ordered_power_w=ordered_power_w(instruction, from_s) if central else instruction.steps[0].discharge_power_w,
+            ordered_power_w=peak_power_w(instruction, from_s) if central else instruction.steps[0].discharge_power_w,
             window_s=window_s,
             mode=instruction.mode,
             settings=self._feasibility,
+            pieces=Timeline.of(instruction).pieces(from_s) if central else (),
         )
 
     def offer(self, image: FleetImage, able: Capability, window_s: float) -> Feasibility:

@@ -132,6 +132,8 @@ class LogKind:
     TICK = "tick"
     SHORTFALL = "shortfall"
     BASELINE = "baseline"
+    ASKED = "asked"
+    """A value of a stream, or what its dead-man makes of the last one."""
 
 
 class LogEntry(Struct, frozen=True, kw_only=True):
@@ -145,7 +147,7 @@ class LogEntry(Struct, frozen=True, kw_only=True):
     power_w: float | None = None
     """SETPOINT: the setpoint (<= 0). TICK: measured fleet power (discharge positive). LEFT: power lost. BASELINE: planned power."""
     target_power_w: float | None = None
-    """TICK, AMENDED, SHORTFALL: discharge positive."""
+    """TICK, SHORTFALL, ASKED: discharge positive. AMENDED: of versions that did not keep it among the steps."""
     headroom_power_w: float | None = None
     """TICK, SHORTFALL."""
     text: str = ""

@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId
+from counterflow.domain.units import format_power
 
 NOTICEABLE_FRAC = 1e-3
 """A shortfall below this share of an order is rounding."""
@@ -46,6 +47,26 @@ class DispatchState(StrEnum):
     ABORTED = "aborted"
 
 
+class OrderStep(Struct, frozen=True, kw_only=True):
+    """A later part of an ordered profile: another power (>= 0, W) from an instant on. Exactly one of the two says which: `after_s` counts
+    from the start of the order, `from_s` is epoch seconds."""
+
+    discharge_power_w: float
+    after_s: float | None = None
+    from_s: float | None = None
+
+
+class StreamTerms(Struct, frozen=True, kw_only=True):
+    """A target that is told value by value while the dispatch runs, and what becomes of it when no value comes (decisions 16)."""
+
+    timeout_s: float
+    """So long after the last value its source counts as silent."""
+    hold_s: float
+    """The last value holds for so long after that."""
+    ramp_down_s: float
+    """Then it goes down to the baseline within this time."""
+
+
 class DispatchOrder(Struct, frozen=True, kw_only=True):
     """A request as it came in; `discharge_power_w` > 0, `start_s` None = now."""
 
@@ -60,6 +81,14 @@ class DispatchOrder(Struct, frozen=True, kw_only=True):
     require_full: bool = False
     """Refuse the order rather than accept it with a shortfall."""
     control_path: ControlPath = ControlPath.CENTRAL
+    steps: tuple[OrderStep, ...] = ()
+    """Powers after the first, in the order of time."""
+    stream: StreamTerms | None = None
+    """The target comes value by value; `discharge_power_w` is the most that will be asked."""
+    ramp_w_per_s: float | None = None
+    """The target moves no faster than this; None = in steps."""
+    ramp_out_s: float = 0.0
+    """The target goes down to zero over the last part of the window."""
 
 
 class Amendment(Struct, frozen=True, kw_only=True):
@@ -111,5 +140,26 @@ class DispatchInstruction(Struct, frozen=True, kw_only=True):
     ends_as: DispatchState | None = None
     """What a resuming dispatch becomes once charging has resumed."""
     control_path: ControlPath = ControlPath.CENTRAL
+    stream: StreamTerms | None = None
+    """The target comes value by value; the steps are the most that may be asked."""
+    ramp_w_per_s: float | None = None
+    ramp_out_s: float = 0.0
     feasibility: Feasibility | None = None
     """As told to the operator when the order was accepted or last amended."""
+
+
+def asked_power_w(instruction: DispatchInstruction) -> float:
+    """The power by which people speak of a dispatch, W: of a profile its peak, else what was ordered, or amended to, last."""
+    if instruction.order is not None and instruction.order.steps:
+        return max(step.discharge_power_w for step in instruction.steps)
+    return instruction.steps[-1].discharge_power_w if instruction.steps else 0.0
+
+
+def target_words(instruction: DispatchInstruction) -> str:
+    """What is asked, in words: `2.500 MW`, `up to 2.500 MW in 4 steps`, `a stream of up to 2.500 MW`."""
+    power = format_power(asked_power_w(instruction))
+    if instruction.stream is not None:
+        return f"a stream of up to {power}"
+    if instruction.order is not None and instruction.order.steps:
+        return f"up to {power} in {len(instruction.steps)} steps"
+    return power

@@ -35,6 +35,21 @@ def parse_discharge_power_w(text: str) -> float:
     return value
 
 
+def parse_asked_power_w(text: str) -> float:
+    """A discharge power in a profile or a stream: as `parse_discharge_power_w`, and zero in any unit. Raises `UnitError`."""
+    value = _quantity(text, _POWER_FACTORS, "a power such as 2.5MW, 1400kW or 0W")
+    return 0.0 if value == 0.0 else parse_discharge_power_w(text)
+
+
+def parse_ramp_w_per_s(text: str) -> float:
+    """`"20kW/s"`, `"1.5MW/min"` as watts per second, > 0. Raises `UnitError`."""
+    power, slash, each = text.partition("/")
+    factor = _DURATION_FACTORS.get(each.strip().lower())
+    if not slash or factor is None:
+        raise UnitError(f"'{text}' is not understood: write a ramp such as 20kW/s or 1.5MW/min.")
+    return parse_discharge_power_w(power) / factor
+
+
 def parse_duration_s(text: str) -> float:
     """`"15min"`, `"900s"`, `"1.5h"`, `"1h30min"` as seconds, > 0 and at most a week. Raises `UnitError`."""
     parts = _PARTS.fullmatch(text)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from counterflow.adapters.reports.names import file_name
 from counterflow.domain.delivery import NOT_RESPONDING, DeliveryReport, DropOut, drop_out_words
-from counterflow.domain.instructions import DispatchState
+from counterflow.domain.instructions import DispatchState, target_words
 from counterflow.domain.units import format_energy, format_instant, format_power
 
 F8 = NDArray[np.float64]
@@ -270,8 +270,8 @@ def _draw_words(figure: Figure, report: DeliveryReport) -> None:
 def order_words(report: DeliveryReport) -> str:
     """What was ordered, and what became of it: `140.0 kW (amended), cancelled after 0:44 · net export`."""
     instruction = report.instruction
-    power = format_power(instruction.steps[-1].discharge_power_w if instruction.steps else 0.0)
-    amended = len(instruction.steps) > 1
+    power = target_words(instruction)
+    amended = len(instruction.steps) > 1 + len(instruction.order.steps if instruction.order else ())
     minutes = (instruction.end_s - instruction.start_s) / 60.0
     length = f"{minutes / 60:g} h" if minutes >= 120 else f"{minutes:.3g} min"
     what = f"{power} (amended)" if amended else power

@@ -4,6 +4,15 @@ UNITS = {"_w": "W", "_wh": "Wh", "_s": "s", "_frac": "0..1", "_share": "0..1"}
 """Endings and units. Instants (`at_s`, `start_s` ...) are seconds since 1970-01-01T00:00Z; ages and lengths are seconds."""
 
 WORDS: dict[str, str] = {
+    "ramp_out_s": "Over this last part of the window the target goes down to zero.",
+    "ramp_w_per_s": "How fast the target may move; null = in steps.",
+    "ramp_down_s": "Then the target goes down to zero within this time.",
+    "hold_s": "The last value holds for so long after that.",
+    "timeout_s": "So long after the last value its source counts as silent.",
+    "stream": "The target comes value by value, with what follows when none comes; null = it does not.",
+    "OrderStep.from_s": "Begin; null = after_s says it.",
+    "after_s": "Begin, counted from the start of the order; null = from_s says it.",
+    "OrderStep.discharge_power_w": "Discharge power from then on, zero or more.",
     "accepted_at_s": "When the order was accepted.",
     "accounts": "Accounts of discharged energy that were erased.",
     "action": "OCPP action.",

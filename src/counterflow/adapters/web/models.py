@@ -5,16 +5,49 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from counterflow.adapters.web.patterns import ACTION_PATTERN, STATION_ID_PATTERN
-from counterflow.adapters.web.units import DischargePower, Duration, InstantNumber, InstantText
+from counterflow.adapters.web.units import AskedPower, DischargePower, Duration, InstantNumber, InstantText, Ramp
 from counterflow.domain.conflicts import Leader
 from counterflow.domain.ids import ALL_SITES, PoolId
-from counterflow.domain.instructions import AllocationPolicy, Amendment, ControlPath, DispatchMode, DispatchOrder
+from counterflow.domain.instructions import AllocationPolicy, Amendment, ControlPath, DispatchMode, DispatchOrder, OrderStep, StreamTerms
 
 ReportFormat = Literal["json", "csv", "parquet", "png"]
 
 StationIdText = Annotated[str, StringConstraints(pattern=STATION_ID_PATTERN, strict=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, strict=True)]
 Strict = ConfigDict(extra="forbid", frozen=True)
+
+
+class StepBody(BaseModel):
+    """Another power from an instant on: `after_s` the start of the order, or at `from` (or `from_s`)."""
+
+    model_config = ConfigDict(**Strict, json_schema_extra={"examples": [{"after_s": "15min", "discharge_power_w": "2MW"}]})
+
+    discharge_power_w: AskedPower
+    after_s: Duration | None = None
+    at: Annotated[InstantText | None, Field(alias="from")] = None
+    from_s: InstantNumber | None = None
+
+    @model_validator(mode="after")
+    def _one_instant(self) -> Self:
+        if sum(each is not None for each in (self.after_s, self.at, self.from_s)) != 1:
+            raise ValueError("give exactly one of after_s, from and from_s.")
+        return self
+
+    def step(self) -> OrderStep:
+        """The step in the words of the domain."""
+        return OrderStep(
+            discharge_power_w=self.discharge_power_w, after_s=self.after_s, from_s=self.at if self.at is not None else self.from_s
+        )
+
+
+class StreamBody(BaseModel):
+    """A target that comes value by value, and what becomes of it when no value comes: it holds, then goes down to zero."""
+
+    model_config = ConfigDict(**Strict, json_schema_extra={"examples": [{"timeout_s": 30, "hold_s": 60, "ramp_down_s": 300}]})
+
+    timeout_s: Annotated[Duration, Field(description="So long after the last value its source counts as silent [s].")] = 30.0
+    hold_s: Annotated[Duration, Field(description="The last value holds for so long after that [s].")] = 60.0
+    ramp_down_s: Annotated[Duration, Field(description="Then the target goes down to zero within this time [s].")] = 300.0
 
 
 class OrderBody(BaseModel):
@@ -26,6 +59,8 @@ class OrderBody(BaseModel):
             "examples": [
                 {"discharge_power_w": "2.5MW", "duration_s": "15min", "start": "2026-11-22T17:00:00Z"},
                 {"discharge_power_w": 1_400_000, "duration_s": 240, "policy": "hybrid", "mode": "net_export", "dry_run": True},
+                {"discharge_power_w": "1MW", "duration_s": "1h", "steps": [{"after_s": "15min", "discharge_power_w": "2MW"}]},
+                {"discharge_power_w": "2MW", "duration_s": "1h", "stream": {"timeout_s": 30}, "full_activation_s": "5min"},
             ]
         },
     )
@@ -47,12 +82,27 @@ class OrderBody(BaseModel):
         ControlPath,
         Field(description="Who moves the cars: `central` = setpoints; `afrr` = one signal for all; `local_frequency` = each station."),
     ] = ControlPath.CENTRAL
+    steps: Annotated[
+        tuple[StepBody, ...], Field(description="Powers after the first, in the order of time: a stepped profile.", max_length=10_000)
+    ] = ()
+    stream: Annotated[
+        StreamBody | None, Field(description="The target comes value by value; discharge_power_w is the most that will be asked.")
+    ] = None
+    ramp_w_per_s: Ramp | None = None
+    full_activation_s: Annotated[
+        Duration | None, Field(description="The same as a ramp: time from zero to discharge_power_w; a number in s, or a text.")
+    ] = None
+    ramp_out_s: Annotated[
+        Duration | None, Field(description="The target goes down to zero over this last part of the window; a number in s, or a text.")
+    ] = None
     dry_run: Annotated[bool, Field(strict=True, description="Answer what is feasible, and start nothing.")] = False
 
     @model_validator(mode="after")
-    def _one_start(self) -> Self:
+    def _one_way_to_say_it(self) -> Self:
         if self.start is not None and self.start_s is not None:
             raise ValueError("give either start or start_s, not both.")
+        if self.ramp_w_per_s is not None and self.full_activation_s is not None:
+            raise ValueError("give either ramp_w_per_s or full_activation_s, not both.")
         return self
 
     def order(self, by: str) -> DispatchOrder:
@@ -68,6 +118,10 @@ class OrderBody(BaseModel):
             control_path=self.control_path,
             ordered_by=by,
             require_full=self.require_full,
+            steps=tuple(step.step() for step in self.steps),
+            stream=None if self.stream is None else StreamTerms(**self.stream.model_dump()),
+            ramp_w_per_s=self.discharge_power_w / self.full_activation_s if self.full_activation_s is not None else self.ramp_w_per_s,
+            ramp_out_s=self.ramp_out_s or 0.0,
         )
 
 

@@ -9,9 +9,11 @@ from counterflow.domain.units import (
     MAX_DISCHARGE_POWER_W,
     MAX_DURATION_S,
     UnitError,
+    parse_asked_power_w,
     parse_discharge_power_w,
     parse_duration_s,
     parse_instant_s,
+    parse_ramp_w_per_s,
 )
 
 EARLIEST_INSTANT_S = 946_684_800.0
@@ -28,6 +30,23 @@ def discharge_power_w(value: Any) -> float:
         raise UnitError(f"{number:g} W is not a discharge power: discharge is positive here, so write it above zero, such as 1400000.")
     if number > MAX_DISCHARGE_POWER_W:
         raise UnitError(f"{number:g} W is more than {MAX_DISCHARGE_POWER_W / 1e9:g} GW; the number is in watts.")
+    return number
+
+
+def asked_power_w(value: Any) -> float:
+    """Watts of discharge, >= 0, of a profile's step or a stream's value, from a number (W) or a text with its unit. Raises `UnitError`."""
+    if isinstance(value, str):
+        return parse_asked_power_w(value)
+    return 0.0 if value == 0 and not isinstance(value, bool) else discharge_power_w(value)
+
+
+def ramp_w_per_s(value: Any) -> float:
+    """Watts per second, > 0, from a number (W/s) or a text with its unit. Raises `UnitError`."""
+    if isinstance(value, str):
+        return parse_ramp_w_per_s(value)
+    number = _number(value, "a number of watts per second, or a text such as 20kW/s")
+    if number <= 0.0:
+        raise UnitError(f"{number:g} W/s is no ramp: write it above zero, such as 20000.")
     return number
 
 
@@ -76,6 +95,26 @@ DischargePower = Annotated[
         {"exclusiveMinimum": 0, "maximum": MAX_DISCHARGE_POWER_W},
         {"pattern": r"^\s*\+?\d+(\.\d+)?\s*[A-Za-z]+\s*$"},
         ["2.5MW", 1_400_000],
+    ),
+]
+AskedPower = Annotated[
+    float,
+    BeforeValidator(asked_power_w),
+    _shown(
+        "Discharge power at the grid side, zero or positive: a number in W, or a text with its unit (W, kW, MW).",
+        {"minimum": 0, "maximum": MAX_DISCHARGE_POWER_W},
+        {"pattern": r"^\s*\+?\d+(\.\d+)?\s*[A-Za-z]+\s*$"},
+        ["1.2MW", 0],
+    ),
+]
+Ramp = Annotated[
+    float,
+    BeforeValidator(ramp_w_per_s),
+    _shown(
+        "How fast the target may move, up and down: a number in W/s, or a text with its unit (kW/s, MW/min).",
+        {"exclusiveMinimum": 0},
+        {"pattern": r"^\s*\+?\d+(\.\d+)?\s*[A-Za-z]+\s*/\s*[A-Za-z]+\s*$"},
+        ["20kW/s", 20_000],
     ),
 ]
 Duration = Annotated[

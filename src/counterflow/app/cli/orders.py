@@ -27,13 +27,12 @@ from counterflow.app.cli.words import (
     clearing_words,
     feasibility_words,
     order_words,
-    ordered_power_w,
     state_words,
     verdict_words,
 )
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES
-from counterflow.domain.instructions import AllocationPolicy, ControlPath, DispatchMode
+from counterflow.domain.instructions import AllocationPolicy, ControlPath, DispatchMode, asked_power_w
 from counterflow.domain.units import UNITS, parse_discharge_power_w, parse_duration_s, parse_instant_s
 from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, FleetView
 
@@ -242,7 +241,7 @@ def dispatch_columns(now_s: float) -> list[Column[DispatchView]]:
         column("State", lambda view: view.instruction.state.value),
         column("Start", lambda view: clock(view.instruction.start_s, now_s), 2),
         column("End", lambda view: clock(view.instruction.end_s, now_s), 3),
-        figures("Order kW", lambda view: kilo(ordered_power_w(view.instruction))),
+        figures("Order kW", lambda view: kilo(asked_power_w(view.instruction))),
         figures("Now kW", lambda view: kilo(view.delivered_power_w), 1),
         figures("Short kW", lambda view: kilo(view.shortfall_power_w), 4),
         figures("Cars", lambda view: whole(view.members), 5),

@@ -3,7 +3,7 @@
 from counterflow.app.cli.tables import clock, instant, span
 from counterflow.domain.conflicts import ForeignProfile
 from counterflow.domain.delivery import DeliveryReport, drop_out_words
-from counterflow.domain.instructions import NOTICEABLE_FRAC, DispatchInstruction, Feasibility
+from counterflow.domain.instructions import NOTICEABLE_FRAC, DispatchInstruction, Feasibility, asked_power_w, target_words
 from counterflow.domain.units import format_energy, format_power
 from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, Displacement
 
@@ -25,11 +25,6 @@ def counted(count: int, what: str) -> str:
 def power(power_w: float | None) -> str:
     """Watts in words; unknown is said."""
     return "unknown" if power_w is None else format_power(power_w)
-
-
-def ordered_power_w(instruction: DispatchInstruction) -> float:
-    """The power of the last step: what was ordered, or amended to."""
-    return instruction.steps[-1].discharge_power_w if instruction.steps else 0.0
 
 
 def ordered_energy_wh(instruction: DispatchInstruction) -> float:
@@ -59,10 +54,10 @@ def _headline(answer: DispatchAnswer, now_s: float) -> str:
             f"This idempotency key was used before; it stands for dispatch {instruction.dispatch_id} ({instruction.state.value}): {what}."
         )
     told = answer.dispatch.feasibility
-    if told.shortfall_power_w > NOTICEABLE_FRAC * ordered_power_w(instruction):
+    if told.shortfall_power_w > NOTICEABLE_FRAC * asked_power_w(instruction):
         return (
             f"Dispatch {instruction.dispatch_id} is accepted, but only {power(told.committed_power_w)} of "
-            f"{power(ordered_power_w(instruction))} can be committed: {what}."
+            f"{power(asked_power_w(instruction))} can be committed: {what}."
         )
     return f"Dispatch {instruction.dispatch_id} is accepted: {what}."
 
@@ -84,9 +79,11 @@ def _displaced(one: Displacement, now_s: float, *, would_be: bool) -> str:
 def order_words(instruction: DispatchInstruction, now_s: float) -> str:
     """What a dispatch is to do, without a full stop."""
     start = f"from {instant(instruction.start_s)}" if instruction.start_s > now_s + 1.0 else f"until {clock(instruction.end_s, now_s)} UTC"
+    most = "at most " if instruction.stream is not None else ""
     return (
-        f"{power(ordered_power_w(instruction))} for {length(instruction.end_s - instruction.start_s)} {start} "
-        f"({format_energy(ordered_energy_wh(instruction))}; pool {instruction.pool}, {instruction.policy.value}, {instruction.mode.value})"
+        f"{target_words(instruction)} for {length(instruction.end_s - instruction.start_s)} {start} "
+        f"({most}{format_energy(ordered_energy_wh(instruction))}; pool {instruction.pool}, {instruction.policy.value}, "
+        f"{instruction.mode.value})"
     )
 
 
@@ -98,7 +95,7 @@ def feasibility_words(instruction: DispatchInstruction, feasibility: Feasibility
         f"Feasible energy: {format_energy(feasibility.expected_energy_wh)} expected, {format_energy(feasibility.low_energy_wh)} low.",
         f"Committed:       {power(feasibility.committed_power_w)}.",
     ]
-    if feasibility.shortfall_power_w > NOTICEABLE_FRAC * ordered_power_w(instruction):
+    if feasibility.shortfall_power_w > NOTICEABLE_FRAC * asked_power_w(instruction):
         lines.append(f"Shortfall:       {power(feasibility.shortfall_power_w)} of the order cannot be promised now.")
     else:
         lines.append("Shortfall:       none.")

@@ -15,15 +15,15 @@ from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId
 from counterflow.domain.instructions import (
     NOTICEABLE_FRAC,
     Amendment,
-    ControlPath,
     DispatchInstruction,
     DispatchOrder,
     DispatchState,
     Feasibility,
-    TargetStep,
 )
 from counterflow.domain.units import MAX_DURATION_S, format_instant, format_power
 from counterflow.domain.views import Displacement, Refusal, RefusalKind
+from counterflow.engine.control.targets import TargetSettings, amended_steps, invalid, target_steps
+from counterflow.engine.control.timeline import Timeline
 from counterflow.engine.fleet.topology import Topology
 
 
@@ -69,6 +69,7 @@ class BookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         MAX_DURATION_S
     )
     late_start_s: Annotated[float, Meta(description="A start this much in the past still counts as now.", extra={"unit": "s"}, ge=0)] = 60.0
+    targets: TargetSettings = TargetSettings()
 
 
 def move(instruction: DispatchInstruction, what: Move, now_s: float, reason: str = "") -> DispatchInstruction:
@@ -94,31 +95,37 @@ def draw_up(
     """Turn an order into an instruction, or say in a sentence what is wrong with it. Looks at the order alone."""
     start_s = now_s if order.start_s is None else max(now_s, order.start_s)
     if order.start_s is not None and order.start_s < now_s - settings.late_start_s:
-        return _invalid(
+        return invalid(
             f"The start {format_instant(order.start_s)} lies in the past.", "Leave the start out to begin now, or name one that is to come."
         )
     if order.start_s is not None and order.start_s > now_s + settings.max_lead_s:
-        return _invalid(f"The start lies more than {settings.max_lead_s / 86400:g} days ahead.", "Order closer to the time.")
+        return invalid(f"The start lies more than {settings.max_lead_s / 86400:g} days ahead.", "Order closer to the time.")
     if not 0.0 < order.discharge_power_w < float("inf"):
-        return _invalid("The discharge power must be above zero.", "Write the power to be delivered as a positive number, such as 1400kW.")
+        return invalid("The discharge power must be above zero.", "Write the power to be delivered as a positive number, such as 1400kW.")
     if not settings.min_duration_s <= order.duration_s <= MAX_DURATION_S:
-        return _invalid(
+        return invalid(
             f"A window of {order.duration_s:g} s cannot be dispatched.",
             f"Order between {settings.min_duration_s:g} s and {MAX_DURATION_S / 86400:g} days.",
         )
     if order.pool != ALL_SITES and order.pool not in topology.pools():
         known = ", ".join(sorted(topology.pools()))
         return Refusal(kind=RefusalKind.NOT_FOUND, sentence=f"There is no pool '{order.pool}'.", remedy=f"Known pools: {known}.")
+    steps = target_steps(order, start_s, settings.targets)
+    if isinstance(steps, Refusal):
+        return steps
     return DispatchInstruction(
         dispatch_id=dispatch_id,
         start_s=start_s,
         end_s=start_s + order.duration_s,
-        steps=(TargetStep(from_s=start_s, discharge_power_w=order.discharge_power_w),),
+        steps=steps,
         pool=order.pool,
         policy=order.policy,
         mode=order.mode,
         priority=order.priority,
         control_path=order.control_path,
+        stream=order.stream,
+        ramp_w_per_s=order.ramp_w_per_s,
+        ramp_out_s=order.ramp_out_s,
         accepted_at_s=now_s,
         ordered_by=order.ordered_by,
         idempotency_key=idempotency_key,
@@ -175,7 +182,7 @@ def displacement(loser: DispatchInstruction, winner: DispatchInstruction) -> Dis
 
 def too_little(instruction: DispatchInstruction) -> Refusal | None:
     """The refusal of an order that must be met in full and cannot be, as far as can be told now."""
-    told, ordered_w = instruction.feasibility, instruction.steps[0].discharge_power_w
+    told, ordered_w = instruction.feasibility, peak_power_w(instruction, instruction.start_s)
     if told is None or told.shortfall_power_w <= NOTICEABLE_FRAC * ordered_w:
         return None
     return Refusal(
@@ -193,24 +200,17 @@ def amended(instruction: DispatchInstruction, amendment: Amendment, now_s: float
             sentence=f"Dispatch {instruction.dispatch_id} is {instruction.state} and cannot be changed any more.",
             remedy="Order a new dispatch.",
         )
-    steps, end_s = instruction.steps, instruction.end_s
-    if amendment.discharge_power_w is not None:
-        if not 0.0 < amendment.discharge_power_w < float("inf"):
-            return _invalid("The discharge power must be above zero.", "To stop a dispatch, cancel it.")
-        if instruction.control_path is ControlPath.LOCAL_FREQUENCY:
-            return _invalid("The band of a local_frequency dispatch stands in its cars' curves.", "Order a new dispatch of another power.")
-        if instruction.control_path is ControlPath.AFRR and amendment.discharge_power_w > instruction.steps[0].discharge_power_w:
-            return _invalid("An aFRR dispatch moves inside the band that was ordered.", "Name a smaller power, or order a new dispatch.")
-        from_s = max(now_s, instruction.start_s)
-        kept = tuple(step for step in steps if step.from_s < from_s)
-        steps = (*kept, TargetStep(from_s=from_s, discharge_power_w=amendment.discharge_power_w))
+    end_s = instruction.end_s
+    changed = amended_steps(instruction, amendment, now_s)
+    if isinstance(changed, Refusal):
+        return changed
     if amendment.end_s is not None:
         if amendment.end_s <= max(now_s, instruction.start_s):
-            return _invalid("The new end lies in the past or before the start.", "Name an end that is to come, or cancel the dispatch.")
+            return invalid("The new end lies in the past or before the start.", "Name an end that is to come, or cancel the dispatch.")
         if amendment.end_s > instruction.start_s + MAX_DURATION_S:
-            return _invalid("The window would be longer than 7 days.", "Name an earlier end.")
+            return invalid("The window would be longer than 7 days.", "Name an earlier end.")
         end_s = amendment.end_s
-    return replace(instruction, steps=steps, end_s=end_s)
+    return replace(instruction, steps=changed, end_s=end_s)
 
 
 def with_feasibility(instruction: DispatchInstruction, feasibility: Feasibility) -> DispatchInstruction:
@@ -228,19 +228,14 @@ def committed(instruction: DispatchInstruction) -> DispatchInstruction:
 
 
 def ordered_power_w(instruction: DispatchInstruction, at_s: float) -> float:
-    """Ordered discharge power at `at_s`, W >= 0; zero outside the window."""
-    if not instruction.start_s <= at_s < instruction.end_s:
-        return 0.0
-    power_w = 0.0
-    for step in instruction.steps:
-        if step.from_s <= at_s:
-            power_w = step.discharge_power_w
-    return power_w
+    """Ordered discharge power at `at_s`, W >= 0; zero outside the window. Of a stream it is the most that may be asked."""
+    return Timeline.of(instruction).target_discharge_w(at_s)
+
+
+def peak_power_w(instruction: DispatchInstruction, from_s: float) -> float:
+    """The most that is ordered between `from_s` and the end, W >= 0."""
+    return max((power_w for _, power_w in Timeline.of(instruction).pieces(from_s)), default=0.0)
 
 
 def _share_a_site(one: PoolId, other: PoolId, topology: Topology) -> bool:
     return bool((topology.pool_mask(one) & topology.pool_mask(other)).any())
-
-
-def _invalid(sentence: str, remedy: str) -> Refusal:
-    return Refusal(kind=RefusalKind.INVALID, sentence=sentence, remedy=remedy)

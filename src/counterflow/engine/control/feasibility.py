@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from counterflow.domain.instructions import DispatchMode, Feasibility
 from counterflow.domain.reasons import Reason
+from counterflow.engine.control.shape import Pieces, Supply, largest_cap_w, largest_scale
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.topology import Topology
@@ -52,8 +53,12 @@ def feasible(
     window_s: float,
     mode: DispatchMode,
     settings: FeasibilitySettings,
+    pieces: Pieces = (),
 ) -> Feasibility:
     """Feasible power and energy of the rows in `in_pool` (N,) over `window_s`, W and Wh, discharge positive.
+
+    `pieces` is the target when it is not constant; `ordered_power_w` is its peak then, the expected and the low power are the peaks of a
+    target of the same shape that the pool could give, and the committed power is where the target is cut off.
 
     A car survives the window with `exp(-attrition * window)`. What is asked at a site is capped at its export limit, as in the
     allocation: what is delivered is less by the gain. In NET_EXPORT the power of pool members that must charge is taken off; in
@@ -73,13 +78,20 @@ def feasible(
     own_variance = stays * (1.0 - stays) + settings.gain_spread**2
     spread_w = sqrt(float((capped_w**2).sum()) * own_variance + (settings.common_spread * expected_w) ** 2)
     low_w = max(0.0, expected_w * stays - _Z_LOW * spread_w)
-    committed_w = min(ordered_power_w, settings.headroom_factor * expected_w)
     hours = window_s / 3600.0
+    energy_wh, low_energy_wh = expected_w * hours * (1.0 + stays) / 2.0, low_w * hours
+    committed_w = min(ordered_power_w, settings.headroom_factor * expected_w)
+    if len(pieces) > 1:
+        strongest_w = gain * _capped_by_site(image, np.where(ready, capability.max_power_w, 0.0), topology)
+        supply = Supply.of(strongest_w, capped_w - charging_w, window_s, float(charging_w.sum()) - against_w)
+        peak_w = largest_scale(supply, pieces) * ordered_power_w
+        low_w *= peak_w / expected_w if expected_w > 0.0 else 0.0
+        expected_w, committed_w = peak_w, largest_cap_w(supply, pieces, settings.headroom_factor)
     return Feasibility(
         expected_power_w=expected_w,
         low_power_w=low_w,
-        expected_energy_wh=expected_w * hours * (1.0 + stays) / 2.0,
-        low_energy_wh=low_w * hours,
+        expected_energy_wh=energy_wh,
+        low_energy_wh=low_energy_wh,
         committed_power_w=committed_w,
         shortfall_power_w=max(0.0, ordered_power_w - committed_w),
         sessions=int(np.count_nonzero(ready & (sustained_w > 0.0))),

@@ -323,6 +323,8 @@ def _pauses(settled: Settled, drops: Sequence[DropOut]) -> tuple[Pause, ...]:
     settings = settled.settings
     found = [(settled.start_s, settled.start_s + settings.settle_s, "start")]
     changed = settled.target.from_s[1:][np.diff(settled.target.value) != 0.0]
+    if targets.moves_smoothly(settled.stored.instruction):
+        changed = changed[:0]
     found += [(float(at_s), float(at_s) + settings.settle_s, "target changed") for at_s in changed]
     span_s = settled.until_s - settled.start_s
     if span_s > 0.0:

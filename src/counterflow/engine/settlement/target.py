@@ -4,14 +4,17 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from counterflow.domain.delivery import LogEntry, LogKind
-from counterflow.domain.instructions import DispatchInstruction, DispatchState
+from counterflow.domain.instructions import DispatchInstruction, DispatchState, TargetStep
+from counterflow.engine.control.timeline import Timeline
 
 F8 = NDArray[np.float64]
 
 _SAME_STEP_S = 1.0
+_RAMP_STEP_S = 1.0
 
 
 class Held(NamedTuple):
@@ -43,7 +46,15 @@ def held(steps: Sequence[tuple[float, float]], hold_s: float = np.inf) -> Held:
 
 
 def target(instruction: DispatchInstruction, log: Iterable[LogEntry]) -> Held:
-    """The target in W, discharge positive: the instruction's steps, and amendments in the log that are not among them."""
+    """The target in W, discharge positive: the instruction's steps, and amendments in the log that are not among them; of a stream the
+    values that came, and what its dead-man made of the last. Ramps are in steps of a second, with the energy of the ramp."""
+    if instruction.stream is not None:
+        asked = [(entry.at_s, entry.target_power_w) for entry in log if entry.kind == LogKind.ASKED and entry.target_power_w is not None]
+        values = held([(min(instruction.accepted_at_s, instruction.start_s), 0.0), *asked])
+        told = zip(values.from_s.tolist(), values.value.tolist(), strict=True)
+        instruction = replace(instruction, steps=tuple(TargetStep(from_s=from_s, discharge_power_w=power_w) for from_s, power_w in told))
+    if moves_smoothly(instruction):
+        return held(Timeline.of(instruction).levels(_RAMP_STEP_S))
     steps = [(step.from_s, step.discharge_power_w) for step in instruction.steps]
     for entry in sorted(log, key=lambda entry: entry.at_s):
         if entry.kind == LogKind.AMENDED and entry.target_power_w is not None:
@@ -51,6 +62,11 @@ def target(instruction: DispatchInstruction, log: Iterable[LogEntry]) -> Held:
             if not already:
                 steps.append((entry.at_s, entry.target_power_w))
     return held(steps)
+
+
+def moves_smoothly(instruction: DispatchInstruction) -> bool:
+    """Whether the target is made to be followed while it moves: a ramp or a stream. A change is no reason not to judge the tracking."""
+    return instruction.stream is not None or instruction.ramp_w_per_s is not None or instruction.ramp_out_s > 0.0
 
 
 def headroom(log: Iterable[LogEntry], hold_s: float) -> Held:
