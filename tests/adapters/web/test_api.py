@@ -4,7 +4,7 @@ import pytest
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.ids import SiteId
-from counterflow.domain.instructions import AllocationPolicy, DispatchMode
+from counterflow.domain.instructions import AllocationPolicy, DispatchMode, StreamTerms
 from counterflow.domain.views import (
     CallAnswer,
     ConflictView,
@@ -315,4 +315,46 @@ def test_who_has_priority_is_said_with_who_says_it_and_by_which_token(client, op
 def test_a_confirmation_without_a_name_or_with_an_unknown_word_is_refused(client, operations, body):
     assert client.ask("PUT", "/conflicts/priorities/depot", json=body).status_code == 422
     assert client.ask("DELETE", "/conflicts/priorities/depot").status_code == 422
+    assert operations.calls == []
+
+
+def test_a_profile_with_ramps_reaches_the_engine_as_steps(client, operations):
+    steps = [
+        {"after_s": "15min", "discharge_power_w": "2MW"},
+        {"from": "2026-11-22T17:30:00Z", "discharge_power_w": 0},
+        {"from_s": 1_795_370_000, "discharge_power_w": 5e5},
+    ]
+    body = {**ORDER, "steps": steps, "full_activation_s": "250s", "ramp_out_s": 60}
+    assert client.ask("POST", "/dispatches", json=body).status_code == 201
+    (_, order, _, _) = operations.calls[0]
+    assert [(step.after_s, step.from_s, step.discharge_power_w) for step in order.steps] == [
+        (900.0, None, 2e6),
+        (None, 1_795_368_600.0, 0.0),
+        (None, 1_795_370_000.0, 5e5),
+    ]
+    assert (order.ramp_w_per_s, order.ramp_out_s, order.stream) == (10_000.0, 60.0, None)
+
+
+def test_a_stream_is_ordered_with_its_dead_man(client, operations):
+    client.ask("POST", "/dispatches", json={**ORDER, "stream": {"timeout_s": 20}, "ramp_w_per_s": "1MW/min"})
+    (_, order, _, _) = operations.calls[0]
+    assert order.stream == StreamTerms(timeout_s=20.0, hold_s=60.0, ramp_down_s=300.0)
+    assert order.ramp_w_per_s == pytest.approx(1e6 / 60.0)
+
+
+@pytest.mark.parametrize(
+    ("extra", "word"),
+    [
+        ({"steps": [{"discharge_power_w": 1}]}, "exactly one of after_s"),
+        ({"steps": [{"after_s": 1, "from_s": 1_795_370_000, "discharge_power_w": 1}]}, "exactly one of after_s"),
+        ({"steps": [{"after_s": 1, "discharge_power_w": -1}]}, "positive"),
+        ({"ramp_w_per_s": 0}, "above zero"),
+        ({"ramp_w_per_s": "20kW"}, "20kW/s"),
+        ({"ramp_w_per_s": 1, "full_activation_s": 1}, "not both"),
+    ],
+)
+def test_a_target_that_is_no_target_is_refused_in_a_sentence(client, operations, extra, word):
+    response = client.ask("POST", "/dispatches", json={**ORDER, **extra})
+    assert response.status_code == 422
+    assert word in response.json()["detail"]
     assert operations.calls == []

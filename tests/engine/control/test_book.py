@@ -4,7 +4,16 @@ import pytest
 from msgspec.structs import replace
 
 from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId, SiteId
-from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder, DispatchState, Feasibility
+from counterflow.domain.instructions import (
+    Amendment,
+    ControlPath,
+    DispatchInstruction,
+    DispatchOrder,
+    DispatchState,
+    Feasibility,
+    OrderStep,
+    StreamTerms,
+)
 from counterflow.domain.resources import Site
 from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.control.book import (
@@ -20,6 +29,7 @@ from counterflow.engine.control.book import (
     give_way,
     move,
     ordered_power_w,
+    peak_power_w,
     settle_conflicts,
     too_little,
     with_feasibility,
@@ -35,6 +45,7 @@ TOPOLOGY = Topology(
     ]
 )
 
+STREAM = StreamTerms(timeout_s=30.0, hold_s=60.0, ramp_down_s=300.0)
 PLENTY = Feasibility(
     expected_power_w=2e6,
     low_power_w=1.5e6,
@@ -231,3 +242,39 @@ def test_outside_the_window_nothing_is_ordered() -> None:
     instruction = drawn(pool=ALL_SITES)
     assert ordered_power_w(instruction, NOW_S - 1.0) == 0.0
     assert ordered_power_w(instruction, instruction.end_s) == 0.0
+
+
+def test_a_profile_becomes_steps_from_the_start_on() -> None:
+    later = (OrderStep(discharge_power_w=2e6, after_s=300.0), OrderStep(discharge_power_w=0.0, from_s=NOW_S + 600.0))
+    instruction = drawn(steps=later, ramp_w_per_s=10_000.0, ramp_out_s=60.0)
+    assert [(step.from_s - NOW_S, step.discharge_power_w) for step in instruction.steps] == [(0.0, 1e6), (300.0, 2e6), (600.0, 0.0)]
+    assert ordered_power_w(instruction, NOW_S + 350.0) == 1.5e6
+    assert peak_power_w(instruction, NOW_S + 700.0) == 0.0
+    capped = committed(with_feasibility(instruction, PLENTY))
+    assert [step.discharge_power_w for step in capped.steps] == [1e6, 1e6, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"steps": (OrderStep(discharge_power_w=1e6),)}, "when it begins"),
+        ({"steps": (OrderStep(discharge_power_w=1e6, after_s=1.0, from_s=2.0),)}, "when it begins"),
+        ({"steps": (OrderStep(discharge_power_w=1e6, after_s=0.0),)}, "not after the one before"),
+        ({"steps": (OrderStep(discharge_power_w=1e6, after_s=900.0),)}, "window is over"),
+        ({"steps": (OrderStep(discharge_power_w=-1.0, after_s=10.0),)}, "zero or more"),
+        ({"steps": tuple(OrderStep(discharge_power_w=1.0, after_s=0.5 * n) for n in range(1, 1001))}, "at most 1000 steps"),
+        (
+            {"steps": (OrderStep(discharge_power_w=1.0, after_s=1.0),), "stream": StreamTerms(timeout_s=30, hold_s=1, ramp_down_s=1)},
+            "either",
+        ),
+        ({"stream": StreamTerms(timeout_s=1.0, hold_s=1, ramp_down_s=1)}, "time-out of 1 s"),
+        ({"ramp_w_per_s": 0.0}, "ramp must be above zero"),
+        ({"ramp_w_per_s": float("inf")}, "ramp must be above zero"),
+        ({"ramp_out_s": 901.0}, "fit into the window"),
+        ({"ramp_w_per_s": 1.0, "control_path": ControlPath.AFRR}, "constant power only"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused_in_a_sentence(fields: dict[str, object], word: str) -> None:
+    refusal = refused(DispatchOrder(discharge_power_w=1e6, duration_s=900.0, **fields))  # type: ignore[arg-type]  # fields of the order
+    assert word in refusal.sentence
+    assert refusal.remedy

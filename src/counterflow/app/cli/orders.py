@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from counterflow.app.cli.api_client import ApiClient, OutcomeUnknownError, Reply, segment
+from counterflow.app.cli.profiles import step_of, steps_in
 from counterflow.app.cli.shared import (
     FailedError,
     JsonOption,
@@ -33,7 +34,7 @@ from counterflow.app.cli.words import (
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES
 from counterflow.domain.instructions import AllocationPolicy, ControlPath, DispatchMode, asked_power_w
-from counterflow.domain.units import UNITS, parse_discharge_power_w, parse_duration_s, parse_instant_s
+from counterflow.domain.units import UNITS, parse_discharge_power_w, parse_duration_s, parse_instant_s, parse_ramp_w_per_s
 from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, FleetView
 
 _NEGATIVE = re.compile(r"-[\d.]")
@@ -72,7 +73,8 @@ def register(app: typer.Typer) -> None:
     app.command(
         "dispatch",
         cls=QuantityCommand,
-        epilog="Example: counterflow dispatch 2.5MW 15min --start 2026-11-22T17:00Z --pool north --watch. "
+        epilog="Example: counterflow dispatch 2.5MW 15min --start 2026-11-22T17:00Z --pool north --watch; "
+        "a profile: counterflow dispatch 1MW 1h --step +15min=2MW --step +45min=1MW. "
         "docs/ordering.md explains modes, policies and priority.",
     )(asks_server(dispatch))
     app.command("amend", cls=QuantityCommand, epilog="Example: counterflow amend d-1a2b3c4d --power 2MW --for 10min")(asks_server(amend))
@@ -108,6 +110,24 @@ def dispatch(
     path: Annotated[
         ControlPath, typer.Option(metavar="PATH", help="Who moves the cars: central, afrr (a signal for all), local_frequency (stations).")
     ] = ControlPath.CENTRAL,
+    step: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TIME=POWER", help="Another power from then on: 17:15=2MW (UTC), +15min=2MW. May be given again and again."),
+    ] = None,
+    profile: Annotated[Path | None, typer.Option(metavar="FILE", help="More steps, from CSV (time,power) or JSON.")] = None,
+    ramp: Annotated[str | None, typer.Option(metavar="RATE", help="The target moves no faster than this: 20kW/s, 1MW/min.")] = None,
+    full_activation: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="The same as a ramp: time from zero to POWER, such as 5min.")
+    ] = None,
+    ramp_out: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="The target goes down to zero over this last part of the window.")
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="The target comes value by value (counterflow stream); POWER is the most that is asked.")
+    ] = False,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="A stream is silent so long after its last value.")] = "30s",
+    hold: Annotated[str, typer.Option(metavar="DURATION", help="The last value holds for so long after that.")] = "60s",
+    ramp_down: Annotated[str, typer.Option(metavar="DURATION", help="Then the target goes down to zero within this time.")] = "5min",
     priority: Annotated[int, typer.Option(metavar="N", help="Where orders overlap, a higher one cuts the others short.")] = 0,
     require_full: Annotated[
         bool, typer.Option("--require-full", help="Refuse the order unless all of its power can be committed.")
@@ -136,8 +156,24 @@ def dispatch(
         "control_path": path.value,
         "dry_run": dry_run,
     }
+    if ramp is not None and full_activation is not None:
+        raise WrongUsageError("--ramp and --full-activation both set the ramp: choose one of them.")
+    moving = {
+        "ramp_w_per_s": None if ramp is None else parse_ramp_w_per_s(ramp),
+        "full_activation_s": None if full_activation is None else parse_duration_s(full_activation),
+        "ramp_out_s": None if ramp_out is None else parse_duration_s(ramp_out),
+        "stream": {"timeout_s": parse_duration_s(timeout), "hold_s": parse_duration_s(hold), "ramp_down_s": parse_duration_s(ramp_down)}
+        if stream
+        else None,
+    }
+    body |= {name: value for name, value in moving.items() if value is not None}
     around, console = server.around, screen()
     with server.client() as client:
+        if step or profile is not None:
+            # The server's clock counts, not this machine's.
+            start_s = client.get("/fleet").read(FleetView).at_s if start is None else parse_instant_s(start)
+            steps = [step_of(text, start_s) for text in step or ()]
+            body["steps"] = steps + (steps_in(profile, start_s) if profile is not None else [])
         reply = _order(client, body, idempotency_key)
         if as_json:
             typer.echo(reply.text)
