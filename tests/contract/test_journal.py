@@ -27,9 +27,10 @@ from counterflow.domain.conflicts import (
 )
 from counterflow.domain.delivery import LogEntry, LogKind, Sample
 from counterflow.domain.drivers import AccountRecord, AgreedTerms, DriverRecord, PartialTerms, Scope
-from counterflow.domain.ids import DispatchId, EvseId, PoolId, ProfileId, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.ids import ConnectorId, DispatchId, EvseId, PoolId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
 from counterflow.domain.records import (
+    ConnectorState,
     DiscoveryRecord,
     DocumentKind,
     Latch,
@@ -38,11 +39,12 @@ from counterflow.domain.records import (
     ProfileState,
     SecurityRecord,
     SessionRecord,
+    StationFaults,
     TransactionNumber,
 )
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity, StationRegistration
 from counterflow.domain.station_settings import ChangedSetting, FormerSettings, StationVariable
-from counterflow.domain.telemetry import ChargingNeedsReported
+from counterflow.domain.telemetry import Availability, ChargingNeedsReported
 
 T0 = 1_795_000_000.0
 NAN = math.nan
@@ -137,6 +139,11 @@ def documents() -> dict[DocumentKind, Any]:
         ),
         DocumentKind.TRANSACTION_NUMBER: TransactionNumber(
             station_id=STATION, evse_id=EvseId(1), number=91_000_000, started_s=T0, meter_start_wh=12
+        ),
+        DocumentKind.STATION_FAULTS: StationFaults(
+            station_id=STATION,
+            alarms={"FreqDroop": T0},
+            connectors=(ConnectorState(EvseId(1), ConnectorId(2), T0, Availability.FAULTED),),
         ),
     }
 

@@ -1,6 +1,6 @@
 """The process dies in the middle of a dispatch and another one starts on the same journal (I8)."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ from counterflow.domain.ids import StationId
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.records import DocumentKind, ProfileState
 from counterflow.domain.setpoints import CommandResult, Rejected
+from counterflow.domain.views import Refusal
 
 END_S = 200.0
 
@@ -186,3 +187,46 @@ def test_a_removed_station_leaves_no_session_open_not_even_after_a_restart(town:
     assert record.ended_s == at.now_s
     at.restart()
     assert gone.session_uid not in {view.session_uid for view in at.operations.sessions()}
+
+
+def test_r04_a_grid_fault_and_b04_a_faulted_connector_outlive_the_process_until_the_station_takes_them_back(
+    town: Any, ideal: dict[str, Any]
+) -> None:
+    at = town(3, 10, plant=ideal)
+
+    def says(number: int, action: str, payload: dict[str, Any]) -> None:
+        at.world.csms.received(at.world.stations[number].station_id, msgspec.json.encode([2, f"{at.now_s}", action, payload]), at.now_s)
+        at.run(2)
+
+    def reasons() -> list[str]:
+        return [view.reason for view in at.operations.sessions()]
+
+    def status(now: str) -> dict[str, Any]:
+        return {"timestamp": datetime.fromtimestamp(at.now_s, UTC).isoformat(), "connectorStatus": now, "evseId": 1, "connectorId": 1}
+
+    alarm = {"controlType": "FreqDroop", "timestamp": "2026-11-22T17:00:30Z"}
+    says(0, "NotifyDERAlarm", alarm)
+    says(1, "StatusNotification", status("Faulted"))
+    assert reasons() == ["grid_fault", "evse_faulted", "ready"]
+    at.restart(away_s=3.0)
+    at.run(60)
+    assert reasons() == ["grid_fault", "evse_faulted", "ready"]
+    says(0, "NotifyDERAlarm", alarm | {"alarmEnded": True})
+    says(1, "StatusNotification", status("Occupied"))
+    assert reasons() == ["ready"] * 3
+    assert not list(at.journal.documents(DocumentKind.STATION_FAULTS))
+
+
+def test_a_grid_fault_whose_end_was_never_said_is_lifted_by_a_person(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(2, 11, plant=ideal)
+    station_id = StationId(at.world.stations[0].station_id)
+    refused = at.do(at.operations.release_station(station_id, "ops", ""))
+    assert isinstance(refused, Refusal)
+    alarm = {"controlType": "HVMustTrip", "timestamp": "2026-11-22T17:00:30Z"}
+    at.world.csms.received(station_id, msgspec.json.encode([2, "a", "NotifyDERAlarm", alarm]), at.now_s)
+    at.run(2)
+    assert at.operations.sessions()[0].reason == "grid_fault"
+    at.do(at.operations.release_station(station_id, "ops", "the grid is well"))
+    at.restart(away_s=3.0)
+    at.run(60)
+    assert at.operations.sessions()[0].reason == "ready"

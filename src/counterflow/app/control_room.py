@@ -19,6 +19,7 @@ from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
 from counterflow.app.dispatcher import Dispatcher
 from counterflow.app.drivers import Drivers
 from counterflow.app.first_use import FirstUse
+from counterflow.app.known_faults import KnownFaults
 from counterflow.app.placing import Placement
 from counterflow.app.policy import Certifier, ConsentPolicy
 from counterflow.app.pseudonyms import Pseudonyms
@@ -90,6 +91,7 @@ class ControlRoom:
             terms,
             hash_token=pseudonym,
         )
+        self.faults = KnownFaults(self.fleet, journal)
         self.security = SecurityLog(journal)
         self.certifier: Certifier | None = None
         """Who signs what stations ask to be signed; None = nobody."""
@@ -256,6 +258,7 @@ class ControlRoom:
         self.registry.remove(station_id)
         self.security.forget(station_id)
         self.numbers.forget(station_id)
+        self.faults.forget(station_id)
         self.last_seen_s.pop(station_id, None)
         self.conflicts.station_removed(station_id)
         self._applied(self.fleet.forget(station_id, now_s), now_s)
@@ -278,6 +281,7 @@ class ControlRoom:
         self.drivers.restore()
         for registration in self.registry.registrations.values():
             self.fleet.register(registration.station_id, registration.site_id)
+        self.faults.restore()
         sessions = [record for _, record in self.journal.documents(DocumentKind.SESSION)]
         profiles = [record for _, record in self.journal.documents(DocumentKind.PROFILE)]
         still_open = [record for record in sessions if record.ended_s is None]
@@ -302,6 +306,14 @@ class ControlRoom:
     def override(self, uid: SessionUid, said: SessionOverride, now_s: float) -> None:
         """What a driver says for an open session; the next tick follows it. Raises KeyError when it is not open."""
         self._applied(self.fleet.override(uid, said, now_s), now_s)
+
+    def lift_alarms(self, station_id: StationId, by: str, now_s: float) -> bool:
+        """A person takes a station's DER alarms back; False = there are none."""
+        ends = self.faults.alarms(station_id, now_s)
+        self._take_all(ends, now_s)
+        if ends:
+            self._say(now_s, "station.released", station_id, f"its grid fault was lifted by {by}")
+        return bool(ends)
 
     def agreements_changed(self, now_s: float) -> None:
         """Terms of drivers, vehicles or contracts are others now: open sessions follow."""
@@ -333,6 +345,7 @@ class ControlRoom:
             self.first_use.sent(event.command)
             return
         self._applied(self.fleet.apply(event, now_s), now_s)
+        self.faults.take(event)
         if isinstance(event, StationBooted):
             if self.registry.booted(event):
                 self.placement.paths.forget(event.station_id)

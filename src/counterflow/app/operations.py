@@ -201,14 +201,15 @@ class LiveOperations(SecurityDesk, AccessDesk):
         return self.station(station_id)
 
     async def release_station(self, station_id: StationId, by: str, note: str) -> StationView | Refusal:
-        """A person lets a station that contradicted itself take part again."""
+        """A person lets a station that contradicted itself, or never said that its DER alarm is over, take part again."""
         if isinstance(view := self.station(station_id), Refusal):
             return view
-        if not self._room.conflicts.release(station_id, by, note, self._now_s()):
+        lifted = self._room.lift_alarms(station_id, by, self._now_s())
+        if not self._room.conflicts.release(station_id, by, note, self._now_s()) and not lifted:
             return Refusal(
                 kind=RefusalKind.CONFLICT,
-                sentence=f"Station {station_id} is not held out.",
-                remedy="counterflow conflicts shows which stations are.",
+                sentence=f"Station {station_id} is not held out, and has no grid fault.",
+                remedy="counterflow conflicts shows which stations are held out, counterflow sessions where there is a grid fault.",
             )
         await self._settled()
         return self.station(station_id)

@@ -1,16 +1,16 @@
 """What must survive a crash, as documents: each has a kind, a key and one Struct (stored as JSON)."""
 
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.drivers import AgreedTerms, Scope, SessionOverride, Upgrade
-from counterflow.domain.ids import EvseId, ProfileId, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.ids import ConnectorId, EvseId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
-from counterflow.domain.telemetry import ChargingNeedsReported
+from counterflow.domain.telemetry import Availability, ChargingNeedsReported
 
 
 class DocumentKind(StrEnum):
@@ -33,6 +33,7 @@ class DocumentKind(StrEnum):
     API_TOKEN = "api_token"
     AUDIT = "audit"
     TRANSACTION_NUMBER = "transaction_number"
+    STATION_FAULTS = "station_faults"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
@@ -157,6 +158,28 @@ class TransactionNumber(Struct, frozen=True, kw_only=True):
     number: int
     started_s: float
     meter_start_wh: int
+
+
+class ConnectorState(NamedTuple):
+    """A connector's status, and the station's own time of it."""
+
+    evse_id: EvseId
+    connector_id: ConnectorId
+    at_s: float
+    availability: Availability
+
+
+class StationFaults(Struct, frozen=True, kw_only=True):
+    """What keeps cars at a station out until the station itself takes it back, which it says once: a fault or a DER alarm (R04)."""
+
+    station_id: StationId
+    alarms: dict[str, float] = {}
+    """DER alarms that have not ended, by kind of control, with their time."""
+    connectors: tuple[ConnectorState, ...] = ()
+    """All connectors of the station, as soon as one is faulted or unavailable."""
+
+    def __bool__(self) -> bool:
+        return bool(self.alarms or self.connectors)
 
 
 class Latch(Struct, frozen=True, kw_only=True):

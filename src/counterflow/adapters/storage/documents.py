@@ -19,6 +19,7 @@ from counterflow.domain.records import (
     ProfileRecord,
     SecurityRecord,
     SessionRecord,
+    StationFaults,
     TransactionNumber,
 )
 from counterflow.domain.resources import StationRegistration
@@ -50,6 +51,7 @@ DOCUMENT_TYPES: Final[dict[DocumentKind, type[msgspec.Struct]]] = {
     DocumentKind.API_TOKEN: ApiToken,
     DocumentKind.AUDIT: AuditEntry,
     DocumentKind.TRANSACTION_NUMBER: TransactionNumber,
+    DocumentKind.STATION_FAULTS: StationFaults,
 }
 """The Struct that each kind of document is; a test holds it complete."""
 

@@ -10,7 +10,7 @@ from counterflow.domain.delivery import Sample
 from counterflow.domain.drivers import AccountRecord, SessionOverride, Upgrade
 from counterflow.domain.ids import EvseId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
-from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord
+from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord, StationFaults
 from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, SetpointState, Superseded
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
@@ -145,6 +145,14 @@ class FleetState:
                 return NOTHING
             case _:
                 assert_never(event)
+
+    def faults_of(self, station_id: StationId) -> StationFaults:
+        """Alarms and connectors that are not well at a station."""
+        return self._roster.station(station_id).faults()
+
+    def restore_faults(self, known: StationFaults) -> None:
+        """After a start, before sessions are restored."""
+        self._roster.station(known.station_id).restore_faults(known)
 
     def judged(self, uid: SessionUid, conflict: Conflict, cap: DischargeCap) -> Applied:
         """What other actors mean for this session: whether they keep it out of dispatch, and how much they leave it."""

@@ -2,7 +2,8 @@
 
 from math import nan
 
-from counterflow.domain.ids import EvseId, SiteId, StationId
+from counterflow.domain.ids import ConnectorId, EvseId, SiteId, StationId
+from counterflow.domain.records import ConnectorState, StationFaults
 from counterflow.domain.resources import ControlMode, EvseCapability
 from counterflow.domain.telemetry import (
     Availability,
@@ -64,6 +65,19 @@ class Station:
             self._alarms.pop(event.control_type, None)
         else:
             self._alarms[event.control_type] = event.at_s
+
+    def faults(self) -> StationFaults:
+        """What is to be known again after a restart: alarms, and the connectors where one of them is not well."""
+        states = [
+            ConnectorState(EvseId(evse), ConnectorId(number), at_s, status) for (evse, number), (at_s, status) in self._connectors.items()
+        ]
+        unwell = any(one.availability in (Availability.FAULTED, Availability.UNAVAILABLE) for one in states)
+        return StationFaults(station_id=self.station_id, alarms=dict(self._alarms), connectors=tuple(states) if unwell else ())
+
+    def restore_faults(self, known: StationFaults) -> None:
+        """After a start."""
+        self._alarms = dict(known.alarms)
+        self._connectors = {(one.evse_id, one.connector_id): (one.at_s, one.availability) for one in known.connectors}
 
     def only_evse(self) -> EvseId:
         """The EVSE of a station that has just one; 0 when there are more, or when discovery has not said."""
