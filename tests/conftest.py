@@ -293,10 +293,14 @@ class Served:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header with the token that the server made."""
+        return {"Authorization": f"Bearer {(self.data_dir / 'api-token').read_text().strip()}"}
+
     def api(self) -> httpx.AsyncClient:
         """The HTTP API, with the token that the server made."""
-        token = (self.data_dir / "api-token").read_text().strip()
-        return httpx.AsyncClient(base_url=self.api_url, headers={"Authorization": f"Bearer {token}"}, timeout=30.0)
+        return httpx.AsyncClient(base_url=self.api_url, headers=self.authorization, timeout=30.0)
 
     async def command(self, *arguments: str, typed: str = "") -> str:
         """What a command of the client prints; it must succeed."""

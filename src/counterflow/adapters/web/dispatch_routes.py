@@ -52,7 +52,7 @@ def dispatch_routes(operations: Operations, render_report: RenderReport, render_
         "",
         status_code=201,
         responses={
-            **shows(DispatchAnswer, 400, 409, 413, 415, 422, 503, status=201),
+            **shows(DispatchAnswer, 400, 404, 409, 413, 415, 422, 503, status=201),
             200: {"model": documented(DispatchAnswer), "description": "A dry run, or a key that was known: nothing new was started."},
         },
     )

@@ -148,7 +148,7 @@ def event_routes(operations: Operations, streams: EventStreams) -> APIRouter:
                     }
                 },
             },
-            **can_fail(503),
+            **can_fail(422, 503),
         },
     )
     async def events(request: Request, last_event_id: LastEventId = None) -> Response:
