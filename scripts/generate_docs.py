@@ -74,8 +74,9 @@ def settings_page() -> str:
         lines.append(f"| `--{shortcut.replace('_', '-')}` | `{ENVIRONMENT_PREFIX}{shortcut.upper()}` | `[{section}] {name}` |")
     lines += ["| `--config` | `COUNTERFLOW_CONFIG` | the TOML file |", ""]
     for section, kind in _hints(Settings).items():
-        bare = get_args(kind)[0] if section == "sites" else _bare(kind)
-        title = "[[sites]]" if section == "sites" else f"[{section}]"
+        many = section in ("sites", "feeders")
+        bare = get_args(kind)[0] if many else _bare(kind)
+        title = f"[[{section}]]" if many else f"[{section}]"
         lines += [f"## `{title}`", "", _first_sentence(bare), "", "| setting | unit | default | meaning |", "|---|---|---|---|"]
         lines += list(_rows(bare, ""))
         lines.append("")

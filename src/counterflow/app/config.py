@@ -22,7 +22,7 @@ from counterflow.app.registry import RegistrySettings
 from counterflow.app.setpoint_commands import PlacingSettings
 from counterflow.app.setting_checks import complaints
 from counterflow.app.setting_words import sentence_of
-from counterflow.domain.resources import Site
+from counterflow.domain.resources import Feeder, Site
 from counterflow.engine.conflicts.settings import ConflictSettings
 from counterflow.engine.control.book import BookSettings
 from counterflow.engine.control.curves import CurveSettings
@@ -55,7 +55,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every section. Each field is a table of the TOML file; `sites` is an array of tables."""
+    """Every section. Each field is a table of the TOML file; `sites` and `feeders` are arrays of tables."""
 
     server: ServerSettings = ServerSettings()
     gateway: GatewaySettings = GatewaySettings()
@@ -64,6 +64,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stations: RegistrySettings = RegistrySettings()
     certificates: CertificateSettings = CertificateSettings()
     sites: tuple[Site, ...] = ()
+    feeders: tuple[Feeder, ...] = ()
     drivers: TermsSettings = TermsSettings()
     authorization: AuthorizationSettings = AuthorizationSettings()
     fleet: FleetSettings = FleetSettings()

@@ -83,7 +83,7 @@ class ControlRoom:
         terms = TermsResolver(settings.drivers, pseudonym, self.authorizing.discharge_allowed)
         self.access = AccessBook(journal, settings.storage.audit_days)
         self.registry = Registry(settings.stations, journal, pseudonym)
-        self.topology = Topology(settings.sites)
+        self.topology = Topology(settings.sites, settings.feeders)
         self.ledger = ProfileLedger(settings.ledger)
         self.fleet = FleetState(
             settings.fleet,

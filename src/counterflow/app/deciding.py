@@ -10,7 +10,7 @@ from counterflow.app.tasks import RunningTask
 from counterflow.domain.ids import EvseId
 from counterflow.domain.instructions import ControlPath
 from counterflow.domain.resources import EvseCapability
-from counterflow.engine.control.balance import site_export_w
+from counterflow.engine.control.balance import group_export_w
 from counterflow.engine.control.book import committed
 from counterflow.engine.control.curves import activation, signal_of
 from counterflow.engine.control.decision import Decision, DispatchTask
@@ -63,7 +63,7 @@ class Deciding:
     def _decision(self, task: RunningTask, image: FleetImage, able: Capability, at_s: float, share: float) -> Decision:
         instruction, response = task.instruction, self._outlook.response
         busy = self._outlook.busy_rows(image, instruction.dispatch_id)
-        asked = DispatchTask(instruction=committed(instruction), busy=busy, other_export_w=site_export_w(image, busy, len(self._topology)))
+        asked = DispatchTask(instruction=committed(instruction), busy=busy, other_export_w=group_export_w(image, busy, self._topology))
         if instruction.control_path is ControlPath.CENTRAL:
             return tick(
                 image,

@@ -24,9 +24,9 @@ ORDERED = (
 def complaints(settings: "Settings") -> Iterator[str]:
     """A sentence for everything that is wrong; none for settings that fit each other."""
     try:
-        topology = Topology(settings.sites)
+        topology = Topology(settings.sites, settings.feeders)
     except ValueError as error:
-        yield f"The [[sites]] are wrong: {error}."
+        yield f"The {'[[sites]] or [[feeders]]' if settings.feeders else '[[sites]]'} are wrong: {error}."
         return
     yield from _sites(settings, topology)
     yield from _pairs(settings)
@@ -57,9 +57,11 @@ def _sites(settings: "Settings", topology: Topology) -> Iterator[str]:
                     f"The setting '{setting}' names the site '{name}', and there is no [[sites]] entry of that name "
                     f"(there are: {', '.join(topology.site_ids)})."
                 )
-    for site in settings.sites:
-        if not isfinite(site.uncontrolled_load_w):
-            yield f"The setting 'uncontrolled_load_w' of the site '{site.site_id}' must be a number of watts."
+    named_connections = [(f"site '{site.site_id}'", site.uncontrolled_load_w) for site in settings.sites]
+    named_connections += [(f"feeder '{feeder.feeder_id}'", feeder.uncontrolled_load_w) for feeder in settings.feeders]
+    for connection, load_w in named_connections:
+        if not isfinite(load_w):
+            yield f"The setting 'uncontrolled_load_w' of the {connection} must be a number of watts."
 
 
 def _pairs(settings: "Settings") -> Iterator[str]:

@@ -195,6 +195,7 @@ def view_of(room: ControlRoom, instruction: DispatchInstruction, now_s: float) -
         discharging=figures.discharging if figures else task.discharging if task else 0,
         drop_outs=task.drop_outs if task else room.dispatcher.book.past_drop_outs.get(instruction.dispatch_id, 0),
         messages_sent=room.placement.messages_by_dispatch[instruction.dispatch_id],
+        binds=figures.binds if figures else (),
     )
 
 

@@ -14,6 +14,7 @@ SessionUid = NewType("SessionUid", int)
 ProfileId = NewType("ProfileId", int)
 DispatchId = NewType("DispatchId", str)
 SiteId = NewType("SiteId", str)
+FeederId = NewType("FeederId", str)
 PoolId = NewType("PoolId", str)
 
 SessionKey = tuple[StationId, TransactionId]

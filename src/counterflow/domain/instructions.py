@@ -115,6 +115,8 @@ class Feasibility(Struct, frozen=True, kw_only=True):
     committed_power_w: float
     shortfall_power_w: float
     sessions: int
+    limits: tuple[str, ...] = ()
+    """Limits of sites, feeders or phases that are below what the cars could give, in words."""
 
 
 class DispatchInstruction(Struct, frozen=True, kw_only=True):

@@ -1,14 +1,15 @@
 """What there is: sites, pools, stations, EVSEs, and what a driver or site agreed to."""
 
 from enum import IntEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from msgspec import Meta, Struct
 
 from counterflow.domain.blackouts import parse_window, zone_of
-from counterflow.domain.ids import ALL_SITES, EvseId, PoolId, SiteId, StationId
+from counterflow.domain.ids import ALL_SITES, EvseId, FeederId, PoolId, SiteId, StationId
 
 PowerLimit = Annotated[float, Meta(ge=0)]
+PhaseName = Literal["L1", "L2", "L3", "three_phase", "unknown"]
 
 
 class ControlMode(IntEnum):
@@ -19,6 +20,16 @@ class ControlMode(IntEnum):
     SETPOINT = 2
     DYNAMIC = 3
     NEGATIVE_LIMIT = 4
+
+
+class Supply(IntEnum):
+    """On which phases of its site an EVSE is."""
+
+    UNKNOWN = 0
+    L1 = 1
+    L2 = 2
+    L3 = 3
+    THREE_PHASE = 4
 
 
 class ConnectedEv(Struct, frozen=True, kw_only=True):
@@ -163,23 +174,72 @@ class DriverTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         zone_of(self.timezone)
 
 
-class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One grid connection. A limit that is left out does not exist."""
+LoadSeries = Annotated[
+    tuple[float, ...], Meta(description="Even steps over a day, from 00:00 UTC; 24 values are hours, 96 quarters of an hour.")
+]
 
-    site_id: Annotated[SiteId, Meta(description="Name of the site, as stations name it.", extra={"unit": "-"}, min_length=1, max_length=64)]
+
+class GridConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a feeder and a site have in common. A limit that is left out does not exist."""
+
     max_export_power_w: Annotated[
-        PowerLimit | None, Meta(description="Most power that the site may give to the grid.", extra={"unit": "W"})
+        PowerLimit | None, Meta(description="Most power that may flow to the grid here.", extra={"unit": "W"})
     ] = None
     max_import_power_w: Annotated[
-        PowerLimit | None, Meta(description="Most power that the site may take from the grid.", extra={"unit": "W"})
+        PowerLimit | None, Meta(description="Most power that may be taken from the grid here.", extra={"unit": "W"})
     ] = None
     uncontrolled_load_w: Annotated[
         float,
         Meta(
-            description="What else draws at the site; it makes room for export (negative: something else generates).",
+            description="What else draws here, beside what stands below it; it makes room for export (negative: something generates).",
             extra={"unit": "W"},
         ),
     ] = 0.0
+    uncontrolled_load_p5_w: Annotated[
+        LoadSeries,
+        Meta(description="What else draws here at least, in even steps over the day from 00:00 UTC.", extra={"unit": "W"}),
+    ] = ()
+    uncontrolled_load_p95_w: Annotated[
+        LoadSeries,
+        Meta(description="What else draws here at most, in even steps over the day from 00:00 UTC.", extra={"unit": "W"}),
+    ] = ()
+
+
+class Feeder(GridConnection, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line or transformer that several sites hang on."""
+
+    feeder_id: Annotated[FeederId, Meta(description="Name of the feeder.", extra={"unit": "-"}, min_length=1, max_length=64)]
+    parent: Annotated[FeederId, Meta(description="The feeder above it; empty = none.", extra={"unit": "-"}, max_length=64)] = FeederId("")
+
+
+class EvsePhase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """On which phases of its site an EVSE is."""
+
+    station_id: Annotated[StationId, Meta(description="The station.", extra={"unit": "-"}, min_length=1)]
+    evse_id: Annotated[EvseId, Meta(description="Its EVSE; 0 = all of them.", extra={"unit": "-"}, ge=0)] = EvseId(0)
+    phases: Annotated[PhaseName, Meta(description="L1, L2, L3, three_phase or unknown.", extra={"unit": "-"})]
+
+
+class Site(GridConnection, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One grid connection of stations."""
+
+    site_id: Annotated[SiteId, Meta(description="Name of the site, as stations name it.", extra={"unit": "-"}, min_length=1, max_length=64)]
+    feeder: Annotated[FeederId, Meta(description="The feeder that it hangs on; empty = none.", extra={"unit": "-"}, max_length=64)] = (
+        FeederId("")
+    )
+    max_export_power_per_phase_w: Annotated[
+        PowerLimit | None, Meta(description="Most power that may flow to the grid on each phase.", extra={"unit": "W"})
+    ] = None
+    max_import_power_per_phase_w: Annotated[
+        PowerLimit | None, Meta(description="Most power that may be taken from the grid on each phase.", extra={"unit": "W"})
+    ] = None
+    phases: Annotated[
+        PhaseName,
+        Meta(description="Phases of EVSEs that evse_phases does not name; unknown = each counts in full on all.", extra={"unit": "-"}),
+    ] = "unknown"
+    evse_phases: Annotated[
+        tuple[EvsePhase, ...], Meta(description="Phases of single EVSEs: station_id, evse_id, phases.", extra={"unit": "-"})
+    ] = ()
     pools: Annotated[
         tuple[PoolId, ...], Meta(description="Pools that the site belongs to, beside `all`; orders name them.", extra={"unit": "-"})
     ] = ()

@@ -192,6 +192,8 @@ class DispatchView(Struct, frozen=True, kw_only=True):
     discharging: int
     drop_outs: int
     messages_sent: int
+    binds: tuple[str, ...] = ()
+    """Limits of sites, feeders or phases that leave no room while cars could give more, in words."""
 
 
 class Displacement(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import pytest
 
 from counterflow.domain.ids import ALL_SITES, DispatchId, StationId, TransactionId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
-from counterflow.domain.resources import ControlMode, Site
+from counterflow.domain.resources import ControlMode, Feeder, Site
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.engine.control.decision import Decision, DispatchTask, TaskMemory
@@ -41,6 +41,7 @@ class PlantOptions:
     silent_share: float = 0.2
     minimum_share: float = 0.0
     sites: tuple[Site, ...] = ()
+    feeders: tuple[Feeder, ...] = ()
     modern: bool = False
 
 
@@ -72,7 +73,7 @@ class Plant:
         n = options.cars
         self.rng = np.random.default_rng(options.seed)
         self.now_s = START_S
-        self.topology = Topology(options.sites)
+        self.topology = Topology(options.sites, options.feeders)
         self.cap_w = self.rng.uniform(options.smallest_w, options.largest_w, n)
         self.gain = self.rng.normal(0.97, 0.02, n)
         self.bias_w = self.rng.normal(150.0, 150.0, n)
@@ -105,6 +106,7 @@ class Plant:
         c["station"][:] = np.arange(n)
         c["site"][:] = 1 + np.arange(n) % len(self.options.sites) if self.options.sites else 0
         c["evse_id"][:] = 1
+        c["supply"][:] = np.arange(n) // max(1, len(self.options.sites)) % 5
         for name in ("connected", "consent", "bidirectional"):
             c[name][:] = True
         c["phase"][:] = TransactionPhase.CHARGING
@@ -237,7 +239,9 @@ class Loop:
         self.response = observe(image, self.response, plant.now_s, self.response_settings)
         decision = tick(
             image,
-            DispatchTask(instruction=self.instruction, busy=np.zeros(len(image), dtype=bool), other_export_w=np.zeros(len(plant.topology))),
+            DispatchTask(
+                instruction=self.instruction, busy=np.zeros(len(image), dtype=bool), other_export_w=np.zeros(plant.topology.groups)
+            ),
             self.memory,
             self.response,
             plant.now_s,
@@ -309,6 +313,7 @@ class Desk:
     target_w: float = 14_000.0
     duration_s: float = 900.0
     sites: tuple[Site, ...] = ()
+    feeders: tuple[Feeder, ...] = ()
     settings: ControlSettings = field(default_factory=ControlSettings)
     memory: TaskMemory = field(default_factory=TaskMemory.fresh)
     response: ResponseMemory = field(default_factory=lambda: ResponseMemory.fresh(0, ResponseSettings()))
@@ -318,7 +323,7 @@ class Desk:
 
     def look(self, image: FleetImage) -> Decision:
         """Observe and tick at the image's own time; what was decided is remembered."""
-        topology = Topology(self.sites)
+        topology = Topology(self.sites, self.feeders)
         instruction = DispatchInstruction(
             dispatch_id=DispatchId("d1"),
             start_s=START_S,
@@ -331,7 +336,7 @@ class Desk:
             accepted_at_s=START_S,
         )
         task = DispatchTask(
-            instruction=instruction, busy=np.zeros(len(image), dtype=bool) | self.busy, other_export_w=np.zeros(len(topology))
+            instruction=instruction, busy=np.zeros(len(image), dtype=bool) | self.busy, other_export_w=np.zeros(topology.groups)
         )
         self.response = observe(image, self.response, image.at_s, ResponseSettings())
         decision = tick(

@@ -5,9 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from counterflow.domain.ids import FeederId, SiteId
 from counterflow.domain.instructions import DispatchMode
+from counterflow.domain.resources import Feeder, Site
 from counterflow.domain.setpoints import SetpointState
-from counterflow.engine.control.balance import as_delivery_w, site_export_w, worst_export_w
+from counterflow.engine.control.balance import as_delivery_w, group_export_w, worst_export_w
+from counterflow.engine.fleet.topology import Topology
 
 NOW_S = 1_800_000_000.0
 
@@ -48,6 +51,8 @@ def test_i3_the_worst_of_old_and_new_until_acknowledged_and_seen(image: Any, col
     assert worst_export_w(picture, np.zeros(1))[0] == pytest.approx(worst_w)
 
 
-def test_export_is_summed_by_site(image: Any) -> None:
+def test_export_is_summed_by_site_and_feeder(image: Any) -> None:
     picture = image(3, power_w=[-1_000.0, -2_000.0, -4_000.0], site=[0, 1, 1])
-    assert site_export_w(picture, np.array([True, True, False]), 3).tolist() == [1_000.0, 2_000.0, 0.0]
+    topology = Topology([Site(site_id=SiteId("b"), feeder=FeederId("f"))], [Feeder(feeder_id=FeederId("f"))])
+    assert topology.group_names == ("feeder f", "site default", "site b")
+    assert group_export_w(picture, np.array([True, True, False]), topology).tolist() == [2_000.0, 1_000.0, 2_000.0]

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from counterflow.domain.ids import FeederId, SiteId
 from counterflow.domain.instructions import AllocationPolicy
-from counterflow.domain.resources import Site
+from counterflow.domain.resources import Feeder, Site
+from counterflow.engine.control.grid import export_limits
 
 POOR_GAIN = 0.95
 
@@ -134,6 +136,47 @@ def test_goal_28_no_site_ever_exports_more_than_it_may(loop: Any, seed: int) -> 
     assert max(worst_w) <= 0.0
     assert np.abs(run.error(70, 118, 10)).max() <= 0.03
     assert np.abs(run.error(180, 238, 10)).max() <= 0.03
+
+
+@pytest.mark.parametrize("policy", list(AllocationPolicy))
+def test_goal_28_no_feeder_site_or_phase_ever_exports_more_than_it_may(loop: Any, policy: AllocationPolicy) -> None:
+    """Thirty sites on five feeders on one line, phases limited at every third site; the export of each group stays inside its limit
+    while the target falls and rises again and cars drive off."""
+    feeders = (
+        Feeder(feeder_id=FeederId("line"), max_export_power_w=900_000.0),
+        *(Feeder(feeder_id=FeederId(f"f{at}"), parent=FeederId("line"), max_export_power_w=180_000.0) for at in range(5)),
+    )
+    sites = tuple(
+        Site(
+            site_id=SiteId(f"s{at}"),
+            feeder=FeederId(f"f{at % 5}"),
+            max_export_power_w=45_000.0 if at % 4 == 0 else None,
+            max_export_power_per_phase_w=14_000.0 if at % 3 == 0 else None,
+        )
+        for at in range(30)
+    )
+    at_work = loop(cars=300, seed=4, sites=sites, feeders=feeders, charging_w=7_000.0)
+    plant = at_work.plant
+    image = plant.image()
+    limits = export_limits(image, plant.topology)
+    worst_w = [0.0]
+    step = plant.step
+
+    def watched() -> None:
+        step()
+        worst_w.append(float((limits.used_w(np.maximum(plant.true_w, 0.0)) - plant.topology.max_export_w).max()))
+
+    plant.step = watched
+    at_work.order([(0.0, 600_000.0), (100.0, 250_000.0), (200.0, 1_000_000.0)], 320.0, policy)
+    run = at_work.play(320, {260: at_work.lose(0.05)})
+    assert max(worst_w) <= 0.0
+    if policy is not AllocationPolicy.PROPORTIONAL:  # spread over all cars, each at little, their bias shows until it is learned
+        assert np.abs(run.error(150, 198, 10)).max() <= 0.03
+    figures = run.decisions[-1][1].figures
+    assert figures.shortfall_w > 0.0
+    assert "limit 180.0 kW of feeder f1 binds" in figures.binds
+    assert any(words.startswith("limit 14.0 kW of phase L") for words in figures.binds)
+    assert "binds" in run.decisions[-1][1].alarms[0]
 
 
 def test_goal_11_a_constant_half_hour_costs_little_more_than_one_message_a_car(loop: Any) -> None:

@@ -36,15 +36,21 @@ def build(target_w: float, caps_w: Any, **given: Any) -> AllocationProblem:
     )
 
 
+ON_PHASES = {0: (1, 1, 1), 1: (1, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1), 4: (1 / 3, 1 / 3, 1 / 3)}
+
+
 def groups_of(limits: Limits) -> list[tuple[Any, float]]:
-    """Every group as (rows in it or below it, limit)."""
-    members: list[list[int]] = [[] for _ in limits.cap_w]
+    """Every group as (what a watt of each row uses of it (N,), limit)."""
+    uses = np.zeros((len(limits.cap_w), len(limits.group)))
     for row, leaf in enumerate(limits.group.tolist()):
         at = leaf
         while at >= 0:
-            members[at].append(row)
+            uses[at, row] = 1.0
             at = int(limits.parent[at])
-    return [(np.array(rows, dtype=int), float(cap_w)) for rows, cap_w in zip(members, limits.cap_w, strict=True)]
+        if limits.first_phase is not None and limits.supply is not None and limits.first_phase[leaf] >= 0:
+            for phase, share in enumerate(ON_PHASES[int(limits.supply[row])]):
+                uses[limits.first_phase[leaf] + phase, row] = share
+    return list(zip(uses, limits.cap_w.tolist(), strict=True))
 
 
 def capacity_by_lp(problem: AllocationProblem) -> float:
@@ -63,9 +69,10 @@ def _solve(problem: AllocationProblem, *, quadratic: bool) -> tuple[float, Any]:
     solver.silent()
     for row in range(n):
         solver.addVar(0.0, float(problem.caps_w[row]))
-    for rows, cap_w in groups_of(problem.limits):
+    for uses, cap_w in groups_of(problem.limits):
+        rows = np.flatnonzero(uses)
         if np.isfinite(cap_w) and rows.size:
-            solver.addRow(0.0, cap_w, rows.size, rows, np.ones(rows.size))
+            solver.addRow(0.0, cap_w, rows.size, rows, uses[rows])
     if quadratic:
         solver.addRow(problem.target_w, problem.target_w, n, np.arange(n), problem.gain)
         hessian = highspy.HighsHessian()
@@ -105,5 +112,5 @@ def qp_shares() -> Callable[[AllocationProblem], Any]:
 
 @pytest.fixture
 def groups() -> Callable[[Limits], list[tuple[Any, float]]]:
-    """Rows and limit of every group."""
+    """Uses and limit of every group."""
     return groups_of

@@ -249,6 +249,8 @@ WORDS: dict[str, str] = {
     "session_uid": "Our number of the session.",
     "DeliveryReport.sessions": "One entry a member.",
     "ErasureAnswer.sessions": "Sessions whose link to the person or car was erased.",
+    "binds": "Limits of sites, feeders or phases that leave no room while cars could give more, in words.",
+    "Feasibility.limits": "Limits of sites, feeders or phases that are below what the cars could give, in words.",
     "Feasibility.sessions": "Sessions that can take part.",
     "sessions": "Open sessions.",
     "since_s": "When the loss began: the last meter value of a car that was lost to sight; null in older reports.",

@@ -8,7 +8,7 @@ from rich.text import Text
 from counterflow.app.cli.api_client import ApiClient, ApiError, segment
 from counterflow.app.cli.shared import FailedError, Surroundings
 from counterflow.app.cli.tables import instant, say, visible
-from counterflow.app.cli.words import power, state_words, verdict_words
+from counterflow.app.cli.words import MOST_LIMITS, power, state_words, verdict_words
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
 from counterflow.domain.views import DispatchView
@@ -124,6 +124,7 @@ def figures(view: DispatchView, now_s: float) -> list[tuple[str, str, str]]:
     ]
     if view.shortfall_power_w is not None and view.shortfall_power_w > 0.5:
         rows.insert(3, ("Shortfall", _shown(view.shortfall_power_w), "the fleet cannot give this now"))
+    rows += [("Limit", "", words) for words in view.binds[:MOST_LIMITS]]
     return rows
 
 

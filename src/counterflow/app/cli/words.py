@@ -7,6 +7,9 @@ from counterflow.domain.instructions import NOTICEABLE_FRAC, DispatchInstruction
 from counterflow.domain.units import format_energy, format_power
 from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, Displacement
 
+MOST_LIMITS = 5
+"""So many limits are named one by one."""
+
 
 def length(duration_s: float) -> str:
     """A duration as one orders it: `90 s`, `15 min`, `1.5 h`."""
@@ -99,6 +102,9 @@ def feasibility_words(instruction: DispatchInstruction, feasibility: Feasibility
         lines.append(f"Shortfall:       {power(feasibility.shortfall_power_w)} of the order cannot be promised now.")
     else:
         lines.append("Shortfall:       none.")
+    lines += [f"Limits:          {words}." for words in feasibility.limits[:MOST_LIMITS]]
+    if len(feasibility.limits) > MOST_LIMITS:
+        lines.append(f"Limits:          and {len(feasibility.limits) - MOST_LIMITS} more.")
     return lines
 
 

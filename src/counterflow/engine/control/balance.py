@@ -6,8 +6,10 @@ import numpy as np
 
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.setpoints import SetpointState
+from counterflow.engine.control.grid import limits_of
 from counterflow.engine.control.response import level_in_force_w
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
+from counterflow.engine.fleet.topology import Topology
 
 
 def as_delivery_w(mode: DispatchMode, export_w: F8, baseline_w: F8) -> F8:
@@ -65,8 +67,9 @@ def worst_export_w(image: FleetImage, level_w: F8, lent_w: F8 | float = 0.0) -> 
     return np.where(image.uid != 0, np.maximum(np.maximum(asked_w, ordered_w), np.maximum(before_w, running_w)), 0.0)
 
 
-def site_export_w(image: FleetImage, rows: B1, sites: int) -> F8:
-    """Worst-case export of `rows` (N,) at each site (S,): what one dispatch tells the next as `other_export_w`."""
+def group_export_w(image: FleetImage, rows: B1, topology: Topology) -> F8:
+    """Worst-case export of `rows` (N,) in each group (G,): what one dispatch tells the next as `other_export_w`."""
+    if not rows.any():
+        return np.zeros(topology.groups)
     worst_w = np.where(rows, worst_export_w(image, np.zeros(len(image))), 0.0)
-    total_w: F8 = np.bincount(image.site, weights=worst_w, minlength=sites).astype(np.float64)
-    return total_w
+    return limits_of(image, topology, topology.max_export_w).used_w(worst_w)

@@ -17,7 +17,7 @@ Kind = TypeVar("Kind", np.float64, np.int64, np.int32, np.bool_)
 class DispatchTask(Struct, frozen=True, kw_only=True):
     """One dispatch and what others have taken of the fleet.
 
-    `busy` (N,) marks rows claimed by other dispatches. `other_export_w` (S,) is the export that others use per site.
+    `busy` (N,) marks rows claimed by other dispatches. `other_export_w` (G,) is the export that others use of each group.
     `baseline_w` (N,), import positive, is the plan frozen when the order was accepted (RELATIVE only); None or NaN = the charging
     power measured when the session joins.
     """
@@ -75,6 +75,8 @@ class TickFigures(Struct, frozen=True, kw_only=True):
     discharging: int
     reserve: int
     unmeasured: int
+    binds: tuple[str, ...] = ()
+    """Limits of sites, feeders or phases that leave no room while cars could give more, in words."""
 
 
 class TaskMemory(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,9 @@ from msgspec import Meta, Struct
 
 from counterflow.domain.instructions import DispatchMode, Feasibility
 from counterflow.domain.reasons import Reason
+from counterflow.engine.control.grid import export_limits, overrun
 from counterflow.engine.control.shape import Pieces, Supply, largest_cap_w, largest_scale
+from counterflow.engine.dispatch.limits import cap_proportionally
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.topology import Topology
@@ -60,7 +62,7 @@ def feasible(
     `pieces` is the target when it is not constant; `ordered_power_w` is its peak then, the expected and the low power are the peaks of a
     target of the same shape that the pool could give, and the committed power is where the target is cut off.
 
-    A car survives the window with `exp(-attrition * window)`. What is asked at a site is capped at its export limit, as in the
+    A car survives the window with `exp(-attrition * window)`. What is asked is capped by the tree of export limits, as in the
     allocation: what is delivered is less by the gain. In NET_EXPORT the power of pool members that must charge is taken off; in
     RELATIVE their current charging counts as what can be reduced.
     """
@@ -71,7 +73,8 @@ def feasible(
     else:
         charging_w = np.zeros_like(sustained_w)
     stays = float(np.exp(-settings.attrition_per_h * window_s / 3600.0))
-    capped_w = gain * _capped_by_site(image, sustained_w, topology) + charging_w
+    limits = export_limits(image, topology)
+    capped_w = gain * cap_proportionally(sustained_w, np.maximum(sustained_w, 1.0), limits) + charging_w
     must_charge = in_pool & (capability.reason == Reason.MUST_CHARGE) & ~np.isnan(image.power_w)
     against_w = float(np.maximum(image.power_w[must_charge], 0.0).sum()) if mode is DispatchMode.NET_EXPORT else 0.0
     expected_w = max(0.0, float(capped_w.sum()) - against_w)
@@ -95,14 +98,5 @@ def feasible(
         committed_power_w=committed_w,
         shortfall_power_w=max(0.0, ordered_power_w - committed_w),
         sessions=int(np.count_nonzero(ready & (sustained_w > 0.0))),
+        limits=overrun(limits, sustained_w, topology),
     )
-
-
-def _capped_by_site(image: FleetImage, asked_w: F8, topology: Topology) -> F8:
-    if not np.isfinite(topology.max_export_w).any():
-        return asked_w
-    site = np.maximum(image.site, 0)
-    room_w = np.maximum(0.0, topology.max_export_w + topology.uncontrolled_load_w)
-    offered_w = np.bincount(site, weights=asked_w, minlength=len(room_w))
-    scale = np.where(offered_w > room_w, room_w / np.maximum(offered_w, 1e-9), 1.0)
-    return np.asarray(asked_w * scale[site], dtype=np.float64)

@@ -14,11 +14,12 @@ from counterflow.domain.reasons import ChangeReason, Reason
 from counterflow.domain.setpoints import SetpointState
 from counterflow.engine.control.balance import worst_export_w
 from counterflow.engine.control.decision import Decision, DispatchTask, Release, SetpointChange, TaskMemory, TickFigures
+from counterflow.engine.control.grid import limits_of
 from counterflow.engine.control.orders import ends_for
 from counterflow.engine.control.reconcile import Group, reconcile
 from counterflow.engine.control.response import ResponseMemory
 from counterflow.engine.control.settings import ControlSettings
-from counterflow.engine.dispatch.limits import Limits, cap_in_order
+from counterflow.engine.dispatch.limits import cap_in_order
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
@@ -69,7 +70,7 @@ def reserve(
     let_go = np.zeros(len(image), dtype=np.bool_) if central else ~np.isnan(stock.band_w) & ~steered
     band_w = np.where(let_go, np.nan, stock.band_w)
     band_w = np.where(group.active & (able.reason == Reason.READY), np.minimum(band_w, able.max_power_w), band_w)
-    band_w = _filled(stock, band_w, _room_w(stock, task, topology), may=np.full(len(image), central) | steered)
+    band_w = _filled(stock, band_w, topology, _room_w(stock, task, topology), may=np.full(len(image), central) | steered)
     changes = _changes(stock, memory, band_w, share, instruction.end_s, now_s, capability_settings, settings)
     sent = np.zeros(len(image), dtype=np.bool_)
     sent[[change.row for change in changes]] = True
@@ -100,7 +101,7 @@ def reserve(
     )
 
 
-def _filled(stock: Stock, band_w: F8, room_w: F8, *, may: B1) -> F8:
+def _filled(stock: Stock, band_w: F8, topology: Topology, room_w: F8, *, may: B1) -> F8:
     """The band with new cars until it is whole: those that hold most first, the last one with what is still missing."""
     able, gain = stock.able, stock.gain
     missing_w = stock.target_w - float(np.nansum(gain * band_w))
@@ -108,7 +109,7 @@ def _filled(stock: Stock, band_w: F8, room_w: F8, *, may: B1) -> F8:
     least_w = np.fmax(able.min_power_w, 1.0)
     offer_w = np.where(free, np.fmin(able.sustained_power_w, able.max_power_w), 0.0)
     offer_w = np.where(np.isnan(offer_w) | (offer_w < least_w), 0.0, offer_w)
-    offer_w = cap_in_order(offer_w, -offer_w, Limits.flat(stock.image.site, room_w))
+    offer_w = cap_in_order(offer_w, -offer_w, limits_of(stock.image, topology, room_w))
     offer_w = np.where(offer_w < least_w, 0.0, offer_w)
     # Cars that find their power by themselves come first.
     rows = np.lexsort((-offer_w, ~stock.steered))
@@ -123,14 +124,14 @@ def _filled(stock: Stock, band_w: F8, room_w: F8, *, may: B1) -> F8:
 
 
 def _room_w(stock: Stock, task: DispatchTask, topology: Topology) -> F8:
-    """What is left of each site's export limit (S,) when everybody gives the most that was asked of him."""
-    room_w = topology.max_export_w + topology.uncontrolled_load_w - task.other_export_w
+    """What is left of each limit on export (G,) when everybody gives the most that was asked of him."""
+    room_w = topology.export_room_w(stock.image.at_s) - task.other_export_w
     if np.isinf(room_w).all():
         return np.maximum(0.0, room_w)
     worst_w = np.where(
         stock.group.counted, np.fmax(worst_export_w(stock.image, np.zeros(len(stock.image))), np.nan_to_num(stock.band_w)), 0.0
     )
-    return np.maximum(0.0, room_w - np.bincount(stock.image.site, weights=worst_w, minlength=len(room_w)))
+    return np.maximum(0.0, room_w - limits_of(stock.image, topology, topology.max_export_w).used_w(worst_w))
 
 
 def _changes(

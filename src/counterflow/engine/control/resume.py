@@ -9,6 +9,8 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from counterflow.domain.units import WH_PER_WS
+from counterflow.engine.control.grid import limits_of
+from counterflow.engine.dispatch.limits import cap_in_order
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.reckoning import recharge_s
 from counterflow.engine.fleet.settings import CapabilitySettings
@@ -90,7 +92,7 @@ def fallback_power_w(
     capability_settings: CapabilitySettings,
 ) -> F8:
     """Charging rate of the fallback profile beneath each discharge, W (N,): what departure needs if everything else dies after the
-    worst that this window may ask of the car, and no more than the car's equal share of what its site may import (decisions 4).
+    worst that this window may ask of the car, and no more than the car's equal share of what its site and feeders may import (decisions 4).
 
     Never below the car's minimum or a twentieth of its charging power, except for the site's sake. Where departure or recharging time
     are unknown it is the full rate.
@@ -120,10 +122,11 @@ def _held(image: FleetImage) -> B1:
 
 
 def _site_share_w(image: FleetImage, topology: Topology) -> F8:
-    """Each row's equal share of what its site may import, (N,); inf where that is unlimited."""
-    neighbours = np.maximum(1, np.bincount(image.site[image.occupied], minlength=len(topology)))
-    share_w: F8 = (np.maximum(0.0, topology.max_import_w - topology.uncontrolled_load_w) / neighbours)[image.site]
-    return share_w
+    """Each row's equal share of what the limits above it let it import, (N,); inf where that is unlimited."""
+    room_w = np.maximum(0.0, topology.import_room_w(image.at_s))
+    limits = limits_of(image, topology, room_w)
+    each_w = room_w / np.maximum(1.0, limits.used_w(image.occupied.astype(np.float64)))
+    return limits.least_above(each_w)
 
 
 def _inside_sites(
@@ -135,8 +138,7 @@ def _inside_sites(
     topology: Topology,
     settings: ResumeSettings,
 ) -> NDArray[np.intp]:
-    limited = np.isfinite(topology.max_import_w)
-    if not limited.any():
+    if np.isinf(topology.max_import_w).all():
         return rows
     counted_w = np.where(np.isnan(image.power_w), charge_w, np.maximum(image.power_w, 0.0))
     fresh_release = ~np.isnan(released_at_s) & (image.at_s - released_at_s < settings.settle_s)
@@ -146,12 +148,7 @@ def _inside_sites(
     falls = waiting & ~fresh_release & ~(image.at_s - hold_end_s >= settings.settle_s)
     counted_w = np.where(falls, np.maximum(counted_w, np.minimum(charge_w, _site_share_w(image, topology))), counted_w)
     counted_w = np.where(image.occupied, counted_w, 0.0)
-    used_w = np.bincount(image.site[image.occupied], weights=counted_w[image.occupied], minlength=len(topology))
-    room_w = topology.max_import_w - topology.uncontrolled_load_w - used_w
-    more_w = np.maximum(charge_w - counted_w, 0.0)
-    keep = np.ones(rows.size, dtype=bool)
-    for site in np.unique(image.site[rows]):
-        if limited[site]:
-            here = np.flatnonzero(image.site[rows] == site)
-            keep[here] = np.cumsum(more_w[rows[here]]) <= max(0.0, room_w[site]) + 1e-6
-    return rows[keep]
+    room = limits_of(image, topology, np.maximum(0.0, topology.import_room_w(image.at_s))).less(counted_w).of_rows(rows)
+    more_w = np.maximum(charge_w - counted_w, 0.0)[rows]
+    let_w = cap_in_order(more_w, np.arange(rows.size, dtype=np.float64), room)
+    return rows[let_w >= more_w - 1e-6]

@@ -6,8 +6,9 @@ import numpy as np
 from msgspec import Struct
 
 from counterflow.domain.reasons import Reason
-from counterflow.engine.control.balance import as_delivery_w, lent_w, worst_export_w
+from counterflow.engine.control.balance import as_delivery_w, group_export_w, lent_w, worst_export_w
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
+from counterflow.engine.control.grid import limits_of
 from counterflow.engine.control.reconcile import Group
 from counterflow.engine.control.response import ResponseMemory, expected_w, level_in_force_w
 from counterflow.engine.control.settings import ControlSettings
@@ -26,7 +27,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
 
     `level_w`: what our orders ask for now (NaN = left alone); `delivers_w`: what each row of the group delivers, in the terms of the
     order's mode, once everything under way has settled. `cap_w`/`min_w`: a row gives 0 or min..cap. `movable`: may get an order.
-    `site_w` (S,): what the group may export at each site; `settled` (N,): rows that may lend what they do not use of it.
+    `room_w` (G,): what the group may export below each limit; `settled` (N,): rows that may lend what they do not use of it.
     """
 
     image: FleetImage
@@ -46,7 +47,8 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     min_w: F8
     movable: B1
     rested: B1
-    site_w: F8
+    topology: Topology
+    room_w: F8
     settled: B1
 
     @cached_property
@@ -89,26 +91,23 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def limited(self) -> bool:
-        """A site has a limit."""
-        return bool(np.isfinite(self.site_w).any())
+        """There is a limit on export."""
+        return bool(np.isfinite(self.room_w).any())
 
     def lent_w(self, level_w: F8, margin_share: float = 1.0) -> F8:
-        """What rows that keep their order lend of their site's limit at `level_w` (N,), W, with a share of the margin kept."""
+        """What rows that keep their order lend of the limits above them at `level_w` (N,), W, with a share of the margin kept."""
         keeps = self.settled & (level_w == self.level_w)
         return lent_w(self.image, level_w, self.gain, keeps, margin_share * self.settings.lend_margin)
 
     def limits(self, used_w: F8) -> Limits:
-        """What the group may still export at each site when its rows already use `used_w` (N,)."""
-        if not self.limited:
-            return Limits.flat(self.image.site, self.site_w)
-        used_at_w = np.bincount(self.image.site, weights=np.where(self.group.active, used_w, 0.0), minlength=len(self.site_w))
-        return Limits.flat(self.image.site, np.maximum(0.0, self.site_w - used_at_w))
+        """What the group may still export below each limit when its rows already use `used_w` (N,)."""
+        limits = limits_of(self.image, self.topology, self.room_w)
+        return limits.less(np.where(self.group.active, used_w, 0.0)) if self.limited else limits
 
     def room(self, level_w: F8) -> Limits:
-        """What the group may export more at each site while it is on its way to `level_w` (N,) (I3)."""
-        if not self.limited:
-            return Limits.flat(self.image.site, self.site_w)
-        return self.limits(worst_export_w(self.image, level_w, self.lent_w(level_w)))
+        """What the group may export more below each limit while it is on its way to `level_w` (N,) (I3)."""
+        used_w = worst_export_w(self.image, level_w, self.lent_w(level_w)) if self.limited else level_w
+        return self.limits(used_w)
 
 
 def set_scene(
@@ -144,9 +143,9 @@ def set_scene(
     min_w = np.fmax(able.min_power_w, 0.0)
     cap_w = np.where(ready, np.fmax(able.max_power_w, 0.0), 0.0)
     cap_w = np.where(cap_w >= min_w, cap_w, 0.0)
-    site_w = _site_room_w(image, task, group, topology)
+    room_w = _room_w(image, task, group, topology, now_s)
     settled = np.zeros(len(image), dtype=np.bool_)
-    if np.isfinite(site_w).any():
+    if np.isfinite(room_w).any():
         settled = response.well_known(image) & group.active & image.connected & ~underway & ~able.silent & (level_w == response.level_w)
     return Scene(
         image=image,
@@ -166,16 +165,16 @@ def set_scene(
         min_w=min_w,
         movable=group.active & image.connected,
         rested=rested(memory.level_at_s, now_s, settings.dwell_s),
-        site_w=site_w,
+        topology=topology,
+        room_w=room_w,
         settled=settled,
     )
 
 
-def _site_room_w(image: FleetImage, task: DispatchTask, group: Group, topology: Topology) -> F8:
-    """What the group's active rows may export at each site (S,): the limit, less what others and lost members may be giving."""
-    room_w = topology.max_export_w + topology.uncontrolled_load_w - task.other_export_w
+def _room_w(image: FleetImage, task: DispatchTask, group: Group, topology: Topology, now_s: float) -> F8:
+    """What the group's active rows may export below each limit (G,): the limit, less what others and lost members may be giving."""
+    room_w = topology.export_room_w(now_s) - task.other_export_w
     strays = group.counted & ~group.active
-    if np.isinf(room_w).all() or not strays.any():
-        return np.maximum(0.0, room_w)
-    worst_w = np.where(strays, worst_export_w(image, np.zeros(len(image))), 0.0)
-    return np.maximum(0.0, room_w - np.bincount(image.site, weights=worst_w, minlength=len(room_w)))
+    if not np.isinf(room_w).all() and strays.any():
+        room_w = room_w - group_export_w(image, strays, topology)
+    return np.maximum(0.0, room_w)

@@ -13,6 +13,7 @@ import numpy as np
 from counterflow.domain.units import format_power
 from counterflow.engine.control.balance import as_delivery_w
 from counterflow.engine.control.decision import Decision, DispatchTask, SetpointChange, TaskMemory, TickFigures
+from counterflow.engine.control.grid import binding
 from counterflow.engine.control.issue import changes_of, releases_of
 from counterflow.engine.control.plan import Plan, stop_all, track
 from counterflow.engine.control.reconcile import reconcile
@@ -87,8 +88,11 @@ def _figures(scene: Scene, plan: Plan) -> TickFigures:
     measured_w = np.where(unmeasured, np.where(group.active, scene.delivers_w, 0.0), metered_w)
     expected_w = float(plan.delivers_w.sum())
     spare_w = np.where(scene.movable, np.maximum(scene.cap_w - np.fmax(plan.level_w, 0.0), 0.0), 0.0)
+    binds: tuple[str, ...] = ()
     if scene.limited:
-        spare_w = cap_in_order(spare_w, scene.rank, scene.limits(np.fmax(plan.level_w, 0.0) - scene.lent_w(plan.level_w)))
+        left = scene.limits(np.fmax(plan.level_w, 0.0) - scene.lent_w(plan.level_w))
+        binds = binding(left, spare_w, scene.topology)
+        spare_w = cap_in_order(spare_w, scene.rank, left)
     headroom_w = float((scene.gain * spare_w).sum())
     missing_w = scene.target_w - expected_w
     discharging = group.active & (plan.level_w > 0.0)
@@ -102,6 +106,7 @@ def _figures(scene: Scene, plan: Plan) -> TickFigures:
         discharging=int(np.count_nonzero(discharging)),
         reserve=int(np.count_nonzero(group.active & ~discharging & (scene.cap_w > 0.0))),
         unmeasured=int(np.count_nonzero(unmeasured)),
+        binds=binds,
     )
 
 
@@ -132,5 +137,6 @@ def _alarms(figures: TickFigures) -> tuple[str, ...]:
         return ()
     return (
         f"The target of {format_power(figures.target_w)} is short by {format_power(figures.shortfall_w)}: "
-        f"all members together can give {format_power(figures.expected_w + figures.headroom_w)} now.",
+        f"all members together can give {format_power(figures.expected_w + figures.headroom_w)} now"
+        f"{''.join(f'; {words}' for words in figures.binds)}.",
     )

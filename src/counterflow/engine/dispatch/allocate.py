@@ -75,7 +75,7 @@ def _with_minima(problem: AllocationProblem, usable_w: F8, power_w: F8, below: B
     """Semi-continuous repair: the cars below their minimum that are nearest to it are lifted onto it, as far as their own total allows
     in each group; the rest are zeroed and the others are filled again. What then is missing is made up whole car by whole car.
     """
-    group = np.where(np.isfinite(problem.limits.cap_w)[problem.limits.group], problem.limits.group, -1)
+    group = problem.limits.binding_group()
     rows = np.flatnonzero(below)
     rows = rows[np.lexsort((-power_w[rows] / problem.min_w[rows], group[rows]))]
     kept_w = np.zeros_like(power_w)
@@ -85,7 +85,7 @@ def _with_minima(problem: AllocationProblem, usable_w: F8, power_w: F8, below: B
     kept_w[kept] = problem.min_w[kept]
     others_w = np.where(below, 0.0, usable_w)
     rest_w = max(0.0, problem.target_w - float((problem.gain * kept_w).sum()))
-    filled_w = kept_w + _fill(problem, others_w, rest_w, _remaining(problem.limits, kept_w))
+    filled_w = kept_w + _fill(problem, others_w, rest_w, problem.limits.less(kept_w))
     filled_w = np.where((filled_w > 0.0) & (filled_w < problem.min_w - 1e-9), 0.0, filled_w)
     return _top_up(problem, usable_w, filled_w)
 
@@ -99,7 +99,7 @@ def _top_up(problem: AllocationProblem, usable_w: F8, power_w: F8) -> F8:
             break
         room_w = np.where(movable, usable_w - power_w, 0.0)
         rank = merit_rank(np.maximum(room_w, 0.0), problem.energy_wh, problem.useful_until_s, problem.now_s, problem.window_end_s)
-        room_w = cap_in_order(np.maximum(room_w, 0.0), rank, _remaining(problem.limits, power_w))
+        room_w = cap_in_order(np.maximum(room_w, 0.0), rank, problem.limits.less(power_w))
         room_w = np.where(power_w + room_w >= problem.min_w, room_w, 0.0)
         whole, part = take_in_order(rank, problem.gain * room_w, missing_w)
         power_w = power_w.copy()
@@ -145,25 +145,12 @@ def _swap_in(problem: AllocationProblem, power_w: F8, part: int, left_w: float) 
     if problem.limits.unlimited or not able.any():
         fits = True
     else:
-        room = _remaining(problem.limits, power_w)
+        room = problem.limits.less(power_w)
         fits = total_capacity_w(np.where(np.arange(len(power_w)) == part, problem.min_w, 0.0), room) >= problem.min_w[part] - 1e-9
     if able.any() and fits:
         other = int(np.argmax(np.where(able, power_w, -1.0)))
         power_w[other] = lowered_w[other]
         power_w[part] = problem.min_w[part]
-
-
-def _remaining(limits: Limits, used_w: F8) -> Limits:
-    """The limits with what is used already taken off."""
-    if limits.unlimited:
-        return limits
-    groups = len(limits.cap_w)
-    total_w = np.bincount(limits.group, weights=used_w, minlength=groups)
-    for group in range(groups - 1, -1, -1):
-        above = int(limits.parent[group])
-        if above >= 0:
-            total_w[above] += total_w[group]
-    return Limits(group=limits.group, cap_w=np.maximum(0.0, limits.cap_w - total_w), parent=limits.parent)
 
 
 def _running_sum(values: F8, group: np.ndarray) -> F8:

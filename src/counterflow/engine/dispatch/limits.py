@@ -1,7 +1,8 @@
-"""Export limits of groups of cars: a laminar tree (site today; feeder above it is a change of the arrays, not of the code).
+"""Limits of groups of cars: a laminar tree (feeders of any depth, sites), and beneath a site its three phases.
 
 Both projections work from the deepest level upward. On a laminar tree that is exact: what a group lets through is decided by its
-own limit and those below it, and the limits above only cut further in the same order.
+own limit and those below it, and the limits above only cut further in the same order. Phases are no part of the tree, since a
+three-phase car loads all of them; they are settled first, site by site (docs/limits.md).
 """
 
 from typing import Self
@@ -10,20 +11,26 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from counterflow.engine.fleet.snapshot import B1, F8
+from counterflow.engine.dispatch.phases import PHASE_SHARES, fill_phases, phases_in_order, through_phases_w
+from counterflow.engine.dispatch.water import fill_groups, first_of
+from counterflow.engine.fleet.snapshot import B1, F8, I1
 
 Rows = NDArray[np.intp]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """`group` (N,) is the leaf group of each row; `cap_w` (G,) what each group may export (inf = unlimited); `parent` (G,) -1 = none.
+    """`group` (N,) is the leaf group of each row; `cap_w` (G,) what each group may give (inf = unlimited); `parent` (G,) -1 = none.
 
-    A parent has a smaller index than its children, so that there can be no ring.
+    A parent has a smaller index than its children, so that there can be no ring. `first_phase` (G,) names the group of L1 of a leaf
+    whose phases are limited, L2 and L3 follow it, -1 = they are not; `supply` (N,) is how each row loads them (`Supply`). Groups of
+    phases have no parent. None = nowhere.
     """
 
     group: Rows
     cap_w: F8
     parent: Rows
+    first_phase: Rows | None = None
+    supply: I1 | None = None
 
     def __post_init__(self) -> None:
         groups = len(self.cap_w)
@@ -33,6 +40,8 @@ class Limits(Struct, frozen=True, kw_only=True):
             raise ValueError("a parent must have a smaller index than its children")
         if self.group.size and not (int(self.group.min()) >= 0 and int(self.group.max()) < groups):
             raise ValueError("a row names a group that does not exist")
+        if self.first_phase is not None and (self.supply is None or self.supply.shape != self.group.shape):
+            raise ValueError("where phases are limited every row needs a supply")
 
     @classmethod
     def flat(cls, site: NDArray[np.integer], cap_w: F8) -> Self:
@@ -41,13 +50,12 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     def of_rows(self, rows: Rows) -> "Limits":
         """The same tree for a selection of rows."""
-        return Limits(group=self.group[rows], cap_w=self.cap_w, parent=self.parent)
+        supply = None if self.supply is None else self.supply[rows]
+        return Limits(group=self.group[rows], cap_w=self.cap_w, parent=self.parent, first_phase=self.first_phase, supply=supply)
 
     def levels(self) -> list[Rows]:
         """For each depth, deepest first: the group of every row at that depth (N,), -1 where the row's branch is shorter."""
-        depth = np.zeros(len(self.cap_w), dtype=np.intp)
-        for group, above in enumerate(self.parent.tolist()):
-            depth[group] = 0 if above < 0 else depth[above] + 1
+        depth = self._depth()
         levels: list[Rows] = []
         current = self.group.copy()
         for at in range(int(depth.max(initial=-1)), -1, -1):
@@ -56,10 +64,72 @@ class Limits(Struct, frozen=True, kw_only=True):
             current = np.where(here, self.parent[current], current)
         return levels
 
+    def used_w(self, power_w: F8) -> F8:
+        """What rows that give `power_w` (N,) use of every group (G,)."""
+        total_w: F8 = np.bincount(self.group, weights=power_w, minlength=len(self.cap_w)).astype(np.float64)
+        depth = self._depth()
+        for at in range(int(depth.max(initial=0)), 0, -1):
+            groups = np.flatnonzero(depth == at)
+            total_w += np.bincount(self.parent[groups], weights=total_w[groups], minlength=len(total_w))
+        if self.first_phase is not None and self.supply is not None:
+            first = self.first_phase[self.group]
+            rows = np.flatnonzero((first >= 0) & (power_w != 0.0))
+            shares = PHASE_SHARES[self.supply[rows]]
+            for phase in range(3):
+                total_w += np.bincount(first[rows] + phase, weights=power_w[rows] * shares[:, phase], minlength=len(total_w))
+        return total_w
+
+    def less(self, power_w: F8) -> "Limits":
+        """The limits with what rows use at `power_w` (N,) already taken off."""
+        if self.unlimited:
+            return self
+        return Limits(
+            group=self.group,
+            cap_w=np.maximum(0.0, self.cap_w - self.used_w(power_w)),
+            parent=self.parent,
+            first_phase=self.first_phase,
+            supply=self.supply,
+        )
+
+    def least_above(self, value: F8) -> F8:
+        """The least `value` (G,) of the groups that each row uses (N,), for each watt of it."""
+        at = self.group
+        least: F8 = value[at].astype(np.float64)
+        while (inside := (at := np.where(at >= 0, self.parent[at], -1)) >= 0).any():
+            least = np.where(inside, np.minimum(least, value[at]), least)
+        if self.first_phase is not None and self.supply is not None:
+            first = self.first_phase[self.group]
+            for phase in range(3):
+                loads = (first >= 0) & (PHASE_SHARES[self.supply, phase] > 0.0)
+                least = np.where(loads, np.minimum(least, value[first + phase]), least)
+        return least
+
+    def binding_group(self) -> Rows:
+        """The nearest limited group above each row, itself a leaf or not (N,), -1 = none; rows that load phases differently differ."""
+        at = self.group.copy()
+        while True:
+            open_rows = (at >= 0) & np.isinf(self.cap_w[at])
+            if not open_rows.any():
+                break
+            at = np.where(open_rows, self.parent[at], at)
+        if self.first_phase is None or self.supply is None:
+            return at
+        groups, kinds = len(self.cap_w), len(PHASE_SHARES)
+        return np.where(self.first_phase[self.group] >= 0, groups + self.group * kinds + self.supply, at)
+
     @property
     def unlimited(self) -> bool:
         """No group has a limit."""
         return bool(np.isinf(self.cap_w).all())
+
+    def _depth(self) -> Rows:
+        """How many groups are above each group, (G,)."""
+        depth = np.zeros(len(self.cap_w), dtype=np.intp)
+        above = self.parent
+        while (inside := above >= 0).any():
+            depth += inside
+            above = np.where(inside, self.parent[above], -1)
+        return depth
 
 
 def cap_proportionally(caps_w: F8, weights: F8, limits: Limits) -> F8:
@@ -67,10 +137,12 @@ def cap_proportionally(caps_w: F8, weights: F8, limits: Limits) -> F8:
     if limits.unlimited:
         return caps_w
     capped_w = caps_w.copy()
+    if limits.first_phase is not None and limits.supply is not None:
+        fill_phases(capped_w, weights, limits.first_phase[limits.group], limits.supply, limits.cap_w)
     for group in limits.levels():
         rows = _bound_rows(capped_w, group, limits.cap_w)
         if rows.size:
-            capped_w[rows] = _fill_groups(capped_w[rows], weights[rows], group[rows], limits.cap_w)
+            capped_w[rows] = fill_groups(capped_w[rows], weights[rows], group[rows], limits.cap_w)
     return capped_w
 
 
@@ -79,6 +151,8 @@ def cap_in_order(caps_w: F8, rank: F8, limits: Limits) -> F8:
     if limits.unlimited:
         return caps_w
     capped_w = caps_w.copy()
+    if limits.first_phase is not None and limits.supply is not None:
+        phases_in_order(capped_w, rank, limits.first_phase[limits.group], limits.supply, limits.cap_w)
     for group in limits.levels():
         rows = _bound_rows(capped_w, group, limits.cap_w)
         if rows.size == 0:
@@ -86,7 +160,7 @@ def cap_in_order(caps_w: F8, rank: F8, limits: Limits) -> F8:
         rows = rows[np.lexsort((rank[rows], group[rows]))]
         here, power_w = group[rows], capped_w[rows]
         before_w = np.cumsum(power_w) - power_w
-        before_w -= before_w[_first_of(here)]
+        before_w -= before_w[first_of(here)]
         capped_w[rows] = np.clip(limits.cap_w[here] - before_w, 0.0, power_w)
     return capped_w
 
@@ -96,7 +170,9 @@ def total_capacity_w(caps_w: F8, limits: Limits) -> float:
     if limits.unlimited:
         return float(caps_w.sum())
     groups = len(limits.cap_w)
-    through_w = np.bincount(limits.group, weights=caps_w, minlength=groups)
+    through_w: F8 = np.bincount(limits.group, weights=caps_w, minlength=groups).astype(np.float64)
+    if limits.first_phase is not None and limits.supply is not None:
+        through_w = through_phases_w(caps_w, limits.group, limits.supply, limits.first_phase, limits.cap_w)
     total_w = 0.0
     for group in range(groups - 1, -1, -1):
         let_w = min(float(through_w[group]), float(limits.cap_w[group]))
@@ -116,30 +192,3 @@ def _bound_rows(caps_w: F8, group: Rows, cap_w: F8) -> Rows:
     if not binds.any():
         return np.zeros(0, dtype=np.intp)
     return np.flatnonzero(inside & binds[group] & (caps_w > 0.0))
-
-
-def _fill_groups(caps_w: F8, weights: F8, group: Rows, cap_w: F8) -> F8:
-    """Water-fill of every group at once: sort by saturation point, prefix sums, solve for lambda where the limit is met."""
-    theta = caps_w / weights
-    order = np.lexsort((theta, group))
-    u, w, g, t = caps_w[order], weights[order], group[order], theta[order]
-    first = _first_of(g)
-    filled_w = np.cumsum(u) - u
-    filled_w -= filled_w[first]
-    weight_before = np.cumsum(w) - w
-    weight_before -= weight_before[first]
-    totals = np.bincount(g, weights=w, minlength=len(cap_w))
-    open_weight = np.maximum(totals[g] - weight_before, w)
-    lambdas = (cap_w[g] - filled_w) / open_weight
-    # The first row (by theta) that its own lambda does not saturate fixes the group's lambda; it exists, since the limit binds.
-    unsaturated = np.flatnonzero(lambdas <= t)
-    level = np.full(len(cap_w), np.inf)
-    level[g[unsaturated[::-1]]] = lambdas[unsaturated[::-1]]
-    filled: F8 = np.minimum(caps_w, weights * np.maximum(level, 0.0)[group])
-    return filled
-
-
-def _first_of(sorted_groups: Rows) -> Rows:
-    """Index of the first row of each row's group, rows being sorted by group."""
-    starts = np.flatnonzero(np.concatenate([[True], sorted_groups[1:] != sorted_groups[:-1]]))
-    return np.repeat(starts, np.diff(np.append(starts, len(sorted_groups))))

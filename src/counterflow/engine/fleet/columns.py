@@ -46,6 +46,7 @@ class Columns:
     uid: memoryview[int]
     station: memoryview[int]
     site: memoryview[int]
+    supply: memoryview[int]
     evse_id: memoryview[int]
     connected: memoryview[bool]
     phase: memoryview[int]

@@ -37,7 +37,7 @@ class Roster:
         self.repeated_events = 0
         """Transaction events that had been taken already."""
         self.ended: dict[SessionKey, SessionRecord] = {}
-        self._site_row = topology.site_index
+        self._topology = topology
         self.accounts = Accounts()
         self.now_s = -inf
         """The newest time that we were told."""
@@ -196,7 +196,8 @@ class Roster:
     def show(self, session: Session, station: Station) -> None:
         """Write everything but the meter readings into the session's row."""
         columns, row, evse_id = self.columns, session.row, session.evse_id
-        columns.site[row] = self._site_row(session.site_id)
+        columns.site[row] = self._topology.site_index(session.site_id)
+        columns.supply[row] = self._topology.supply_of(session.site_id, station.station_id, evse_id)
         columns.evse_id[row] = evse_id
         columns.connected[row] = station.connected
         columns.phase[row] = session.phase

@@ -34,6 +34,7 @@ COLUMNS: dict[str, Column] = {
     "uid": Column("i8", "-", 0, "session uid; 0 = the row is free"),
     "station": Column("i4", "-", -1, "index into `station_ids`"),
     "site": Column("i4", "-", 0, "index into the topology's sites"),
+    "supply": Column("i1", "Supply", 0, "on which phases of its site the EVSE is, as configured"),
     "evse_id": Column("i4", "-", 0, "EVSE number at the station; 0 = not known yet"),
     "connected": Column("?", "-", 0, "the station's socket is open"),
     "phase": Column("i1", "TransactionPhase", 0, "charging state as last reported"),
@@ -99,6 +100,7 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     uid: I8
     station: I4
     site: I4
+    supply: I1
     evse_id: I4
     connected: B1
     phase: I1
