@@ -14,7 +14,7 @@ from counterflow.domain.instructions import DispatchMode, Feasibility
 from counterflow.domain.reasons import Reason
 from counterflow.engine.control.grid import export_limits, overrun
 from counterflow.engine.control.shape import Pieces, Supply, largest_cap_w, largest_scale
-from counterflow.engine.dispatch.limits import cap_proportionally
+from counterflow.engine.dispatch.limits import Limits, cap_proportionally
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.topology import Topology
@@ -74,7 +74,7 @@ def feasible(
         charging_w = np.zeros_like(sustained_w)
     stays = float(np.exp(-settings.attrition_per_h * window_s / 3600.0))
     limits = export_limits(image, topology)
-    capped_w = gain * cap_proportionally(sustained_w, np.maximum(sustained_w, 1.0), limits) + charging_w
+    capped_w = gain * _capped(sustained_w, limits) + charging_w
     must_charge = in_pool & (capability.reason == Reason.MUST_CHARGE) & ~np.isnan(image.power_w)
     against_w = float(np.maximum(image.power_w[must_charge], 0.0).sum()) if mode is DispatchMode.NET_EXPORT else 0.0
     expected_w = max(0.0, float(capped_w.sum()) - against_w)
@@ -85,7 +85,7 @@ def feasible(
     energy_wh, low_energy_wh = expected_w * hours * (1.0 + stays) / 2.0, low_w * hours
     committed_w = min(ordered_power_w, settings.headroom_factor * expected_w)
     if len(pieces) > 1:
-        strongest_w = gain * _capped_by_site(image, np.where(ready, capability.max_power_w, 0.0), topology)
+        strongest_w = gain * _capped(np.where(ready, capability.max_power_w, 0.0), limits)
         supply = Supply.of(strongest_w, capped_w - charging_w, window_s, float(charging_w.sum()) - against_w)
         peak_w = largest_scale(supply, pieces) * ordered_power_w
         low_w *= peak_w / expected_w if expected_w > 0.0 else 0.0
@@ -100,3 +100,8 @@ def feasible(
         sessions=int(np.count_nonzero(ready & (sustained_w > 0.0))),
         limits=overrun(limits, sustained_w, topology),
     )
+
+
+def _capped(asked_w: F8, limits: Limits) -> F8:
+    """`asked_w` (N,), each group scaled down to what it lets through."""
+    return cap_proportionally(asked_w, np.maximum(asked_w, 1.0), limits)
