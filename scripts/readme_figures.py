@@ -1,4 +1,5 @@
-"""Write the README's table of figures from `docs/measured.json`, the last full run of `counterflow bench --json`. `--check` only compares.
+"""Write the README's table of figures from `docs/measured.json`, the last full run of `counterflow bench --json`, and the table of before
+and after in docs/benchmarks.md, against `docs/measured-first.json`, the first version's run. `--check` only compares.
 
 counterflow bench --json docs/measured.json && python scripts/readme_figures.py
 """
@@ -8,8 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from counterflow.app.bench.comparison import compared, slower
+
 ROOT = Path(__file__).resolve().parent.parent
-README, MEASURED = ROOT / "README.md", ROOT / "docs" / "measured.json"
+README, BENCHMARKS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
+MEASURED, FIRST = ROOT / "docs" / "measured.json", ROOT / "docs" / "measured-first.json"
 BEGIN, END = "<!-- figures: made by scripts/readme_figures.py from docs/measured.json -->\n", "<!-- /figures -->"
 
 ROWS = (
@@ -57,21 +61,46 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1_000.0 else f"{value:.3g}"
 
 
-def main() -> int:
-    """Put the table between its marks, or with `--check` say whether it is there."""
-    text = README.read_text(encoding="utf-8")
+def before_and_after(first: dict[str, Any], measured: dict[str, Any]) -> str:
+    """The same figures of the first version and now, both at the speed of the machine as it is now."""
+    rows = {row.key: row for row in compared(first, measured)}
+    lines = [
+        f"First version: {first['finished_at'][:16]}; now: {measured['finished_at'][:16]}. In the later run the reference took",
+        f"{slower(first, measured):.2f} times as long; times and rates of the first version are brought to that speed.",
+        "`same` = the spreads overlap.",
+        "",
+        "| | first version | now | change | |",
+        "|---|---|---|---|---|",
+    ]
+    for key, words in ROWS:
+        row = rows[key]
+        verdict = f"**{row.verdict}**" if row.verdict == "worse" else row.verdict
+        lines.append(f"| {words} | {_number(row.expected)} | {_number(row.after)} | {row.change:+.0%} | {verdict} |")
+    return "\n".join([*lines, ""])
+
+
+def put(page: Path, content: str, *, check: bool) -> bool:
+    """Put a table between its marks, or with `check` only say whether it is there. Returns whether all is well."""
+    text = page.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        print(f"README.md has lost the marks {BEGIN.strip()} and {END}.")
-        return 1
-    written = before + BEGIN + table(json.loads(MEASURED.read_text(encoding="utf-8"))) + END + after
-    if "--check" in sys.argv[1:]:
-        if written != text:
-            print("README.md does not show docs/measured.json; run scripts/readme_figures.py")
-        return int(written != text)
-    README.write_text(written, encoding="utf-8")
-    return 0
+        print(f"{page.name} has lost the marks {BEGIN.strip()} and {END}.")
+        return False
+    written = before + BEGIN + content + END + after
+    if not check:
+        page.write_text(written, encoding="utf-8")
+    elif written != text:
+        print(f"{page.name} does not show docs/measured.json; run scripts/readme_figures.py")
+    return not check or written == text
+
+
+def main() -> int:
+    """Both pages."""
+    check = "--check" in sys.argv[1:]
+    first, measured = (json.loads(path.read_text(encoding="utf-8")) for path in (FIRST, MEASURED))
+    well = [put(README, table(measured), check=check), put(BENCHMARKS, before_and_after(first, measured), check=check)]
+    return 0 if all(well) else 1
 
 
 if __name__ == "__main__":

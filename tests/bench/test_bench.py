@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,6 +16,7 @@ from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp.session import Session
 from counterflow.app import bench
 from counterflow.app.bench import Measurement, UnknownMeasurementError, messages, run_bench
+from counterflow.app.bench.comparison import NoMeasurementError, compared, comparison_table, read_measured
 from counterflow.app.bench.figures import CannotError, Figure, Sizes, percentile
 from counterflow.app.bench.processes import Child, ChildError, need_files
 from counterflow.app.bench.stage import LOAD, Stage
@@ -186,3 +188,51 @@ def test_the_table_is_readable_in_a_narrow_terminal() -> None:
     assert "33.6 - 39.4" in text
     assert "missed" in text
     assert "missing" in text
+
+
+def run_of(day: str, reference_us: float, **figures: tuple[float, ...]) -> dict[str, Any]:
+    """What a run wrote: each figure's least, median and most; `_s` = a time to be short, `_per_s` a rate to be high."""
+    written = {
+        key: {
+            "title": key,
+            "unit": "messages/s" if key.endswith("per_s") else "s" if key.endswith("_s") else "KiB",
+            "min": values[0],
+            "median": values[1],
+            "max": values[2],
+            "aim": 1.0,
+            "better": "more" if key.endswith("per_s") else "less",
+        }
+        for key, values in figures.items()
+    }
+    return {
+        "format": "counterflow-bench/1",
+        "finished_at": f"2026-11-{day}T10:00:00+00:00",
+        "machine": {"counterflow": "0.1.0"},
+        "reference": {"json_loads_us": [reference_us]},
+        "figures": written,
+    }
+
+
+def test_before_and_after_are_compared_at_one_speed_and_only_beyond_their_spreads() -> None:
+    before = run_of("22", 5.0, a_s=(1.0, 1.1, 1.2), b_s=(1.0, 1.1, 1.2), c_per_s=(90, 100, 110), d_kib=(10, 10, 10), gone_s=(1, 1, 1))
+    after = run_of("26", 10.0, a_s=(2.1, 2.2, 2.3), b_s=(2.5, 2.6, 2.7), c_per_s=(60, 65, 70), d_kib=(12, 12, 12), new_s=(1, 1, 1))
+    rows = {row.key: row for row in compared(before, after)}
+    assert {key: row.verdict for key, row in rows.items()} == {"a_s": "same", "b_s": "worse", "c_per_s": "better", "d_kib": "worse"}
+    assert (rows["a_s"].before, rows["a_s"].expected, rows["c_per_s"].expected) == (1.1, 2.2, 50.0)
+    assert rows["d_kib"].change == pytest.approx(0.2)
+    screen = StringIO()
+    Console(width=80, file=screen).print(comparison_table(before, after))
+    text = screen.getvalue()
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "0.1.0 of 2026-11-22" in text
+    assert "worse" in text
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "else"}'])
+def test_a_file_that_is_no_measurement_is_said_so(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(NoMeasurementError, match=r"x\.json"):
+        read_measured(path)
+    with pytest.raises(NoMeasurementError, match="missing"):
+        read_measured(tmp_path / "missing.json")

@@ -31,6 +31,7 @@ class Reason(IntEnum):
     EXTERNAL_LIMIT = 11
     GRID_FAULT = 12
     EV_NOT_READY = 13
+    CLOCK_OFF = 34
     SILENT = 14
     SOC_UNKNOWN = 15
     POWER_UNKNOWN = 16
@@ -68,6 +69,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.EXTERNAL_LIMIT: "a local energy system allows no discharge",
     Reason.GRID_FAULT: "the inverter reports a grid fault",
     Reason.EV_NOT_READY: "the car has suspended or ended the energy transfer",
+    Reason.CLOCK_OFF: "the station's clock is wrong, or its values come late: it would begin and end an order at the wrong time",
     Reason.SILENT: "no meter value for too long",
     Reason.SOC_UNKNOWN: "the energy above the driver's floor is unknown: no state of charge with a capacity, and no energy request",
     Reason.POWER_UNKNOWN: "the discharge power of car and EVSE is unknown",

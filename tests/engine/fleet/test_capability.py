@@ -76,6 +76,8 @@ def test_laxity_is_time_less_recharging_less_margin(cars: Cars, t0: float) -> No
         ({"phase": TransactionPhase.SUSPENDED_EV}, Reason.EV_NOT_READY),
         ({"phase": TransactionPhase.UNKNOWN}, Reason.READY),
         ({"phase": TransactionPhase.SUSPENDED_EVSE}, Reason.READY),
+        ({"power_at_s": 1_799_999_900.0, "misdated_at_s": 1_799_999_900.0}, Reason.CLOCK_OFF),
+        ({"power_at_s": 1_800_000_000.0, "misdated_at_s": 1_799_999_900.0}, Reason.READY),
         ({"last_sample_s": nan}, Reason.SILENT),
         ({"soc_frac": nan}, Reason.SOC_UNKNOWN),
         ({"capacity_wh": nan}, Reason.SOC_UNKNOWN),

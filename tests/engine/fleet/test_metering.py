@@ -59,8 +59,26 @@ def test_a_clock_far_ahead_is_replaced_by_the_time_of_arrival(yard: Yard, t0: fl
     yard.start()
     yard.update(at=0.0, measurements=yard.reading(3600.0, power_w=-1.0))
     assert yard.cell("power_at_s") == t0
-    yard.update(at=10.0, measurements=yard.reading(60.0, power_w=-2.0))
-    assert yard.cell("power_at_s") == t0 + 60.0
+    yard.update(at=10.0, measurements=yard.reading(40.0, power_w=-2.0))
+    assert yard.cell("power_at_s") == t0 + 40.0
+
+
+@pytest.mark.parametrize("off_s", [-300.0, -31.0, 31.0, 3600.0])
+def test_gotcha_20_a_reading_dated_far_from_its_arrival_is_noted_until_one_comes_that_is_not(yard: Yard, off_s: float) -> None:
+    yard.start()
+    yard.update(at=10.0, measurements=yard.reading(10.0 + off_s, power_w=-1.0))
+    assert yard.cell("misdated_at_s") == yard.cell("power_at_s")
+    yard.update(at=20.0, measurements=yard.reading(19.0, power_w=-1.0))
+    assert yard.cell("misdated_at_s") != yard.cell("power_at_s")
+
+
+def test_old_readings_beside_a_new_one_and_those_of_an_offline_time_say_nothing_of_the_clock(yard: Yard) -> None:
+    yard.start()
+    readings = yard.reading(0.0, power_w=-1.0) + yard.reading(30.0, power_w=-1.0) + yard.reading(59.0, power_w=-1.0)
+    yard.update(at=60.0, measurements=readings)
+    assert yard.cell("misdated_at_s") != yard.cell("power_at_s")
+    yard.update(at=200.0, measurements=yard.reading(100.0, power_w=-1.0), offline=True)
+    assert yard.cell("misdated_at_s") != yard.cell("power_at_s")
 
 
 def test_the_confirmed_meter_interval_wins_over_the_observed_one(yard: Yard) -> None:

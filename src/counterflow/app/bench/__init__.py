@@ -4,11 +4,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 from rich.console import Console
 
 from counterflow.app.bench import allocation, fan_out, gateway, ingest, memory, storm
+from counterflow.app.bench.comparison import comparison_table
 from counterflow.app.bench.figures import FULL, QUICK, CannotError, Figure, Sizes
 from counterflow.app.bench.processes import ChildError
 from counterflow.app.bench.stage import Stage
@@ -45,8 +47,16 @@ MEASUREMENTS: Mapping[str, Measurement] = {
 """In the order in which they run."""
 
 
-def run_bench(which: Sequence[str], json_path: Path | None, console: Console, quick: bool, sizes: Sizes | None = None) -> int:
-    """Measure (all, or those named), print the table, write the JSON. 0 = everything was measured, whether or not its aim was met.
+def run_bench(
+    which: Sequence[str],
+    json_path: Path | None,
+    console: Console,
+    quick: bool,
+    sizes: Sizes | None = None,
+    earlier: Mapping[str, Any] | None = None,
+) -> int:
+    """Measure (all, or those named), print the table, beside `earlier` figures too if given, write the JSON. 0 = everything was measured,
+    whether or not its aim was met.
 
     A measurement that fails or takes too long is said so in its place, and the rest goes on; then the answer is 1. Raises
     `UnknownMeasurementError` before anything is started. Its processes and folders go with it, on Ctrl-C too.
@@ -64,8 +74,11 @@ def run_bench(which: Sequence[str], json_path: Path | None, console: Console, qu
             failed = not _measured(measurement, stage, figures) or failed
             references_us.append(reference_us())
     console.print(table(figures, references_us))
+    measured = document(figures, references_us, quick, SystemClock().now_s())
+    if earlier is not None:
+        console.print(comparison_table(earlier, measured))
     if json_path is not None:
-        write_json(json_path, document(figures, references_us, quick, SystemClock().now_s()))
+        write_json(json_path, measured)
         console.print(f"Written to {json_path}", markup=False, highlight=False)
     return 1 if failed else 0
 

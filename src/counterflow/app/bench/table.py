@@ -21,6 +21,7 @@ from counterflow.app.clock import SystemClock
 
 CALM_REFERENCE_US = 8.07
 """What the reference took on the quiet machine on which the aims were set (2 cores, AMD EPYC, Python 3.11)."""
+FORMAT = "counterflow-bench/1"
 _ROUNDS = 3_000
 _DIGITS = 3
 
@@ -90,7 +91,7 @@ def number_words(value: float) -> str:
 def document(figures: Sequence[Figure], references_us: Sequence[float], quick: bool, finished_s: float) -> dict[str, Any]:
     """The JSON document; its keys are described in docs/benchmarks.md."""
     return {
-        "format": "counterflow-bench/1",
+        "format": FORMAT,
         "finished_at": datetime.fromtimestamp(finished_s, UTC).isoformat(timespec="seconds"),
         "quick": quick,
         "command": " ".join(("counterflow", *sys.argv[1:])),

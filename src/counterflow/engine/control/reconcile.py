@@ -30,6 +30,7 @@ _LEAVES: dict[Reason, DropOutKind] = {
     Reason.EXTERNAL_LIMIT: DropOutKind.WITHDRAWN,
     Reason.GRID_FAULT: DropOutKind.FAULTED,
     Reason.EV_NOT_READY: DropOutKind.SUSPENDED,
+    Reason.CLOCK_OFF: DropOutKind.WITHDRAWN,
     Reason.SILENT: DropOutKind.SILENT,
     Reason.SOC_UNKNOWN: DropOutKind.WITHDRAWN,
     Reason.POWER_UNKNOWN: DropOutKind.WITHDRAWN,

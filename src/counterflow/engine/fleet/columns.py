@@ -70,6 +70,7 @@ class Columns:
     meter_interval_s: memoryview[float]
     power_w: memoryview[float]
     power_at_s: memoryview[float]
+    misdated_at_s: memoryview[float]
     export_wh: memoryview[float]
     import_wh: memoryview[float]
     export_limit_wh: memoryview[float]

@@ -64,6 +64,7 @@ def station_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict
         Reason.EXTERNAL_LIMIT: image.external_discharge_w <= 0.0,
         Reason.GRID_FAULT: image.grid_fault,
         Reason.EV_NOT_READY: np.isin(image.phase, NOT_READY_PHASES),
+        Reason.CLOCK_OFF: image.misdated_at_s == image.power_at_s,
         Reason.SILENT: silent,
     }
 

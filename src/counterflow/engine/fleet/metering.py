@@ -21,11 +21,14 @@ def take_measurement(
     """Fold a sample into the session and its row. Returns whether the session's record or derived columns changed with it.
 
     `live` is False for what was queued while the station was offline: its readings count by their time, but they never make a
-    session look fresh. A timestamp too far ahead of ours is replaced by `received_s`.
+    session look fresh. A timestamp too far ahead of ours is replaced by `received_s`; that of a live value which is too far from
+    ours either way is noted.
     """
     at_s = sample.at_s
-    if at_s > received_s + settings.max_clock_ahead_s:
-        at_s = received_s
+    if not -settings.max_clock_ahead_s <= received_s - at_s <= settings.max_clock_behind_s:
+        at_s = min(at_s, received_s)
+        if live and sample.power_w == sample.power_w:
+            columns.misdated_at_s[session.row] = at_s
     power_w, export_wh, import_wh, soc_frac = sample.power_w, sample.export_wh, sample.import_wh, sample.soc_frac
     if (
         at_s > session.newest_s

@@ -20,8 +20,24 @@ class FleetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 0.9
     max_clock_ahead_s: Annotated[
         float,
-        Meta(description="A timestamp further ahead of ours is replaced by the time of arrival.", extra={"unit": "s"}, ge=0, le=3600),
-    ] = 60.0
+        Meta(
+            description="A timestamp further ahead of ours is replaced by the time of arrival, and the car is not discharged: the "
+            "station would end its orders too early.",
+            extra={"unit": "s"},
+            ge=0,
+            le=3600,
+        ),
+    ] = 30.0
+    max_clock_behind_s: Annotated[
+        float,
+        Meta(
+            description="A live value dated further back than this when it comes shows a clock that is wrong, or a station that is "
+            "late: it would begin and end its orders too late, and is not discharged.",
+            extra={"unit": "s"},
+            ge=1,
+            le=3600,
+        ),
+    ] = 30.0
     interval_weight: Annotated[
         float,
         Meta(description="Weight of the newest spacing in the observed meter interval.", extra={"unit": "-"}, gt=0, le=1),

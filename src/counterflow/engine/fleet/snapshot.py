@@ -58,6 +58,7 @@ COLUMNS: dict[str, Column] = {
     "meter_interval_s": Column("f8", "s", nan, "sampling interval: confirmed by the station, or observed"),
     "power_w": Column("f8", "W", nan, "last measured power, import positive"),
     "power_at_s": Column("f8", "s", nan, "timestamp of power_w"),
+    "misdated_at_s": Column("f8", "s", nan, "power_at_s of the newest reading that was too far from our clock when it came"),
     "export_wh": Column("f8", "Wh", nan, "export register, last reading"),
     "import_wh": Column("f8", "Wh", nan, "import register, last reading"),
     "export_limit_wh": Column("f8", "Wh", inf, "reading of the export register at which a cap is used up; inf = no cap, NaN = not known"),
@@ -124,6 +125,7 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     meter_interval_s: F8
     power_w: F8
     power_at_s: F8
+    misdated_at_s: F8
     export_wh: F8
     import_wh: F8
     export_limit_wh: F8
