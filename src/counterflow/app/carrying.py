@@ -16,9 +16,8 @@ from counterflow.domain.instructions import ControlPath, DispatchMode
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.resources import ControlMode, EvseCapability
 from counterflow.domain.views import Notice
-from counterflow.engine.control.book import ordered_power_w
 from counterflow.engine.control.curves import CurveSettings, curves_of
-from counterflow.engine.control.decision import Decision, Departure, SetpointChange
+from counterflow.engine.control.decision import Decision, Departure, SetpointChange, TaskMemory
 from counterflow.engine.control.lead import ScheduledStartSettings, lead_s
 from counterflow.engine.control.orders import ends_for, stagger_s
 from counterflow.engine.control.resume import ResumeSettings, fallback_power_w, releases_due
@@ -209,10 +208,9 @@ class Carrying:
         if holds:
             self._todo.append(_Batch(dispatch_id, image, self._beneath_w(task, image, cap), False, holds))
 
-    def hand_back(self, task: RunningTask, image: FleetImage, cap: Capability, now_s: float) -> None:
-        """The end of a dispatch: stop what an order of a longer window keeps running, then give the cars back to charging, paced."""
-        resume_from_s = task.instruction.resume_from_s
-        assert resume_from_s is not None, "a resuming dispatch knows since when"
+    def hand_back(self, task: RunningTask, image: FleetImage, cap: Capability, now_s: float, resume_from_s: float) -> list[SessionUid]:
+        """Nothing is asked any more: stop what an order keeps running, then give the cars back to charging, paced from `resume_from_s`
+        on. Returns who was given back now."""
         waiting = np.zeros(len(image), dtype=bool)
         released_at_s: F8 = np.full(len(image), np.nan)
         for uid in tuple(task.members):
@@ -229,17 +227,33 @@ class Carrying:
         if runs_on.any() and not self.pending:
             uids = [SessionUid(int(uid)) for uid in image.uid[runs_on]]
             self.hold_at_zero(task, image, cap, ChangeReason.WINDOW_END, now_s, uids)
-        for row in releases_due(image, cap, waiting & ~runs_on, released_at_s, self._topology, resume_from_s, self._resume):
-            uid = SessionUid(int(image.uid[row]))
+        due = releases_due(image, cap, waiting & ~runs_on, released_at_s, self._topology, resume_from_s, self._resume)
+        released = [SessionUid(int(image.uid[row])) for row in due]
+        for uid in released:
             self._placement.release(uid, now_s)
             self._book.let_go(uid)
             task.released_at_s[uid] = now_s
+        return released
+
+    def rest(self, task: RunningTask, image: FleetImage, cap: Capability, now_s: float) -> None:
+        """Nothing is asked of a dispatch that goes on: its cars charge, until something is asked again and they join anew."""
+        if task.rests_since_s is None:
+            task.rests_since_s, task.released_at_s = now_s, {}
+        for uid in self.hand_back(task, image, cap, now_s, task.rests_since_s):
+            self._journal.log(task.instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.RESTED, session_uid=uid))
+        held = np.isin(image.uid, sorted(task.members))
+        for uid in task.memory.sized(len(image)).only(image.occupied & ~held).members():
+            # Members without an order of ours only stop being counted.
+            if uid not in task.released_at_s:
+                self._journal.log(task.instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.RESTED, session_uid=uid))
+        task.memory = task.memory.sized(len(image)).only(held) if task.members else TaskMemory.fresh()
+        task.figures = None
 
     def log_figures(self, task: RunningTask, now_s: float) -> None:
         """One TICK line; a shortfall is announced when it begins and when it is over."""
         figures, instruction = task.figures, task.instruction
         assert figures is not None, "a running task has ticked"
-        ordered_w = ordered_power_w(instruction, now_s)
+        ordered_w = self._book.target_w(instruction, now_s)
         short_w = max(0.0, figures.shortfall_w, ordered_w - figures.target_w)
         entry = LogEntry(
             at_s=now_s,

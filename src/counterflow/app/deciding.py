@@ -6,7 +6,7 @@ from counterflow.app.carrying import Carrying
 from counterflow.app.control_paths import steered_rows
 from counterflow.app.outlook import Outlook
 from counterflow.app.placing import Placement
-from counterflow.app.tasks import RunningTask
+from counterflow.app.tasks import Book, RunningTask
 from counterflow.domain.ids import EvseId
 from counterflow.domain.instructions import ControlPath
 from counterflow.domain.resources import EvseCapability
@@ -29,6 +29,7 @@ class Deciding:
     def __init__(
         self,
         *,
+        book: Book,
         topology: Topology,
         placement: Placement,
         carrying: Carrying,
@@ -38,6 +39,7 @@ class Deciding:
         control: ControlSettings,
         capability_settings: CapabilitySettings,
     ) -> None:
+        self._book = book
         self._topology = topology
         self._placement = placement
         self._carrying = carrying
@@ -53,6 +55,7 @@ class Deciding:
         memory = task.memory.sized(len(image))
         able = self._outlook.capability_now(image, instruction.end_s, memory.must_charge & (image.uid == memory.group_uid))
         share = activation(instruction, at_s)
+        task.rests_since_s = None
         decision = self._decision(task, image, able, at_s, share)
         task.memory = decision.memory
         task.figures = decision.figures
@@ -63,7 +66,8 @@ class Deciding:
     def _decision(self, task: RunningTask, image: FleetImage, able: Capability, at_s: float, share: float) -> Decision:
         instruction, response = task.instruction, self._outlook.response
         busy = self._outlook.busy_rows(image, instruction.dispatch_id)
-        asked = DispatchTask(instruction=committed(instruction), busy=busy, other_export_w=group_export_w(image, busy, self._topology))
+        follows = committed(self._book.asked(instruction, at_s))
+        asked = DispatchTask(instruction=follows, busy=busy, other_export_w=group_export_w(image, busy, self._topology))
         if instruction.control_path is ControlPath.CENTRAL:
             return tick(
                 image,

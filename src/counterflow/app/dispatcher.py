@@ -20,21 +20,23 @@ from counterflow.app.faults import Faults
 from counterflow.app.outlook import Outlook
 from counterflow.app.placing import Placement
 from counterflow.app.seconds import Seconds
-from counterflow.app.tasks import Book, RunningTask, state_entry
+from counterflow.app.streams import Streams
+from counterflow.app.tasks import Book, RunningTask, in_the_balance, state_entry
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
-from counterflow.domain.instructions import DispatchInstruction, DispatchState, asked_power_w
+from counterflow.domain.instructions import DispatchInstruction, DispatchState, StreamValue, asked_power_w
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.records import DocumentKind, Latch, ProfileState
 from counterflow.domain.resources import EvseCapability
-from counterflow.domain.views import Notice
-from counterflow.engine.control.book import LIVE_STATES, Move, give_way, move, with_feasibility
+from counterflow.domain.views import Notice, Refusal, TargetAnswer
+from counterflow.engine.control.book import LIVE_STATES, OPEN_STATES, Move, give_way, move, with_feasibility
 from counterflow.engine.control.curves import CurveSettings
 from counterflow.engine.control.decision import TaskMemory
 from counterflow.engine.control.feasibility import FeasibilitySettings
 from counterflow.engine.control.lead import ScheduledStartSettings, first_tick_s
 from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
+from counterflow.engine.control.stream import Outcome, StreamSettings, next_change_s
 from counterflow.engine.control.timeline import Timeline
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import FleetImage
@@ -55,6 +57,7 @@ class DispatcherSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     fan_out_per_turn: Annotated[
         int, Meta(description="Setpoints handed out before metering gets its turn again.", extra={"unit": "-"}, ge=1)
     ] = 40
+    streams: StreamSettings = StreamSettings()
 
 
 class Dispatcher:
@@ -117,7 +120,9 @@ class Dispatcher:
             scheduled_start=scheduled_start,
             curves=curves,
         )
+        self.streams = Streams(self.book, journal, notify, settings.streams)
         self._deciding = Deciding(
+            book=self.book,
             topology=topology,
             placement=placement,
             carrying=self.carrying,
@@ -178,8 +183,7 @@ class Dispatcher:
         for instruction in self.book.in_state(DispatchState.SCHEDULED):
             self._next_tick_s = min(self._next_tick_s, max(soonest_s, self._planned_s(instruction)))
         for instruction in self.book.in_state(DispatchState.RUNNING):
-            change_s = Timeline.of(instruction).next_change_s(now_s)
-            self._next_tick_s = min(self._next_tick_s, max(soonest_s, instruction.end_s if change_s is None else change_s))
+            self._next_tick_s = min(self._next_tick_s, max(soonest_s, self._next_change_s(instruction, now_s)))
         self._seconds.plan(now_s)
 
     def run_tick(self, now_s: float) -> None:
@@ -224,6 +228,13 @@ class Dispatcher:
         self._say(now_s, "dispatch.amended", instruction.dispatch_id, "amended", power_w=asked_power_w(instruction))
         self.run_tick(now_s)
 
+    def tell(self, instruction: DispatchInstruction, value: StreamValue, now_s: float) -> TargetAnswer | Refusal:
+        """A value of a streamed target; one that counts brings the next tick forward."""
+        answer = self.streams.take(instruction, value, now_s)
+        if isinstance(answer, TargetAnswer) and answer.outcome == Outcome.TAKEN:
+            self.wake(now_s)
+        return answer
+
     def displace(self, losers: Iterable[DispatchInstruction], winner: DispatchInstruction, now_s: float) -> None:
         """Instructions of lower priority end where `winner` begins; one that would never run is cancelled at once."""
         for loser in losers:
@@ -260,6 +271,8 @@ class Dispatcher:
         before = self.book.instructions.get(instruction.dispatch_id)
         self.book.keep(instruction)
         self._journal.put(DocumentKind.DISPATCH, instruction.dispatch_id, instruction)
+        if instruction.state not in OPEN_STATES:
+            self.streams.close(instruction.dispatch_id)
         if before is None or before.state is not instruction.state:
             self._journal.log(
                 instruction.dispatch_id, state_entry(instruction, now_s, self._placement.messages_by_dispatch[instruction.dispatch_id])
@@ -275,27 +288,32 @@ class Dispatcher:
         for instruction in self.book.in_state(DispatchState.SCHEDULED):
             if first_tick_s(instruction, self._scheduled_start) <= now_s:
                 self._at_its_start.add(instruction.dispatch_id)
+        self.streams.restore(self.book.in_state(*LIVE_STATES))
         held: dict[str, set[SessionUid]] = {}
         for record in self._placement.ledger:
             if record.state is not ProfileState.CLEARING and self._fleet.row_of(record.session_uid) is not None:
                 held.setdefault(record.dispatch_id, set()).add(record.session_uid)
         for instruction in self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING):
-            log = self._journal.dispatch_log(instruction.dispatch_id)
-            task = self.book.open(instruction, held.get(instruction.dispatch_id, set()))
-            task.ever.update(entry.session_uid for entry in log if entry.kind == LogKind.JOINED)
-            task.drop_outs = sum(1 for entry in log if entry.kind == LogKind.LEFT)
-            self._placement.messages_by_dispatch[instruction.dispatch_id] = max((entry.messages for entry in log), default=0)
-            baselines = {entry.session_uid: entry.power_w or 0.0 for entry in log if entry.kind == LogKind.BASELINE}
-            self._fleet.heard_lately(task.ever, now_s)
-            image = self._fleet.snapshot(now_s)
-            memory = TaskMemory.resumed(image, {uid: baselines.get(uid, 0.0) for uid in sorted(task.ever)}, now_s)
-            # Whoever joined still counts in the balance; only those that hold profiles of ours are steered on.
-            task.memory = replace(memory, active=memory.active & np.isin(image.uid, sorted(task.members)))
+            self._restore_task(instruction, held.get(instruction.dispatch_id, set()), now_s)
         self._placement.unwanted(self.book.owner, now_s)
         if self.latch.on:
             for instruction in self.book.in_state(*LIVE_STATES):
                 self._move(instruction, Move.ABORT, now_s, f"emergency stop by {self.latch.by}")
         self.plan_next(now_s)
+
+    def _restore_task(self, instruction: DispatchInstruction, held: set[SessionUid], now_s: float) -> None:
+        log = self._journal.dispatch_log(instruction.dispatch_id)
+        task = self.book.open(instruction, held)
+        task.ever.update(entry.session_uid for entry in log if entry.kind == LogKind.JOINED)
+        task.drop_outs = sum(1 for entry in log if entry.kind == LogKind.LEFT)
+        self._placement.messages_by_dispatch[instruction.dispatch_id] = max((entry.messages for entry in log), default=0)
+        baselines = {entry.session_uid: entry.power_w or 0.0 for entry in log if entry.kind == LogKind.BASELINE}
+        self._fleet.heard_lately(task.ever, now_s)
+        image = self._fleet.snapshot(now_s)
+        # Whoever joined, and was not left to itself since, counts in the balance; only those with profiles of ours are steered on.
+        counted = in_the_balance(log) | task.members
+        memory = TaskMemory.resumed(image, {uid: baselines.get(uid, 0.0) for uid in sorted(counted)}, now_s)
+        task.memory = replace(memory, active=memory.active & np.isin(image.uid, sorted(task.members)))
 
     def forget(self, dispatch_id: DispatchId) -> None:
         """The journal has let go of a dispatch that ended long ago, so it is forgotten here, too."""
@@ -352,8 +370,17 @@ class Dispatcher:
             return instruction.start_s
         return self._first_tick_s(instruction)
 
+    def _next_change_s(self, instruction: DispatchInstruction, now_s: float) -> float:
+        """When the target of a running dispatch steps next, by what is known now, or its window ends."""
+        if instruction.stream is not None:
+            acts_s = next_change_s(self.book.stream_of(instruction), instruction, now_s)
+            return instruction.end_s if acts_s is None else min(acts_s, instruction.end_s)
+        change_s = Timeline.of(instruction).next_change_s(now_s)
+        return instruction.end_s if change_s is None else change_s
+
     def _first_tick_s(self, instruction: DispatchInstruction) -> float:
-        if instruction.dispatch_id in self._at_its_start:
+        # What a stream asks at its start is known only then.
+        if instruction.dispatch_id in self._at_its_start or instruction.stream is not None:
             return instruction.start_s
         return first_tick_s(instruction, self._scheduled_start)
 
@@ -368,13 +395,21 @@ class Dispatcher:
         task.memory = replace(task.memory, sent_at_s=np.minimum(task.memory.sent_at_s, now_s))
 
     def _tick_running(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
+        instruction = task.instruction
+        if instruction.stream is not None:
+            self.streams.watch(instruction, now_s)
+            if self.streams.at_rest(instruction, now_s):
+                self.carrying.rest(task, image, self.outlook.capability_now(image, now_s), now_s)
+                return
         self._deciding.decide(task, image, now_s, now_s)
         self.carrying.log_figures(task, now_s)
 
     # --- the end -------------------------------------------------------------------------------------------------------------
 
     def _tick_resuming(self, task: RunningTask, image: FleetImage, now_s: float) -> None:
-        self.carrying.hand_back(task, image, self.outlook.capability_now(image, now_s), now_s)
+        resume_from_s = task.instruction.resume_from_s
+        assert resume_from_s is not None, "a resuming dispatch knows since when"
+        self.carrying.hand_back(task, image, self.outlook.capability_now(image, now_s), now_s, resume_from_s)
         if not task.members:
             self._move(task.instruction, Move.RESUMED, now_s, task.instruction.state_reason)
             self.book.close(task.instruction.dispatch_id)

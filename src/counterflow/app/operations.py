@@ -17,6 +17,7 @@ from counterflow.app.control_room import ControlRoom
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.reporting import Reporting
 from counterflow.app.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
+from counterflow.app.stream_desk import StreamDesk, no_dispatch
 from counterflow.app.views import dispatch_view, fleet_view, session_view, session_views, sessions_by_station, station_view, view_of
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
@@ -54,7 +55,7 @@ from counterflow.engine.fleet.topology import Topology
 SECURITY_EVENTS_SHOWN = 10
 
 
-class LiveOperations(SecurityDesk, AccessDesk):
+class LiveOperations(SecurityDesk, AccessDesk, StreamDesk):
     """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
 
     def __init__(
@@ -81,9 +82,11 @@ class LiveOperations(SecurityDesk, AccessDesk):
     # --- looking -------------------------------------------------------------------------------------------------------------
 
     def health(self) -> HealthView:
-        """Ready means: the journal writes, and nothing is broken. An emergency stop is an alarm, but no fault: its reset must get in."""
+        """Ready means: the journal writes, and nothing is broken. An emergency stop and a source that is overdue are alarms, but no faults
+        of ours: a reset and new values must get in."""
         serious = (*self._alarms(), *self._room.dispatcher.faults.alarms(self._now_s()))
         alarms = serious
+        alarms = (*alarms, *self._room.dispatcher.streams.alarms(self._now_s()))
         if self._room.dispatcher.latch.on:
             alarms = (*alarms, "The emergency stop is on.")
         return HealthView(ready=not serious, alarms=alarms, started_at_s=self._started_at_s, version=__version__)
@@ -125,7 +128,7 @@ class LiveOperations(SecurityDesk, AccessDesk):
 
     def dispatch(self, dispatch_id: DispatchId) -> DispatchView | Refusal:
         """One dispatch."""
-        return dispatch_view(self._room, dispatch_id, self._now_s()) or _no_dispatch(dispatch_id)
+        return dispatch_view(self._room, dispatch_id, self._now_s()) or no_dispatch(dispatch_id)
 
     def notices(self, after: str | None = None) -> AsyncIterator[Notice]:
         """What happens, as it happens."""
@@ -134,12 +137,12 @@ class LiveOperations(SecurityDesk, AccessDesk):
     async def series(self, dispatch_id: DispatchId, step_s: float) -> Sequence[SeriesPoint] | Refusal:
         """Power and energy on a grid of `step_s`."""
         instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
-        return _no_dispatch(dispatch_id) if instruction is None else await self._reporting.series(instruction, step_s, self._now_s())
+        return no_dispatch(dispatch_id) if instruction is None else await self._reporting.series(instruction, step_s, self._now_s())
 
     async def report(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
         """The settlement so far."""
         instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
-        return _no_dispatch(dispatch_id) if instruction is None else await self._reporting.report(instruction, self._now_s())
+        return no_dispatch(dispatch_id) if instruction is None else await self._reporting.report(instruction, self._now_s())
 
     # --- stations ------------------------------------------------------------------------------------------------------------
 
@@ -293,7 +296,7 @@ class LiveOperations(SecurityDesk, AccessDesk):
         now_s, dispatcher = self._now_s(), self._room.dispatcher
         instruction = dispatcher.book.instructions.get(dispatch_id)
         if instruction is None:
-            return _no_dispatch(dispatch_id)
+            return no_dispatch(dispatch_id)
         changed = amended(instruction, amendment, now_s)
         if isinstance(changed, Refusal):
             return changed
@@ -311,7 +314,7 @@ class LiveOperations(SecurityDesk, AccessDesk):
         """Stop a dispatch; charging is resumed paced. Cancelling one that is over changes nothing."""
         instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
         if instruction is None:
-            return _no_dispatch(dispatch_id)
+            return no_dispatch(dispatch_id)
         if instruction.state in LIVE_STATES:
             self._room.dispatcher.stop(dispatch_id, Move.CANCEL, ChangeReason.CANCELLED, self._now_s(), f"cancelled by {by}")
             await self._settled()
@@ -352,11 +355,3 @@ def no_site(topology: Topology, site_id: SiteId) -> Refusal:
     """There is no such site."""
     known = ", ".join(topology.site_ids)
     return Refusal(kind=RefusalKind.INVALID, sentence=f"There is no site '{site_id}'.", remedy=f"Known sites: {known}.")
-
-
-def _no_dispatch(dispatch_id: DispatchId) -> Refusal:
-    return Refusal(
-        kind=RefusalKind.NOT_FOUND,
-        sentence=f"There is no dispatch '{dispatch_id}'.",
-        remedy="GET /api/v1/dispatches (counterflow dispatches) lists them.",
-    )

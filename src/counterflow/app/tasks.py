@@ -1,12 +1,15 @@
 """What the dispatcher remembers of each dispatch while it runs: who belongs to it, what was done, what it looks like now."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
-from counterflow.engine.control.book import OPEN_STATES
+from counterflow.engine.control.book import OPEN_STATES, ordered_power_w
 from counterflow.engine.control.decision import TaskMemory, TickFigures
+from counterflow.engine.control.stream import StreamState, asked
 
 
 class RunningTask(Struct, kw_only=True):
@@ -20,6 +23,8 @@ class RunningTask(Struct, kw_only=True):
     ever: set[SessionUid]
     """Every session that was ever a member, for the report."""
     released_at_s: dict[SessionUid, float]
+    rests_since_s: float | None = None
+    """Nothing is asked of a streamed dispatch since then; None = it is at work."""
     drop_outs: int = 0
     announced_short: bool = False
     delivered_power_w: float | None = None
@@ -40,6 +45,7 @@ class Book:
         self.owner: dict[SessionUid, DispatchId] = {}
         self.by_key: dict[str, DispatchId] = {}
         self.past_drop_outs: dict[DispatchId, int] = {}
+        self.streams: dict[DispatchId, StreamState] = {}
         self._open: dict[DispatchId, DispatchInstruction] = {}
         self._drop_outs_of_forgotten = 0
 
@@ -55,6 +61,18 @@ class Book:
         task = self.tasks.get(instruction.dispatch_id)
         if task is not None:
             task.instruction = instruction
+
+    def stream_of(self, instruction: DispatchInstruction) -> StreamState:
+        """The newest value of a streamed dispatch, or that there is none yet."""
+        return self.streams.get(instruction.dispatch_id, StreamState())
+
+    def asked(self, instruction: DispatchInstruction, at_s: float) -> DispatchInstruction:
+        """The instruction as control is to follow it now: of a stream, what its newest value asks."""
+        return instruction if instruction.stream is None else asked(self.stream_of(instruction), instruction, at_s)
+
+    def target_w(self, instruction: DispatchInstruction, at_s: float) -> float:
+        """What is asked of a dispatch at `at_s`, W >= 0; zero outside its window."""
+        return ordered_power_w(self.asked(instruction, at_s), at_s)
 
     def in_state(self, *states: DispatchState) -> list[DispatchInstruction]:
         """Open instructions in one of these states, oldest first. Cheap however many have ended."""
@@ -105,3 +123,14 @@ class Book:
 def state_entry(instruction: DispatchInstruction, at_s: float, messages: int) -> LogEntry:
     """The log line of a state."""
     return LogEntry(at_s=at_s, kind=LogKind.STATE, text=instruction.state.value, result=instruction.state_reason, messages=messages)
+
+
+def in_the_balance(log: Iterable[LogEntry]) -> set[SessionUid]:
+    """Sessions that joined and were not left to themselves since."""
+    found: set[SessionUid] = set()
+    for entry in log:
+        if entry.kind == LogKind.JOINED:
+            found.add(entry.session_uid)
+        elif entry.kind == LogKind.RESTED:
+            found.discard(entry.session_uid)
+    return found

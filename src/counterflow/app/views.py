@@ -17,7 +17,6 @@ from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.domain.units import format_instant
 from counterflow.domain.views import DispatchView, FleetView, SessionView, StationView
-from counterflow.engine.control.book import ordered_power_w
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 
 OUTLOOK_S = 900.0
@@ -47,7 +46,7 @@ def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
         unmeasured_sessions=int((occupied & ~measured).sum()),
         available_power_w=offer.expected_power_w,
         available_energy_wh=offer.expected_energy_wh,
-        target_power_w=sum(ordered_power_w(item, now_s) for item in running) if running else None,
+        target_power_w=sum(room.dispatcher.book.target_w(item, now_s) for item in running) if running else None,
         headroom_power_w=float(sum(headroom)) if headroom else None,
         running_dispatches=tuple(item.dispatch_id for item in running),
         profiles_placed=len(room.ledger),
@@ -181,7 +180,7 @@ def view_of(room: ControlRoom, instruction: DispatchInstruction, now_s: float) -
     task = room.dispatcher.book.tasks.get(instruction.dispatch_id)
     running = instruction.state is DispatchState.RUNNING
     figures = task.figures if task is not None and running else None  # what the last tick saw means nothing once nothing is steered
-    ordered_w = ordered_power_w(instruction, now_s) if running else None
+    ordered_w = room.dispatcher.book.target_w(instruction, now_s) if running else None
     return DispatchView(
         instruction=instruction,
         feasibility=instruction.feasibility or NOTHING_FEASIBLE,
@@ -196,6 +195,7 @@ def view_of(room: ControlRoom, instruction: DispatchInstruction, now_s: float) -
         drop_outs=task.drop_outs if task else room.dispatcher.book.past_drop_outs.get(instruction.dispatch_id, 0),
         messages_sent=room.placement.messages_by_dispatch[instruction.dispatch_id],
         binds=figures.binds if figures else (),
+        stream=room.dispatcher.streams.view(instruction, now_s) if instruction.stream is not None else None,
     )
 
 

@@ -134,6 +134,8 @@ class LogKind:
     BASELINE = "baseline"
     ASKED = "asked"
     """A value of a stream, or what its dead-man makes of the last one."""
+    RESTED = "rested"
+    """A member that was handed back to charging while nothing is asked; JOINED when it is needed again."""
 
 
 class LogEntry(Struct, frozen=True, kw_only=True):
@@ -151,9 +153,9 @@ class LogEntry(Struct, frozen=True, kw_only=True):
     headroom_power_w: float | None = None
     """TICK, SHORTFALL."""
     text: str = ""
-    """STATE: the new state. LEFT: drop-out kind. SETPOINT: change reason."""
+    """STATE: the new state. LEFT: drop-out kind. SETPOINT: change reason. ASKED: why it is not the source's value, or empty."""
     count: int = 0
-    """TICK: sessions discharging. LEFT: how many setpoints replaced it."""
+    """TICK: sessions discharging. LEFT: how many setpoints replaced it. ASKED: the source's number and one, 0 = it has none."""
     result: str = ""
     """SETPOINT outcome, when it is logged. STATE: the reason."""
     messages: int = 0

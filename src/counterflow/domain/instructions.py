@@ -67,6 +67,14 @@ class StreamTerms(Struct, frozen=True, kw_only=True):
     """Then it goes down to the baseline within this time."""
 
 
+class StreamValue(Struct, frozen=True, kw_only=True):
+    """One value as its source sent it, W >= 0; the source may number it, date it, or both."""
+
+    discharge_power_w: float
+    sequence: int | None = None
+    said_at_s: float | None = None
+
+
 class DispatchOrder(Struct, frozen=True, kw_only=True):
     """A request as it came in; `discharge_power_w` > 0, `start_s` None = now."""
 

@@ -46,6 +46,15 @@ NOTICES: dict[str, NoticeKind] = {
         "dispatch",
         {"shortfall_power_w": "What is missing; 0 = nothing [W]."},
     ),
+    "dispatch.stream": NoticeKind(
+        "The source of a streamed target is heard, or overdue: what follows from it.",
+        "dispatch",
+        {
+            "phase": "waiting, live; overdue: holding, falling (down to zero), silent.",
+            "target_power_w": "What is asked now [W].",
+            "overdue": "true = its dead-man acts.",
+        },
+    ),
     "emergency_stop": NoticeKind("The emergency stop was set or reset.", "fleet", {"on": "true = set."}),
     "fleet.second": NoticeKind(
         "Once a second while a dispatch is open.", "fleet", {"measured_power_w": "Sum of the known powers, discharge positive [W]."}

@@ -23,6 +23,7 @@ class RefusalKind(StrEnum):
     TIMED_OUT = "timed-out"
     OVERLOADED = "overloaded"
     TOO_LITTLE = "too-little-power"
+    TOO_OFTEN = "too-often"
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -176,6 +177,30 @@ class SessionView(Struct, frozen=True, kw_only=True):
     dispatch_id: str | None
 
 
+class StreamView(Struct, frozen=True, kw_only=True):
+    """A streamed target: its newest value, and where its dead-man stands."""
+
+    phase: str
+    """`waiting`, `live`; overdue: `holding`, `falling`, `silent`."""
+    value_power_w: float | None
+    heard_at_s: float | None
+    sequence: int | None
+
+
+class TargetAnswer(Struct, frozen=True, kw_only=True):
+    """What became of a value of a stream: `taken`, `duplicate` or `late`."""
+
+    dispatch_id: str
+    outcome: str
+    at_s: float
+    asked_power_w: float
+    target_power_w: float
+    bounded: bool
+    """It was more than was ordered at most."""
+    committed_power_w: float | None
+    stream: StreamView
+
+
 class DispatchView(Struct, frozen=True, kw_only=True):
     """One dispatch and where it stands."""
 
@@ -194,6 +219,7 @@ class DispatchView(Struct, frozen=True, kw_only=True):
     messages_sent: int
     binds: tuple[str, ...] = ()
     """Limits of sites, feeders or phases that leave no room while cars could give more, in words."""
+    stream: StreamView | None = None
 
 
 class Displacement(Struct, frozen=True, kw_only=True):

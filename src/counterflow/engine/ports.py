@@ -9,7 +9,7 @@ from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint
 from counterflow.domain.drivers import Scope, SessionOverride
 from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId
-from counterflow.domain.instructions import Amendment, DispatchOrder
+from counterflow.domain.instructions import Amendment, DispatchOrder, StreamValue
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.views import (
@@ -30,6 +30,7 @@ from counterflow.domain.views import (
     SecurityEventView,
     SessionView,
     StationView,
+    TargetAnswer,
 )
 
 
@@ -258,6 +259,10 @@ class Operations(DriverOperations, Protocol):
 
     async def amend(self, dispatch_id: DispatchId, amendment: Amendment, by: str) -> DispatchView | Refusal:
         """Change power or end of a dispatch."""
+        ...
+
+    async def tell(self, dispatch_id: DispatchId, value: StreamValue) -> TargetAnswer | Refusal:
+        """One value of a streamed target."""
         ...
 
     async def cancel(self, dispatch_id: DispatchId, by: str) -> DispatchView | Refusal:

@@ -37,6 +37,7 @@ from counterflow.domain.views import (
     SecurityEventView,
     SessionView,
     StationView,
+    TargetAnswer,
 )
 
 TOKEN = "a-token-for-the-tests-0123456789"
@@ -162,6 +163,9 @@ class FakeOperations:
 
     async def amend(self, dispatch_id: str, amendment: Any, by: str) -> DispatchView | Refusal:
         return self._does("amend", dispatch_id, amendment, by, otherwise=EXAMPLES[DispatchView])
+
+    async def tell(self, dispatch_id: str, value: Any) -> TargetAnswer | Refusal:
+        return self._does("tell", dispatch_id, value, otherwise=EXAMPLES[TargetAnswer])
 
     async def cancel(self, dispatch_id: str, by: str) -> DispatchView | Refusal:
         view = EXAMPLES[DispatchView]

@@ -4,7 +4,7 @@ import pytest
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.ids import SiteId
-from counterflow.domain.instructions import AllocationPolicy, DispatchMode, StreamTerms
+from counterflow.domain.instructions import AllocationPolicy, DispatchMode, StreamTerms, StreamValue
 from counterflow.domain.views import (
     CallAnswer,
     ConflictView,
@@ -15,6 +15,7 @@ from counterflow.domain.views import (
     RefusalKind,
     SessionView,
     StationView,
+    TargetAnswer,
 )
 
 ORDER = {"discharge_power_w": "2.5MW", "duration_s": "15min"}
@@ -357,4 +358,29 @@ def test_a_target_that_is_no_target_is_refused_in_a_sentence(client, operations,
     response = client.ask("POST", "/dispatches", json={**ORDER, **extra})
     assert response.status_code == 422
     assert word in response.json()["detail"]
+    assert operations.calls == []
+
+
+def test_a_value_of_a_stream_reaches_the_engine_with_number_and_time(client, operations):
+    body = {"discharge_power_w": "1.2MW", "sequence": 7, "at": "2026-11-22T17:00:00.5Z"}
+    response = client.ask("PUT", "/dispatches/d-1/target", json=body)
+    assert response.status_code == 200
+    assert same(response, TargetAnswer) == EXAMPLES[TargetAnswer]
+    assert operations.calls == [("tell", "d-1", StreamValue(discharge_power_w=1.2e6, sequence=7, said_at_s=1_795_366_800.5))]
+    assert operations.recorded == [], "values are in the log of the dispatch"
+
+
+def test_values_that_come_too_often_are_429_with_a_pause_and_in_the_audit_log(client, operations):
+    operations.refusal = Refusal(kind=RefusalKind.TOO_OFTEN, sentence="One too many.", remedy="Wait a second.")
+    response = client.ask("PUT", "/dispatches/d-1/target", json={"discharge_power_w": 0})
+    assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+    assert response.json()["type"] == "urn:counterflow:problem:too-often"
+    assert [entry.status for entry in operations.recorded] == [429]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"discharge_power_w": -1}, {"discharge_power_w": 1, "sequence": -1}, {"discharge_power_w": 1, "sequence": True}]
+)
+def test_a_value_that_is_none_is_refused(client, operations, body):
+    assert client.ask("PUT", "/dispatches/d-1/target", json=body).status_code == 422
     assert operations.calls == []

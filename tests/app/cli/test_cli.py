@@ -21,6 +21,7 @@ WANTED = {
         "dispatches",
         "report",
         "amend",
+        "stream",
         "cancel",
         "clear-all",
         "emergency-stop",

@@ -16,6 +16,8 @@ SECRET: Final = frozenset({"password", "token", "id", "csv"})
 """Fields of bodies that are not kept: secrets, and identifiers of people and cars."""
 LONGEST_BODY: Final = 16_384
 
+_VALUE: Final = re.compile(r"/dispatches/[^/]+/target")
+
 _Look = Callable[[Operations, str], object]
 _LOOKS: Final[tuple[tuple[re.Pattern[str], _Look], ...]] = (
     (re.compile(r"/dispatches/([^/]+)"), lambda operations, name: operations.dispatch(DispatchId(name))),
@@ -31,6 +33,11 @@ _LOOKS: Final[tuple[tuple[re.Pattern[str], _Look], ...]] = (
 def is_recorded(method: str, path: str) -> bool:
     """Whatever may change something below the prefix."""
     return method not in LOOKING and path.startswith(PREFIX)
+
+
+def is_value(method: str, path: str) -> bool:
+    """A value of a streamed target: what was taken is in the log of its dispatch, so that only refused ones are recorded here."""
+    return method == "PUT" and _VALUE.fullmatch(path.removeprefix(PREFIX)) is not None
 
 
 def seen(operations: Operations, path: str) -> Any:

@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from counterflow.adapters.web.answers import answer, bearer, can_fail, shows
 from counterflow.adapters.web.documents import documented
-from counterflow.adapters.web.models import AmendBody, OrderBody, ReportFormat
+from counterflow.adapters.web.models import AmendBody, OrderBody, ReportFormat, ValueBody
 from counterflow.adapters.web.patterns import KEY_PATTERN
 from counterflow.adapters.web.problems import refused
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
 from counterflow.domain.ids import DispatchId
-from counterflow.domain.views import DispatchAnswer, DispatchView, Refusal
+from counterflow.domain.views import DispatchAnswer, DispatchView, Refusal, TargetAnswer
 from counterflow.engine.ports import Operations
 
 RenderReport = Callable[[DeliveryReport, str], tuple[bytes, str, str]]
@@ -85,6 +85,11 @@ def dispatch_routes(operations: Operations, render_report: RenderReport, render_
     async def cancel(request: Request, dispatch_id: str) -> Response:
         """Stop a dispatch; the cars resume charging step by step."""
         return answer(request, await operations.cancel(DispatchId(dispatch_id), bearer(request)))
+
+    @routes.put("/{dispatch_id}/target", responses=shows(TargetAnswer, 400, 404, 409, 413, 415, 422, 429, 503))
+    async def tell(request: Request, dispatch_id: str, body: ValueBody) -> Response:
+        """The next value of a streamed target. A late or doubled one changes nothing, and is answered with that as its `outcome`."""
+        return answer(request, await operations.tell(DispatchId(dispatch_id), body.value()))
 
     @routes.get("/{dispatch_id}/series", responses=shows(SeriesPoint, 404, 422, many=True))
     async def series(request: Request, dispatch_id: str, step_s: Step = 4.0) -> Response:

@@ -36,6 +36,8 @@ from counterflow.domain.views import (
     SecurityEventView,
     SessionView,
     StationView,
+    StreamView,
+    TargetAnswer,
 )
 
 _NOW_S = 1_795_366_860.0
@@ -82,6 +84,16 @@ _DISPATCH = DispatchView(
 )
 
 _ALL: tuple[Struct, ...] = (
+    TargetAnswer(
+        dispatch_id=_ID,
+        outcome="taken",
+        at_s=_NOW_S,
+        asked_power_w=9_500.0,
+        target_power_w=9_500.0,
+        bounded=False,
+        committed_power_w=11_970.0,
+        stream=StreamView(phase="live", value_power_w=9_500.0, heard_at_s=_NOW_S, sequence=4711),
+    ),
     DriverView(
         scope="driver",
         subject="4f0c2a9be1d37c55a0b1c2d3",

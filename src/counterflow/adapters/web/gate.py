@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from counterflow.adapters.web.audit import LONGEST_BODY, is_recorded, seen, told
+from counterflow.adapters.web.audit import LONGEST_BODY, is_recorded, is_value, seen, told
 from counterflow.adapters.web.auth import Bearer, TokenCheck
 from counterflow.adapters.web.metrics import Requests
 from counterflow.adapters.web.problems import HEADERS, METHODS, REQUEST_ID, problem
@@ -88,6 +88,7 @@ class Gate:
         """The same, and an entry in the audit log when the answer begins."""
         path, body = scope["path"], bytearray()
         before = seen(self._operations, path)
+        only_refused = is_value(scope["method"], path)
 
         async def receive_on() -> Message:
             message = await receive()
@@ -96,7 +97,7 @@ class Gate:
             return message
 
         async def send_on(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and not (only_refused and message["status"] < 300):
                 entry = AuditEntry(
                     at_s=self._operations.now_s(),
                     who=bearer.name,

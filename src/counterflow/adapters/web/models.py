@@ -8,7 +8,16 @@ from counterflow.adapters.web.patterns import ACTION_PATTERN, STATION_ID_PATTERN
 from counterflow.adapters.web.units import AskedPower, DischargePower, Duration, InstantNumber, InstantText, Ramp
 from counterflow.domain.conflicts import Leader
 from counterflow.domain.ids import ALL_SITES, PoolId
-from counterflow.domain.instructions import AllocationPolicy, Amendment, ControlPath, DispatchMode, DispatchOrder, OrderStep, StreamTerms
+from counterflow.domain.instructions import (
+    AllocationPolicy,
+    Amendment,
+    ControlPath,
+    DispatchMode,
+    DispatchOrder,
+    OrderStep,
+    StreamTerms,
+    StreamValue,
+)
 
 ReportFormat = Literal["json", "csv", "parquet", "png"]
 
@@ -122,6 +131,33 @@ class OrderBody(BaseModel):
             stream=None if self.stream is None else StreamTerms(**self.stream.model_dump()),
             ramp_w_per_s=self.discharge_power_w / self.full_activation_s if self.full_activation_s is not None else self.ramp_w_per_s,
             ramp_out_s=self.ramp_out_s or 0.0,
+        )
+
+
+class ValueBody(BaseModel):
+    """One value of a streamed target. Its number or its time keeps a late or doubled one from winning; give one of them, or both."""
+
+    model_config = ConfigDict(**Strict, json_schema_extra={"examples": [{"discharge_power_w": "1.2MW", "sequence": 4711}]})
+
+    discharge_power_w: AskedPower
+    sequence: Annotated[
+        int | None, Field(strict=True, ge=0, le=2**53, description="Number of the value at its source, ascending.", examples=[4711])
+    ] = None
+    at: InstantText | None = None
+    at_s: InstantNumber | None = None
+
+    @model_validator(mode="after")
+    def _one_instant(self) -> Self:
+        if self.at is not None and self.at_s is not None:
+            raise ValueError("give either at or at_s, not both.")
+        return self
+
+    def value(self) -> StreamValue:
+        """The value in the words of the domain."""
+        return StreamValue(
+            discharge_power_w=self.discharge_power_w,
+            sequence=self.sequence,
+            said_at_s=self.at if self.at is not None else self.at_s,
         )
 
 

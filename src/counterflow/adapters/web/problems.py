@@ -31,8 +31,11 @@ STATUS_OF: dict[RefusalKind, int] = {
     RefusalKind.TIMED_OUT: 504,
     RefusalKind.OVERLOADED: 503,
     RefusalKind.TOO_LITTLE: 409,
+    RefusalKind.TOO_OFTEN: 429,
 }
 """A refusal's HTTP status; the problem's `type` tells kinds of one status apart."""
+
+RETRY_AFTER_S = {429: "1", 503: "5"}
 
 TITLES: dict[int, str] = {
     400: "The request cannot be read",
@@ -44,6 +47,7 @@ TITLES: dict[int, str] = {
     413: "The request is too large",
     415: "The request is not JSON",
     422: "The request is not valid",
+    429: "Too many requests",
     500: "Something went wrong in the server",
     503: "Not possible now",
     504: "No answer in time",
@@ -117,7 +121,7 @@ def refused(request: Request, refusal: Refusal) -> Response:
         refusal.sentence,
         remedy=refusal.remedy,
         conflicting=refusal.conflicting,
-        headers={"Retry-After": "5"} if status == 503 else None,
+        headers={"Retry-After": RETRY_AFTER_S[status]} if status in RETRY_AFTER_S else None,
     )
 
 

@@ -19,6 +19,7 @@ NAMED: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/dispatches"): Role.GRID,
     ("PATCH", "/dispatches/{dispatch_id}"): Role.GRID,
     ("DELETE", "/dispatches/{dispatch_id}"): Role.GRID,
+    ("PUT", "/dispatches/{dispatch_id}/target"): Role.GRID,
     ("POST", "/drivers/erase"): Role.ADMIN,
     ("POST", "/certificates/reload"): Role.ADMIN,
     ("POST", "/stations/{station_id}/install-authority"): Role.ADMIN,

@@ -12,7 +12,6 @@ from counterflow.domain.commands import ProfileKind
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.records import Latch, ProfileState
-from counterflow.engine.control.book import ordered_power_w
 
 if TYPE_CHECKING:
     from counterflow.app.simulation.seat import Seat
@@ -229,7 +228,7 @@ class Watch:
         universe, room = self._universe, self._universe.server.room
         now_s, server_s = universe.now_s, universe.server.now_s
         running = room.dispatcher.book.in_state(DispatchState.RUNNING)
-        ordered_w = sum(ordered_power_w(instruction, server_s) for instruction in running)
+        ordered_w = sum(room.dispatcher.book.target_w(instruction, server_s) for instruction in running)
         targets = (ordered_w, *(instruction.dispatch_id for instruction in running))
         if targets != self._targets:
             self._targets, self._targets_since_s = targets, now_s

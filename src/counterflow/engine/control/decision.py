@@ -4,6 +4,7 @@ from typing import Self, TypeVar
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import ArrayLike, NDArray
 
 from counterflow.domain.ids import SessionUid
@@ -162,6 +163,20 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
             level_at_s=grown(self.level_at_s, rows, -np.inf),
             sent_at_s=grown(self.sent_at_s, rows, -np.inf),
             expected_w=grown(self.expected_w, rows, 0.0),
+        )
+
+    def only(self, rows: B1) -> Self:
+        """The same memory with nobody but `rows` (N,) in the group: all others are as if they had never joined."""
+        return replace(
+            self,
+            group_uid=np.where(rows, self.group_uid, 0),
+            active=self.active & rows,
+            must_charge=self.must_charge & rows,
+            baseline_w=np.where(rows, self.baseline_w, 0.0),
+            level_w=np.where(rows, self.level_w, np.nan),
+            level_at_s=np.where(rows, self.level_at_s, -np.inf),
+            sent_at_s=np.where(rows, self.sent_at_s, -np.inf),
+            expected_w=np.where(rows, self.expected_w, 0.0),
         )
 
     def members(self) -> tuple[SessionUid, ...]:

@@ -61,11 +61,16 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
     spans: list[tuple[float, float]] = []
     open_s: float | None = None
     last_leave: LogEntry | None = None
-    moves = sorted([*begins, *(entry for entry in entries if entry.kind == LogKind.LEFT)], key=lambda entry: entry.at_s)
+    ends = (LogKind.LEFT, LogKind.RESTED)
+    moves = sorted([*begins, *(entry for entry in entries if entry.kind in ends)], key=lambda entry: entry.at_s)
     for move in moves:
         if move.at_s > until_s:
             break
-        if move.kind == LogKind.LEFT:
+        if move.kind == LogKind.RESTED:
+            if open_s is not None:
+                spans.append((open_s, move.at_s))
+            open_s, last_leave = None, None
+        elif move.kind == LogKind.LEFT:
             if open_s is not None and (not stays or move.text.lower() in GONE | LOST_TO_SIGHT):
                 spans.append((open_s, move.at_s))
                 open_s = None

@@ -29,9 +29,10 @@ class Held(NamedTuple):
         if len(self.from_s) == 0:
             return np.zeros(len(at_s)), np.zeros(len(at_s))
         length_s = np.minimum(np.append(np.diff(self.from_s), np.inf), self.hold_s)
-        ends_s = self.from_s + np.where(np.isfinite(length_s), length_s, 0.0)
-        done = np.concatenate(([0.0], np.cumsum(np.where(np.isfinite(length_s), self.value * length_s, 0.0))))
-        known = np.concatenate(([0.0], np.cumsum(np.where(np.isfinite(length_s), length_s, 0.0))))
+        whole_s = np.where(np.isfinite(length_s), length_s, 0.0)
+        ends_s = self.from_s + whole_s
+        done = np.concatenate(([0.0], np.cumsum(self.value * whole_s)))
+        known = np.concatenate(([0.0], np.cumsum(whole_s)))
         piece = np.searchsorted(self.from_s, at_s, side="right") - 1
         inside = np.clip(piece, 0, None)
         into_s = np.minimum(at_s - self.from_s[inside], np.where(np.isfinite(length_s), ends_s - self.from_s, np.inf)[inside])
