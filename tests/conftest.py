@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 from typing import Any, TypeVar
@@ -27,6 +28,8 @@ import hypothesis
 import jsonschema_rs
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from counterflow.adapters.certificates.authority import Authority, open_authority, private_pem
@@ -302,9 +305,9 @@ class Served:
         """The HTTP API, with the token that the server made."""
         return httpx.AsyncClient(base_url=self.api_url, headers=self.authorization, timeout=30.0)
 
-    async def command(self, *arguments: str, typed: str = "") -> str:
-        """What a command of the client prints; it must succeed."""
-        where = ("--api", self.api_url, "--data-dir", str(self.data_dir))
+    async def command(self, *arguments: str, typed: str = "", with_api: bool = True) -> str:
+        """What a command of the client prints; it must succeed. Some need no running server."""
+        where = (*(("--api", self.api_url) if with_api else ()), "--data-dir", str(self.data_dir))
         process = await asyncio.create_subprocess_exec(
             *COMMAND, *arguments, *where, stdin=PIPE, stdout=PIPE, stderr=STDOUT, env=_ENVIRONMENT | {"COLUMNS": "200"}
         )
@@ -466,6 +469,25 @@ class Pki:
         chain = self.authority(authority).issue_for_station(name, key.public_key(), days=1, now_s=now_s)
         path = self.folder / f"{authority}-{name}.pem"
         path.write_text(private_pem(key) + chain)
+        return str(path)
+
+    def revocation_list(
+        self, *certificates: str, authority: str = "ours", days: float = 1.0, at_s: float | None = None, **more: Any
+    ) -> str:
+        """A list of the authority that names these certificate files, good for `days` from `at_s` (now)."""
+        root = x509.load_pem_x509_certificate(Path(self.root(authority)).read_bytes())
+        key = serialization.load_pem_private_key((self.folder / authority / "key.pem").read_bytes(), None)
+        begin = datetime.fromtimestamp(self.now_s if at_s is None else at_s, UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(root.subject)
+        builder = builder.last_update(begin).next_update(begin + timedelta(days=days))
+        for extension in more.get("extensions", ()):
+            builder = builder.add_extension(extension, critical=True)
+        for path in certificates:
+            leaf = x509.load_pem_x509_certificates(Path(path).read_bytes())[0]
+            entry = x509.RevokedCertificateBuilder().serial_number(leaf.serial_number).revocation_date(begin).build()
+            builder = builder.add_revoked_certificate(entry)
+        path = self.folder / more.get("file", f"{authority}-revoked.pem")
+        path.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(more.get("encoding", serialization.Encoding.PEM)))
         return str(path)
 
     def client(self, certificate: str | None = None, *, trusts: str = "ours") -> ssl.SSLContext:

@@ -2,7 +2,7 @@
 
 from counterflow.adapters.ocpp.credentials import Credentials, verify
 from counterflow.adapters.ocpp.listeners import SecurityProfile
-from counterflow.adapters.ocpp.transport import Refused
+from counterflow.adapters.ocpp.transport import Refused, Shown
 from counterflow.domain.ids import StationId
 from counterflow.domain.resources import StationIdentity, StationRegistration
 
@@ -23,12 +23,14 @@ def by_password(
     return Refused(401, "password wrong") if fitting is None else fitting
 
 
-def by_certificate(station_id: StationId, registration: StationRegistration | None, names: tuple[str, ...]) -> Refused | None:
-    """The certificate must name the station: by its identity, or by the serial number it is registered with (A00, profile 3)."""
+def by_certificate(station_id: StationId, registration: StationRegistration | None, shown: Shown) -> Refused | None:
+    """The certificate must name the station: by its identity, or by the serial number it is registered with (A00, profile 3). And it must
+    not be revoked."""
+    names = shown.certificate_names
     serial_number = None if registration is None else registration.serial_number
-    if station_id in names or (serial_number is not None and serial_number in names):
-        return None
-    return Refused(403, "certificate of another station")
+    if station_id not in names and (serial_number is None or serial_number not in names):
+        return Refused(403, "certificate of another station")
+    return None if shown.void is None else Refused(403, shown.void)
 
 
 def contradiction(names: tuple[str, ...], station_id: StationId, identity: StationIdentity) -> str | None:

@@ -68,7 +68,7 @@ class Registry:
         if registration is not None and shown.profile < registration.security_profile:
             return Refused(403, "security profile too low for this station")
         if shown.profile is SecurityProfile.MUTUAL_TLS:
-            verdict: Refused | str | None = by_certificate(station_id, registration, shown.certificate_names)
+            verdict: Refused | str | None = by_certificate(station_id, registration, shown)
         else:
             verdict = by_password(registration, shown.credentials, shown.profile)
         if isinstance(verdict, Refused):

@@ -1,7 +1,7 @@
 """What is asked of single stations, and of their security: raw calls, events, passwords, certificates."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from counterflow.adapters.ocpp.credentials import hash_password, new_password
@@ -10,7 +10,15 @@ from counterflow.app.driver_operations import DriverDesk
 from counterflow.domain.ids import StationId
 from counterflow.domain.records import SecurityRecord
 from counterflow.domain.setpoints import CommandResult, Offline, RawAnswer, Rejected
-from counterflow.domain.views import CallAnswer, CertificateView, PasswordView, Refusal, RefusalKind, SecurityEventView
+from counterflow.domain.views import (
+    CallAnswer,
+    CertificateView,
+    IssuedCertificateView,
+    PasswordView,
+    Refusal,
+    RefusalKind,
+    SecurityEventView,
+)
 
 CHANGED, REFUSED, UNKNOWN = "changed", "refused", "unknown"
 _BOTH = "the old password and the new one are accepted until it shows the new one"
@@ -38,6 +46,18 @@ class ServerCertificates(Protocol):
         """The root of the authority that issued them: the built-in one."""
         ...
 
+    def issued(self) -> Sequence[IssuedCertificateView]:
+        """What that authority has issued to stations. Raises OSError."""
+        ...
+
+    def revoke(self, names: Collection[str], serial: str | None, reason: str) -> Sequence[IssuedCertificateView]:
+        """Revoke what it has issued for these names, or by serial number; returns that. Raises OSError. May be called in a thread."""
+        ...
+
+    def enforce_revocations(self) -> None:
+        """What is revoked lets nobody in from now on, and open lines with it end. Raises OSError."""
+        ...
+
 
 class NoCertificates:
     """Of a server without sockets, as in a replay."""
@@ -53,6 +73,17 @@ class NoCertificates:
     def root_pem(self) -> str:
         """None."""
         return ""
+
+    def issued(self) -> Sequence[IssuedCertificateView]:
+        """None."""
+        return ()
+
+    def revoke(self, names: Collection[str], serial: str | None, reason: str) -> Sequence[IssuedCertificateView]:
+        """None."""
+        return ()
+
+    def enforce_revocations(self) -> None:
+        """Nobody has come in with one."""
 
 
 class SecurityDesk(DriverDesk):
@@ -134,6 +165,37 @@ class SecurityDesk(DriverDesk):
             return self._certificates.shown()
         return Refusal(kind=RefusalKind.CONFLICT, sentence=wrong, remedy="Put the files right and reload again; the old ones are in use.")
 
+    async def issued_certificates(self) -> Sequence[IssuedCertificateView] | Refusal:
+        """The certificates that the built-in authority has issued to stations and that are not over, newest first."""
+        try:
+            return list(reversed(await asyncio.to_thread(self._certificates.issued)))
+        except OSError as error:
+            return _damaged(error)
+
+    async def revoke_certificates(
+        self, station_id: StationId | None, serial: str | None, reason: str, by: str
+    ) -> Sequence[IssuedCertificateView] | Refusal:
+        """Revoke all of one station, or one by its serial number (hexadecimal), for ever; open lines with them end. Returns those."""
+        registration = None if station_id is None else self._room.registry.registrations.get(station_id)
+        names = {str(name) for name in (station_id, registration and registration.serial_number) if name}
+        try:
+            revoked = await asyncio.to_thread(self._certificates.revoke, names, None if serial is None else f"{int(serial, 16):x}", reason)
+            self._certificates.enforce_revocations()
+        except OSError as error:
+            return _damaged(error)
+        if not revoked:
+            whose = f"station '{station_id}'" if serial is None else f"the serial number {serial}"
+            return Refusal(
+                kind=RefusalKind.NOT_FOUND,
+                sentence=f"No certificate of {whose} is in force.",
+                remedy="counterflow certificates issued shows what the built-in authority has issued, and what is revoked.",
+            )
+        concerned = StationId(revoked[0].name) if station_id is None else station_id
+        if concerned in self._room.registry.registrations:
+            self._room.security.note(concerned, "server", "certificate revoked", f"{len(revoked)}: {reason} (asked by {by})", self._now_s())
+        await self._settled()
+        return revoked
+
     async def install_authority(self, station_id: StationId, use: str, certificate: str | None) -> CallAnswer | Refusal:
         """InstallCertificate (A05, M05): give a station a root; None = that of the built-in authority."""
         pem = self._certificates.root_pem() if certificate is None else certificate
@@ -180,6 +242,10 @@ def event_view(record: SecurityRecord) -> SecurityEventView:
         kind=record.kind,
         text=record.text,
     )
+
+
+def _damaged(error: OSError) -> Refusal:
+    return Refusal(kind=RefusalKind.CONFLICT, sentence=str(error), remedy="Put the files of the authority right and ask again.")
 
 
 def _status_of(answer: RawAnswer) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator, Sequence
 from math import inf
 from pathlib import Path
 from secrets import token_hex
@@ -33,7 +33,7 @@ from counterflow.app.message_ids import new_message_ids
 from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
-from counterflow.app.own_certificates import OwnCertificates
+from counterflow.app.own_certificates import OwnCertificates, issued_view
 from counterflow.app.process import allow_connections
 from counterflow.app.pseudonyms import Pseudonyms, ensure_key
 from counterflow.app.recovery_metrics import RecoveryMetrics
@@ -42,7 +42,7 @@ from counterflow.app.reporting import Reporting
 from counterflow.app.settling import Settling
 from counterflow.app.token import ensure_token
 from counterflow.domain.ids import DispatchId, SiteId
-from counterflow.domain.views import CertificateView, Notice
+from counterflow.domain.views import CertificateView, IssuedCertificateView, Notice
 from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Clock
 
@@ -109,7 +109,7 @@ class Server:
             now_s=self._now_s,
         )
         self.room.certifier = self.certifying
-        self.gateway = Gateway(self.lines, self.settings.gateway, self.certificates.context_of)
+        self.gateway = Gateway(self.lines, self.settings.gateway, self.certificates.context_of, self.certificates.revocations_of)
         self.reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
         self.retention = Retention(self.journal, self.reports, self.settings.storage)
         self.operations = LiveOperations(
@@ -196,7 +196,7 @@ class Server:
         housekeeping = (self.retention.alarm,) if self.retention.alarm else ()
         frames = (f"Raw frames are not kept: {self.frames.failed}",) if self.frames.failed else ()
         clock = tuple(text for text in (self._clock.alarm(),) if text is not None)
-        return (*self.journal.alarms(), *housekeeping, *clock, *frames, *self.settling.alarms())
+        return (*self.journal.alarms(), *housekeeping, *clock, *frames, *self.settling.alarms(), *self.certificates.alarms())
 
     @property
     def ocpp_port(self) -> int:
@@ -244,6 +244,19 @@ class Server:
             log.error("certificates not reloaded", text=str(error))
             return str(error)
         return None
+
+    def issued(self) -> Sequence[IssuedCertificateView]:
+        """What the built-in authority has issued to stations. Raises `AuthorityError`."""
+        return [issued_view(entry) for entry in self.certificates.authority().issued(self._now_s())]
+
+    def revoke(self, names: Collection[str], serial: str | None, reason: str) -> Sequence[IssuedCertificateView]:
+        """Revoke certificates of the built-in authority. Raises `AuthorityError`."""
+        return [issued_view(entry) for entry in self.certificates.revoke(names, serial, reason)]
+
+    def enforce_revocations(self) -> None:
+        """From now on they let nobody in, and open lines with them end. Raises `AuthorityError`."""
+        self.certificates.read_own_revocations()
+        self.gateway.end_revoked()
 
     @property
     def api_url(self) -> str:

@@ -36,6 +36,11 @@ def complaints(settings: "Settings") -> Iterator[str]:
                 f"[[gateway.listeners]] number {number} names {len(listener.certificates)} certificates and {len(listener.keys)} keys: "
                 "name a key for each, or none where the keys are in the same files."
             )
+        if listener.revocation_lists and not listener.client_authority:
+            yield (
+                f"[[gateway.listeners]] number {number} names revocation lists and no 'client_authority' whose they are; the built-in "
+                "authority keeps its own (counterflow certificates revoke)."
+            )
     if settings.certificates.signer == "call-out" and not settings.certificates.call_out_url:
         yield "The setting 'certificates.signer' is 'call-out'; then 'certificates.call_out_url' must say where to ask."
     yield from _api(settings)

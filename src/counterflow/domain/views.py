@@ -314,6 +314,18 @@ class CertificateView(Struct, frozen=True, kw_only=True):
     not_after_s: float
 
 
+class IssuedCertificateView(Struct, frozen=True, kw_only=True):
+    """A certificate of a station by the built-in authority."""
+
+    serial: str
+    name: str
+    issued_at_s: float
+    not_after_s: float
+    revoked_at_s: float | None
+    reason: str | None
+    """As RFC 5280 spells it."""
+
+
 class CallAnswer(Struct, frozen=True, kw_only=True):
     """What a station answered to a raw call: a payload, or an error code and text."""
 

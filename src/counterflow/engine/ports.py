@@ -24,6 +24,7 @@ from counterflow.domain.views import (
     FleetView,
     HealthView,
     ImportAnswer,
+    IssuedCertificateView,
     Notice,
     PasswordView,
     Refusal,
@@ -230,7 +231,17 @@ class Operations(DriverOperations, Protocol):
         ...
 
     async def reload_certificates(self) -> Sequence[CertificateView] | Refusal:
-        """Read the certificate files again; open lines stay."""
+        """Read certificate files and revocation lists again; open lines stay, but for those whose certificate is revoked now."""
+        ...
+
+    async def issued_certificates(self) -> Sequence[IssuedCertificateView] | Refusal:
+        """The certificates that the built-in authority has issued to stations and that are not over, newest first."""
+        ...
+
+    async def revoke_certificates(
+        self, station_id: StationId | None, serial: str | None, reason: str, by: str
+    ) -> Sequence[IssuedCertificateView] | Refusal:
+        """Revoke all of one station, or one by its serial number (hexadecimal), for ever; open lines with them end. Returns those."""
         ...
 
     async def call_station(self, station_id: StationId, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:

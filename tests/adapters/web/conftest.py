@@ -30,6 +30,7 @@ from counterflow.domain.views import (
     FleetView,
     HealthView,
     ImportAnswer,
+    IssuedCertificateView,
     Notice,
     PasswordView,
     Refusal,
@@ -136,6 +137,14 @@ class FakeOperations:
 
     async def reload_certificates(self) -> list[CertificateView] | Refusal:
         return self._does("reload_certificates", otherwise=[EXAMPLES[CertificateView]])
+
+    async def issued_certificates(self) -> list[IssuedCertificateView] | Refusal:
+        return self._does("issued_certificates", otherwise=[EXAMPLES[IssuedCertificateView]])
+
+    async def revoke_certificates(
+        self, station_id: str | None, serial: str | None, reason: str, by: str
+    ) -> list[IssuedCertificateView] | Refusal:
+        return self._does("revoke_certificates", station_id, serial, reason, by, otherwise=[EXAMPLES[IssuedCertificateView]])
 
     async def call_station(self, station_id: str, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
         return self._does("call", station_id, action, payload, otherwise=EXAMPLES[CallAnswer])

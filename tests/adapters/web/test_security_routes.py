@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from counterflow.adapters.web.examples import EXAMPLES
-from counterflow.domain.views import CertificateView, PasswordView, Refusal, RefusalKind, SecurityEventView
+from counterflow.domain.views import CertificateView, IssuedCertificateView, PasswordView, Refusal, RefusalKind, SecurityEventView
 
 
 def same(response, shape):
@@ -39,3 +39,33 @@ def test_a_root_goes_to_the_station(client, operations, body, status):
     if status == 200:
         expected = ("install_authority", "CS-1", body.get("use", "CSMSRootCertificate"), body.get("certificate"))
         assert operations.calls == [expected]
+
+
+def test_issued_certificates_are_shown_and_revoked(client, operations):
+    assert same(client.ask("GET", "/certificates/issued"), list[IssuedCertificateView]) == [EXAMPLES[IssuedCertificateView]]
+    for body, given in (
+        ({"station_id": "CS-1", "reason": "keyCompromise"}, ("CS-1", None, "keyCompromise")),
+        ({"serial": "00AB"}, (None, "00AB", "unspecified")),
+        ({"serial": "7" + "f" * 39}, (None, "7" + "f" * 39, "unspecified")),
+    ):
+        operations.calls.clear()
+        assert client.ask("POST", "/certificates/revoke", json=body).status_code == 200
+        [(name, *what, by)] = operations.calls
+        assert (name, tuple(what)) == ("revoke_certificates", given)
+        assert by.startswith("api:")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"station_id": "CS-1", "serial": "1"},
+        {"serial": "0"},
+        {"serial": "xy"},
+        {"serial": "8" + "0" * 39},
+        {"serial": "1", "reason": "no"},
+    ],
+)
+def test_an_unclear_revocation_is_refused(client, operations, body):
+    assert client.ask("POST", "/certificates/revoke", json=body).status_code == 422
+    assert operations.calls == []

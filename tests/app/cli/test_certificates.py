@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from counterflow.adapters.certificates.authority import open_authority
 from counterflow.adapters.web.examples import EXAMPLES
-from counterflow.domain.views import CallAnswer, CertificateView, PasswordView, SecurityEventView, StationView
+from counterflow.domain.views import CallAnswer, CertificateView, IssuedCertificateView, PasswordView, SecurityEventView, StationView
 
 
 def test_the_certificates_of_the_listeners_are_listed_and_read_again(api: Any, counterflow: Any) -> None:
@@ -27,6 +27,21 @@ def test_a_reload_that_fails_says_why(api: Any, counterflow: Any) -> None:
     result = counterflow("certificates", "reload")
     assert result.exit_code == 1
     assert "The certificate x.pem cannot be used." in result.stderr
+
+
+def test_what_was_issued_is_listed_and_revoked_by_station_or_serial_number(api: Any, counterflow: Any) -> None:
+    view = EXAMPLES[IssuedCertificateView]
+    api.will("GET", "/api/v1/certificates/issued", [view, replace(view, name="CS-2", revoked_at_s=1.79e9, reason="superseded")])
+    shown = counterflow("certificates", "issued").stdout
+    assert "4f1d02a96c3e" in shown
+    assert "2026-09-21 (superseded)" in shown
+    api.will("POST", "/api/v1/certificates/revoke", [replace(view, revoked_at_s=1.79e9, reason="keyCompromise")])
+    for arguments in (("CS-1", "--reason", "keyCompromise"), ("--serial", "4F:1D:02:A9:6C:3E")):
+        assert "keyCompromise" in counterflow("certificates", "revoke", *arguments).stdout
+    assert api.bodies == [{"reason": "keyCompromise", "station_id": "CS-1"}, {"reason": "unspecified", "serial": "4F1D02A96C3E"}]
+    for arguments in ((), ("CS-1", "--serial", "4f")):
+        result = counterflow("certificates", "revoke", *arguments)
+        assert (result.exit_code, "Say either a station or --serial." in result.stderr) == (2, True)
 
 
 def test_issued_certificates_hold_key_chain_and_name_and_are_private(counterflow: Any, tmp_path: Path) -> None:

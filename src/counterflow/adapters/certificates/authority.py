@@ -15,8 +15,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes, CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec.structs import replace
+
+from counterflow.adapters.certificates.issued import BookDamagedError, Issued, IssuedBook
+from counterflow.adapters.certificates.revocation import RevocationList, Revocations
 
 ROOT_DAYS = 7300
+LIST_DAYS = 90
+"""How long others may use our revocation list; it is renewed at every start, reload and revocation."""
+LIST_FILE = "revoked.pem"
+BOOK_FILE = "issued.jsonl"
 BACKDATE_S = 300.0
 """A certificate is valid from a little before now: the clocks of stations differ."""
 _PRIVATE = 0o600
@@ -29,14 +37,27 @@ class AuthorityError(OSError):
 class Authority:
     """An authority that is ready to issue. Made by `open_authority`."""
 
-    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, folder: Path) -> None:
         self._certificate = certificate
         self._key = key
+        self._folder = folder
+        self._book = IssuedBook(folder / BOOK_FILE)
 
     @property
     def root_pem(self) -> str:
         """Its own certificate."""
         return _pem(self._certificate)
+
+    @property
+    def not_after_s(self) -> float:
+        """When it is over itself."""
+        return self._certificate.not_valid_after_utc.timestamp()
+
+    def revocations(self, now_s: float) -> Revocations:
+        """What it has revoked, as it stands in the book now; the list is written anew. Raises `AuthorityError`."""
+        serials = frozenset(int(entry.serial, 16) for entry in self.write_revocation_list(now_s))
+        own = RevocationList(str(self._folder / LIST_FILE), serials, now_s, None)
+        return Revocations({self._certificate.subject: own}, keep_expired=True)
 
     def issue_for_server(self, names: Sequence[str], *, rsa_key: bool, days: float, now_s: float) -> tuple[str, str]:
         """(certificate chain, private key) of a server of these DNS names and addresses."""
@@ -48,9 +69,63 @@ class Authority:
         return _pem(self._sign(builder)) + self.root_pem, private_pem(key)
 
     def issue_for_station(self, name: str, public_key: CertificatePublicKeyTypes, *, days: float, now_s: float) -> str:
-        """The certificate chain of a station whose common name is `name`: its identity or serial number."""
+        """The certificate chain of a station whose common name is `name`: its identity or serial number. It is in the book before it is
+        out of the house. Raises `AuthorityError` when it cannot be written there."""
         builder = self._builder(name, public_key, days, now_s, ExtendedKeyUsageOID.CLIENT_AUTH)
-        return _pem(self._sign(builder.add_extension(_usage(key_encipherment=False), critical=True))) + self.root_pem
+        certificate = self._sign(builder.add_extension(_usage(key_encipherment=False), critical=True))
+        entry = Issued(
+            serial=f"{certificate.serial_number:x}",
+            name=name,
+            issued_at_s=now_s,
+            not_after_s=certificate.not_valid_after_utc.timestamp(),
+        )
+        self._write([entry], durable=False)
+        return _pem(certificate) + self.root_pem
+
+    def issued(self, now_s: float) -> Sequence[Issued]:
+        """The certificates of stations that are not over, revoked ones among them. Raises `AuthorityError`."""
+        try:
+            return self._book.certificates(now_s)
+        except (OSError, BookDamagedError) as error:
+            raise AuthorityError(
+                f"The book of issued certificates in {self._folder} cannot be used ({error}): put it back from a backup."
+            ) from error
+
+    def revoke(self, entries: Sequence[Issued], reason: str, now_s: float) -> Sequence[Issued]:
+        """Revoke certificates durably and for ever; `revocations` then knows them. Raises `AuthorityError`."""
+        revoked = [replace(entry, revoked_at_s=now_s, reason=reason) for entry in entries]
+        self._write(revoked, durable=True)
+        return revoked
+
+    def write_revocation_list(self, now_s: float) -> Sequence[Issued]:
+        """Make the list (`revoked.pem`) anew, for whoever else checks certificates of this authority, and return what is on it.
+
+        Raises `AuthorityError`.
+        """
+        now = datetime.fromtimestamp(now_s, UTC)
+        revoked = [entry for entry in self.issued(now_s) if entry.revoked_at_s is not None]
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._certificate.subject)
+            .last_update(now - timedelta(seconds=BACKDATE_S))
+            .next_update(now + timedelta(days=LIST_DAYS))
+            .add_extension(x509.CRLNumber(int(now_s)), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )
+        for entry in revoked:
+            builder = builder.add_revoked_certificate(_revoked(entry))
+        listed = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+        try:
+            write_private(self._folder / LIST_FILE, listed)
+        except OSError as error:
+            raise AuthorityError(f"The revocation list in {self._folder} cannot be written: {error.strerror}.") from error
+        return revoked
+
+    def _write(self, entries: Sequence[Issued], *, durable: bool) -> None:
+        try:
+            self._book.add(entries, durable=durable)
+        except OSError as error:
+            raise AuthorityError(f"The book of issued certificates in {self._folder} cannot be written: {error}.") from error
 
     def issue_for_vehicles(self, request: x509.CertificateSigningRequest, *, days: float, now_s: float) -> str:
         """The certificate chain that an EVSE shows to cars (ISO 15118, SECC leaf): the subject as asked for."""
@@ -88,7 +163,7 @@ def open_authority(folder: Path, title: str, now_s: float) -> Authority:
             certificate = x509.load_pem_x509_certificate(root_path.read_bytes())
             if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate.public_key() != key.public_key():
                 raise ValueError("key and certificate do not belong together")
-            return Authority(certificate, key)
+            return Authority(certificate, key, folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _self_signed(title, key, now_s)
@@ -100,7 +175,7 @@ def open_authority(folder: Path, title: str, now_s: float) -> Authority:
             f"The certificate authority in {folder} cannot be used ({error}): put it back from a backup, or move the folder away "
             "to begin with a new authority that every station must be given."
         ) from error
-    return Authority(certificate, key)
+    return Authority(certificate, key, folder)
 
 
 def private_pem(key: CertificateIssuerPrivateKeyTypes) -> str:
@@ -135,6 +210,14 @@ def _self_signed(title: str, key: ec.EllipticCurvePrivateKey, now_s: float) -> x
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
+
+
+def _revoked(entry: Issued) -> x509.RevokedCertificate:
+    at_s = entry.issued_at_s if entry.revoked_at_s is None else entry.revoked_at_s
+    builder = x509.RevokedCertificateBuilder().serial_number(int(entry.serial, 16)).revocation_date(datetime.fromtimestamp(at_s, UTC))
+    if entry.reason in (None, x509.ReasonFlags.unspecified.value):
+        return builder.build()  # RFC 5280, 5.3.1: left out rather than said
+    return builder.add_extension(x509.CRLReason(x509.ReasonFlags(entry.reason)), critical=False).build()
 
 
 def _usage(*, key_encipherment: bool, authority: bool = False) -> x509.KeyUsage:

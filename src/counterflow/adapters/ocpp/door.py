@@ -19,7 +19,7 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # missing in the stubs
 
 from counterflow.adapters.ocpp.limits import AddressBook, Bucket
-from counterflow.adapters.ocpp.listeners import SecurityProfile
+from counterflow.adapters.ocpp.listeners import NothingRevoked, Revocations, SecurityProfile
 from counterflow.adapters.ocpp.transport import GatewaySettings
 from counterflow.adapters.ocpp.wire import READ_BUFFER_BYTES, silent_logger
 
@@ -83,6 +83,11 @@ class Visit:
         certificate: dict[str, Any] | None = self.protocol.transport.underlying_transport.get_extra_info("peercert")
         return certificate
 
+    def certificate_der(self) -> bytes:
+        """The same as it came; there must be one."""
+        der: bytes = self.protocol.transport.underlying_transport.get_extra_info("ssl_object").getpeercert(True)
+        return der
+
 
 Answer = Callable[[WSUpgradeRequest, Visit], WSUpgradeResponseWithListener]
 
@@ -113,6 +118,7 @@ class Door:
         self.port = port
         self.profile = profile
         self.context = context
+        self.revocations: Revocations = NothingRevoked()
         self._owner = owner
         self._answer = answer
         self._socket: socket.socket | None = None

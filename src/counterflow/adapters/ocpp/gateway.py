@@ -16,7 +16,7 @@ from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithLis
 from counterflow.adapters.ocpp import handshake
 from counterflow.adapters.ocpp.door import Door, Visit
 from counterflow.adapters.ocpp.limits import AddressBook
-from counterflow.adapters.ocpp.listeners import ListenerSettings, SecurityProfile
+from counterflow.adapters.ocpp.listeners import ListenerSettings, NothingRevoked, Revocations, SecurityProfile
 from counterflow.adapters.ocpp.station_line import StationLine, TurnedAway, stack_of
 from counterflow.adapters.ocpp.tls import certificate_names, server_context
 from counterflow.adapters.ocpp.transport import Admitted, CloseCode, GatewayCounters, GatewaySettings, LineHandler, Refused, Shown
@@ -24,6 +24,8 @@ from counterflow.domain.ids import StationId
 
 _log = structlog.get_logger("counterflow.gateway")
 
+_CHUNK_CERTIFICATES = 50
+"""Certificates read in one turn of the event loop, each about 40 µs."""
 _CHUNK_LINES = 500
 """Lines touched in one turn of the event loop by a walk over all of them."""
 
@@ -31,11 +33,16 @@ _CHUNK_LINES = 500
 class Gateway:
     """Listens, admits stations, and keeps their lines. `handler` is called on the event loop that `start` ran on.
 
-    `context_of` makes the TLS context of a listener from what its files hold now, and raises `CertificateFileError`.
+    `context_of` makes the TLS context of a listener from what its files hold now, `revocations_of` what is revoked; both raise
+    `CertificateFileError`.
     """
 
     def __init__(
-        self, handler: LineHandler, settings: GatewaySettings, context_of: Callable[[ListenerSettings], ssl.SSLContext] = server_context
+        self,
+        handler: LineHandler,
+        settings: GatewaySettings,
+        context_of: Callable[[ListenerSettings], ssl.SSLContext] = server_context,
+        revocations_of: Callable[[ListenerSettings], Revocations] = lambda _listener: NothingRevoked(),
     ) -> None:
         self.handler = handler
         self.settings = settings
@@ -45,6 +52,8 @@ class Gateway:
         self._all_gone = asyncio.Event()
         self._stopping = False
         self._context_of = context_of
+        self._revocations_of = revocations_of
+        self._ending: asyncio.Task[None] | None = None
         self._doors: list[Door] = []
         self._sweep: asyncio.Task[None] | None = None
         self.addresses = AddressBook(settings.address)
@@ -66,6 +75,7 @@ class Gateway:
         for listener in settings.listeners:
             profile, context = SecurityProfile(listener.profile), self._context_of(listener)
             doors.append(Door(self, listener.host, listener.port, profile, context, self._enter))
+            doors[-1].revocations = self._revocations_of(listener)
         try:
             for door in doors:
                 door.open()
@@ -80,14 +90,33 @@ class Gateway:
             _log.info("gateway listens", host=door.host, port=door.port, profile=int(door.profile), path=path)
 
     def reload_certificates(self) -> None:
-        """Read all certificates again; the next handshake uses them, open lines stay.
+        """Read all certificates and revocation lists again; the next handshake uses them. Open lines stay, but for those whose certificate
+        is revoked now.
 
         Raises `CertificateFileError`, and then nothing has changed.
         """
-        contexts = [self._context_of(listener) for listener in self.settings.listeners]
-        for door, context in zip(self._doors[1:], contexts, strict=True):
-            door.context = context
-        _log.info("certificates reloaded", listeners=len(contexts))
+        read = [(self._context_of(listener), self._revocations_of(listener)) for listener in self.settings.listeners]
+        for door, (context, revocations) in zip(self._doors[1:], read, strict=True):
+            door.context, door.revocations = context, revocations
+        _log.info("certificates reloaded", listeners=len(read))
+        self.end_revoked()
+
+    def end_revoked(self) -> None:
+        """End the lines whose certificate is revoked now, some in each turn of the event loop."""
+        if self._ending is not None:
+            self._ending.cancel()
+        self._ending = asyncio.get_running_loop().create_task(self._end_revoked(), name="gateway revocations")
+
+    async def _end_revoked(self) -> None:
+        lists = [door.revocations for door in self._doors if door.profile is SecurityProfile.MUTUAL_TLS]
+        shown = [line for line in self._lines.values() if line.certificate_names] if lists else []
+        for number, line in enumerate(shown, start=1):
+            der = line.certificate_der()
+            if der is not None and any(one.revoked(der) for one in lists):
+                _log.warning("certificate revoked", station_id=line.station_id, peer=line.peer)
+                line.end(CloseCode.POLICY_VIOLATION, "certificate revoked")
+            if number % _CHUNK_CERTIFICATES == 0:
+                await asyncio.sleep(0)
 
     async def stop(self) -> None:
         """Stop listening, close every line with 1001 and wait until they are gone (at most `close_timeout_s` and a little)."""
@@ -97,6 +126,8 @@ class Gateway:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+        if self._ending is not None:
+            self._ending.cancel()
         for number, line in enumerate(list(self._lines.values()), start=1):
             line.close(CloseCode.GOING_AWAY, "the server is stopping")
             if number % _CHUNK_LINES == 0:
@@ -190,9 +221,11 @@ class Entrance:
         if isinstance(authorization, Refused):
             return self._refuse(station_id, peer, authorization)
         profile = self._visit.door.profile
-        names = certificate_names(self._visit.certificate()) if profile is SecurityProfile.MUTUAL_TLS else ()
+        mutual = profile is SecurityProfile.MUTUAL_TLS
+        names = certificate_names(self._visit.certificate()) if mutual else ()
         try:
-            admission = gateway.handler.admit(station_id, offered, Shown(profile, authorization, names), peer)
+            void = self._visit.door.revocations.why_void(self._visit.certificate_der()) if mutual else None
+            admission = gateway.handler.admit(station_id, offered, Shown(profile, authorization, names, void), peer)
         except Exception as error:  # noqa: BLE001  # a fault of ours in one handshake must not reach picows, which would show its text
             gateway.counters.faults += 1
             _log.error("admit failed", station_id=station_id, peer=peer, error=type(error).__name__, stack=stack_of(error))

@@ -1,7 +1,7 @@
 """Where stations may come in: one port a security profile (OCPP 2.1 part 2, A00; a port serves exactly one)."""
 
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
@@ -15,6 +15,30 @@ class SecurityProfile(IntEnum):
     """HTTP Basic over TLS; the server shows a certificate."""
     MUTUAL_TLS = 3
     """Both ends show a certificate."""
+
+
+class Revocations(Protocol):
+    """What is revoked of the certificates that verify on one listener (profile 3)."""
+
+    def why_void(self, certificate_der: bytes) -> str | None:
+        """Why this certificate lets nobody in now, as a short fixed phrase; None when it does."""
+        ...
+
+    def revoked(self, certificate_der: bytes) -> bool:
+        """Whether it has been taken back: then a line that is open ends."""
+        ...
+
+
+class NothingRevoked:
+    """Of a listener without certificates of stations."""
+
+    def why_void(self, certificate_der: bytes) -> str | None:
+        """It is good."""
+        return None
+
+    def revoked(self, certificate_der: bytes) -> bool:
+        """No."""
+        return False
 
 
 class ListenerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +62,22 @@ class ListenerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(description="PEM file of the authorities whose station certificates are taken (profile 3). Empty = the built-in authority."),
     ] = ""
+    revocation_lists: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Revocation lists (PEM or DER files) of the authorities in `client_authority`; once there is one, every authority "
+            "needs its own. The built-in authority keeps its own list.",
+            max_length=64,
+        ),
+    ] = ()
+    expired_revocation_list: Annotated[
+        str,
+        Meta(
+            description="When a list is past its time: `refuse` = no station of that authority comes in until there is a new one; `keep` = "
+            "it stays in force.",
+            pattern="^(refuse|keep)$",
+        ),
+    ] = "refuse"
     server_names: Annotated[
         tuple[str, ...],
         Meta(description="DNS names and addresses in a certificate that the built-in authority issues.", min_length=1, max_length=32),

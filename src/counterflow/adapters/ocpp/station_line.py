@@ -117,6 +117,11 @@ class StationLine(WSListener):
 
     # What the gateway calls.
 
+    def certificate_der(self) -> bytes | None:
+        """The certificate that the station has shown, as long as the connection is there."""
+        tls = None if self._transport is None else self._transport.underlying_transport.get_extra_info("ssl_object")
+        return None if tls is None else tls.getpeercert(True)
+
     def end(self, code: int, reason: str) -> None:
         """End the line and tell the handler at once. Only from the event loop, never below a call of the handler's."""
         if self._open:

@@ -57,6 +57,8 @@ class Shown(Struct, frozen=True):
     """None when none were sent; its user has already been compared with the station's identity."""
     certificate_names: tuple[str, ...] = ()
     """Names in the verified certificate (profile 3), common name first."""
+    void: str | None = None
+    """Why the certificate is no good although it verifies: it is revoked."""
 
 
 class Line(Protocol):

@@ -31,6 +31,7 @@ from counterflow.domain.views import (
     FleetView,
     HealthView,
     ImportAnswer,
+    IssuedCertificateView,
     Notice,
     PasswordView,
     SecurityEventView,
@@ -309,6 +310,9 @@ _ALL: tuple[Struct, ...] = (
         issuer="Counterflow stations",
         not_before_s=_NOW_S - 86_400.0,
         not_after_s=_NOW_S + 89.0 * 86_400.0,
+    ),
+    IssuedCertificateView(
+        serial="4f1d02a96c3e", name="CS-1", issued_at_s=_START_S, not_after_s=_NOW_S + 300.0 * 86_400.0, revoked_at_s=None, reason=None
     ),
     TokenView(name="tso-north", role="grid", added_at_s=_START_S, added_by="api:3f2a91c4", expires_at_s=None, token=None),
     AuditEntry(

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from counterflow.adapters.web.patterns import ACTION_PATTERN, STATION_ID_PATTERN
+from counterflow.adapters.web.patterns import ACTION_PATTERN, SERIAL_PATTERN, STATION_ID_PATTERN
 from counterflow.adapters.web.units import AskedPower, DischargePower, Duration, InstantNumber, InstantText, Ramp
 from counterflow.domain.conflicts import Leader
 from counterflow.domain.ids import ALL_SITES, PoolId
@@ -248,6 +248,30 @@ class AuthorityBody(BaseModel):
         Annotated[str, StringConstraints(strict=True, min_length=1, max_length=10_000)] | None,
         Field(description="PEM; null = the root of the built-in authority."),
     ] = None
+
+
+class RevocationBody(BaseModel):
+    """Certificates of the built-in authority to be revoked for ever: all of a station, or one."""
+
+    model_config = ConfigDict(
+        **Strict, json_schema_extra={"examples": [{"station_id": "CS-1", "reason": "keyCompromise"}, {"serial": "4f1d02a96c3e"}]}
+    )
+
+    station_id: Annotated[StationIdText | None, Field(description="All that are in force for this station.", examples=["CS-1"])] = None
+    serial: Annotated[
+        Annotated[str, StringConstraints(strict=True, pattern=SERIAL_PATTERN)] | None,
+        Field(description="Serial number, hexadecimal; also of one that is not in the book.", examples=["4f1d02a96c3e"]),
+    ] = None
+    reason: Annotated[
+        Literal["unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation", "privilegeWithdrawn"],
+        Field(description="Why, as RFC 5280 spells it; it is in the revocation list."),
+    ] = "unspecified"
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.station_id is None) == (self.serial is None):
+            raise ValueError("give either station_id or serial.")
+        return self
 
 
 class CallBody(BaseModel):

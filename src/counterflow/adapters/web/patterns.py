@@ -3,3 +3,4 @@
 STATION_ID_PATTERN = r"^[A-Za-z0-9*\-_=:+|@.]{1,48}$"
 ACTION_PATTERN = r"^[A-Za-z0-9]{1,64}$"
 KEY_PATTERN = r"^[\x21-\x7e]+$"
+SERIAL_PATTERN = r"^0{0,2}([1-7][0-9A-Fa-f]{39}|[1-9A-Fa-f][0-9A-Fa-f]{0,38})$"

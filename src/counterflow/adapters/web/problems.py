@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from counterflow.adapters.web.patterns import ACTION_PATTERN, KEY_PATTERN, STATION_ID_PATTERN
+from counterflow.adapters.web.patterns import ACTION_PATTERN, KEY_PATTERN, SERIAL_PATTERN, STATION_ID_PATTERN
 from counterflow.domain.views import Refusal, RefusalKind
 
 MEDIA_TYPE = "application/problem+json"
@@ -230,6 +230,7 @@ _PATTERNS = {
     STATION_ID_PATTERN: "a station's identity has 1 to 48 characters: letters, digits and * - _ = : + | @ . (OCPP identifierString).",
     ACTION_PATTERN: "an OCPP action has 1 to 64 letters and digits, such as GetVariables.",
     KEY_PATTERN: "a key has 1 to 200 printable ASCII characters without spaces.",
+    SERIAL_PATTERN: "a certificate's serial number has 1 to 40 hexadecimal digits.",
 }
 
 

@@ -22,6 +22,7 @@ NAMED: Final[dict[tuple[str, str], Role]] = {
     ("PUT", "/dispatches/{dispatch_id}/target"): Role.GRID,
     ("POST", "/drivers/erase"): Role.ADMIN,
     ("POST", "/certificates/reload"): Role.ADMIN,
+    ("POST", "/certificates/revoke"): Role.ADMIN,
     ("POST", "/stations/{station_id}/install-authority"): Role.ADMIN,
     ("GET", "/tokens"): Role.ADMIN,
     ("POST", "/tokens"): Role.ADMIN,

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from counterflow.adapters.web.answers import answer, bearer, shows
-from counterflow.adapters.web.models import AuthorityBody
+from counterflow.adapters.web.models import AuthorityBody, RevocationBody
 from counterflow.domain.ids import StationId
-from counterflow.domain.views import CallAnswer, CertificateView, PasswordView, SecurityEventView
+from counterflow.domain.views import CallAnswer, CertificateView, IssuedCertificateView, PasswordView, SecurityEventView
 from counterflow.engine.ports import Operations
 
 Limit = Annotated[int, Query(ge=1, le=10_000, description="Most events that are shown.")]
@@ -45,7 +45,19 @@ def security_routes(operations: Operations) -> APIRouter:
 
     @routes.post("/certificates/reload", responses=shows(CertificateView, 409, many=True))
     async def reload_certificates(request: Request) -> Response:
-        """Read the certificate files again: the next handshake uses them, open lines stay."""
+        """Read certificate files and revocation lists again: the next handshake uses them. Open lines stay, but for those whose certificate
+        is revoked now."""
         return answer(request, await operations.reload_certificates())
+
+    @routes.get("/certificates/issued", responses=shows(IssuedCertificateView, 409, many=True))
+    async def issued(request: Request) -> Response:
+        """The certificates that the built-in authority has issued to stations and that are not over, newest first."""
+        return answer(request, await operations.issued_certificates())
+
+    @routes.post("/certificates/revoke", responses=shows(IssuedCertificateView, 400, 404, 409, 413, 415, 422, many=True))
+    async def revoke(request: Request, body: RevocationBody) -> Response:
+        """Revoke certificates of the built-in authority for ever. They let nobody in from then on, and open lines with them end."""
+        station_id = None if body.station_id is None else StationId(body.station_id)
+        return answer(request, await operations.revoke_certificates(station_id, body.serial, body.reason, bearer(request)))
 
     return routes

@@ -9,7 +9,7 @@ import typer
 from counterflow.app.cli.api_client import segment
 from counterflow.app.cli.shared import FailedError, JsonOption, Server, WrongUsageError, asks_server, note, screen
 from counterflow.app.cli.tables import Column, column, figures, print_table, say, visible, whole, words
-from counterflow.domain.views import CallAnswer, CertificateView, PasswordView
+from counterflow.domain.views import CallAnswer, CertificateView, IssuedCertificateView, PasswordView
 
 certificates_app = typer.Typer(help="Certificates of this server and of stations.", no_args_is_help=True)
 LONGEST_IDENTITY = 48
@@ -21,6 +21,10 @@ def register(app: typer.Typer, stations: typer.Typer) -> None:
     certificates_app.command("list", epilog="Example: counterflow certificates list")(asks_server(certificates_list))
     certificates_app.command("reload", epilog="Example: counterflow certificates reload")(asks_server(certificates_reload))
     certificates_app.command("issue", epilog="Example: counterflow certificates issue CS-1 CS-2 --out certificates")(certificates_issue)
+    certificates_app.command("issued", epilog="Example: counterflow certificates issued")(asks_server(certificates_issued))
+    certificates_app.command("revoke", epilog="Example: counterflow certificates revoke CS-1 --reason keyCompromise")(
+        asks_server(certificates_revoke)
+    )
     stations.command("rotate-password", epilog="Example: counterflow stations rotate-password CS-1")(asks_server(rotate_password))
     stations.command("install-authority", epilog="Example: counterflow stations install-authority CS-1")(asks_server(install_authority))
 
@@ -30,7 +34,7 @@ COLUMNS: list[Column[CertificateView]] = [
     figures("Profile", lambda view: whole(view.serves_profile), 3),
     column("Key", lambda view: view.key),
     column("Name", lambda view: view.names[0] if view.names else "-"),
-    column("Valid until", lambda view: datetime.fromtimestamp(view.not_after_s, UTC).strftime("%Y-%m-%d")),
+    column("Valid until", lambda view: _day(view.not_after_s)),
     words("Issuer", lambda view: view.issuer, 2),
 ]
 
@@ -95,6 +99,58 @@ def certificates_issue(
     except OSError as error:
         raise FailedError(f"The certificates cannot be written to {out}: {error.strerror or error}.") from None
     note(f"{len(station_ids)} certificates are in {out}; each file holds a private key.")
+
+
+ISSUED_COLUMNS: list[Column[IssuedCertificateView]] = [
+    column("Serial number", lambda view: view.serial),
+    column("Station", lambda view: view.name or "-"),
+    column("Issued", lambda view: _day(view.issued_at_s)),
+    column("Valid until", lambda view: _day(view.not_after_s)),
+    words("Revoked", lambda view: "-" if view.revoked_at_s is None else f"{_day(view.revoked_at_s)} ({view.reason or 'unspecified'})", 2),
+]
+
+
+def certificates_issued(
+    server: Server,
+    as_json: JsonOption = False,
+) -> None:
+    """List what the built-in authority has issued to stations, and what of it is revoked."""
+    with server.client() as client:
+        reply = client.get("/certificates/issued")
+    if as_json:
+        typer.echo(reply.text)
+        return
+    print_table(screen(), reply.read(list[IssuedCertificateView]), ISSUED_COLUMNS, empty="The built-in authority has issued nothing.")
+
+
+def certificates_revoke(
+    server: Server,
+    station_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Station: all that are in force for it.")] = None,
+    serial: Annotated[str | None, typer.Option(metavar="HEX", help="One certificate, by its serial number.")] = None,
+    reason: Annotated[
+        str,
+        typer.Option(
+            metavar="REASON",
+            help="unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation or privilegeWithdrawn.",
+        ),
+    ] = "unspecified",
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke certificates of the built-in authority for ever: they let nobody in, and open lines with them end."""
+    if (station_id is None) == (serial is None):
+        raise WrongUsageError("Say either a station or --serial.")
+    body: dict[str, object] = {"reason": reason}
+    body |= {"station_id": station_id} if serial is None else {"serial": serial.replace(":", "").replace(" ", "")}
+    with server.client() as client:
+        reply = client.request("POST", "/certificates/revoke", body=body)
+    if as_json:
+        typer.echo(reply.text)
+        return
+    print_table(screen(), reply.read(list[IssuedCertificateView]), ISSUED_COLUMNS, empty="Nothing was revoked.")
+
+
+def _day(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d")
 
 
 def rotate_password(
