@@ -24,8 +24,9 @@ class Departures(Generic[L]):
         """`left_late(station, now)` is told of a call whose answer is to be awaited from `now` on."""
         self._call_timeout_s = call_timeout_s
         self._left_late = left_late
-        self._lines: dict[StationId, L] = {}
-        self._held: deque[tuple[int, float, list[tuple[L, Outgoing]]]] = deque()
+        self._lines: dict[StationId, tuple[L, int]] = {}  # and how many batches had been held when it opened
+        self._held: deque[tuple[int, float, Sequence[Outgoing]]] = deque()
+        self._batches = 0
         self.void = 0
         """Texts that never left: their line was gone or replaced, or they were calls whose time had passed."""
 
@@ -36,36 +37,38 @@ class Departures(Generic[L]):
 
     def line_of(self, station_id: StationId) -> L | None:
         """The newest line of a station."""
-        return self._lines.get(station_id)
+        standing = self._lines.get(station_id)
+        return None if standing is None else standing[0]
 
     def opened(self, station_id: StationId, line: L) -> None:
         """This is the station's line from now on."""
-        self._lines[station_id] = line
+        self._lines[station_id] = (line, self._batches)
 
     def closed(self, station_id: StationId, line: L) -> bool:
         """A line is gone. False when a newer one has taken its place: then it does not speak for its station."""
-        if self._lines.get(station_id) is not line:
+        if self.line_of(station_id) is not line:
             return False
         del self._lines[station_id]
         return True
 
     def hold(self, position: int, departing: Sequence[Outgoing], now_s: float) -> None:
-        """Keep texts until the journal is durable up to `position`."""
-        lines = self._lines
-        bound = [(line, item) for item in departing if (line := lines.get(item.station_id)) is not None]
-        self.void += len(departing) - len(bound)
-        self._held.append((position, now_s, bound))
+        """Keep texts until the journal is durable up to `position`; each is for the line that its station has now."""
+        self._held.append((position, now_s, departing))
+        self._batches += 1
 
     def take_ready(self, durable_position: int, now_s: float) -> Iterator[tuple[L, Outgoing]]:
         """What may leave now, oldest first; each is handed out once."""
         held, lines = self._held, self._lines
         while held and held[0][0] <= durable_position:
-            _, since_s, bound = held.popleft()
+            batch = self._batches - len(held)
+            _, since_s, departing = held.popleft()
             held_s = now_s - since_s
-            for line, item in bound:
-                if lines.get(item.station_id) is not line or (item.is_call and held_s >= self._call_timeout_s):
+            for item in departing:
+                standing = lines.get(item.station_id)
+                # A line that opened after the batch was held is not the one it was written for.
+                if standing is None or standing[1] > batch or (item.is_call and held_s >= self._call_timeout_s):
                     self.void += 1
                     continue
                 if item.is_call and held_s >= LATE_S:
                     self._left_late(item.station_id, now_s)
-                yield line, item
+                yield standing[0], item

@@ -13,10 +13,10 @@ import uvicorn
 
 from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.gateway import Gateway
-from counterflow.adapters.ocpp.redaction import hide_secrets
+from counterflow.adapters.ocpp.redaction import SECRET_HINTS, hide_secrets
 from counterflow.adapters.ocpp.tls import CertificateFileError
-from counterflow.adapters.storage.concealing import conceal
-from counterflow.adapters.storage.frames import FrameRing
+from counterflow.adapters.storage.concealing import IDENTIFIER_HINTS, conceal
+from counterflow.adapters.storage.frames import FrameRing, Hiding
 from counterflow.adapters.storage.report_files import ReportFiles
 from counterflow.adapters.storage.retention import Retention
 from counterflow.adapters.storage.sqlite import SqliteJournal
@@ -81,8 +81,10 @@ class Server:
         self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
         pseudonym = Pseudonyms(ensure_key(self._data_dir))
         storage = self.settings.storage
-        hide = hide_secrets if storage.frames_in_clear else lambda text: conceal(hide_secrets(text), pseudonym)
-        self.frames = FrameRing(self._data_dir / "frames", storage.frame_ring_bytes, hide=hide)
+        hidings = [Hiding(SECRET_HINTS, hide_secrets)]
+        if not storage.frames_in_clear:
+            hidings.append(Hiding(IDENTIFIER_HINTS, lambda text: conceal(text, pseudonym)))
+        self.frames = FrameRing(self._data_dir / "frames", storage.frame_ring_bytes, hidings=hidings)
         self._authorizer = HttpAuthorizer(self.settings.authorization, self._now_s) if self.settings.authorization.url else None
         self.board = NoticeBoard(token_hex(4))
         self.reports = ReportFiles(self._data_dir / "reports")

@@ -7,7 +7,7 @@ import msgspec
 HIDDEN: Final = "(hidden)"
 UNREADABLE: Final = "(withheld: it cannot be read, and it may hold a secret)"
 
-_HINTS: Final = ("password", "authorizationkey", "vpn")
+SECRET_HINTS: Final = ("password", "authorizationkey", "vpn")
 """Cheap to look for; only frames with one of these words are taken apart. An escape could spell any of them."""
 _SECRET_FIELDS: Final = frozenset({"basicauthpassword", "apnpassword", "password"})
 _SECRET_VARIABLES: Final = frozenset({"basicauthpassword", "apnpassword", "vpnpassword", "vpnkey", "password", "authorizationkey"})
@@ -15,7 +15,7 @@ _SPOKEN_FIELDS: Final = frozenset({"attributevalue", "value"})
 
 
 def _may_hold(folded: str) -> bool:
-    for hint in _HINTS:
+    for hint in SECRET_HINTS:
         if hint in folded:
             return True
     return "\\" in folded and "\\u" in folded  # one character is found far quicker than two; an escape could spell any hint

@@ -5,9 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-_HINTS: Final = ("idtoken", "idtag", "emaid", "vehicleid", "certificate", "customerinformation")
-"""A frame without any of these holds no identifier; most have none, so looking for them is all that is done to these. Plain searches: one
-pattern that ignores case took as long as everything else that is done to a message."""
+IDENTIFIER_HINTS: Final = ("idtoken", "idtag", "emaid", "vehicleid", "certificate", "customerinformation")
+"""A frame without any of these holds no identifier, unless an escape spells one."""
 _IDENTIFIERS: Final = frozenset({"idtoken", "additionalidtoken", "idtag", "parentidtag", "emaid"})
 _LEFT_OUT: Final = frozenset({"certificate", "certificatechain", "customeridentifier"})
 """Texts that hold identifiers somewhere inside: nothing of them is kept."""
@@ -16,7 +15,7 @@ _VALUES: Final = frozenset({"attributevalue", "value", "actualvalue"})
 
 
 def _may_hold(folded: str) -> bool:
-    for hint in _HINTS:
+    for hint in IDENTIFIER_HINTS:
         if hint in folded:
             return True
     return "\\" in folded and "\\u" in folded  # one character is found far quicker than two; an escape could spell any hint
