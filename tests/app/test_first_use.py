@@ -61,13 +61,13 @@ def test_what_the_meter_does_not_show_in_time_is_disproved(power_w: float, seen:
     said = trials.measured(reading(90, power_w))
     assert said is not None
     assert said.endswith(seen)
-    assert not trials
+    assert not trials.trials
 
 
 def test_what_the_meter_shows_is_proved_and_not_asked_again() -> None:
     trials = on_trial()
     assert trials.measured(reading(20, -4800.0)) is None
-    assert not trials
+    assert not trials.trials
 
 
 def test_the_values_of_others_old_ones_and_unknown_power_say_nothing() -> None:
@@ -79,7 +79,7 @@ def test_the_values_of_others_old_ones_and_unknown_power_say_nothing() -> None:
         reading(100, float("nan")),
     ):
         assert trials.measured(other) is None
-    assert trials
+    assert trials.trials
     aligned = EvseMeasured(station_id=StationId("S1"), evse_id=EvseId(1), received_s=NOW_S, measurements=(Measurement(NOW_S + 100, 9.0),))
     assert trials.measured(aligned) is not None
 
@@ -90,7 +90,7 @@ def test_a_start_to_come_is_waited_for_and_an_end_ends_the_trial() -> None:
     assert trials.measured(reading(390, 7000.0)) is not None
     trials = on_trial()
     assert trials.measured(reading(900, 7000.0)) is None
-    assert not trials
+    assert not trials.trials
 
 
 def test_no_trial_without_an_accepted_order_by_negative_limit() -> None:
@@ -98,16 +98,16 @@ def test_no_trial_without_an_accepted_order_by_negative_limit() -> None:
     trials.placed(ORDER, TimedOut(), NOW_S)
     trials.placed(msgspec.structs.replace(ORDER, control_mode=ControlMode.SETPOINT), Accepted(), NOW_S)
     trials.placed(msgspec.structs.replace(ORDER, power_w=0.0), Accepted(), NOW_S)
-    assert not trials
+    assert not trials.trials
 
 
 def test_whatever_changes_the_order_ends_its_trial() -> None:
     trials = on_trial()
     trials.sent(ClearProfile(station_id=StationId("S1"), profile_id=ORDER.profile_id, session_uid=ORDER.session_uid))
-    assert not trials
+    assert not trials.trials
     trials = on_trial()
     trials.ended(ORDER.session_uid)
-    assert not trials
+    assert not trials.trials
 
 
 def test_the_server_holds_the_station_out_and_remembers_it() -> None:

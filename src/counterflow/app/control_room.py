@@ -403,7 +403,7 @@ class ControlRoom:
                 )
         if applied.changed or applied.left or applied.wake:
             self._applied(applied, now_s)
-        if self.first_use:
+        if self.first_use.trials:
             why = self.first_use.measured(event)
             if why is not None:
                 self.conflicts.hold_out(HeldOut(station_id=event.station_id, at_s=now_s, text=why), now_s)

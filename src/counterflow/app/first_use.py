@@ -39,37 +39,35 @@ class FirstUse:
     def __init__(self, proof_s: float) -> None:
         """`proof_s`: how long after its start an order may take to show, s."""
         self._proof_s = proof_s
-        self._trials: dict[SessionUid, Trial] = {}
+        self.trials: dict[SessionUid, Trial] = {}
+        """Those that are on; asked after every reading, so it is a plain attribute: nearly always there are none."""
 
     def sent(self, command: Command) -> None:
         """A message that changes what the car is told has left: what was on trial is over."""
         if isinstance(command, PlaceDischarge | ClearProfile):
-            self._trials.pop(command.session_uid, None)
+            self.trials.pop(command.session_uid, None)
 
     def placed(self, order: PlaceDischarge, result: CommandResult, now_s: float) -> None:
         """An order has ended so."""
         if order.control_mode is ControlMode.NEGATIVE_LIMIT and isinstance(result, Accepted) and order.power_w <= -LEAST_W:
             from_s = max(order.start_s, now_s) + self._proof_s
-            self._trials[order.session_uid] = Trial(
+            self.trials[order.session_uid] = Trial(
                 order.station_id, order.evse_id, order.transaction_id, order.power_w, from_s, order.discharge_until_s
             )
 
     def ended(self, uid: SessionUid) -> None:
         """The session is over."""
-        self._trials.pop(uid, None)
+        self.trials.pop(uid, None)
 
     def measured(self, event: TransactionReported | EvseMeasured) -> str | None:
         """Why the station is to be held out, in words; None = nothing speaks against it."""
-        for uid, trial in tuple(self._trials.items()):
+        for uid, trial in tuple(self.trials.items()):
             said = _judge(trial, event.measurements) if _is_of(trial, event) else None
             if said is not None:
-                del self._trials[uid]
+                del self.trials[uid]
                 if said:
                     return said
         return None
-
-    def __bool__(self) -> bool:
-        return bool(self._trials)
 
 
 def _is_of(trial: Trial, event: TransactionReported | EvseMeasured) -> bool:

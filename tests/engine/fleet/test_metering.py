@@ -169,15 +169,19 @@ COLUMNS = ("power_w", "power_at_s", "export_wh", "import_wh", "soc_frac", "soc_a
 
 
 @settings(max_examples=60, deadline=None)
-@given(readings=st.lists(READING, min_size=1, max_size=8), offset=st.integers(0, 7))
+@given(readings=st.lists(READING, min_size=1, max_size=8), offset=st.integers(0, 7), imports=st.booleans(), told=st.booleans())
 def test_the_fast_way_and_the_careful_way_come_to_the_same(
-    new_yard: Callable[..., Yard], readings: list[tuple[float, dict[str, float]]], offset: int
+    new_yard: Callable[..., Yard], readings: list[tuple[float, dict[str, float]]], offset: int, imports: bool, told: bool
 ) -> None:
+    """`imports`: the station has an import register; `told`: it has said how often it sends."""
     fast, careful = new_yard(), new_yard()
     for yard in (fast, careful):
-        yard.ready()
+        yard.discover(interval=10.0 if told else None)
+        yard.start(at=-60.0)
+        yard.needs(at=-50.0, soc_frac=0.4)
+    usual = {"power_w": 1.0, "export_wh": 2000.0, "soc_frac": 0.4} | ({"import_wh": 6000.0} if imports else {})
     for place, (at, values) in enumerate(readings):
-        whole = {"power_w": 1.0, "export_wh": 2000.0 + place, "import_wh": 6000.0, "soc_frac": 0.4} | values if place >= offset else values
+        whole = usual | {"export_wh": 2000.0 + place} | values if place >= offset else values
         fast.sample(at=at, **whole)
         session = next(iter(careful.state._roster.open.values()))
         session.settled = False

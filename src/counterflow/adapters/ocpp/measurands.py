@@ -91,26 +91,23 @@ def normalise(meter_values: list[MeterValueType], dropped: Dropped) -> tuple[Mea
 
 def _measurement(at_s: float, sampled: list[SampledValueType], dropped: Dropped) -> Measurement | None:
     values: dict[int, float] = {}
-    split = False
     for sample in sampled:
         unit = sample.unit_of_measure
-        kind = (
-            (sample.measurand, sample.location, sample.phase, UNSET, UNSET)
-            if unit is UNSET
-            else (sample.measurand, sample.location, sample.phase, unit.unit, unit.multiplier)
-        )
+        if unit is UNSET:
+            kind: _Kind = (sample.measurand, sample.location, sample.phase, UNSET, UNSET)
+        else:
+            kind = (sample.measurand, sample.location, sample.phase, unit.unit, unit.multiplier)
         slot, scale, lowest, highest = _readings.get(kind) or _reading(kind)
         if slot < 0:
             continue
         value = sample.value * scale
-        if scale == 0.0:
-            dropped[BAD_UNIT] = dropped.get(BAD_UNIT, 0) + 1
-        elif not lowest <= value <= highest:  # also true of NaN
-            dropped[BAD_SIZE] = dropped.get(BAD_SIZE, 0) + 1
-        elif slot not in values:
-            values[slot] = value
-            split = split or slot >= _SINGLE_PHASE
-    if split:
+        if scale != 0.0 and lowest <= value <= highest:  # never true of NaN
+            if slot not in values:
+                values[slot] = value
+        else:
+            cause = BAD_SIZE if scale else BAD_UNIT
+            dropped[cause] = dropped.get(cause, 0) + 1
+    if values and max(values) >= _SINGLE_PHASE:
         _sum_phases(values, dropped)
     return _assemble(at_s, values) if values else None
 

@@ -36,14 +36,19 @@ def take_measurement(
         and session.settled
         and power_w == power_w
         and export_wh >= session.export_wh
-        and import_wh >= session.import_wh
+        and (import_wh >= session.import_wh or (import_wh != import_wh and session.import_wh != session.import_wh))
         and soc_frac == soc_frac
     ):
-        # The usual sample, whole and in order: the branches below come to the same, in three times the time.
-        session.newest_s = session.power_at_s = session.export_at_s = session.import_at_s = session.soc_at_s = at_s
+        # The usual sample, in order and of all kinds that this station sends: what follows comes to the same, in three times the time.
+        session.newest_s = session.power_at_s = session.export_at_s = session.soc_at_s = at_s
         session.export_wh = session.soc_export_wh = export_wh
-        session.import_wh = session.soc_import_wh = import_wh
         session.soc_frac = soc_frac
+        if import_wh == import_wh:
+            session.import_wh = session.soc_import_wh = import_wh
+            session.import_at_s = at_s
+        if not session.interval_confirmed:
+            _observe_spacing(session, received_s, settings)
+            columns.meter_interval_s[session.row] = session.observed_interval_s
         write_readings(
             columns.readings,
             session.row * READINGS_BYTES,

@@ -110,7 +110,7 @@ class Session:
         self.soc_import_wh = nan
         self.newest_s = -inf
         self.settled = False
-        """Nothing waits for a first reading, and spacing is not observed: a whole sample in order changes readings only."""
+        """Nothing waits for a first reading: a whole sample in order changes readings only."""
         self.arrived_s = nan
         self.observed_interval_s = nan
         self.interval_confirmed = False
@@ -133,9 +133,9 @@ class Session:
         return False
 
     def settle(self) -> None:
-        """See whether anything still waits for a reading."""
-        self.settled = self.interval_confirmed and (
-            self.needs is None or not (isnan(self.needs_export_wh) or isnan(self.needs_import_wh) or isnan(self.needs_soc_frac))
+        """See whether the needs still wait for a reading of a kind that the station sends."""
+        self.settled = self.needs is None or not (
+            isnan(self.needs_export_wh) or isnan(self.needs_soc_frac) or (isnan(self.needs_import_wh) and not isnan(self.import_wh))
         )
 
     def forget_freshness(self, columns: Columns) -> None:
