@@ -137,7 +137,7 @@ class Carrying:
         """One decision of one dispatch; `starts_s` = it is for its start, which is to come."""
         self._join(task, decision, image, now_s)
         # The cars that step in make good for the tick's losses together; they are counted once, at the largest.
-        replacing = sum(change.power_w < 0.0 for change in decision.changes)
+        replacing = sum(change.power_w < 0.0 or change.reduces for change in decision.changes)
         for number, gone in enumerate(sorted(decision.left, key=lambda gone: -gone.lost_w)):
             self._leave(task, gone, replacing if number == 0 else 0, now_s)
         gone_uids = {gone.uid for gone in decision.left}
@@ -183,7 +183,7 @@ class Carrying:
         uids: Iterable[SessionUid] | None = None,
     ) -> None:
         """0 W, urgently, for every member (or those in `uids`) that has an order of ours; each hold ends by itself, staggered, if we
-        are gone by then, and before its car must charge (decisions 3)."""
+        are gone by then, and before its car must charge (decisions 3). Cars that only charge less are left as they are."""
         dispatch_id = task.instruction.dispatch_id
         self._todo = deque(batch for batch in self._todo if batch.dispatch_id != dispatch_id)
         nothing = np.zeros(len(image))
@@ -193,7 +193,7 @@ class Carrying:
         holds: deque[SetpointChange] = deque()
         for uid in sorted(task.members if uids is None else uids):
             row = self._fleet.row_of(uid)
-            if row is None or np.isnan(image.setpoint_w[row]):
+            if row is None or np.isnan(image.setpoint_w[row]) or image.reduced[row]:
                 continue
             change = SetpointChange(
                 row=row,
@@ -323,7 +323,7 @@ class Carrying:
             station_id=station_id,
             evse_id=evse_id,
             transaction_id=transaction_id,
-            control_mode=ControlMode(int(image.control_mode[change.row])),
+            control_mode=ControlMode.CHARGE_ONLY if change.reduces else ControlMode(int(image.control_mode[change.row])),
             max_stack_level=known.max_stack_level if known else None,
             above_level=self._conflicts.above_level(station_id, evse_id),
             max_offline_supported=bool(known and known.max_offline_duration),
@@ -337,6 +337,7 @@ class Carrying:
             moves=batch.full_until_s is not None,
             curves=curves_of(batch.path, change.power_w, self._curves) if change.by_curve else None,
             path=batch.path.value if change.by_curve else "",
+            ampere_phases=known.ampere_phases if known and change.reduces else None,
             full_until_s=float("nan") if batch.full_until_s is None else float(batch.full_until_s[change.row]),
             begins_at_s=None if batch.starts_s is None else batch.starts_s - self._lead_s(image, change),
         )

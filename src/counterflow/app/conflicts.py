@@ -215,7 +215,7 @@ class Conflicts:
                 self._judge(station_id, now_s)
             return
         sessions[record.transaction_id] = record
-        if before is None or before.evse_id != record.evse_id:
+        if before is None or before.evse_id != record.evse_id or (record.terms.pausing and not before.terms.pausing):
             self._judge(station_id, now_s)
             known = self.known.of(station_id)
             if known.telling is not Telling.UNSUPPORTED and record.transaction_id not in known.seen:
@@ -324,12 +324,18 @@ class Conflicts:
                 heapq.heappush(self._edges, (next_s, station_id))
 
     def _steerable(self, station_id: StationId) -> bool:
-        """Whether a session is open on an EVSE that can be told to discharge."""
+        """Whether a session is open on an EVSE that can be told to discharge, or one whose charging may be reduced."""
         discovery = self._registry.discoveries.get(station_id)
         if discovery is None:
             return False
-        able = {evse.evse_id for evse in discovery.evses if evse.control_mode not in _NO_CONTROL}
-        return bool(able) and any(record.evse_id in able or record.evse_id == 0 for record in self.open_sessions(station_id))
+        modes = {evse.evse_id: evse.control_mode for evse in discovery.evses if evse.control_mode not in _NO_CONTROL}
+        if not modes:
+            return False
+        return any(
+            record.terms.pausing or modes.get(record.evse_id) is not ControlMode.CHARGE_ONLY
+            for record in self.open_sessions(station_id)
+            if record.evse_id in modes or record.evse_id == 0
+        )
 
     def _say(self, now_s: float, kind: str, subject: str, text: str) -> None:
         self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values={}))

@@ -43,6 +43,8 @@ def windows(text: str) -> list[str]:
 TERM_COLUMNS: dict[str, tuple[str, Callable[[str], object]]] = {
     "contract": ("contract", str.strip),
     "consent": ("consent", yes_or_no),
+    "pausing": ("pausing", yes_or_no),
+    "max_pause": ("max_pause_s", parse_duration_s),
     "min_soc": ("min_soc_frac", parse_share),
     "target_soc": ("target_soc_frac", parse_share),
     "departure_after": ("departure_after_s", parse_duration_s),

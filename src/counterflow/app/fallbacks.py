@@ -23,7 +23,9 @@ class Fallbacks:
         self._waiting: dict[SessionUid, Placing] = {}
 
     def stands_beneath(self, placing: Placing) -> bool:
-        """The station has accepted a fallback; beneath a discharge, one that charges fast enough."""
+        """The station has accepted a fallback; beneath a discharge, one that charges fast enough. A limit to charging needs none."""
+        if placing.reduces:
+            return True
         record = self._ledger.get(placing.station_id, self._ledger.profile_id(placing.uid, ProfileKind.FALLBACK))
         if record is None or record.state is not ProfileState.PLACED:
             return False

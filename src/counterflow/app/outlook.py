@@ -79,7 +79,7 @@ class Outlook:
         if lead_s > 0.0:
             # While it waits a car charges, which keeps its laxity, until it is done; from then on laxity passes with time.
             then_s = able.laxity_s - lead_s + np.minimum(able.recharge_s, lead_s)
-            in_pool &= then_s > able.guard_s + window_s
+            in_pool &= (then_s > able.guard_s + window_s) | (able.reduces(instruction.mode) & np.isnan(able.laxity_s))
         return feasible(
             image,
             able,

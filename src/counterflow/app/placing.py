@@ -20,7 +20,7 @@ from counterflow.app.setpoint_commands import Placing, PlacingSettings, dynamic_
 from counterflow.domain.commands import ClearProfile, Command, MoveSetpoint, PlaceDischarge, PlaceFallback, ProfileKind, SendSignal
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction
-from counterflow.domain.records import ProfileRecord, ProfileState
+from counterflow.domain.records import DocumentKind, ProfileRecord, ProfileState
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.setpoints import (
     Accepted,
@@ -59,6 +59,7 @@ class Placement:
         self.messages_sent = 0
         """Left for a station since the start, of all dispatches and of none; it only grows."""
         self._fleet = fleet
+        self._journal = journal
         self._settings = settings
         self._refusals = refusals
         self._clearing = Clearing(
@@ -85,11 +86,21 @@ class Placement:
             placing.discharge_until_s,
             placing.hold_until_s,
             placing.curves is not None,
+            placing.reduces,
         )
+        if placing.reduces:
+            self._keep_pause(placing.uid)
         if self._fallbacks.stands_beneath(placing):
             self._send_discharge(placing, now_s)
         elif self._fallbacks.wait(placing):
             self._send_fallback(placing, now_s)
+
+    def _keep_pause(self, uid: SessionUid) -> None:
+        """How long a car has been paused is known again after a crash, the order that leaves now counted to its end."""
+        if self._fleet.row_of(uid) is not None:
+            record = self._fleet.record_of(uid)
+            if record.terms.max_pause_s is not None:
+                self._journal.put(DocumentKind.SESSION, str(uid), record)
 
     def moves(self, instruction: DispatchInstruction, now_s: float) -> bool:
         """Whether setpoints of this dispatch go out as Dynamic profiles, where stations have them."""
@@ -234,7 +245,9 @@ class Placement:
         above = placing.above_level
         if self._failures.is_level_refused(placing.uid):
             above = self.ledger.stack_level(ProfileKind.DISCHARGE, placing.max_stack_level, above)
-        return self.ledger.stack_level(kind, placing.max_stack_level, above)
+        level = self.ledger.stack_level(kind, placing.max_stack_level, above)
+        # A limit to charging stands alone, so a station with one level has room for it.
+        return 0 if placing.reduces and placing.max_stack_level == 0 else level
 
     def _shaped(self, placing: Placing, now_s: float) -> Placing:
         """As the profile that will carry it: Dynamic where target and station are for it."""

@@ -96,6 +96,13 @@ class Placing(Struct, frozen=True, kw_only=True):
     """A scheduled start, epoch seconds; None = at once."""
     watchdog_s: int | None = None
     """Set on its way: it is a Dynamic profile."""
+    ampere_phases: int | None = None
+    """A limit to charging is told in A over so many phases; None = in W."""
+
+    @property
+    def reduces(self) -> bool:
+        """It is a limit to charging, of a car that is not discharged: nothing stands beneath it, since it may only spare."""
+        return self.control_mode is ControlMode.CHARGE_ONLY
 
     def begins_s(self, now_s: float) -> float:
         """When it takes effect if it leaves now."""
@@ -128,6 +135,7 @@ def place_discharge(placing: Placing, profile_id: ProfileId, stack_level: int, s
         discharge_until_s=placing.discharge_until_s,
         hold_until_s=placing.hold_until_s,
         control_mode=placing.control_mode,
+        ampere_phases=placing.ampere_phases,
         max_offline_s=settings.max_offline_s if placing.max_offline_supported else None,
         urgent=placing.urgent,
         reason=placing.reason,

@@ -159,12 +159,16 @@ def _session_views(room: ControlRoom, image: FleetImage, rows: list[int]) -> lis
         "setpoint_state": [_SETPOINT_STATES[code] for code in image.setpoint_state[rows].tolist()],
         "gain": _known(room.dispatcher.outlook.gains(image)[rows]),
         "dispatch_id": [room.dispatcher.book.owner.get(uid) for uid in uids],
+        "pausing": [_REASON_CODES[code] for code in cap.reduction[rows].tolist()],
+        "pausing_text": [_PAUSING_TEXTS.get(code, _REASON_TEXTS[code]) for code in cap.reduction[rows].tolist()],
+        "reducible_power_w": np.where(cap.reduction == Reason.READY, np.fmax(image.power_w, 0.0), 0.0)[rows].tolist(),
     }
     return [SessionView(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
 
 
 _REASON_CODES = {int(reason): reason.name.lower() for reason in Reason}
 _REASON_TEXTS = {int(reason): words for reason, words in REASON_WORDS.items()}
+_PAUSING_TEXTS = {int(Reason.READY): "can be paused for a relative order"}
 _PHASES = {int(phase): phase.name.lower() for phase in TransactionPhase}
 _SETPOINT_STATES = {int(state): state.name.lower() for state in SetpointState}
 

@@ -17,6 +17,9 @@ class PlaceDischarge(Struct, frozen=True, kw_only=True):
 
     With `watchdog_s` it is a Dynamic profile that `MoveSetpoint` moves: it lapses this long after the newest message about it, and at
     `discharge_until_s` whatever comes (K28). It knows no hold, so the two ends are the same.
+
+    With the mode CHARGE_ONLY it is no discharge but a limit to charging: `power_w` >= 0 is the most that the car may draw until
+    `hold_until_s`; no other order of ours stands beneath it, so that afterwards the car charges as it did before.
     """
 
     station_id: StationId
@@ -40,6 +43,13 @@ class PlaceDischarge(Struct, frozen=True, kw_only=True):
     """The station itself finds its power by these; `power_w` is the strongest discharge that they can ask for."""
     path: str = ""
     """The control path that the curves are for."""
+    ampere_phases: int | None = None
+    """CHARGE_ONLY: the limit is told in A over so many phases; None = in W."""
+
+    @property
+    def reduces(self) -> bool:
+        """It is a limit to charging."""
+        return self.control_mode is ControlMode.CHARGE_ONLY
 
 
 class MoveSetpoint(Struct, frozen=True, kw_only=True):

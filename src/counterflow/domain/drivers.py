@@ -14,7 +14,9 @@ from counterflow.domain.resources import (
     DayCap,
     DepartureAfter,
     DriverTerms,
+    MaxPause,
     MinSoc,
+    Pausing,
     SessionCap,
     TargetSoc,
     TimeZone,
@@ -42,6 +44,8 @@ class PartialTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     consent: Consent | None = None
+    pausing: Pausing | None = None
+    max_pause_s: MaxPause | None = None
     min_soc_frac: MinSoc | None = None
     target_soc_frac: TargetSoc | None = None
     departure_after_s: DepartureAfter | None = None

@@ -4,7 +4,8 @@ from enum import IntEnum
 
 
 class Reason(IntEnum):
-    """READY is the only one that allows discharge. The first that applies, in the order of these lines, is the one shown."""
+    """READY is the only one that allows discharge, or, of charge reduction, that. The first that applies, in the order of these lines,
+    is the one shown."""
 
     READY = 0
     NO_SESSION = 1
@@ -12,10 +13,12 @@ class Reason(IntEnum):
     STATION_OFFLINE = 3
     EVSE_FAULTED = 4
     NO_CONSENT = 5
+    NO_PAUSE_CONSENT = 34
     DRIVER_STOP = 22
     BLACKOUT = 23
     CAPABILITY_UNKNOWN = 6
     NO_V2X_CONTROL = 7
+    NO_CHARGING_CONTROL = 35
     NO_CHARGING_NEEDS = 32
     NOT_ISO15118_20 = 33
     NO_BIDIRECTIONAL_TRANSFER = 8
@@ -38,6 +41,8 @@ class Reason(IntEnum):
     BELOW_FLOOR = 17
     DISCHARGE_CAP = 24
     MUST_CHARGE = 18
+    NEED_UNKNOWN = 36
+    PAUSED_ENOUGH = 37
     BELOW_MIN_POWER = 19
     COOLING_DOWN = 20
     NOT_RESPONDING = 21
@@ -50,10 +55,12 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.STATION_OFFLINE: "the station is not connected",
     Reason.EVSE_FAULTED: "the EVSE reports a fault or is unavailable",
     Reason.NO_CONSENT: "the driver has not agreed to discharge",
+    Reason.NO_PAUSE_CONSENT: "the driver has not agreed that charging is paused (pausing)",
     Reason.DRIVER_STOP: "the driver stopped the discharge of this session",
     Reason.BLACKOUT: "the driver wants no discharge at this time of the week",
     Reason.CAPABILITY_UNKNOWN: "discovery of the station is not finished",
     Reason.NO_V2X_CONTROL: "the station does not offer CentralSetpoint",
+    Reason.NO_CHARGING_CONTROL: "the station takes no charging limit of ours",
     Reason.NO_CHARGING_NEEDS: "the car has not told its charging needs, and nobody said that this EVSE discharges without them",
     Reason.NOT_ISO15118_20: "the car does not speak ISO 15118-20, so no discharge can be agreed with it",
     Reason.NO_BIDIRECTIONAL_TRANSFER: "car and station have not agreed on a bidirectional transfer",
@@ -76,6 +83,8 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.BELOW_FLOOR: "the state of charge is at the driver's floor",
     Reason.DISCHARGE_CAP: "a cap on discharged energy or cycles is used up, or cannot be counted",
     Reason.MUST_CHARGE: "the car must charge to be ready at departure",
+    Reason.NEED_UNKNOWN: "it is not known how much the car needs by when, and nobody said how long it may be paused (max_pause)",
+    Reason.PAUSED_ENOUGH: "the car was slowed or paused as long as its driver allows in one session (max_pause)",
     Reason.BELOW_MIN_POWER: "what is left is below the car's minimum discharge power",
     Reason.COOLING_DOWN: "the station refused a profile; it is tried again later",
     Reason.NOT_RESPONDING: "the car does not follow its setpoint; it is probed again later",

@@ -58,6 +58,8 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     needs_soc_frac: float | None = None
     """The state of charge that goes with the needs, theirs or one reported close to them (capacity is inferred from it)."""
     priority_charging: bool = False
+    paused_s: float = 0.0
+    """How long orders have slowed or paused its charging, the one in force counted to its end."""
 
     def without(self, subjects: set[str]) -> Self:
         """The same session, with nothing that tells whose it was when that is one of these pseudonyms."""
@@ -121,6 +123,8 @@ class ProfileRecord(Struct, frozen=True, kw_only=True):
     """Not empty = the station finds its power by curves, for this control path; `power_w` is the strongest that they can ask for."""
     watchdog_s: int | None = None
     """A Dynamic profile: it lapses this long after the newest message about it."""
+    reduces: bool = False
+    """It is a limit to charging; `power_w` >= 0 is the most that the car may draw."""
 
 
 class PathRecord(Struct, frozen=True, kw_only=True):

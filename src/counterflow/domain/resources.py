@@ -8,18 +8,22 @@ from msgspec import Meta, Struct
 from counterflow.domain.blackouts import parse_window, zone_of
 from counterflow.domain.ids import ALL_SITES, EvseId, FeederId, PoolId, SiteId, StationId
 
+ALL_PHASES = 3
+"""What OCPP takes for granted where nobody says how many phases there are (ChargingSchedulePeriodType.numberPhases)."""
 PowerLimit = Annotated[float, Meta(ge=0)]
 PhaseName = Literal["L1", "L2", "L3", "three_phase", "unknown"]
 
 
 class ControlMode(IntEnum):
-    """How an EVSE can be told to discharge (ocpp: V2XChargingCtrlr, SmartChargingCtrlr)."""
+    """How an EVSE can be told to discharge (ocpp: V2XChargingCtrlr, SmartChargingCtrlr). CHARGE_ONLY: it cannot, but takes a limit to
+    charging; as the mode of an order it is such a limit, at any EVSE."""
 
     UNKNOWN = 0
     NONE = 1
     SETPOINT = 2
     DYNAMIC = 3
     NEGATIVE_LIMIT = 4
+    CHARGE_ONLY = 5
 
 
 class Supply(IntEnum):
@@ -72,6 +76,8 @@ class EvseCapability(Struct, frozen=True, kw_only=True):
     """EVSE.DischargePower, MaxSet."""
     max_charge_power_w: float | None = None
     """EVSE.Power, maxLimit."""
+    supply_phases: int | None = None
+    """EVSE.SupplyPhases, 1 to 3."""
     features: tuple[str, ...] = ()
     """Further SmartChargingCtrlr.SupportsFeature that are there: UseLocalTime, RandomizedDelay, LimitAtSoC, EvseSleep."""
     tx_profiles_persist: bool | None = None
@@ -97,6 +103,14 @@ class EvseCapability(Struct, frozen=True, kw_only=True):
     names_cars: bool = False
     """It has the component ConnectedEV, whether a car stands there or not."""
     connected_ev: ConnectedEv | None = None
+
+    @property
+    def ampere_phases(self) -> int | None:
+        """Phases over which a limit is told in A, where the EVSE takes none in W; None = it is told in W."""
+        units = {unit.casefold() for unit in self.rate_units}
+        if not units & {"a", "current"} or units & {"w", "power"}:
+            return None
+        return self.supply_phases if self.supply_phases in (1, 2, 3) else ALL_PHASES
 
 
 class StationFacts(Struct, frozen=True, kw_only=True):
@@ -124,6 +138,18 @@ class StationFacts(Struct, frozen=True, kw_only=True):
 
 
 Consent = Annotated[bool, Meta(description="The car may be discharged at all.", extra={"unit": "-"})]
+Pausing = Annotated[
+    bool, Meta(description="Charging of the car may be slowed or paused for an order of the mode `relative`.", extra={"unit": "-"})
+]
+MaxPause = Annotated[
+    float,
+    Meta(
+        description="Longest that the car may be slowed or paused in one session altogether. Left out, only its departure bounds that, and "
+        "a car of which it is not known how much it needs by when is not paused at all.",
+        extra={"unit": "s"},
+        ge=0,
+    ),
+]
 MinSoc = Annotated[float, Meta(description="State of charge below which the car is never discharged.", extra={"unit": "0..1"}, ge=0, le=1)]
 TargetSoc = Annotated[
     float, Meta(description="State of charge wanted at departure when the car names none.", extra={"unit": "0..1"}, ge=0, le=1)
@@ -156,6 +182,8 @@ class DriverTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What a driver, site or contract agreed to. The narrower scope wins field by field."""
 
     consent: Consent = False
+    pausing: Pausing = False
+    max_pause_s: MaxPause | None = None
     min_soc_frac: MinSoc = 0.3
     target_soc_frac: TargetSoc = 0.8
     departure_after_s: DepartureAfter = 3600.0

@@ -170,11 +170,15 @@ class SessionView(Struct, frozen=True, kw_only=True):
     import_wh: float | None
     register_age_s: float | None
     setpoint_w: float | None
-    """Discharge positive; None = nothing of ours in force."""
+    """Discharge positive, a limit to charging negative; None = nothing of ours in force."""
     setpoint_age_s: float | None
     setpoint_state: str
     gain: float | None
     dispatch_id: str | None
+    pausing: str
+    """Whether its charging can be reduced for a relative order, a reason as for a discharge."""
+    pausing_text: str
+    reducible_power_w: float
 
 
 class StreamView(Struct, frozen=True, kw_only=True):

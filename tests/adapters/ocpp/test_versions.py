@@ -38,6 +38,7 @@ NOON_S = 1_795_348_800.0
 WHERE: dict[str, Any] = {"station_id": "S1", "evse_id": 1, "transaction_id": "77", "session_uid": 1, "profile_id": 9, "stack_level": 2}
 TIMES: dict[str, Any] = {"start_s": NOON_S, "discharge_until_s": NOON_S + 600, "hold_until_s": NOON_S + 660}
 NEGATIVE = PlaceDischarge(**WHERE, **TIMES, power_w=-5000.27, control_mode=ControlMode.NEGATIVE_LIMIT)
+REDUCTION = PlaceDischarge(**WHERE, **TIMES, power_w=4_200.59, control_mode=ControlMode.CHARGE_ONLY)
 FALLBACK = PlaceFallback(**WHERE, charge_power_w=7400.06, start_s=NOON_S)
 
 
@@ -99,6 +100,42 @@ def test_a_discharge_of_1_6_carries_its_own_end_and_is_never_stronger_than_order
 def test_no_older_version_is_told_a_setpoint(spell: Any, mode: ControlMode) -> None:
     with pytest.raises(PlacementError):
         spell(msgspec.structs.replace(NEGATIVE, control_mode=mode), NOON_S)
+
+
+@pytest.mark.parametrize(("limit", "told"), [
+    ({}, ("W", 4_200.5)),
+    ({"power_w": 0.0}, ("W", 0.0)),
+    ({"ampere_phases": 3}, ("A", 6.0)),
+    ({"ampere_phases": 1}, ("A", 18.2)),
+    ({"power_w": 0.0, "ampere_phases": 3}, ("A", 0.0)),
+])  # fmt: skip
+@pytest.mark.parametrize("subprotocol", ["ocpp1.6", "ocpp2.0.1", "ocpp2.1"])
+def test_a_limit_to_charging_is_one_period_that_ends_by_itself(subprotocol: str, limit: dict[str, Any], told: tuple[str, float]) -> None:
+    action, request = VERSIONS[subprotocol].to_request(msgspec.structs.replace(REDUCTION, **limit), NOON_S)
+    payload = wire(request)
+    folder, suffix = {"ocpp1.6": ("v16", ""), "ocpp2.0.1": ("v201", "Request"), "ocpp2.1": ("v21", "Request")}[subprotocol]
+    jsonschema_rs.validator_for(schema(folder, f"{action}{suffix}")).validate(payload)
+    profile = payload["csChargingProfiles"] if subprotocol == "ocpp1.6" else payload["chargingProfile"]
+    schedule = profile["chargingSchedule"] if subprotocol == "ocpp1.6" else profile["chargingSchedule"][0]
+    [period] = schedule["chargingSchedulePeriod"]
+    assert (profile["chargingProfilePurpose"], profile["chargingProfileKind"]) == ("TxProfile", "Absolute")
+    assert (schedule["chargingRateUnit"], period["limit"]) == told
+    assert (period.get("operationMode"), "setpoint" in period) == ("ChargingOnly" if subprotocol == "ocpp2.1" else None, False)
+    assert schedule["duration"] == 660
+    assert datetime.fromisoformat(profile["validTo"]).timestamp() == NOON_S + 660
+
+
+@pytest.mark.parametrize("subprotocol", ["ocpp1.6", "ocpp2.0.1", "ocpp2.1"])
+def test_a_limit_to_charging_is_never_below_zero_and_never_without_an_end(subprotocol: str) -> None:
+    spell = VERSIONS[subprotocol].to_request
+    with pytest.raises(PlacementError, match="zero or positive"):
+        spell(msgspec.structs.replace(REDUCTION, power_w=-1.0), NOON_S)
+    with pytest.raises(PlacementError, match="zero or positive"):
+        spell(msgspec.structs.replace(REDUCTION, power_w=float("nan")), NOON_S)
+    with pytest.raises(ExpiredError):
+        spell(REDUCTION, NOON_S + 661)
+    with pytest.raises(PlacementError, match="watchdog"):
+        spell(msgspec.structs.replace(REDUCTION, watchdog_s=60), NOON_S)
 
 
 @pytest.mark.parametrize("spell", [profiles_v16.to_request, profiles_v201.to_request])
@@ -201,7 +238,7 @@ def test_a_model_that_takes_negative_limits_is_opted_in_by_name_in_every_version
         opted = Opted(("elm/post 2",), 1_000_000, VERSIONS[subprotocol].manner.no_setpoints)
         model = DeviceModel()
         model.put(RATE_UNIT, "Current,Power")
-        for name, mode in (("Post 2", expected), ("Post 3", ControlMode.NONE)):
+        for name, mode in (("Post 2", expected), ("Post 3", ControlMode.CHARGE_ONLY)):
             identity = StationIdentity(vendor_name="Elm", model=name)
             assert control_mode(EvseId(1), 0, model, identity, opted)[0] is mode
 

@@ -174,6 +174,9 @@ def session() -> SessionView:
         setpoint_state="accepted",
         gain=0.98,
         dispatch_id="d-1a2b3c4d",
+        pausing="no_pause_consent",
+        pausing_text="the driver has not agreed that charging is paused (pausing)",
+        reducible_power_w=0.0,
     )
 
 

@@ -43,6 +43,8 @@ class PlantOptions:
     sites: tuple[Site, ...] = ()
     feeders: tuple[Feeder, ...] = ()
     modern: bool = False
+    charge_only_share: float = 0.0
+    """So many cars cannot be discharged, and may be paused."""
 
 
 @dataclass
@@ -123,6 +125,8 @@ class Plant:
         c["soc_target_frac"][:] = 0.6
         c["max_discharge_w"][:] = c["max_charge_w"][:] = self.cap_w
         c["min_discharge_w"][:] = self.options.minimum_share * self.cap_w
+        only = np.arange(n) < round(self.options.charge_only_share * n)
+        c["pausing"][only], c["control_mode"][only] = True, ControlMode.CHARGE_ONLY
         return c
 
     def image(self) -> FleetImage:
@@ -138,6 +142,7 @@ class Plant:
             c["setpoint_w"][row], c["setpoint_at_s"][row] = change.power_w, self.now_s
             c["discharge_until_s"][row], c["hold_until_s"][row] = change.discharge_until_s, change.hold_until_s
             c["setpoint_state"][row] = SetpointState.PENDING
+            c["reduced"][row] = change.reduces
             lost = self.gone[row] or self.rng.random() < self.options.command_loss
             self.answer_s[row] = self.now_s + (30.0 if lost else 0.5)
             self.answer[row] = SetpointState.UNKNOWN if lost else SetpointState.ACCEPTED
@@ -149,7 +154,7 @@ class Plant:
             row = release.row
             for name in ("setpoint_w", "discharge_until_s", "hold_until_s"):
                 c[name][row] = np.nan
-            c["setpoint_state"][row] = SetpointState.NONE
+            c["setpoint_state"][row], c["reduced"][row] = SetpointState.NONE, False
             self.due_s[row], self.next_w[row] = self.now_s + self.delay_s[row], -self.options.charging_w
 
     def leave(self, rows: Any) -> None:

@@ -21,6 +21,7 @@ def levers(level_w: Any, **given: Any) -> Levers:
         level_w=np.asarray(level_w, dtype=np.float64),
         cap_w=column("cap_w", 7_000.0),
         min_w=column("min_w", 0.0),
+        gap_w=column("gap_w", 0.0),
         gain=column("gain", 1.0),
         engage_w=column("engage_w", 0.0),
         rank=np.asarray(given.get("rank", np.arange(n) / n)),
@@ -127,3 +128,54 @@ def test_a_large_fleet_is_adjusted_to_the_quantum(cars: int) -> None:
     given = levers(np.zeros(cars), cap_w=rng.uniform(3_700.0, 22_000.0, cars), rank=rng.random(cars))
     gap_w = 0.5 * float(given.cap_w.sum())
     assert abs(sum(moved(given, gap_w)) - gap_w) <= 300.0
+
+
+def slowed(level_w: Any, **given: Any) -> Levers:
+    """Cars that draw 11 kW, may be paused, and charge at no less than 4 kW while they are slowed."""
+    return levers(level_w, **{"cap_w": 11_000.0, "gap_w": 4_000.0} | given)
+
+
+@pytest.mark.parametrize(
+    ("level_w", "gap_w", "expected"),
+    [
+        ([0.0, 0.0], 22_000.0, [11_000.0, 11_000.0]),
+        ([0.0, 0.0], 6_000.0, [6_000.0, 0.0]),
+        ([0.0, 0.0], 9_500.0, [7_000.0, 2_500.0]),
+        ([0.0, 0.0], 20_000.0, [11_000.0, 7_000.0]),
+        ([0.0, 0.0], 21_000.0, [11_000.0, 11_000.0]),
+        ([11_000.0, 7_000.0], 1_000.0, [11_000.0, 7_000.0]),
+        ([11_000.0, 11_000.0], -5_000.0, [6_000.0, 11_000.0]),
+        ([11_000.0, 11_000.0], -11_000.0, [11_000.0, 0.0]),
+        ([11_000.0, 11_000.0], -1_000.0, [11_000.0, 11_000.0]),
+        ([11_000.0, 11_000.0], -3_000.0, [11_000.0, 7_000.0]),
+    ],
+)
+def test_a_car_is_paused_or_charges_at_no_less_than_its_minimum(level_w: Any, gap_w: float, expected: list[float]) -> None:
+    result = moved(slowed(level_w, rank=[0.0, 0.1]), gap_w)
+    assert sorted(result) == pytest.approx(sorted(expected))
+
+
+def test_what_a_slowed_car_leaves_out_is_given_by_a_car_that_discharges() -> None:
+    mixed = levers([0.0, 0.0], cap_w=[11_000.0, 7_000.0], gap_w=[4_000.0, 0.0], rank=[0.0, 0.5])
+    assert moved(mixed, 9_500.0) == [7_000.0, 2_500.0]
+
+
+def test_a_site_without_room_for_export_may_charge_less() -> None:
+    full = Limits.flat(np.zeros(2, dtype=int), np.zeros(1))
+    assert moved(slowed([0.0, 0.0], gap_w=[4_000.0, 0.0], room=full), 22_000.0) == [11_000.0, 0.0]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 3_000.0, 7_000.0, 11_000.0]), st.booleans()), min_size=1, max_size=12),
+    st.floats(-60_000.0, 60_000.0),
+)
+@settings(max_examples=200, deadline=None)
+def test_no_car_is_ever_left_in_its_gap(cars: list[tuple[float, bool]], gap_w: float) -> None:
+    gaps = np.where([slow for _, slow in cars], 4_000.0, 0.0)
+    before = np.array([level for level, _ in cars])
+    after = np.array(moved(levers(before, cap_w=11_000.0, gap_w=gaps, rank=np.linspace(0.0, 0.9, len(cars))), gap_w))
+    assert ((gaps == 0.0) | (after <= 7_000.0) | (after == 11_000.0)).all()
+    assert (after >= 0.0).all()
+    assert (after <= 11_000.0).all()
+    missed = gap_w - float((after - before).sum())
+    assert abs(missed) <= abs(gap_w) + 1e-6, "a step never makes it worse"

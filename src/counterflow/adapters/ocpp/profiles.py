@@ -4,8 +4,8 @@ Whole seconds and the sixth decimal are rounded so that a discharge is never lon
 """
 
 from datetime import UTC, datetime
-from math import ceil, copysign, floor, isfinite
-from typing import Final, assert_never, cast
+from math import ceil, copysign, floor, isfinite, trunc
+from typing import Final, Literal, assert_never, cast
 
 from msgspec import UNSET, UnsetType
 
@@ -27,6 +27,8 @@ from counterflow.domain.setpoints import WattCurves
 
 MAX_INT32: Final = 2**31 - 1
 DECIMALS: Final = 6
+NOMINAL_V: Final = 230.0
+"""Between a phase and neutral: what a limit in A is reckoned with."""
 SCHEDULE_ID: Final = 1
 MAX_TRANSACTION_ID_LENGTH: Final = 36
 LIMIT_SOURCES: Final = ("CSO", "EMS", "SO", "Other")
@@ -72,6 +74,8 @@ class ExpiredError(PlacementError):
 def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
     """The action and its request. Raises `PlacementError`."""
     match command:
+        case PlaceDischarge(control_mode=ControlMode.CHARGE_ONLY):
+            return "SetChargingProfile", reduction_profile(command, now_s)
         case PlaceDischarge():
             profile = discharge_profile if command.watchdog_s is None else dynamic_profile
             return "SetChargingProfile", profile(command, now_s)
@@ -136,6 +140,52 @@ def discharge_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingPr
         duration=_check_int32("duration", hold_s, at_least=1),
     )
     return _bounded(order, "Absolute", schedule, floor(order.hold_until_s))
+
+
+def reduction_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingProfileRequest:
+    """A TxProfile, ChargingOnly, that limits charging to `power_w` until `hold_until_s` and then ends: one period (K01, Q02).
+
+    Raises `PlacementError`, `ExpiredError`.
+    """
+    _check_target(order)
+    starts_s, duration_s = reduction_times(order, now_s)
+    unit, limit = reduction_limit(order)
+    period = ocpp.ChargingSchedulePeriodType(start_period=0, operation_mode="ChargingOnly", limit=limit)
+    schedule = ocpp.ChargingScheduleType(
+        id=SCHEDULE_ID,
+        charging_rate_unit=unit,
+        charging_schedule_period=[period],
+        start_schedule=_instant(starts_s),
+        duration=_check_int32("duration", duration_s, at_least=1),
+    )
+    return _bounded(order, "Absolute", schedule, floor(order.hold_until_s))
+
+
+def reduction_times(order: PlaceDischarge, now_s: float) -> tuple[int, int]:
+    """Start, epoch seconds, and length of a limit to charging, s. Raises `PlacementError`, `ExpiredError`."""
+    if order.watchdog_s is not None or order.curves is not None:
+        raise PlacementError("A limit to charging has one end, and neither a watchdog nor curves.")
+    if not order.start_s <= order.hold_until_s:
+        raise PlacementError("A limit to charging ends after it starts.")
+    starts_s = floor(order.start_s) if order.start_s <= now_s else ceil(order.start_s)
+    duration_s = floor(order.hold_until_s) - starts_s
+    if duration_s <= 0 or order.hold_until_s <= now_s:
+        raise ExpiredError("The time of this limit is over.")
+    return starts_s, duration_s
+
+
+def reduction_limit(order: PlaceDischarge) -> tuple[Literal["W", "A"], float]:
+    """Unit and limit, to a tenth and never above what was ordered. Raises `PlacementError`."""
+    if not (isfinite(order.power_w) and order.power_w >= 0.0):
+        raise PlacementError(f"A charging limit is zero or positive, not {order.power_w} W.")
+    if order.ampere_phases is None:
+        return "W", tenths(order.power_w)
+    return "A", tenths(order.power_w / (NOMINAL_V * order.ampere_phases))
+
+
+def tenths(value: float) -> float:
+    """Toward zero, so never stronger than ordered."""
+    return trunc(value * 10.0) / 10.0 + 0.0
 
 
 def dynamic_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingProfileRequest:
@@ -241,7 +291,7 @@ def _period(start_s: int, power_w: float, mode: ControlMode) -> ocpp.ChargingSch
             return ocpp.ChargingSchedulePeriodType(start_period=start_s, operation_mode="CentralSetpoint", setpoint=power_w)
         case ControlMode.NEGATIVE_LIMIT:
             return ocpp.ChargingSchedulePeriodType(start_period=start_s, limit=power_w)
-        case ControlMode.NONE | ControlMode.UNKNOWN:
+        case ControlMode.NONE | ControlMode.UNKNOWN | ControlMode.CHARGE_ONLY:
             raise PlacementError("This EVSE cannot be told to discharge.")
         case _:
             assert_never(mode)

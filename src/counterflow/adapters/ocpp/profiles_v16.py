@@ -1,13 +1,22 @@
 """Commands as OCPP 1.6 requests (chapters 3.13, 5.16, 6 and 7): limits with one decimal, integer transaction ids, connectors as EVSEs."""
 
 from datetime import UTC, datetime
-from math import ceil, floor, isfinite, trunc
-from typing import Final, assert_never
+from math import ceil, floor, isfinite
+from typing import assert_never
 
 from msgspec import UNSET, Struct
 
 from counterflow.adapters.ocpp import messages_v16 as v16
-from counterflow.adapters.ocpp.profiles import MAX_INT32, Addressed, ExpiredError, NotInVersionError, PlacementError
+from counterflow.adapters.ocpp.profiles import (
+    MAX_INT32,
+    Addressed,
+    ExpiredError,
+    NotInVersionError,
+    PlacementError,
+    reduction_limit,
+    reduction_times,
+    tenths,
+)
 from counterflow.domain.commands import (
     ClearProfile,
     MoveSetpoint,
@@ -22,13 +31,12 @@ from counterflow.domain.commands import (
 )
 from counterflow.domain.resources import ControlMode
 
-TENTHS: Final = 10
-"""A limit is a multiple of 0.1 (ChargingSchedulePeriod)."""
-
 
 def to_request(command: Addressed, now_s: float) -> tuple[str, Struct]:
     """The action and its request. Raises `PlacementError`, also for what OCPP 1.6 cannot say."""
     match command:
+        case PlaceDischarge(control_mode=ControlMode.CHARGE_ONLY):
+            return "SetChargingProfile", _reduction(command, now_s)
         case PlaceDischarge():
             return "SetChargingProfile", _discharge(command, now_s)
         case PlaceFallback():
@@ -59,7 +67,7 @@ def _discharge(order: PlaceDischarge, now_s: float) -> v16.SetChargingProfileReq
     discharge_s, hold_s = floor(order.discharge_until_s) - starts_s, floor(order.hold_until_s) - starts_s
     if hold_s <= 0 or order.hold_until_s <= now_s:
         raise ExpiredError("The time of this discharge is over.")
-    limit_w = _tenths(order.power_w)
+    limit_w = tenths(order.power_w)
     periods = [] if discharge_s <= 0 else [v16.ChargingSchedulePeriod(start_period=0, limit=limit_w)]
     if discharge_s <= 0 or (hold_s > discharge_s and limit_w != 0.0):
         periods.append(v16.ChargingSchedulePeriod(start_period=max(discharge_s, 0), limit=0.0))
@@ -72,6 +80,19 @@ def _discharge(order: PlaceDischarge, now_s: float) -> v16.SetChargingProfileReq
     return _placed(order, schedule, floor(order.hold_until_s))
 
 
+def _reduction(order: PlaceDischarge, now_s: float) -> v16.SetChargingProfileRequest:
+    """A limit to charging with its end (3.13.1), in W or A."""
+    starts_s, duration_s = reduction_times(order, now_s)
+    unit, limit = reduction_limit(order)
+    schedule = v16.ChargingSchedule(
+        duration=_int32("duration", duration_s, 1),
+        start_schedule=_instant(starts_s),
+        charging_rate_unit=unit,
+        charging_schedule_period=[v16.ChargingSchedulePeriod(start_period=0, limit=limit)],
+    )
+    return _placed(order, schedule, floor(order.hold_until_s))
+
+
 def _fallback(order: PlaceFallback) -> v16.SetChargingProfileRequest:
     if not (isfinite(order.charge_power_w) and order.charge_power_w >= 0.0):
         raise PlacementError(f"A charging limit is zero or positive, not {order.charge_power_w} W.")
@@ -80,7 +101,7 @@ def _fallback(order: PlaceFallback) -> v16.SetChargingProfileRequest:
     schedule = v16.ChargingSchedule(
         start_schedule=_instant(floor(order.start_s)),
         charging_rate_unit="W",
-        charging_schedule_period=[v16.ChargingSchedulePeriod(start_period=0, limit=_tenths(order.charge_power_w))],
+        charging_schedule_period=[v16.ChargingSchedulePeriod(start_period=0, limit=tenths(order.charge_power_w))],
     )
     return _placed(order, schedule, None)
 
@@ -104,11 +125,6 @@ def _transaction_number(transaction_id: str) -> int:
     if not (transaction_id.isascii() and transaction_id.isdigit()):
         raise PlacementError(f"A transaction of OCPP 1.6 has a number, not {transaction_id!r}.")
     return _int32("transaction_id", int(transaction_id), 0)
-
-
-def _tenths(power_w: float) -> float:
-    """Toward zero, so never stronger than ordered."""
-    return trunc(power_w * TENTHS) / TENTHS + 0.0
 
 
 def _int32(name: str, value: int, at_least: int) -> int:

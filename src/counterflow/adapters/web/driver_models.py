@@ -29,6 +29,10 @@ class TermsBody(BaseModel):
     model_config = ConfigDict(**Strict)
 
     consent: Annotated[bool | None, Field(strict=True, description=_said("consent"))] = None
+    pausing: Annotated[bool | None, Field(strict=True, description=_said("pausing"))] = None
+    max_pause_s: Annotated[Annotated[float, Field(ge=0.0, le=604_800.0, strict=True)] | None, Field(description=_said("max_pause_s"))] = (
+        None
+    )
     min_soc_frac: Annotated[Share | None, Field(description=_said("min_soc_frac"))] = None
     target_soc_frac: Annotated[Share | None, Field(description=_said("target_soc_frac"))] = None
     departure_after_s: Annotated[

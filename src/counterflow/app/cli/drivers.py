@@ -134,6 +134,8 @@ def terms_words(terms: PartialTerms) -> list[tuple[str, str]]:
     said = [
         ("Contract", terms.contract),
         ("Consent", None if terms.consent is None else _said(terms.consent)),
+        ("Pausing", None if terms.pausing is None else _said(terms.pausing)),
+        ("Longest pause", None if terms.max_pause_s is None else span(terms.max_pause_s)),
         ("Floor", None if terms.min_soc_frac is None else f"{percent(terms.min_soc_frac)} %"),
         ("Target", None if terms.target_soc_frac is None else f"{percent(terms.target_soc_frac)} %"),
         ("Stays", None if terms.departure_after_s is None else span(terms.departure_after_s)),
@@ -154,6 +156,8 @@ def drivers_set(
     label: Annotated[str | None, typer.Option(metavar="TEXT", help="A name of your own.")] = None,
     contract: Annotated[str | None, typer.Option(metavar="NAME", help="Contract that it belongs to.")] = None,
     consent: Annotated[str | None, typer.Option(metavar="yes|no", help="May the car be discharged at all?")] = None,
+    pausing: Annotated[str | None, typer.Option(metavar="yes|no", help="May its charging be slowed or paused?")] = None,
+    max_pause: Annotated[str | None, typer.Option(metavar="DURATION", help="Longest pause in one session altogether.")] = None,
     min_soc: Annotated[str | None, typer.Option(metavar="SHARE", help="Never below this, such as 40%.")] = None,
     target_soc: Annotated[str | None, typer.Option(metavar="SHARE", help="Wanted at departure when the car names none.")] = None,
     departure_after: Annotated[str | None, typer.Option(metavar="DURATION", help="Assumed stay, such as 8h.")] = None,
@@ -171,6 +175,8 @@ def drivers_set(
     said = {
         "contract": contract,
         "consent": consent,
+        "pausing": pausing,
+        "max_pause": max_pause,
         "min_soc": min_soc,
         "target_soc": target_soc,
         "departure_after": departure_after,

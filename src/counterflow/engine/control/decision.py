@@ -41,6 +41,8 @@ class SetpointChange(Struct, frozen=True, kw_only=True):
     urgent: bool
     by_curve: bool = False
     """The station finds its power by a curve; `power_w` is the strongest that it can ask for."""
+    reduces: bool = False
+    """A limit to charging: `power_w` >= 0 is the most that the car may draw, until `hold_until_s`."""
 
 
 class Release(Struct, frozen=True, kw_only=True):
@@ -84,8 +86,8 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
     """What a dispatch remembers between ticks, one array entry a row (N,).
 
     `group_uid` 0 = not in the group. `active` = may be steered; a group member that is not active still counts.
-    `level_w` is the discharge power last decided (>= 0; NaN = left alone), `level_at_s` when it last changed, `sent_at_s` when the row
-    last got an order, `expected_w` what it was expected to deliver.
+    `level_w` is the discharge power last decided (< 0 = slowed to charging at so much; NaN = left alone), `level_at_s` when it last
+    changed, `sent_at_s` when the row last got an order, `expected_w` what it was expected to deliver.
     """
 
     started: bool

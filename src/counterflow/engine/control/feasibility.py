@@ -64,12 +64,14 @@ def feasible(
 
     A car survives the window with `exp(-attrition * window)`. What is asked is capped by the tree of export limits, as in the
     allocation: what is delivered is less by the gain. In NET_EXPORT the power of pool members that must charge is taken off; in
-    RELATIVE their current charging counts as what can be reduced.
+    RELATIVE their current charging counts as what can be reduced; that of cars that give by charging less alone as long as they may.
     """
     ready = in_pool & (capability.reason == Reason.READY)
     sustained_w = np.where(ready, capability.sustained_power_w, 0.0)
+    reduces = in_pool & capability.reduces(mode)
     if mode is DispatchMode.RELATIVE:
-        charging_w = np.where(ready & ~np.isnan(image.power_w), np.maximum(image.power_w, 0.0), 0.0)
+        share = np.where(reduces, np.minimum(capability.pause_s / max(window_s, 1.0), 1.0), 1.0)
+        charging_w = np.where((ready | reduces) & ~np.isnan(image.power_w), share * np.maximum(image.power_w, 0.0), 0.0)
     else:
         charging_w = np.zeros_like(sustained_w)
     stays = float(np.exp(-settings.attrition_per_h * window_s / 3600.0))
@@ -97,7 +99,7 @@ def feasible(
         low_energy_wh=low_energy_wh,
         committed_power_w=committed_w,
         shortfall_power_w=max(0.0, ordered_power_w - committed_w),
-        sessions=int(np.count_nonzero(ready & (sustained_w > 0.0))),
+        sessions=int(np.count_nonzero((ready & (sustained_w > 0.0)) | (reduces & (charging_w > 0.0)))),
         limits=overrun(limits, sustained_w, topology),
     )
 

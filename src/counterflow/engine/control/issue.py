@@ -8,6 +8,7 @@ from counterflow.domain.setpoints import SetpointState
 from counterflow.engine.control.decision import Release, SetpointChange
 from counterflow.engine.control.orders import Ends, due_for_renewal, ends_for
 from counterflow.engine.control.plan import Plan
+from counterflow.engine.control.reduction import ends_of
 from counterflow.engine.control.scene import Scene
 from counterflow.engine.dispatch.limits import Rows
 from counterflow.engine.dispatch.shaping import worth_sending
@@ -23,8 +24,8 @@ def changes_of(scene: Scene, plan: Plan) -> tuple[SetpointChange, ...]:
     if rows.size == 0:
         return ()
     ends = _ends(scene, plan, rows)
-    # A car that has no time left at its level is lowered (0 W is always allowed to be sent), never raised or renewed.
-    usable = (ends.run_s > 0.0) | (plan.level_w[rows] == 0.0)
+    # A car that has no time left at its level is lowered (0 W is always allowed to be sent), never raised, renewed or paused.
+    usable = (ends.run_s > 0.0) | ((plan.level_w[rows] == 0.0) & ~scene.reduces[rows])
     step_w = np.fmax(plan.level_w[rows], 0.0) - np.fmax(scene.level_w[rows], 0.0)
     kind = np.where(plan.urgent[rows], 0, np.where(step_w < 0.0, 1, 2))
     order = np.lexsort((rows, -np.abs(step_w), kind))
@@ -38,13 +39,21 @@ def changes_of(scene: Scene, plan: Plan) -> tuple[SetpointChange, ...]:
         ends.hold_until_s[order],
         reason[rows],
         plan.urgent[rows],
+        scene.reduces[rows],
     )
     return tuple(
         [
             SetpointChange(
-                row=row, uid=uid, power_w=power_w, discharge_until_s=until_s, hold_until_s=hold_s, reason=_WHY[why], urgent=urgent
+                row=row,
+                uid=uid,
+                power_w=power_w,
+                discharge_until_s=until_s,
+                hold_until_s=hold_s,
+                reason=_WHY[why],
+                urgent=urgent,
+                reduces=reduces,
             )
-            for row, uid, power_w, until_s, hold_s, why, urgent in zip(*(column.tolist() for column in columns), strict=True)
+            for row, uid, power_w, until_s, hold_s, why, urgent, reduces in zip(*(column.tolist() for column in columns), strict=True)
         ]
     )
 
@@ -69,7 +78,7 @@ def _reasons(scene: Scene, plan: Plan) -> I1:
     unsure = quiet & (image.setpoint_state == SetpointState.UNKNOWN) & (now_s - image.setpoint_at_s >= scene.settings.retry_s)
     reason[unsure] = ChangeReason.REFUSED_RETRY
     # Floor, departure, cap or blackout came closer after the order was sent: its end is too late.
-    narrowed = held & (reason == 0) & scene.movable & (plan.level_w > 0.0)
+    narrowed = held & (reason == 0) & scene.movable & ((plan.level_w > 0.0) | scene.reduces)
     narrowed &= (image.bounds_at_s > image.setpoint_at_s) & (image.bounds_at_s > scene.memory.sent_at_s)
     reason[narrowed] = ChangeReason.FLOOR_OR_DEPARTURE
     overlong = quiet & (reason == 0) & (plan.level_w > 0.0) & (image.discharge_until_s > scene.window_end_s + 1.0)
@@ -84,7 +93,7 @@ def _reasons(scene: Scene, plan: Plan) -> I1:
 
 
 def _ends(scene: Scene, plan: Plan, rows: Rows) -> Ends:
-    return ends_for(
+    ends = ends_for(
         scene.image,
         scene.capability,
         rows,
@@ -94,3 +103,4 @@ def _ends(scene: Scene, plan: Plan, rows: Rows) -> Ends:
         capability_settings=scene.capability_settings,
         settings=scene.settings,
     )
+    return ends_of(scene, rows, ends)

@@ -145,6 +145,7 @@ class ProfileLedger:
             dispatch_id=dispatch_id,
             path=command.path if isinstance(command, PlaceDischarge) else "",
             watchdog_s=None if isinstance(command, PlaceFallback) else command.watchdog_s,
+            reduces=isinstance(command, PlaceDischarge) and command.reduces,
         )
         self._keep(record)
         return record

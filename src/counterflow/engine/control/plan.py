@@ -7,7 +7,7 @@ from counterflow.domain.instructions import AllocationPolicy, DispatchMode
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.units import WH_PER_WS
-from counterflow.engine.control.balance import engage_w
+from counterflow.engine.control.reduction import as_levels, with_reduction
 from counterflow.engine.control.scene import Scene
 from counterflow.engine.control.tracker import Levers, adjust
 from counterflow.engine.dispatch.allocate import allocate
@@ -19,8 +19,8 @@ from counterflow.engine.fleet.snapshot import B1, F8, I1
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """Wanted levels (N,) (NaN = left alone), why each row changed (ChangeReason, 0 = it did not), which changes are for safety, whom to
-    hand back to charging, and when the ranking was last drawn up."""
+    """Wanted levels (N,) (< 0 = slowed to charging at so much, NaN = left alone), why each row changed (ChangeReason, 0 = it did not),
+    which changes are for safety, whom to hand back to charging, and when the ranking was last drawn up."""
 
     level_w: F8
     reason: I1
@@ -65,10 +65,14 @@ def track(scene: Scene) -> Plan:
         idle_w = np.where(scene.movable & (level_w > 0.0), 0.0, level_w)
         _mark(reason, level_w, idle_w, ChangeReason.TARGET_CHANGED)
         level_w = idle_w
+        let_go = scene.reduces & scene.movable & ~np.isnan(level_w)
+        reason[let_go] = ChangeReason.TARGET_CHANGED
+        level_w[let_go] = np.nan
     elif abs(gap_w) > scene.band_w:
         adjustment = adjust(_levers(scene, level_w, upward=gap_w > 0.0), gap_w, quantum_w=scene.settings.quantum_w, haste=scene.haste)
-        _mark(reason, level_w, adjustment.level_w, _why(scene, gap_w))
-        level_w, let_go = adjustment.level_w, adjustment.let_go
+        wanted_w, let_go = as_levels(scene, level_w, adjustment.level_w)
+        _mark(reason, level_w, wanted_w, _why(scene, gap_w))
+        level_w, let_go = wanted_w, let_go | adjustment.let_go
         reason[let_go] = ChangeReason.GAP_DOWN
         level_w[let_go] = np.nan
     return Plan(
@@ -79,8 +83,8 @@ def track(scene: Scene) -> Plan:
 def delivery_w(scene: Scene, level_w: F8) -> F8:
     """Settled delivery of each row of the group at `level_w` instead of the scene's levels (N,)."""
     alone_now, alone_then = np.isnan(scene.level_w), np.isnan(level_w)
-    step_w = scene.gain * (np.fmax(level_w, 0.0) - np.fmax(scene.level_w, 0.0))
-    taken_w = engage_w(scene.task.instruction.mode, scene.image, scene.level_w, scene.group.baseline_w)
+    step_w = scene.gain * (np.fmax(level_w, 0.0) - np.fmax(scene.level_w, 0.0)) + np.fmin(level_w, 0.0) - np.fmin(scene.level_w, 0.0)
+    taken_w = scene.engage_w(scene.level_w)
     turned_w = np.where(alone_now & ~alone_then, taken_w, 0.0) - np.where(~alone_now & alone_then, taken_w, 0.0)
     return scene.delivers_w + np.where(scene.group.active, step_w + turned_w, 0.0)
 
@@ -131,7 +135,7 @@ def _draws_up_anew(scene: Scene) -> bool:
 
 def _spread(scene: Scene, level_w: F8) -> F8:
     """The policy's allocation over the cars that can be moved, as levels; changes not worth a message are left out."""
-    movable = scene.steerable & ~(np.isnan(level_w) & (scene.task.instruction.mode is DispatchMode.NET_EXPORT))
+    movable = scene.steerable & ~scene.reduces & ~(np.isnan(level_w) & (scene.task.instruction.mode is DispatchMode.NET_EXPORT))
     caps_w = np.where(movable & _runs_long_enough(scene, scene.cap_w), scene.cap_w, 0.0)
     running_w = np.fmax(level_w, 0.0)
     zeroed_w = np.where(movable, 0.0, level_w)
@@ -171,17 +175,19 @@ def _levers(scene: Scene, level_w: F8, *, upward: bool) -> Levers:
     cap_w = scene.cap_w
     if upward:
         cap_w = np.where(_runs_long_enough(scene, cap_w), cap_w, np.fmax(level_w, 0.0))
-    return Levers(
+    levers = Levers(
         level_w=level_w,
         cap_w=cap_w,
         min_w=scene.min_w,
+        gap_w=np.zeros(len(level_w)),
         gain=np.maximum(scene.gain, 1e-3),
-        engage_w=engage_w(scene.task.instruction.mode, scene.image, level_w, scene.group.baseline_w),
+        engage_w=scene.engage_w(level_w),
         rank=scene.rank,
         movable=scene.steerable,
         rested=scene.rested,
         room=scene.room(level_w),
     )
+    return with_reduction(scene, levers, level_w)
 
 
 def _runs_long_enough(scene: Scene, level_w: F8) -> B1:

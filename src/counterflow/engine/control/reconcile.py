@@ -21,7 +21,9 @@ _LEAVES: dict[Reason, DropOutKind] = {
     Reason.DRIVER_STOP: DropOutKind.WITHDRAWN,
     Reason.BLACKOUT: DropOutKind.WITHDRAWN,
     Reason.CAPABILITY_UNKNOWN: DropOutKind.WITHDRAWN,
+    Reason.NO_PAUSE_CONSENT: DropOutKind.WITHDRAWN,
     Reason.NO_V2X_CONTROL: DropOutKind.WITHDRAWN,
+    Reason.NO_CHARGING_CONTROL: DropOutKind.WITHDRAWN,
     Reason.NO_CHARGING_NEEDS: DropOutKind.WITHDRAWN,
     Reason.NOT_ISO15118_20: DropOutKind.WITHDRAWN,
     Reason.NO_BIDIRECTIONAL_TRANSFER: DropOutKind.WITHDRAWN,
@@ -35,6 +37,8 @@ _LEAVES: dict[Reason, DropOutKind] = {
     Reason.SOC_UNKNOWN: DropOutKind.WITHDRAWN,
     Reason.POWER_UNKNOWN: DropOutKind.WITHDRAWN,
     Reason.MUST_CHARGE: DropOutKind.MUST_CHARGE,
+    Reason.NEED_UNKNOWN: DropOutKind.MUST_CHARGE,
+    Reason.PAUSED_ENOUGH: DropOutKind.MUST_CHARGE,
     Reason.COOLING_DOWN: DropOutKind.REFUSED,
     Reason.NOT_RESPONDING: DropOutKind.NOT_RESPONDING,
 }
@@ -51,6 +55,9 @@ _RELEASED: dict[DropOutKind, ChangeReason] = {
     DropOutKind.FAULTED: ChangeReason.DROP_OUT,
 }
 """Kinds whose order is taken back at once, so that the car charges (or is free to) and nothing of ours waits for its return."""
+
+LEAST_DRAW_W = 500.0
+"""A car that draws less does not join by charge reduction."""
 
 _STAYS = 0
 _KIND_OF_REASON = np.array([int(_LEAVES.get(Reason(code), _STAYS)) for code in range(len(Reason))], dtype=np.int8)
@@ -85,12 +92,15 @@ def reconcile(
     """Compare the image with the memory. `memory` must have as many rows as the image."""
     in_group = memory.group_uid != 0
     present = in_group & (image.uid == memory.group_uid)
-    kind = _kinds(image, capability, response, now_s)
+    reason = capability.reason_in(task.instruction.mode)
+    kind = _kinds(image, capability, reason, response, now_s)
     ended = in_group & ~present
     leaves = present & memory.active & (kind != _STAYS)
     uid = np.where(present, memory.group_uid, 0)
-    ready = (capability.reason == Reason.READY) & (kind == _STAYS)
-    newcomer = _newcomers(image, capability, task, memory, topology, ready & ~present)
+    ready = (reason == Reason.READY) & (kind == _STAYS)
+    # Of a car that only charges there is nothing to reduce while it does not.
+    worthwhile = ~capability.reduces(task.instruction.mode) | (image.power_w >= LEAST_DRAW_W)
+    newcomer = _newcomers(image, capability, task, memory, topology, ready & worthwhile & ~present)
     returns = present & ~memory.active & ready & ~task.busy
     active = (present & memory.active & ~leaves) | returns | (newcomer & ready)
     left = _departures(memory.group_uid, ended, np.full(len(image), DropOutKind.ENDED, dtype=np.int8), memory.expected_w, counted=False)
@@ -107,15 +117,15 @@ def reconcile(
     )
 
 
-def _kinds(image: FleetImage, capability: Capability, response: ResponseMemory, now_s: float) -> I1:
+def _kinds(image: FleetImage, capability: Capability, reason: I1, response: ResponseMemory, now_s: float) -> I1:
     """How each row would be lost to its dispatch (N,), 0 = it stays."""
-    kind = _KIND_OF_REASON[capability.reason]
+    kind = _KIND_OF_REASON[reason]
     suspended = (kind == DropOutKind.SUSPENDED) & ((image.phase == TransactionPhase.EV_CONNECTED) | (image.phase == TransactionPhase.IDLE))
     kind = np.where(suspended, DropOutKind.EV_GONE, kind)
-    offline = capability.reason == Reason.STATION_OFFLINE
+    offline = reason == Reason.STATION_OFFLINE
     lost = offline & (capability.silent | np.isnan(level_in_force_w(image, now_s)))
     kind = np.where(lost, DropOutKind.OFFLINE, kind)
-    steerable = capability.reason == Reason.READY
+    steerable = reason == Reason.READY
     kind = np.where(steerable & response.not_responding(now_s), DropOutKind.NOT_RESPONDING, kind)
     return kind.astype(np.int8)
 

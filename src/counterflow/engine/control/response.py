@@ -89,7 +89,8 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
 
 
 def level_in_force_w(image: FleetImage, at_s: float) -> F8:
-    """Discharge power (>= 0, W) that the order in force asks for at `at_s` (N,); 0 during its hold, NaN = nothing of ours.
+    """Discharge power (W, < 0 = charging no faster than that) that the order in force asks for at `at_s` (N,); 0 during its hold, NaN =
+    nothing of ours.
 
     An order that is pending or whose outcome is unknown is taken as in force; after a refusal the image shows the one before.
     """
@@ -134,11 +135,14 @@ def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
     """
     level_w = level_in_force_w(image, at_s)
     measured_w = np.where(np.isnan(image.power_w), 0.0, -image.power_w)
-    follows_w = np.where(level_w > 0.0, memory.gains() * level_w, memory.idle_w)
+    follows_w = np.where(level_w > 0.0, memory.gains() * level_w, np.where(level_w < 0.0, level_w, memory.idle_w))
     unsure = (image.setpoint_state == SetpointState.PENDING) | (image.setpoint_state == SetpointState.UNKNOWN)
     # A settled reading belongs to the level that was observed, not to one that begins only at `at_s`.
     same = level_w == memory.level_w
-    follows_w = np.where((unsure | (memory.low_count > 0)) & same & ~np.isnan(memory.settled_w), memory.settled_w, follows_w)
+    # A car that is slowed may draw less than its limit.
+    follows_w = np.where(
+        (unsure | (memory.low_count > 0) | (level_w < 0.0)) & same & ~np.isnan(memory.settled_w), memory.settled_w, follows_w
+    )
     follows_w = np.where(same & ~np.isnan(memory.stuck_w), memory.stuck_w, follows_w)
     metered = np.isnan(level_w) | ((image.setpoint_state == SetpointState.REJECTED) & ~np.isnan(image.power_w))
     return np.where(image.uid != 0, np.where(metered, measured_w, follows_w), 0.0)
@@ -196,7 +200,7 @@ def _stuck_w(image: FleetImage, memory: ResponseMemory, moving: B1, settings: Re
     anchor_w = np.where(seen_before, memory.seen_w, memory.from_w)
     anchor_at_s = np.where(seen_before, np.maximum(memory.last_observed_at_s, since_s), since_s)
     ramped_w = np.maximum(0.0, image.power_at_s - anchor_at_s) * settings.settle_ramp_w_per_s
-    reached_w = np.minimum(anchor_w + ramped_w, settings.stuck_share * memory.level_w)
+    reached_w = np.minimum(anchor_w + ramped_w, np.where(memory.level_w < 0.0, memory.level_w, settings.stuck_share * memory.level_w))
     # Until the slowest car would have begun to move, a car may still do what it did before (start to charge, for one).
     due = moving & (image.power_at_s > since_s)
     behind = due & (memory.level_w > memory.from_w) & (-image.power_w < reached_w - settings.stuck_margin_w)
@@ -205,7 +209,7 @@ def _stuck_w(image: FleetImage, memory: ResponseMemory, moving: B1, settings: Re
 
 def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: float, settings: ResponseSettings) -> ResponseMemory:
     delivered_w = -image.power_w
-    runs, held = teaches & (memory.level_w > 0.0), teaches & (memory.level_w == 0.0)
+    runs, held, slowed = (teaches & (memory.level_w > 0.0), teaches & (memory.level_w == 0.0), teaches & (memory.level_w < 0.0))
     level_w = np.where(runs, memory.level_w, np.inf)
     weight = 1.0 / (1.0 + np.minimum(memory.readings, settings.memory_readings))
     # At a small setpoint the car's own consumption would pass for a poor gain: such readings teach less, and convict nobody.
@@ -214,7 +218,8 @@ def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: floa
     gain = np.where(runs, np.clip(memory.gain + error * weight, settings.gain_min, settings.gain_max), memory.gain)
     idle_weight = 1.0 / (1.0 + np.minimum(memory.idle_readings, settings.memory_readings))
     idle_w = np.where(held, memory.idle_w + (delivered_w - memory.idle_w) * idle_weight, memory.idle_w)
-    low = (telling & (delivered_w < settings.low_share * level_w)) | (held & (delivered_w < -settings.idle_import_w))
+    low = telling & (delivered_w < settings.low_share * level_w)
+    low |= (held | slowed) & (delivered_w < np.fmin(memory.level_w, 0.0) - settings.idle_import_w)
     low_count = np.where(low, memory.low_count + 1, np.where(teaches, 0, memory.low_count)).astype(np.int32)
     given_up = low & (low_count >= settings.low_readings)
     readings = (memory.readings + telling).astype(np.int32)

@@ -71,7 +71,9 @@ def releases_due(
         return rows
     charge_w = _charge_power_w(image, settings)
     loose = ~_held(image)
-    rows = rows[np.lexsort((capability.laxity_s[rows], ~loose[rows]))]
+    # A car whose need is not known has as long as its driver said.
+    left_s = np.where(np.isnan(capability.laxity_s), capability.pause_s, capability.laxity_s)
+    rows = rows[np.lexsort((left_s[rows], ~loose[rows]))]
     elapsed_s = image.at_s - resume_from_s
     share = 1.0 if settings.resume_over_s <= 0.0 else min(1.0, max(0.0, elapsed_s / settings.resume_over_s))
     gone_w = float(charge_w[released].sum())

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 
 from counterflow.domain.reasons import Reason
-from counterflow.engine.control.balance import as_delivery_w, group_export_w, lent_w, worst_export_w
+from counterflow.engine.control.balance import as_delivery_w, engage_w, group_export_w, lent_w, worst_export_w
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
 from counterflow.engine.control.grid import limits_of
 from counterflow.engine.control.reconcile import Group
@@ -25,9 +25,10 @@ from counterflow.engine.fleet.topology import Topology
 class Scene(Struct, frozen=True, kw_only=True, dict=True):
     """Arrays are (N,), powers in W and discharge positive.
 
-    `level_w`: what our orders ask for now (NaN = left alone); `delivers_w`: what each row of the group delivers, in the terms of the
-    order's mode, once everything under way has settled. `cap_w`/`min_w`: a row gives 0 or min..cap. `movable`: may get an order.
-    `room_w` (G,): what the group may export below each limit; `settled` (N,): rows that may lend what they do not use of it.
+    `level_w`: what our orders ask for now (< 0 = slowed to charging at so much, NaN = left alone); `delivers_w`: what each row of the
+    group delivers, in the terms of the order's mode, once everything under way has settled. `cap_w`/`min_w`: a row gives 0 or min..cap.
+    `movable`: may get an order. `reduces`: rows that are not discharged and give by charging less. `room_w` (G,): what the group may
+    export below each limit; `settled` (N,): rows that may lend what they do not use of it.
     """
 
     image: FleetImage
@@ -47,6 +48,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     min_w: F8
     movable: B1
     rested: B1
+    reduces: B1
     topology: Topology
     room_w: F8
     settled: B1
@@ -59,6 +61,10 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
         scheduled = self.image.scheduled_control
         # Cars that may seldom be changed are the base: first to be taken, last to be let off.
         return 0.5 * rank + np.where(scheduled, 0.0, 0.5) if scheduled.any() else rank
+
+    def engage_w(self, level_w: F8) -> F8:
+        """What taking a row from left-alone to 0 W delivers by itself at `level_w` (N,)."""
+        return engage_w(self.task.instruction.mode, self.image, level_w, self.group.baseline_w)
 
     @cached_property
     def steerable(self) -> B1:
@@ -133,7 +139,7 @@ def set_scene(
     level_w = np.where(response.astray(image) & ~underway, 0.0, level_w)
     level_w = np.where(group.active, level_w, np.nan)
     gain = response.gains()
-    decided_w = np.where(np.isnan(level_w), -group.baseline_w, gain * level_w)
+    decided_w = np.where(np.isnan(level_w), -group.baseline_w, np.where(level_w > 0.0, gain * level_w, level_w))
     export_w = np.where(underway, decided_w, expected_w(image, response, ahead_s))
     # A member that cannot be steered counts at the meter; when even that is silent, as lost.
     metered_w = np.where(able.silent | np.isnan(image.power_w), np.nan, -image.power_w)
@@ -165,6 +171,7 @@ def set_scene(
         min_w=min_w,
         movable=group.active & image.connected,
         rested=rested(memory.level_at_s, now_s, settings.dwell_s),
+        reduces=group.active & able.reduces(task.instruction.mode),
         topology=topology,
         room_w=room_w,
         settled=settled,

@@ -63,6 +63,15 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             le=1,
         ),
     ] = 0.05
+    least_charge_w: Annotated[
+        float,
+        Meta(
+            description="A slowed car charges at no less than this, where it has not told its own minimum (6 A on three phases); else it "
+            "is paused.",
+            extra={"unit": "W"},
+            ge=0,
+        ),
+    ] = 4_140.0
     retry_s: Annotated[float, Meta(description="An order with unknown outcome is sent again after this.", extra={"unit": "s"}, gt=0)] = 10.0
     underway_s: Annotated[
         float,

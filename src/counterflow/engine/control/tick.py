@@ -17,6 +17,7 @@ from counterflow.engine.control.grid import binding
 from counterflow.engine.control.issue import changes_of, releases_of
 from counterflow.engine.control.plan import Plan, stop_all, track
 from counterflow.engine.control.reconcile import reconcile
+from counterflow.engine.control.reduction import given_w, spared_w
 from counterflow.engine.control.response import ResponseMemory
 from counterflow.engine.control.scene import Scene, set_scene
 from counterflow.engine.control.settings import ControlSettings
@@ -93,7 +94,7 @@ def _figures(scene: Scene, plan: Plan) -> TickFigures:
         left = scene.limits(np.fmax(plan.level_w, 0.0) - scene.lent_w(plan.level_w))
         binds = binding(left, spare_w, scene.topology)
         spare_w = cap_in_order(spare_w, scene.rank, left)
-    headroom_w = float((scene.gain * spare_w).sum())
+    headroom_w = float((scene.gain * spare_w).sum()) + spared_w(scene, plan.level_w)
     missing_w = scene.target_w - expected_w
     discharging = group.active & (plan.level_w > 0.0)
     return TickFigures(
@@ -104,7 +105,7 @@ def _figures(scene: Scene, plan: Plan) -> TickFigures:
         shortfall_w=missing_w if missing_w > scene.band_w and missing_w > headroom_w else 0.0,
         members=int(np.count_nonzero(group.counted)),
         discharging=int(np.count_nonzero(discharging)),
-        reserve=int(np.count_nonzero(group.active & ~discharging & (scene.cap_w > 0.0))),
+        reserve=int(np.count_nonzero(group.active & ~discharging & ((scene.cap_w > 0.0) | (scene.reduces & np.isnan(plan.level_w))))),
         unmeasured=int(np.count_nonzero(unmeasured)),
         binds=binds,
     )
@@ -117,6 +118,7 @@ def _remembered(scene: Scene, plan: Plan, changes: tuple[SetpointChange, ...]) -
     sent |= plan.let_go
     same_session = scene.group.uid == memory.group_uid
     moved = sent & (np.fmax(plan.level_w, 0.0) != np.fmax(scene.level_w, 0.0))
+    moved |= sent & scene.reduces & (given_w(scene, plan.level_w) != given_w(scene, scene.level_w))
     return TaskMemory(
         started=True,
         target_w=scene.target_w,

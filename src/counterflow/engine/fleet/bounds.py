@@ -24,11 +24,18 @@ class Bounds(NamedTuple):
     soc_floor_frac: float
     soc_target_frac: float
     blackout_from_s: float
+    pause_left_s: float
 
 
 def bounds_of(columns: Columns, row: int) -> Bounds:
     """The bounds that a row shows."""
-    return Bounds(columns.departure_s[row], columns.soc_floor_frac[row], columns.soc_target_frac[row], columns.blackout_from_s[row])
+    return Bounds(
+        columns.departure_s[row],
+        columns.soc_floor_frac[row],
+        columns.soc_target_frac[row],
+        columns.blackout_from_s[row],
+        columns.pause_left_s[row],
+    )
 
 
 def write_bounds(session: Session, columns: Columns, accounts: Accounts, now_s: float, settings: FleetSettings, before: Bounds) -> None:
@@ -76,6 +83,7 @@ def _is_tighter(before: Bounds, now: Bounds) -> bool:
         now.departure_s < before.departure_s
         or now.soc_floor_frac > before.soc_floor_frac
         or now.soc_target_frac > before.soc_target_frac
+        or now.pause_left_s < before.pause_left_s
         or earlier_blackout
     )
 

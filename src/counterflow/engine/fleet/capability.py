@@ -6,10 +6,18 @@ Pure and vectorised: one image in, arrays (N,) out.
 import numpy as np
 from msgspec import Struct
 
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.reasons import Reason
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.fleet.curve import stretched, unstretched
-from counterflow.engine.fleet.eligibility import first_reasons, interval_s, silent_sessions, station_reasons
+from counterflow.engine.fleet.eligibility import (
+    first_reasons,
+    interval_s,
+    is_reducible,
+    reduction_reasons,
+    silent_sessions,
+    station_reasons,
+)
 from counterflow.engine.fleet.reckoning import Reckoning, recharge_per_s, recharge_s, reckon, run_within_s
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, I1, FleetImage
@@ -50,8 +58,24 @@ class Capability(Struct, frozen=True, kw_only=True):
     """No live power value for too long, or never."""
     reason: I1
     """`Reason` codes."""
+    pause_s: F8
+    """How long the car's charging may be slowed or paused from now on, >= 0."""
+    reduction: I1
+    """`Reason` codes for charge reduction: READY = a car that is not discharged may be slowed or paused."""
     reckoned: Reckoning
     """Where the car stands; endurance is worked out from it."""
+
+    def reason_in(self, mode: DispatchMode) -> I1:
+        """Why each row can or cannot take part in an order of this mode (N,): in RELATIVE less charging is delivery, too."""
+        if mode is not DispatchMode.RELATIVE:
+            return self.reason
+        return np.where(is_reducible(self.reason), self.reduction, self.reason)
+
+    def reduces(self, mode: DispatchMode) -> B1:
+        """Rows that can take part by charge reduction alone, (N,)."""
+        if mode is not DispatchMode.RELATIVE:
+            return np.zeros(len(self.reason), dtype=np.bool_)
+        return is_reducible(self.reason) & np.equal(self.reduction, Reason.READY)
 
 
 def capability(
@@ -103,6 +127,7 @@ def capability(
         Reason.COOLING_DOWN: image.excluded_until_s > now_s,
     }
     reason = first_reasons(reasons, len(image))
+    pause_s = _pause_s(image, laxity_s, guard_s, lag_s, now_s)
     max_power_w = np.where(reason == Reason.READY, ceiling_w, 0.0)
     budget_s = np.maximum(laxity_s - guard_s, 0.0)
     sustained_w = _sustained_w(reckoned, energy_wh, budget_s, window_end_s - now_s, settings)
@@ -125,8 +150,31 @@ def capability(
         must_charge=must_charge,
         silent=silent,
         reason=reason,
+        pause_s=pause_s,
+        reduction=_reduction(image, pause_s, must_charge, laxity_s, silent, now_s, emergency_stop),
         reckoned=reckoned,
     )
+
+
+def _pause_s(image: FleetImage, laxity_s: F8, guard_s: F8, lag_s: F8, now_s: float) -> F8:
+    """Until the laxity is down to its guard, or the driver's own bound is reached; one that is not known does not count, (N,)."""
+    on_s = np.where(np.isnan(image.pause_from_s), 0.0, np.maximum(np.fmin(now_s, image.hold_until_s) - image.pause_from_s, 0.0))
+    left_s = image.pause_left_s - on_s - lag_s
+    pause_s = np.fmin(laxity_s - guard_s, left_s)
+    return np.where(np.isposinf(pause_s), 0.0, np.maximum(pause_s, 0.0))
+
+
+def _reduction(image: FleetImage, pause_s: F8, must_charge: B1, laxity_s: F8, silent: B1, now_s: float, emergency_stop: bool) -> I1:
+    if not image.pausing.any():
+        return np.where(image.occupied, np.int8(Reason.NO_PAUSE_CONSENT), np.int8(Reason.NO_SESSION))
+    unknown = np.isnan(laxity_s)
+    reasons = reduction_reasons(image, silent, emergency_stop) | {
+        Reason.MUST_CHARGE: must_charge & ~unknown,
+        Reason.NEED_UNKNOWN: unknown & np.isposinf(image.pause_left_s),
+        Reason.PAUSED_ENOUGH: pause_s <= 0.0,
+        Reason.COOLING_DOWN: image.excluded_until_s > now_s,
+    }
+    return first_reasons(reasons, len(image))
 
 
 def _cap_wh(reckoned: Reckoning, lag_wh: F8) -> F8:

@@ -54,6 +54,7 @@ class Columns:
     grid_fault: memoryview[bool]
     consent: memoryview[bool]
     driver_stop: memoryview[bool]
+    pausing: memoryview[bool]
     bidirectional: memoryview[bool]
     iso15118_20: memoryview[bool]
     scheduled_control: memoryview[bool]
@@ -65,6 +66,8 @@ class Columns:
     departure_s: memoryview[float]
     blackout_from_s: memoryview[float]
     blackout_until_s: memoryview[float]
+    pause_left_s: memoryview[float]
+    pause_from_s: memoryview[float]
     bounds_at_s: memoryview[float]
     last_sample_s: memoryview[float]
     meter_interval_s: memoryview[float]
@@ -101,6 +104,7 @@ class Columns:
     discharge_until_s: memoryview[float]
     hold_until_s: memoryview[float]
     self_steered: memoryview[bool]
+    reduced: memoryview[bool]
     fallback_state: memoryview[int]
 
     def __init__(self) -> None:

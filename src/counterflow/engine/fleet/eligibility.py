@@ -55,7 +55,7 @@ def station_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict
         Reason.NO_CONSENT: ~image.consent,
         Reason.DRIVER_STOP: image.driver_stop,
         Reason.CAPABILITY_UNKNOWN: image.control_mode == ControlMode.UNKNOWN,
-        Reason.NO_V2X_CONTROL: image.control_mode == ControlMode.NONE,
+        Reason.NO_V2X_CONTROL: (image.control_mode == ControlMode.NONE) | (image.control_mode == ControlMode.CHARGE_ONLY),
         Reason.NO_CHARGING_NEEDS: ~image.bidirectional & np.isnan(image.needs_at_s),
         Reason.NOT_ISO15118_20: ~image.bidirectional & ~image.iso15118_20,
         Reason.NO_BIDIRECTIONAL_TRANSFER: ~image.bidirectional,
@@ -66,6 +66,42 @@ def station_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict
         Reason.EV_NOT_READY: np.isin(image.phase, NOT_READY_PHASES),
         Reason.CLOCK_OFF: image.misdated_at_s == image.power_at_s,
         Reason.SILENT: silent,
+    }
+
+
+REDUCIBLE = (
+    Reason.NO_CONSENT,
+    Reason.NO_V2X_CONTROL,
+    Reason.NO_CHARGING_NEEDS,
+    Reason.NOT_ISO15118_20,
+    Reason.NO_BIDIRECTIONAL_TRANSFER,
+    Reason.SOC_UNKNOWN,
+    Reason.POWER_UNKNOWN,
+    Reason.DISCHARGE_CAP,
+)
+"""Why a car is not discharged although its charging may be reduced. Whatever else keeps it from discharge keeps it charging, too: below
+the floor it must charge first, and in a blackout its driver wants to be left alone."""
+
+
+_IS_REDUCIBLE = np.isin(np.arange(len(Reason)), REDUCIBLE)
+
+
+def is_reducible(reason: I1) -> B1:
+    """Which of these `Reason` codes leave room for charge reduction, (N,)."""
+    return np.asarray(_IS_REDUCIBLE[reason], dtype=np.bool_)
+
+
+def reduction_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict[Reason, B1]:
+    """The same for charge reduction: what forbids to slow or pause a car that is not discharged, (N,)."""
+    alike = station_reasons(image, silent, emergency_stop)
+    for reason in (*REDUCIBLE, Reason.EXTERNAL_LIMIT):
+        alike.pop(reason, None)
+    # A station may say at a limit of 0 W that the car has suspended.
+    held = image.reduced & (image.setpoint_w == 0.0) & (image.phase == TransactionPhase.SUSPENDED_EV)
+    return alike | {
+        Reason.NO_PAUSE_CONSENT: ~image.pausing,
+        Reason.NO_CHARGING_CONTROL: image.control_mode == ControlMode.NONE,
+        Reason.EV_NOT_READY: alike[Reason.EV_NOT_READY] & ~held,
     }
 
 

@@ -19,7 +19,7 @@ from counterflow.engine.fleet.columns import Columns
 
 
 class Order(NamedTuple):
-    """A setpoint with the ends that it carries; power in W, <= 0, NaN = nothing of ours."""
+    """A setpoint with the ends that it carries; power in W, <= 0 (a limit to charging: >= 0), NaN = nothing of ours."""
 
     power_w: float
     sent_s: float
@@ -27,6 +27,8 @@ class Order(NamedTuple):
     hold_until_s: float
     is_curve: bool = False
     """The station finds its power by a curve; this is the strongest."""
+    reduces: bool = False
+    """A limit to charging."""
 
 
 NOTHING = Order(nan, nan, nan, nan)
@@ -143,6 +145,7 @@ class OrderBook:
         columns.discharge_until_s[row] = shown.discharge_until_s
         columns.hold_until_s[row] = shown.hold_until_s
         columns.self_steered[row] = shown.is_curve
+        columns.reduced[row] = shown.reduces
 
 
 def _stronger(one_w: float, other_w: float) -> float:

@@ -45,6 +45,9 @@ class Session:
         "observed_interval_s",
         "orders",
         "override",
+        "pause_from_s",
+        "pause_until_s",
+        "paused_s",
         "phase",
         "phase_at_s",
         "power_at_s",
@@ -118,6 +121,10 @@ class Session:
         self.recent: list[EventKey | None] = [None] * RECENT_EVENTS
         self.turn = 0
         self.orders = OrderBook()
+        self.paused_s = record.paused_s
+        """How long orders have slowed or paused its charging, without the one that is on since `pause_from_s`, until `pause_until_s`."""
+        self.pause_from_s = nan
+        self.pause_until_s = nan
         self.quiet = Applied(sampled=record.session_uid)
         """The answer to an ordinary sample, made once."""
 
@@ -152,6 +159,23 @@ class Session:
     def is_capped(self) -> bool:
         """Some cap on discharged energy holds."""
         return any(cap.is_bound for cap in self.caps)
+
+    def pause(self, from_s: float, until_s: float) -> None:
+        """An order slows or pauses it from now on."""
+        self.resume(from_s)
+        self.pause_from_s, self.pause_until_s = from_s, until_s
+
+    def resume(self, now_s: float) -> None:
+        """No order does any more."""
+        if not isnan(self.pause_from_s):
+            self.paused_s += max(0.0, min(now_s, self.pause_until_s) - self.pause_from_s)
+        self.pause_from_s = self.pause_until_s = nan
+
+    def write_pause(self, columns: Columns) -> None:
+        """Show in the row how long it may still be paused."""
+        columns.pausing[self.row] = self.terms.pausing
+        columns.pause_left_s[self.row] = inf if self.terms.max_pause_s is None else self.terms.max_pause_s - self.paused_s
+        columns.pause_from_s[self.row] = self.pause_from_s
 
     def departure_s(self) -> float:
         """What the driver said, unless the car announced an earlier departure after that; else the car's own; else assumed."""
@@ -202,6 +226,7 @@ class Session:
         row, needs, terms = self.row, self.needs, self.terms
         capacity_wh = self.capacity_wh(settings)
         columns.consent[row] = terms.consent
+        self.write_pause(columns)
         columns.bidirectional[row] = terms.transfer_by_evse_alone or (needs is not None and needs.bidirectional)
         columns.started_s[row] = self.started_s
         columns.driver_stop[row] = self.override.stop
@@ -249,6 +274,7 @@ class Session:
             needs_import_wh=_known(self.needs_import_wh),
             needs_soc_frac=_known(self.needs_soc_frac),
             priority_charging=self.priority_charging,
+            paused_s=self.paused_s + (0.0 if isnan(self.pause_from_s) else max(0.0, self.pause_until_s - self.pause_from_s)),
         )
 
 

@@ -42,6 +42,7 @@ COLUMNS: dict[str, Column] = {
     "grid_fault": Column("?", "-", 0, "a DER alarm is active at the station"),
     "consent": Column("?", "-", 0, "the driver agreed to discharge"),
     "driver_stop": Column("?", "-", 0, "the driver stopped the discharge of this session"),
+    "pausing": Column("?", "-", 0, "the driver agreed that charging is slowed or paused"),
     "bidirectional": Column("?", "-", 0, "a bidirectional transfer is agreed, or the EVSE model does it alone"),
     "iso15118_20": Column("?", "-", 0, "the car told its needs by ISO 15118-20"),
     "scheduled_control": Column("?", "-", 0, "ISO 15118-20 ScheduledControl: each change of its order is a renegotiation with the car"),
@@ -53,6 +54,8 @@ COLUMNS: dict[str, Column] = {
     "departure_s": Column("f8", "s", nan, "announced or assumed departure"),
     "blackout_from_s": Column("f8", "s", nan, "begin of the driver's blackout that is on, or comes next; NaN = none"),
     "blackout_until_s": Column("f8", "s", nan, "end of that blackout"),
+    "pause_left_s": Column("f8", "s", inf, "time that it may still be slowed or paused, without the pause that is on; inf = not bounded"),
+    "pause_from_s": Column("f8", "s", nan, "since when an order of ours slows or pauses it; NaN = none does"),
     "bounds_at_s": Column("f8", "s", nan, "when what bounds an order (floor, departure, cap, blackout) last became tighter"),
     "last_sample_s": Column("f8", "s", nan, "when the last power sample of this session was received"),
     "meter_interval_s": Column("f8", "s", nan, "sampling interval: confirmed by the station, or observed"),
@@ -82,13 +85,14 @@ COLUMNS: dict[str, Column] = {
     "external_discharge_w": Column("f8", "W", nan, "cap by a local energy system, magnitude; NaN = none"),
     "external_ahead_w": Column("f8", "W", nan, "least such cap within the hour, from external_ahead_s on; NaN = none below that of now"),
     "external_ahead_s": Column("f8", "s", nan, "when the cap becomes less than it is now"),
-    "setpoint_w": Column("f8", "W", nan, "what we last told the station for now, <= 0; NaN = nothing of ours is in force"),
+    "setpoint_w": Column("f8", "W", nan, "what we last told the station for now, <= 0, or a charging limit >= 0; NaN = nothing of ours"),
     "setpoint_at_s": Column("f8", "s", nan, "when that setpoint was sent"),
     "setpoint_state": Column("i1", "SetpointState", 0, "pending, accepted, rejected or unknown"),
     "previous_setpoint_w": Column("f8", "W", nan, "the setpoint before this one (worst case while the outcome is open)"),
     "discharge_until_s": Column("f8", "s", nan, "end that the order in force carries for its discharge"),
     "hold_until_s": Column("f8", "s", nan, "end that the order in force carries for its hold at 0 W"),
     "self_steered": Column("?", "-", False, "the station finds its power by a curve; setpoint_w is the strongest that it can ask for"),
+    "reduced": Column("?", "-", False, "the order in force is a limit to charging, of a car that is not discharged"),
     "fallback_state": Column("i1", "FallbackState", 0, "none, pending or placed"),
 }
 
@@ -109,6 +113,7 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     grid_fault: B1
     consent: B1
     driver_stop: B1
+    pausing: B1
     bidirectional: B1
     iso15118_20: B1
     scheduled_control: B1
@@ -120,6 +125,8 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     departure_s: F8
     blackout_from_s: F8
     blackout_until_s: F8
+    pause_left_s: F8
+    pause_from_s: F8
     bounds_at_s: F8
     last_sample_s: F8
     meter_interval_s: F8
@@ -156,6 +163,7 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     discharge_until_s: F8
     hold_until_s: F8
     self_steered: B1
+    reduced: B1
     fallback_state: I1
 
     def __len__(self) -> int:

@@ -215,13 +215,28 @@ class FleetState:
         return self._roster.open[uid].record()
 
     def setpoint_sent(
-        self, uid: SessionUid, power_w: float, now_s: float, discharge_until_s: float, hold_until_s: float, is_curve: bool = False
+        self,
+        uid: SessionUid,
+        power_w: float,
+        now_s: float,
+        discharge_until_s: float,
+        hold_until_s: float,
+        is_curve: bool = False,
+        reduces: bool = False,
     ) -> None:
-        """A discharge order (`power_w` <= 0) is on its way, with the ends that it carries; `is_curve`: it is the worst of a curve."""
+        """A discharge order (`power_w` <= 0) is on its way, with the ends that it carries; `is_curve`: it is the worst of a curve.
+
+        `reduces`: it is a limit to charging (`power_w` >= 0). Its time counts from now on, whatever becomes of it.
+        """
         session = self._roster.open.get(uid)
         if session is not None:
-            session.orders.sent(Order(power_w, now_s, discharge_until_s, hold_until_s, is_curve))
+            session.orders.sent(Order(power_w, now_s, discharge_until_s, hold_until_s, is_curve, reduces))
             session.orders.write(self._roster.columns, session.row)
+            if reduces:
+                session.pause(now_s, hold_until_s)
+                session.write_pause(self._roster.columns)
+            else:
+                self._resumes(session, now_s)
 
     def setpoint_done(
         self, uid: SessionUid, result: CommandResult, now_s: float, command: PlaceDischarge | MoveSetpoint | None = None
@@ -244,6 +259,12 @@ class FleetState:
         if session is not None:
             session.orders.gone()
             session.orders.write(self._roster.columns, session.row)
+            self._resumes(session, self._roster.now_s)
+
+    def _resumes(self, session: Session, now_s: float) -> None:
+        if not isnan(session.pause_from_s):
+            session.resume(now_s)
+            session.write_pause(self._roster.columns)
 
     def fallback_sent(self, uid: SessionUid, now_s: float) -> None:
         """The fallback profile is on its way."""
@@ -376,7 +397,14 @@ class FleetState:
                 placed = profile.state is ProfileState.PLACED
                 self._roster.columns.fallback_state[session.row] = FallbackState.PLACED if placed else FallbackState.NONE
             case ProfileKind.DISCHARGE:
-                order = Order(profile.power_w, profile.placed_at_s, profile.discharge_until_s, profile.hold_until_s, profile.path != "")
+                order = Order(
+                    profile.power_w,
+                    profile.placed_at_s,
+                    profile.discharge_until_s,
+                    profile.hold_until_s,
+                    profile.path != "",
+                    profile.reduces,
+                )
                 session.orders.restored(order, sure=profile.state is ProfileState.PLACED)
                 session.orders.write(self._roster.columns, session.row)
             case _:

@@ -15,7 +15,6 @@ SMART = "SmartChargingCtrlr"
 @pytest.mark.parametrize(
     ("changes", "maxima", "words"),
     [
-        ({f"{SMART}.MaxExternalConstraintsId": "1000000"}, {}, "profile ids up to 1000000 belong to external constraints"),
         ({f"{SMART}.ProfileStackLevel": "0"}, {}, "one stack level only"),
         ({f"{SMART}.PeriodsPerSchedule": "1"}, {}, "one period only"),
         ({f"{SMART}.Entries[ChargingProfiles]": "0"}, {f"{SMART}.Entries[ChargingProfiles]": 1.0}, "holds 1 profiles"),
@@ -30,8 +29,38 @@ def test_what_keeps_an_evse_out_is_said_in_words(
     model = model_of(desk, compliant | changes)
     model.maxima = maxima
     [evse] = model.serve().evses
+    assert evse.control_mode is ControlMode.CHARGE_ONLY, "a limit to charging is one period in one profile"
+    assert words in evse.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({f"{SMART}.MaxExternalConstraintsId": "1000000"}, "profile ids up to 1000000 belong to external constraints"),
+        ({f"{SMART}.Enabled": "false"}, "smart charging is off"),
+        ({f"{SMART}.Available": "false"}, "smart charging is off"),
+    ],
+)
+def test_where_no_profile_of_ours_is_taken_charging_cannot_be_reduced_either(
+    desk: Any, model_of: Make, compliant: Values, changes: Values, words: str
+) -> None:
+    desk.open_booted()
+    [evse] = model_of(desk, compliant | changes).serve().evses
     assert evse.control_mode is ControlMode.NONE
     assert words in evse.reason
+
+
+@pytest.mark.parametrize(
+    ("said", "phases"),
+    [({}, None), ({f"{SMART}.RateUnit": "W"}, None), ({f"{SMART}.RateUnit": "A,W"}, None), ({f"{SMART}.RateUnit": "A"}, 3),
+     ({f"{SMART}.RateUnit": "A", "EVSE@1.SupplyPhases": "1"}, 1), ({f"{SMART}.RateUnit": "A", "EVSE@1.SupplyPhases": "0"}, 3)],
+)  # fmt: skip
+def test_where_profiles_in_w_are_not_taken_a_limit_is_told_in_a_over_the_phases_that_there_are(
+    desk: Any, model_of: Make, compliant: Values, said: Values, phases: int | None
+) -> None:
+    desk.open_booted()
+    [evse] = model_of(desk, compliant | said).serve().evses
+    assert evse.ampere_phases == phases
 
 
 @pytest.mark.parametrize(("highest", "mode"), [("999999", ControlMode.SETPOINT), ("0", ControlMode.SETPOINT), ("-1", ControlMode.SETPOINT)])
@@ -48,7 +77,7 @@ def test_evses_for_which_a_station_has_no_room_are_kept_out(desk: Any, model_of:
     desk.says("StatusNotification", {"timestamp": "2026-11-22T12:00:00Z", "connectorStatus": "Available", "evseId": 2, "connectorId": 1})
     room_for_three = {f"{SMART}.Entries[ChargingProfiles]!MaxSet": "3"}
     found = model_of(desk, with_evse(compliant, 2) | room_for_three).serve()
-    assert [evse.control_mode for evse in found.evses] == [ControlMode.SETPOINT, ControlMode.NONE]
+    assert [evse.control_mode for evse in found.evses] == [ControlMode.SETPOINT, ControlMode.CHARGE_ONLY]
     assert found.evses[1].reason == "the station holds 3 profiles (Entries[ChargingProfiles]), and each EVSE needs 2"
 
 
@@ -62,7 +91,7 @@ def test_no_model_discharges_on_a_negative_limit_where_profiles_are_of_no_use(
     desk = desk_with(negative_limit_models=("Acme/M1",))
     desk.open_booted()
     old = compliant | {"V2XChargingCtrlr@1.SupportedOperationModes": "ChargingOnly"} | changes
-    assert model_of(desk, old).serve().evses[0].control_mode is ControlMode.NONE
+    assert model_of(desk, old).serve().evses[0].control_mode is not ControlMode.NEGATIVE_LIMIT
 
 
 @pytest.mark.parametrize(

@@ -56,14 +56,12 @@ def test_both_spellings_of_feature_flags_are_read(desk: Any, spelling: str, mode
         ({"V2XChargingCtrlr@1.SupportedOperationModes": ""}, "names no V2XChargingCtrlr"),
         ({"SmartChargingCtrlr.RateUnit": "A"}, "profiles in W are not accepted (RateUnit: A)"),
         ({"V2XChargingCtrlr@1.Enabled": "false"}, "V2X charging is off"),
-        ({"SmartChargingCtrlr.Enabled": "false"}, "smart charging is off"),
-        ({"SmartChargingCtrlr.Available": "false"}, "smart charging is off"),
     ],
 )
 def test_what_is_missing_is_said_in_words(desk: Any, changes: Values, words: str, model_of: Make, compliant: Values) -> None:
     desk.open_booted()
     [evse] = model_of(desk, compliant | changes).serve().evses
-    assert evse.control_mode is ControlMode.NONE
+    assert evse.control_mode is ControlMode.CHARGE_ONLY
     assert words in evse.reason
 
 
@@ -75,7 +73,11 @@ def test_a_v2x_controller_of_the_station_stands_for_its_evses(desk: Any, model_o
 
 def test_negative_limits_are_used_only_for_models_that_the_settings_name(desk_with: Make, model_of: Make, compliant: Values) -> None:
     old = compliant | {"V2XChargingCtrlr@1.SupportedOperationModes": "ChargingOnly"}
-    for models, mode in (((), ControlMode.NONE), (("acme/m1",), ControlMode.NEGATIVE_LIMIT), (("Acme/M2",), ControlMode.NONE)):
+    for models, mode in (
+        ((), ControlMode.CHARGE_ONLY),
+        (("acme/m1",), ControlMode.NEGATIVE_LIMIT),
+        (("Acme/M2",), ControlMode.CHARGE_ONLY),
+    ):
         desk = desk_with(negative_limit_models=models)
         desk.open_booted()
         assert model_of(desk, old).serve().evses[0].control_mode is mode

@@ -49,6 +49,7 @@ from counterflow.adapters.ocpp.discovery.variables import (
     SMART_AVAILABLE,
     SMART_ENABLED,
     STACK_LEVEL,
+    SUPPLY_PHASES,
     TX_RESUMPTION,
     TX_START,
     TX_STOP,
@@ -98,6 +99,7 @@ def capability(evse_id: EvseId, place: int, model: DeviceModel, identity: Statio
         rated_discharge_power_w=rated,
         configured_discharge_power_w=configured,
         max_charge_power_w=min(charge, default=None),
+        supply_phases=model.whole(SUPPLY_PHASES, evse_id),
         features=tuple(name for name in ("UseLocalTime", "RandomizedDelay", "LimitAtSoC", "EvseSleep") if flags[name]),
         tx_profiles_persist=model.flag(PERSISTENCE, evse_id),
         max_periods=model.whole(PERIODS, evse_id),
@@ -117,10 +119,13 @@ def capability(evse_id: EvseId, place: int, model: DeviceModel, identity: Statio
 
 
 def control_mode(evse_id: EvseId, place: int, model: DeviceModel, identity: StationIdentity, opted: Opted) -> tuple[ControlMode, str]:
-    """How the EVSE can be told to discharge, and why so."""
-    barred = _barred(evse_id, place, model, opted)
+    """How the EVSE can be told to discharge, and why so. One that cannot is still told to charge less."""
+    barred = _barred(evse_id, model, opted)
     if barred is not None:
         return ControlMode.NONE, barred
+    cramped = _cramped(evse_id, place, model)
+    if cramped is not None:
+        return ControlMode.CHARGE_ONLY, cramped
     lacking = opted.no_setpoints or _lacking(evse_id, model)
     if not lacking:
         dynamic = any_flag(model.text(spelling, evse_id) for spelling in FEATURES["DynamicProfiles"])
@@ -131,11 +136,11 @@ def control_mode(evse_id: EvseId, place: int, model: DeviceModel, identity: Stat
     opted_in = name.casefold() in {model_name.casefold() for model_name in opted.negative_limit_models}
     if opted_in and _takes_watts(model, evse_id) is not False:
         return ControlMode.NEGATIVE_LIMIT, f"the settings name {name} as a model that discharges on a negative limit"
-    return ControlMode.NONE, lacking
+    return ControlMode.CHARGE_ONLY, lacking
 
 
-def _barred(evse_id: EvseId, place: int, model: DeviceModel, opted: Opted) -> str | None:
-    """What keeps every kind of discharge off, whatever the model."""
+def _barred(evse_id: EvseId, model: DeviceModel, opted: Opted) -> str | None:
+    """What keeps every profile of ours off, whatever the model."""
     if model.flag(SMART_AVAILABLE, evse_id) is False or model.flag(SMART_ENABLED, evse_id) is False:
         return "smart charging is off (SmartChargingCtrlr)"
     external = _signed(model.number(EXTERNAL_ID, evse_id))
@@ -144,6 +149,11 @@ def _barred(evse_id: EvseId, place: int, model: DeviceModel, opted: Opted) -> st
             f"profile ids up to {external} belong to external constraints (MaxExternalConstraintsId), and ours begin at "
             f"{opted.lowest_profile_id}: set ledger.first_profile_id above it"
         )
+    return None
+
+
+def _cramped(evse_id: EvseId, place: int, model: DeviceModel) -> str | None:
+    """What leaves room for a limit to charging, which is one period in one profile, and none for a discharge and what goes with it."""
     if model.whole(STACK_LEVEL, evse_id) == 0:
         return "there is one stack level only (ProfileStackLevel 0), and the fallback must stand beneath the discharge"
     entries = _entries(model, evse_id)
