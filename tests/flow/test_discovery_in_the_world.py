@@ -140,7 +140,7 @@ def test_new_firmware_is_discovered_anew(town: Callable[..., Town]) -> None:
     station.state.settings = replace(station.state.settings, firmware_version="2.0", operation_modes=("ChargingOnly",))
     reboot(here)
     [evse] = here.operations.station(FIRST).evses
-    assert evse.control_mode is ControlMode.NONE
+    assert evse.control_mode is ControlMode.CHARGE_ONLY
     assert "CentralSetpoint is not among the supported operation modes" in evse.reason
 
 
