@@ -8,7 +8,6 @@ from counterflow.adapters.ocpp.credentials import Credentials, hash_password
 from counterflow.adapters.ocpp.listeners import SecurityProfile
 from counterflow.adapters.ocpp.transport import Admitted, Refused, Shown
 from counterflow.adapters.storage.memory import MemoryJournal
-from counterflow.app.admission import contradiction
 from counterflow.app.registry import Registry, RegistrySettings
 from counterflow.domain.ids import SiteId, StationId
 from counterflow.domain.resources import StationIdentity, StationRegistration
@@ -63,15 +62,36 @@ def test_an_unknown_station_that_may_come_in_still_needs_what_the_profile_proves
     assert verdict(Shown(MUTUAL, None, ("CS2",)), accept_unknown=True) == 403
 
 
-def test_b01_fr_11_a_certificate_of_a_serial_number_is_held_against_the_boot_notification() -> None:
+SAYS = "BootNotification says the serial number 'SN-9'; "
+OF_ANOTHER = SAYS + "the certificate is of "
+
+
+@pytest.mark.parametrize(
+    ("check", "names", "registered", "said", "wrong"),
+    [
+        ("where-named", ("SN-1",), "SN-1", "SN-1", None),
+        ("where-named", ("SN-1",), None, "SN-9", OF_ANOTHER + "'SN-1'."),
+        ("where-named", ("SN-1",), None, None, "BootNotification says no serial number; the certificate is of 'SN-1'."),
+        ("where-named", ("CS1",), None, "SN-9", None),
+        ("where-named", ("CS1",), "SN-1", "SN-9", SAYS + "the station is registered with 'SN-1'."),
+        ("where-named", ("CS1",), "SN-1", "SN-1", None),
+        ("where-named", (), "SN-1", "SN-9", None),
+        ("always", ("CS1",), None, "SN-9", OF_ANOTHER + "'CS1'."),
+        ("always", ("CS1",), None, "CS1", None),
+        ("always", ("CS1", "SN-9"), None, "SN-9", OF_ANOTHER + "'CS1'."),
+        ("always", ("SN-9",), "SN-9", "SN-9", None),
+        ("always", (), None, "SN-9", None),
+    ],
+)
+def test_b01_fr_11_the_boot_notification_is_held_against_certificate_and_register(
+    check: str, names: tuple[str, ...], registered: str | None, said: str | None, wrong: str | None
+) -> None:
     cs1 = StationId("CS1")
-    assert contradiction(("SN-1",), cs1, StationIdentity(serial_number="SN-1")) is None
-    assert contradiction(("CS1",), cs1, StationIdentity(serial_number="SN-9")) is None
-    assert contradiction((), cs1, StationIdentity(serial_number="SN-9")) is None
-    assert contradiction(("SN-1",), cs1, StationIdentity(serial_number="SN-9")) == (
-        "BootNotification says the serial number 'SN-9'; the certificate is of 'SN-1'."
-    )
-    assert contradiction(("SN-1",), cs1, StationIdentity()) == "BootNotification says no serial number; the certificate is of 'SN-1'."
+    registry = Registry(RegistrySettings(serial_number_check=check), MemoryJournal(), str)
+    registry.add(StationRegistration(station_id=cs1, site_id=SiteId("default"), serial_number=registered))
+    if names:
+        registry.certified[cs1] = names
+    assert registry.contradicts(cs1, StationIdentity(serial_number=said)) == wrong
 
 
 @pytest.mark.parametrize(

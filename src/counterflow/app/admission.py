@@ -33,13 +33,20 @@ def by_certificate(station_id: StationId, registration: StationRegistration | No
     return None if shown.void is None else Refused(403, shown.void)
 
 
-def contradiction(names: tuple[str, ...], station_id: StationId, identity: StationIdentity) -> str | None:
-    """Why a BootNotification does not fit the certificate of its line; None when it does (B01.FR.11, B01.FR.12).
+def contradiction(
+    names: tuple[str, ...], station_id: StationId, identity: StationIdentity, registered: str | None = None, *, always: bool = False
+) -> str | None:
+    """Why a BootNotification does not fit the certificate of its line; None when it does, or when there is none (B01.FR.11, B01.FR.12).
 
     A certificate names the station's serial number, and then the station must say the same; or its identity, which the address has
-    already been compared with, and then the serial number proves nothing either way.
+    already been compared with. The serial number that the station is `registered` with must be said in either case. `always` is the
+    requirement to the letter: the common name must be the serial number.
     """
-    if not names or station_id in names or identity.serial_number in names:
+    if not names:
         return None
     said = f"says the serial number '{identity.serial_number}'" if identity.serial_number else "says no serial number"
-    return f"BootNotification {said}; the certificate is of '{names[0]}'."
+    if not (identity.serial_number == names[0] if always else station_id in names or identity.serial_number in names):
+        return f"BootNotification {said}; the certificate is of '{names[0]}'."
+    if registered is not None and identity.serial_number != registered:
+        return f"BootNotification {said}; the station is registered with '{registered}'."
+    return None

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from counterflow.adapters.ocpp.policy import AuthorizationAnswer, BootAnswer, BootStatus, Deferred, NeedsAnswer
-from counterflow.app.admission import contradiction
 from counterflow.app.authorizing import Authorizing, Question, Verdict
 from counterflow.app.registry import Registry
 from counterflow.app.transaction_numbers import TransactionNumbers
@@ -70,7 +69,7 @@ class ConsentPolicy:
 
     def boot(self, station_id: StationId, identity: StationIdentity, now_s: float) -> BootAnswer:
         """Whoever was admitted at the door may work with us, unless it contradicts its certificate (B01.FR.12)."""
-        wrong = contradiction(self._registry.certified.get(station_id, ()), station_id, identity)
+        wrong = self._registry.contradicts(station_id, identity)
         if wrong is not None:
             self._expel(station_id, wrong, now_s)
             return BootAnswer(BootStatus.REJECTED, self._heartbeat_s)

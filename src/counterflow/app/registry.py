@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from counterflow.adapters.ocpp.listeners import SecurityProfile
 from counterflow.adapters.ocpp.settings import SUBPROTOCOLS
 from counterflow.adapters.ocpp.transport import Admission, Admitted, Refused, Shown
-from counterflow.app.admission import by_certificate, by_password
+from counterflow.app.admission import by_certificate, by_password, contradiction
 from counterflow.domain.ids import EvseId, SiteId, StationId
 from counterflow.domain.records import DiscoveryRecord, DocumentKind
 from counterflow.domain.resources import EvseCapability, StationIdentity, StationRegistration
@@ -32,6 +32,15 @@ class RegistrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = False
     default_site: Annotated[str, Meta(description="Site of stations that name none.", extra={"unit": "-"}, min_length=1)] = "default"
+    serial_number_check: Annotated[
+        str,
+        Meta(
+            description="Profile 3: `where-named` = the serial number in BootNotification is held against certificates that name one, and "
+            "against the one registered; `always` = it must be the certificate's common name (B01.FR.11 to the letter).",
+            extra={"unit": "-"},
+            pattern="^(where-named|always)$",
+        ),
+    ] = "where-named"
 
 
 class Registry:
@@ -79,6 +88,17 @@ class Registry:
             self._proven.pop(station_id, None)
         common = next((name for name in SUBPROTOCOLS if name in offered), None)
         return Admitted(common)
+
+    def contradicts(self, station_id: StationId, identity: StationIdentity) -> str | None:
+        """Why what a station says of itself does not fit the certificate that it came with; None when it does, or came without."""
+        registration = self.registrations.get(station_id)
+        return contradiction(
+            self.certified.get(station_id, ()),
+            station_id,
+            identity,
+            None if registration is None else registration.serial_number,
+            always=self._settings.serial_number_check == "always",
+        )
 
     def entered(self, station_id: StationId, now_s: float) -> StationRegistration:
         """The line of a station is open: a new password that it has shown makes all others void (A01)."""
