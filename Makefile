@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test unit lint soak bench lock messages docs clean
+.PHONY: help deps demo test unit lint soak fuzz bench lock messages docs clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,13 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import contracts
 soak: $(VENV)/.run ## fresh seeds of the simulation with faults (FOR=10min)
 	@$(BIN)/counterflow soak --for $(or $(FOR),10min)
 
+$(VENV)/.fuzz: requirements/fuzz.lock $(VENV)/.run
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/fuzz.lock
+	@touch $@
+
+fuzz: $(VENV)/.fuzz ## fuzz what reads the words of others (FOR=60, seconds a target)
+	@$(BIN)/python -m counterflow.app.fuzz --for $(or $(FOR),60)
+
 bench: $(VENV)/.dev ## the figures in the README, measured here
 	$(BIN)/counterflow bench
 
@@ -55,6 +62,7 @@ docs: $(VENV)/.dev ## regenerate the tables in docs/ (settings, metrics, columns
 lock: $(VENV)/.dev ## re-resolve the lock files
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --extra build -o requirements/run.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --extra dev -o requirements/dev.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --constraint requirements/run.lock --extra fuzz -o requirements/fuzz.lock pyproject.toml
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist out *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

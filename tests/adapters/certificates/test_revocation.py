@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from counterflow.adapters.certificates.authority import BOOK_FILE, LIST_FILE, AuthorityError
 from counterflow.adapters.certificates.issued import Issued, IssuedBook
-from counterflow.adapters.certificates.revocation import EXPIRED, NO_LIST, REVOKED, UNREADABLE, RevocationListError, read_revocations
+from counterflow.adapters.certificates.revocation import EXPIRED, NO_LIST, NOT_READ, REVOKED, RevocationListError, read_revocations
 
 DAY_S = 86_400.0
 
@@ -29,7 +29,7 @@ def test_a_list_names_some_certificates_of_its_authority_and_no_others(pki: Any)
 def test_what_is_no_certificate_is_void_and_taken_for_revoked(pki: Any) -> None:
     pki.station("GOOD")
     lists = read_revocations([pki.revocation_list()], pki.root(), keep_expired=True)
-    assert (lists.why_void(b"\x30\x00", pki.now_s), lists.revoked(b"\x30\x00")) == (UNREADABLE, True)
+    assert (lists.why_void(b"\x30\x00", pki.now_s), lists.revoked(b"\x30\x00")) == (NOT_READ, True)
 
 
 @pytest.mark.parametrize(("keep", "why"), [(False, EXPIRED), (True, None)])
@@ -83,7 +83,7 @@ def test_a_list_that_cannot_be_trusted_is_refused_in_words(pki: Any) -> None:
         (pki.revocation_list(file="partial", extensions=[partial]), "is only a part of one"),
         (pki.revocation_list(file="odd", extensions=[unknown]), "a critical extension that is not known here"),
         (pki.revocation_list(pki.root(), file="root"), "take it out"),
-        (str(nonsense), "it is neither PEM nor DER"),
+        (str(nonsense), "it is neither PEM nor DER, or damaged"),
         (str(pki.folder / "missing"), "No such file"),
     ):
         with pytest.raises(RevocationListError, match=words):

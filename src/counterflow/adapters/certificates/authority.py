@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes, CertificatePublicKeyTypes
@@ -18,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec.structs import replace
 
 from counterflow.adapters.certificates.issued import BookDamagedError, Issued, IssuedBook
+from counterflow.adapters.certificates.parsing import UNREADABLE
 from counterflow.adapters.certificates.revocation import RevocationList, Revocations
 
 ROOT_DAYS = 7300
@@ -56,7 +56,7 @@ class Authority:
     def revocations(self, now_s: float) -> Revocations:
         """What it has revoked, as it stands in the book now; the list is written anew. Raises `AuthorityError`."""
         serials = frozenset(int(entry.serial, 16) for entry in self.write_revocation_list(now_s))
-        own = RevocationList(str(self._folder / LIST_FILE), serials, now_s, None)
+        own = RevocationList(str(self._folder / LIST_FILE), self._certificate.subject, serials, now_s, None)
         return Revocations({self._certificate.subject: own}, keep_expired=True)
 
     def issue_for_server(self, names: Sequence[str], *, rsa_key: bool, days: float, now_s: float) -> tuple[str, str]:
@@ -170,7 +170,7 @@ def open_authority(folder: Path, title: str, now_s: float) -> Authority:
         # The key last: where it is, its root is, whenever a crash comes.
         write_private(root_path, _pem(certificate))
         write_private(key_path, private_pem(key))
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (OSError, *UNREADABLE) as error:
         raise AuthorityError(
             f"The certificate authority in {folder} cannot be used ({error}): put it back from a backup, or move the folder away "
             "to begin with a new authority that every station must be given."

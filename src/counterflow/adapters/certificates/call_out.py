@@ -7,6 +7,8 @@ import msgspec
 from cryptography import x509
 from msgspec import Struct
 
+from counterflow.adapters.certificates.parsing import UNREADABLE
+
 LONGEST_CHAIN = 10_000
 """Characters that CertificateSigned can carry."""
 _LARGEST_ANSWER = 64 * 1024
@@ -37,7 +39,7 @@ async def sign_by_call_out(url: str, question: dict[str, Any], timeout_s: float,
     try:
         chain = msgspec.json.decode(response.content, type=_Answer).certificate_chain
         x509.load_pem_x509_certificates(chain.encode())
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, *UNREADABLE):
         raise CallOutError("The external authority's answer holds no certificate chain in PEM.") from None
     if len(chain) > LONGEST_CHAIN:
         raise CallOutError(f"The external authority's chain has {len(chain)} characters; OCPP carries {LONGEST_CHAIN}.")

@@ -3,9 +3,10 @@
 from collections.abc import Collection
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
+from counterflow.adapters.certificates.parsing import UNREADABLE
 
 SHORTEST_RSA_BITS = 2048
 SHORTEST_CURVE_BITS = 224
@@ -21,7 +22,7 @@ def read_request(pem: str) -> x509.CertificateSigningRequest:
     try:
         request = x509.load_pem_x509_csr(pem.encode())
         holds, key = request.is_signature_valid, request.public_key()
-    except (ValueError, UnsupportedAlgorithm, UnicodeError):
+    except UNREADABLE:
         raise RequestRefusedError("The signing request cannot be read.") from None
     if not holds:
         raise RequestRefusedError("The signing request is not signed by its own key.")
@@ -40,7 +41,7 @@ def common_name(request: x509.CertificateSigningRequest) -> str:
     """The one common name of a request. Raises `RequestRefusedError`."""
     try:
         names = [attribute.value for attribute in request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    except ValueError:
+    except UNREADABLE:
         names = []
     if len(names) != 1 or not isinstance(names[0], str) or not names[0]:
         raise RequestRefusedError("The signing request must have exactly one common name.")
@@ -63,7 +64,7 @@ def _alternative_names(request: x509.CertificateSigningRequest) -> list[str]:
         extension = request.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return []
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise RequestRefusedError("The extensions of the signing request cannot be read.") from None
     return [str(name.value) for name in extension.value]
 

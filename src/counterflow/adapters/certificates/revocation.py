@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+
+from counterflow.adapters.certificates.parsing import UNREADABLE
 
 REVOKED = "certificate revoked"
 NO_LIST = "no revocation list of the certificate's authority"
-UNREADABLE = "certificate cannot be read"
+NOT_READ = "certificate cannot be read"
 EXPIRED = "revocation list has expired"
 _Signing = dsa.DSAPublicKey | rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 _PEM = b"-----BEGIN X509 CRL-----"
@@ -26,10 +28,11 @@ class RevocationListError(ValueError):
 class RevocationList:
     """What one authority has revoked: serial numbers, and until when the list is good (None = for ever)."""
 
-    __slots__ = ("next_update_s", "path", "serials", "this_update_s")
+    __slots__ = ("issuer", "next_update_s", "path", "serials", "this_update_s")
 
-    def __init__(self, path: str, serials: frozenset[int], this_update_s: float, next_update_s: float | None) -> None:
+    def __init__(self, path: str, issuer: x509.Name, serials: frozenset[int], this_update_s: float, next_update_s: float | None) -> None:
         self.path = path
+        self.issuer = issuer
         self.serials = serials
         self.this_update_s = this_update_s
         self.next_update_s = next_update_s
@@ -48,7 +51,7 @@ class Revocations:
         try:
             certificate = x509.load_der_x509_certificate(certificate_der)
             found = self._lists.get(certificate.issuer)
-        except ValueError:
+        except UNREADABLE:
             return True
         return found is not None and certificate.serial_number in found.serials
 
@@ -57,8 +60,8 @@ class Revocations:
         try:
             certificate = x509.load_der_x509_certificate(certificate_der)
             found = self._lists.get(certificate.issuer)
-        except ValueError:
-            return UNREADABLE
+        except UNREADABLE:
+            return NOT_READ
         if found is None:
             return NO_LIST
         if certificate.serial_number in found.serials:
@@ -78,17 +81,11 @@ def read_revocations(paths: Iterable[str], authorities: str, *, keep_expired: bo
     roots = _authorities(authorities)
     lists: dict[x509.Name, RevocationList] = {}
     for path in paths:
-        for parsed in _parsed(path):
-            _check(parsed, path, roots)
-            known = lists.get(parsed.issuer)
-            one = RevocationList(
-                path,
-                frozenset(entry.serial_number for entry in parsed),
-                parsed.last_update_utc.timestamp(),
-                None if parsed.next_update_utc is None else parsed.next_update_utc.timestamp(),
-            )
+        for parsed, one in parsed_lists(_content(path), path):
+            _check_signature(parsed, path, roots)
+            known = lists.get(one.issuer)
             if known is None or one.this_update_s >= known.this_update_s:
-                lists[parsed.issuer] = one
+                lists[one.issuer] = one
     for root in roots:
         found = lists.get(root.issuer)
         if found is not None and root.serial_number in found.serials:
@@ -99,31 +96,60 @@ def read_revocations(paths: Iterable[str], authorities: str, *, keep_expired: bo
 def _authorities(path: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
-        raise RevocationListError(f"The certificate authority {path} cannot be used: {_words(error)}.") from None
+    except (OSError, *UNREADABLE) as error:
+        words = getattr(error, "strerror", None) or "it is not PEM"
+        raise RevocationListError(f"The certificate authority {path} cannot be used: {words}.") from None
 
 
-def _parsed(path: str) -> list[x509.CertificateRevocationList]:
+def _content(path: str) -> bytes:
     try:
-        content = Path(path).read_bytes()
-        if _PEM not in content:
-            return [x509.load_der_x509_crl(content)]
-        return [x509.load_pem_x509_crl(_PEM + part) for part in content.split(_PEM)[1:]]
-    except (OSError, ValueError) as error:
-        raise RevocationListError(f"The revocation list {path} cannot be used: {_words(error)}.") from None
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise RevocationListError(f"The revocation list {path} cannot be used: {error.strerror}.") from None
 
 
-def _check(parsed: x509.CertificateRevocationList, path: str, roots: Iterable[x509.Certificate]) -> None:
-    """It is whole, and signed by one of our authorities: what cannot be checked must not say who is let in."""
+def parsed_lists(content: bytes, path: str) -> list[tuple[x509.CertificateRevocationList, RevocationList]]:
+    """The lists in a file's content, complete ones whose every part is known here. Raises `RevocationListError`, which names `path`."""
+    try:
+        if _PEM in content:
+            found = [x509.load_pem_x509_crl(_PEM + part) for part in content.split(_PEM)[1:]]
+        else:
+            found = [x509.load_der_x509_crl(content)]
+        lists = [(one, _read(one, path)) for one in found]
+    except UNREADABLE:
+        raise RevocationListError(f"The revocation list {path} cannot be used: it is neither PEM nor DER, or damaged.") from None
+    for one in found:
+        _check_extensions(one, path)
+    return lists
+
+
+def _read(parsed: x509.CertificateRevocationList, path: str) -> RevocationList:
+    """Everything that we need of it, so that what is wrong with it shows here."""
+    next_update = parsed.next_update_utc
+    return RevocationList(
+        path,
+        parsed.issuer,
+        frozenset(entry.serial_number for entry in parsed),
+        parsed.last_update_utc.timestamp(),
+        None if next_update is None else next_update.timestamp(),
+    )
+
+
+def _check_extensions(parsed: x509.CertificateRevocationList, path: str) -> None:
+    """It is whole: what is only a part must not say who is let in."""
     try:
         extensions = parsed.extensions
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise RevocationListError(f"The extensions of the revocation list {path} cannot be read.") from None
     for extension in extensions:
         if isinstance(extension.value, x509.DeltaCRLIndicator) or _is_partial(extension.value):
             raise RevocationListError(f"The revocation list {path} is only a part of one: get the complete list of station certificates.")
         if extension.critical and isinstance(extension.value, x509.UnrecognizedExtension):
             raise RevocationListError(f"The revocation list {path} has a critical extension that is not known here ({extension.oid}).")
+
+
+def _check_signature(parsed: x509.CertificateRevocationList, path: str, roots: Iterable[x509.Certificate]) -> None:
+    """It is signed by one of our authorities."""
     if not any(root.subject == parsed.issuer and _signed_by(parsed, root) for root in roots):
         raise RevocationListError(
             f"The revocation list {path} is not signed by an authority of this listener (it is of {_said(parsed.issuer)}); "
@@ -146,7 +172,7 @@ def _signed_by(parsed: x509.CertificateRevocationList, root: x509.Certificate) -
         return False
     try:
         return parsed.is_signature_valid(key)
-    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+    except (InvalidSignature, *UNREADABLE):
         return False
 
 
@@ -156,7 +182,3 @@ def _over(one: RevocationList, now_s: float) -> bool:
 
 def _said(name: x509.Name) -> str:
     return name.rfc4514_string() or "nobody"
-
-
-def _words(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "it is neither PEM nor DER"
