@@ -1,16 +1,18 @@
 """Carrying out what a tick decided: placings, releases, log lines and notices."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from counterflow.app.conflicts import Conflicts
 from counterflow.app.placing import Placement
 from counterflow.app.setpoint_commands import Placing
 from counterflow.app.tasks import Book, RunningTask
-from counterflow.domain.delivery import LogEntry, LogKind
+from counterflow.domain.delivery import LogEntry, LogKind, Why
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
 from counterflow.domain.instructions import ControlPath, DispatchMode
 from counterflow.domain.reasons import ChangeReason, DropOutKind
@@ -51,6 +53,8 @@ class _Batch(NamedTuple):
     path: ControlPath = ControlPath.CENTRAL
     starts_s: float | None = None
     """The start of a dispatch that is to come, epoch seconds; None = at once."""
+    whys: Iterator[Why | None] = repeat(None)
+    """The figures behind each of the changes, worked out when the first is handed out."""
 
 
 class _Joins(NamedTuple):
@@ -117,18 +121,20 @@ class Carrying:
         while self._todo and most > 0:
             batch = self._todo[0]
             for _ in range(min(len(batch.changes), most)):
-                self._hand_out_one(batch, batch.changes.popleft(), now_s)
+                self._hand_out_one(batch, batch.changes.popleft(), next(batch.whys), now_s)
                 most -= 1
             if not batch.changes:
                 self._todo.popleft()
 
-    def _hand_out_one(self, batch: _Batch, change: SetpointChange, now_s: float) -> None:
+    def _hand_out_one(self, batch: _Batch, change: SetpointChange, why: Why | None, now_s: float) -> None:
         if self._book.owner.get(change.uid) != batch.dispatch_id or self._fleet.row_of(change.uid) is None:
             return
         self._placement.place(self._placing(batch, change), now_s)
         if batch.is_logged:
+            if why is not None and now_s - batch.image.at_s > 0.05:
+                why = replace(why, late_s=round(now_s - batch.image.at_s, 2))
             reason = change.reason.name.lower()
-            entry = LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=reason)
+            entry = LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=reason, why=why)
             self._journal.log(batch.dispatch_id, entry)
 
     def carry_out(
@@ -143,6 +149,10 @@ class Carrying:
         gone_uids = {gone.uid for gone in decision.left}
         for uid in {release.uid for release in decision.releases} | gone_uids:
             self._placement.release(uid, now_s, urgent=True)
+        for release in decision.releases:
+            if release.uid not in gone_uids:
+                entry = LogEntry(at_s=now_s, kind=LogKind.RELEASED, session_uid=release.uid, text=release.reason.name.lower())
+                self._journal.log(task.instruction.dispatch_id, entry)
         for uid in gone_uids:
             # A car that is only handed back to charging stays a member: it may be needed again.
             if self._book.owner.get(uid) == task.instruction.dispatch_id:
@@ -162,6 +172,7 @@ class Carrying:
                 full_until_s,
                 task.instruction.control_path,
                 starts_s,
+                decision.grounds.of(decision.changes) if decision.grounds is not None else repeat(None),
             )
         )
 
@@ -371,7 +382,15 @@ class Carrying:
         kind = gone.kind.name.lower()
         self._journal.log(
             task.instruction.dispatch_id,
-            LogEntry(at_s=now_s, kind=LogKind.LEFT, session_uid=gone.uid, power_w=gone.lost_w, text=kind, count=replaced_by),
+            LogEntry(
+                at_s=now_s,
+                kind=LogKind.LEFT,
+                session_uid=gone.uid,
+                power_w=gone.lost_w,
+                text=kind,
+                count=replaced_by,
+                result=gone.reason.name.lower(),
+            ),
         )
         self._say(now_s, "session.dropped_out", str(gone.uid), kind, lost_power_w=gone.lost_w)
 

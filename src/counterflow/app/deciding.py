@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from counterflow.app.asides import Asides
 from counterflow.app.carrying import Carrying
 from counterflow.app.control_paths import steered_rows
 from counterflow.app.outlook import Outlook
@@ -30,6 +31,7 @@ class Deciding:
         self,
         *,
         book: Book,
+        asides: Asides,
         topology: Topology,
         placement: Placement,
         carrying: Carrying,
@@ -40,6 +42,7 @@ class Deciding:
         capability_settings: CapabilitySettings,
     ) -> None:
         self._book = book
+        self._asides = asides
         self._topology = topology
         self._placement = placement
         self._carrying = carrying
@@ -60,6 +63,8 @@ class Deciding:
         task.memory = decision.memory
         task.figures = decision.figures
         self._carrying.carry_out(task, decision, image, able, now_s, at_s if at_s > now_s else None)
+        if at_s <= now_s:
+            self._asides.note(instruction, image, able, now_s)
         if instruction.control_path is ControlPath.AFRR and at_s <= now_s:
             self._placement.signals.tell(instruction, signal_of(share), now_s)
 

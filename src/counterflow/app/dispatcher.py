@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from counterflow.app.asides import Asides
 from counterflow.app.carrying import Carrying
 from counterflow.app.conflicts import Conflicts
 from counterflow.app.deciding import Deciding
@@ -121,8 +122,10 @@ class Dispatcher:
             curves=curves,
         )
         self.streams = Streams(self.book, journal, notify, settings.streams)
+        self._asides = Asides(journal, topology)
         self._deciding = Deciding(
             book=self.book,
+            asides=self._asides,
             topology=topology,
             placement=placement,
             carrying=self.carrying,
@@ -273,6 +276,7 @@ class Dispatcher:
         self._journal.put(DocumentKind.DISPATCH, instruction.dispatch_id, instruction)
         if instruction.state not in OPEN_STATES:
             self.streams.close(instruction.dispatch_id)
+            self._asides.close(instruction.dispatch_id)
         if before is None or before.state is not instruction.state:
             self._journal.log(
                 instruction.dispatch_id, state_entry(instruction, now_s, self._placement.messages_by_dispatch[instruction.dispatch_id])

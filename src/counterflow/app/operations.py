@@ -14,10 +14,11 @@ from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.app.access_desk import AccessDesk
 from counterflow.app.conflict_views import conflict_views
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.dispatch_desk import DispatchDesk, no_dispatch
+from counterflow.app.explaining import Explaining
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.reporting import Reporting
 from counterflow.app.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
-from counterflow.app.stream_desk import StreamDesk, no_dispatch
 from counterflow.app.views import dispatch_view, fleet_view, session_view, session_views, sessions_by_station, station_view, view_of
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
@@ -55,7 +56,7 @@ from counterflow.engine.fleet.topology import Topology
 SECURITY_EVENTS_SHOWN = 10
 
 
-class LiveOperations(SecurityDesk, AccessDesk, StreamDesk):
+class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
     """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
 
     def __init__(
@@ -74,6 +75,7 @@ class LiveOperations(SecurityDesk, AccessDesk, StreamDesk):
         super().__init__(room, now_s, settled, certificates)
         self._board = board
         self._reporting = reporting
+        self._explaining = Explaining(room.journal)
         self._alarms = alarms
         self._disconnect = disconnect
         self._new_id = new_id

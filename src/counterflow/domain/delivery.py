@@ -134,11 +134,39 @@ class LogKind:
     BASELINE = "baseline"
     ASKED = "asked"
     """A value of a stream, or what its dead-man makes of the last one."""
+    RELEASED = "released"
+    """A member's order was taken back while the dispatch goes on; `text` is the change reason."""
+    ASIDE = "aside"
+    """From now on `text` (a `Reason`) is why these sessions of the pool can, or cannot, be used."""
     RESTED = "rested"
     """A member that was handed back to charging while nothing is asked; JOINED when it is needed again."""
 
 
-class LogEntry(Struct, frozen=True, kw_only=True):
+class Why(Struct, frozen=True, array_like=True, gc=False):
+    """The figures behind one setpoint, as they were when it was decided. Kept as a bare list: it is written with every setpoint."""
+
+    late_s: float
+    """So long before its log line it was decided."""
+    target_w: int
+    gap_w: int
+    """Target less what the fleet was expected to give, before anything was changed."""
+    was_w: int | None
+    """What was asked of it before, discharge positive; None = nothing of ours."""
+    place: int
+    """Its place in the order of merit; 0 = nobody was ranked."""
+    ranked: int
+    """How many were ranked."""
+    laxity_s: int | None
+    """How long it could have waited and still given all its energy inside the window."""
+    bound: int
+    """`Bound`."""
+    ended_by: int
+    """`EndedBy`."""
+    reason: int
+    """`Reason`: what it could be asked at all."""
+
+
+class LogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of a dispatch's log. Which fields are set depends on `kind`; see the comments."""
 
     at_s: float
@@ -157,9 +185,13 @@ class LogEntry(Struct, frozen=True, kw_only=True):
     count: int = 0
     """TICK: sessions discharging. LEFT: how many setpoints replaced it. ASKED: the source's number and one, 0 = it has none."""
     result: str = ""
-    """SETPOINT outcome, when it is logged. STATE: the reason."""
+    """SETPOINT outcome, when it is logged. STATE: the reason. LEFT: the `Reason` by which it was lost."""
     messages: int = 0
     """TICK, STATE: messages sent to stations for this dispatch so far."""
+    why: Why | None = None
+    """SETPOINT: the figures behind it."""
+    uids: tuple[int, ...] = ()
+    """ASIDE: the sessions that it is about."""
 
 
 class Stored(Struct, frozen=True, kw_only=True):

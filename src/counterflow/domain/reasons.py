@@ -111,6 +111,63 @@ class ChangeReason(IntEnum):
     WITHDRAWN = 15
 
 
+CHANGE_WORDS: dict[ChangeReason, str] = {
+    ChangeReason.START: "the dispatch began",
+    ChangeReason.TARGET_CHANGED: "the target moved",
+    ChangeReason.GAP_UP: "the fleet was expected to give less than the target",
+    ChangeReason.GAP_DOWN: "the fleet was expected to give more than the target",
+    ChangeReason.DROP_OUT: "other cars were lost and had to be replaced",
+    ChangeReason.RESERVE: "it was not needed, and what it charges would count against the others",
+    ChangeReason.RE_ARM: "the order before was about to end, and the car may go on",
+    ChangeReason.FLOOR_OR_DEPARTURE: "what the car may be asked became less",
+    ChangeReason.SITE_LIMIT: "its site, feeder or phase had no more room",
+    ChangeReason.NOT_RESPONDING: "it did not follow its setpoint",
+    ChangeReason.WINDOW_END: "the window ended",
+    ChangeReason.CANCELLED: "the dispatch was cancelled",
+    ChangeReason.EMERGENCY_STOP: "the emergency stop was set",
+    ChangeReason.REFUSED_RETRY: "it was unknown what became of the order before, so that it was sent again",
+    ChangeReason.WITHDRAWN: "it may not be dispatched any more",
+}
+
+
+class Bound(IntEnum):
+    """What set the size of an order."""
+
+    NOTHING = 0
+    TARGET = 1
+    OWN_POWER = 2
+    LEAST_POWER = 3
+    SITE = 4
+    CAR = 5
+
+
+BOUND_WORDS: dict[Bound, str] = {
+    Bound.NOTHING: "",
+    Bound.TARGET: "as much as was still missing of the target",
+    Bound.OWN_POWER: "all that car and EVSE can give",
+    Bound.LEAST_POWER: "the least that the car can give",
+    Bound.SITE: "what its site, feeder or phase had room for",
+    Bound.CAR: "what floor, departure, or a limit of the car still allowed",
+}
+
+
+class EndedBy(IntEnum):
+    """What sets the end that an order carries."""
+
+    WINDOW = 1
+    ENERGY = 2
+    BLACKOUT = 3
+    DEPARTURE = 4
+
+
+END_WORDS: dict[EndedBy, str] = {
+    EndedBy.WINDOW: "the end of the window",
+    EndedBy.ENERGY: "when its floor with the buffer, or a cap of its driver, is reached",
+    EndedBy.BLACKOUT: "when its driver's blackout begins",
+    EndedBy.DEPARTURE: "when it must charge to be ready at its departure",
+}
+
+
 class DropOutKind(IntEnum):
     """How a session was lost to a dispatch."""
 

@@ -181,6 +181,22 @@ class SessionView(Struct, frozen=True, kw_only=True):
     reducible_power_w: float
 
 
+class ExplanationView(Struct, frozen=True, kw_only=True):
+    """Why a car was given what it was given at an instant, or nothing; discharge positive."""
+
+    session_uid: int
+    station_id: str
+    transaction_id: str
+    at_s: float
+    dispatch_id: str | None
+    setpoint_w: float | None
+    """What was asked; None = nothing of ours."""
+    setpoint_at_s: float | None
+    reason: str
+    sentences: tuple[str, ...]
+    figures: dict[str, float | str | None]
+
+
 class StreamView(Struct, frozen=True, kw_only=True):
     """A streamed target: its newest value, and where its dead-man stands."""
 

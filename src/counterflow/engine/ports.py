@@ -21,6 +21,7 @@ from counterflow.domain.views import (
     DispatchView,
     DriverView,
     ErasureAnswer,
+    ExplanationView,
     FleetView,
     HealthView,
     ImportAnswer,
@@ -274,6 +275,10 @@ class Operations(DriverOperations, Protocol):
 
     async def tell(self, dispatch_id: DispatchId, value: StreamValue) -> TargetAnswer | Refusal:
         """One value of a streamed target."""
+        ...
+
+    async def explain(self, session_uid: SessionUid, at_s: float | None) -> ExplanationView | Refusal:
+        """Why a car was given what it was given at an instant (None = now), or nothing."""
         ...
 
     async def cancel(self, dispatch_id: DispatchId, by: str) -> DispatchView | Refusal:

@@ -27,6 +27,7 @@ from counterflow.domain.views import (
     DispatchView,
     DriverView,
     ErasureAnswer,
+    ExplanationView,
     FleetView,
     HealthView,
     ImportAnswer,
@@ -175,6 +176,9 @@ class FakeOperations:
 
     async def tell(self, dispatch_id: str, value: Any) -> TargetAnswer | Refusal:
         return self._does("tell", dispatch_id, value, otherwise=EXAMPLES[TargetAnswer])
+
+    async def explain(self, session_uid: int, at_s: float | None) -> ExplanationView | Refusal:
+        return self._does("explain", session_uid, at_s, otherwise=EXAMPLES[ExplanationView])
 
     async def cancel(self, dispatch_id: str, by: str) -> DispatchView | Refusal:
         view = EXAMPLES[DispatchView]

@@ -10,6 +10,7 @@ from counterflow.domain.views import (
     ConflictView,
     DispatchAnswer,
     DispatchView,
+    ExplanationView,
     FleetView,
     Refusal,
     RefusalKind,
@@ -384,3 +385,11 @@ def test_values_that_come_too_often_are_429_with_a_pause_and_in_the_audit_log(cl
 def test_a_value_that_is_none_is_refused(client, operations, body):
     assert client.ask("PUT", "/dispatches/d-1/target", json=body).status_code == 422
     assert operations.calls == []
+
+
+def test_why_a_car_was_given_what_it_was_is_asked_by_number_and_instant(client, operations):
+    response = client.ask("GET", "/sessions/17/explain", params={"at": "2026-11-22T18:01:00+01:00"})
+    assert same(response, ExplanationView) == EXAMPLES[ExplanationView]
+    client.ask("GET", "/sessions/17/explain")
+    assert operations.calls == [("explain", 17, 1_795_366_860.0), ("explain", 17, None)]
+    assert client.ask("GET", "/sessions/17/explain", params={"at": "17:01"}).status_code == 422

@@ -28,6 +28,7 @@ from counterflow.domain.views import (
     DispatchView,
     DriverView,
     ErasureAnswer,
+    ExplanationView,
     FleetView,
     HealthView,
     ImportAnswer,
@@ -85,6 +86,21 @@ _DISPATCH = DispatchView(
 )
 
 _ALL: tuple[Struct, ...] = (
+    ExplanationView(
+        session_uid=17,
+        station_id="CS-1",
+        transaction_id="7f9c2b1e",
+        at_s=_NOW_S,
+        dispatch_id=_ID,
+        setpoint_w=7_000.0,
+        setpoint_at_s=_NOW_S - 4.0,
+        reason="drop_out",
+        sentences=(
+            "At 2026-11-22T17:01:00Z dispatch d-3f2a91c4 asked this car for 7.0 kW of discharge, since 2026-11-22T17:00:56Z.",
+            "Why: other cars were lost and had to be replaced: session 12 (ended, 7.1 kW); 7.1 kW of the target of 12.0 kW was missing.",
+        ),
+        figures={"target_power_w": 12_000.0, "gap_power_w": 7_100.0, "merit_place": 2, "bound": "own_power", "ended_by": "window"},
+    ),
     TargetAnswer(
         dispatch_id=_ID,
         outcome="taken",

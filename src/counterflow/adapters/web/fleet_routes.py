@@ -3,22 +3,25 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from counterflow.adapters.web.answers import answer, bearer, can_fail, shows
 from counterflow.adapters.web.models import CallBody, StationBody
 from counterflow.adapters.web.problems import problem
 from counterflow.adapters.web.stream import MEDIA_TYPE, EventStreams
-from counterflow.domain.ids import SiteId, StationId
+from counterflow.adapters.web.units import InstantText
+from counterflow.domain.ids import SessionUid, SiteId, StationId
 from counterflow.domain.resources import StationRegistration
-from counterflow.domain.views import CallAnswer, ClearingView, FleetView, SessionView, StationView
+from counterflow.domain.views import CallAnswer, ClearingView, ExplanationView, FleetView, SessionView, StationView
 from counterflow.engine.ports import Operations
 
 LastEventId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", max_length=100, description="`id` of the last event that was read.", examples=["5d1c02aa-17"]),
 ]
+
+At = Annotated[InstantText | None, Query(description="The instant, in RFC 3339 with its time zone; default: now.")]
 
 
 def fleet_routes(operations: Operations) -> APIRouter:
@@ -34,6 +37,11 @@ def fleet_routes(operations: Operations) -> APIRouter:
     async def sessions(request: Request) -> Response:
         """Open sessions, and why each can or cannot be discharged now."""
         return answer(request, operations.sessions())
+
+    @routes.get("/sessions/{session_uid:int}/explain", responses=shows(ExplanationView, 404, 422))
+    async def explain(request: Request, session_uid: int, at: At = None) -> Response:
+        """Why a car was given what it was given at an instant, or nothing, with the figures at that time."""
+        return answer(request, await operations.explain(SessionUid(session_uid), at))
 
     @routes.get("/sessions/{station_id}/{transaction_id}", responses=shows(SessionView, 404))
     async def session(request: Request, station_id: str, transaction_id: str) -> Response:

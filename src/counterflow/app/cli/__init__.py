@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from counterflow import __version__
-from counterflow.app.cli import access, bench, certificates, conflicts, drivers, looks, orders, replay, run, streaming
+from counterflow.app.cli import access, bench, certificates, conflicts, drivers, explain, looks, orders, replay, run, streaming
 from counterflow.app.cli.shared import SentenceGroup
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def _version(asked: bool) -> None:
 run.register(app)
 orders.register(app)
 streaming.register(app)
+explain.register(app)
 looks.register(app)
 conflicts.register(app, looks.stations_app)
 drivers.register(app)

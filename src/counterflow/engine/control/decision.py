@@ -1,15 +1,17 @@
 """What a tick is given, what it decides and what it remembers: the types of `tick`. Figures are discharge positive."""
 
-from typing import Self, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import ArrayLike, NDArray
 
+from counterflow.domain.delivery import Why
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchInstruction
-from counterflow.domain.reasons import ChangeReason, DropOutKind
+from counterflow.domain.reasons import ChangeReason, DropOutKind, Reason
 from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
 
 Kind = TypeVar("Kind", np.float64, np.int64, np.int32, np.bool_)
@@ -64,6 +66,8 @@ class Departure(Struct, frozen=True, kw_only=True):
     kind: DropOutKind
     lost_w: float
     counted: bool
+    reason: Reason
+    """What its capability says of it now."""
 
 
 class TickFigures(Struct, frozen=True, kw_only=True):
@@ -194,6 +198,14 @@ def grown(column: NDArray[Kind], rows: int, empty: ArrayLike) -> NDArray[Kind]:
     return column if missing == 0 else np.concatenate([column, np.full(missing, empty, dtype=column.dtype)])
 
 
+class Grounds(Protocol):
+    """What a decision was made from."""
+
+    def of(self, changes: Sequence[SetpointChange]) -> Iterator[Why]:
+        """The figures behind each of these changes, in their order."""
+        ...
+
+
 class Decision(Struct, frozen=True, kw_only=True):
     """What to do now. `changes` are in sending order: decreases before increases."""
 
@@ -204,3 +216,5 @@ class Decision(Struct, frozen=True, kw_only=True):
     figures: TickFigures
     memory: TaskMemory
     alarms: tuple[str, ...]
+    grounds: Grounds | None = None
+    """Tells the figures behind each change, when somebody asks; None = there are none."""

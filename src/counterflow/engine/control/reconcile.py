@@ -103,8 +103,8 @@ def reconcile(
     newcomer = _newcomers(image, capability, task, memory, topology, ready & worthwhile & ~present)
     returns = present & ~memory.active & ready & ~task.busy
     active = (present & memory.active & ~leaves) | returns | (newcomer & ready)
-    left = _departures(memory.group_uid, ended, np.full(len(image), DropOutKind.ENDED, dtype=np.int8), memory.expected_w, counted=False)
-    left += _departures(memory.group_uid, leaves, kind, memory.expected_w, counted=True)
+    ends = np.full(len(image), DropOutKind.ENDED, dtype=np.int8)
+    left = _departures(memory, capability, ended, ends, counted=False) + _departures(memory, capability, leaves, kind, counted=True)
     joins = newcomer | returns
     return Group(
         uid=np.where(newcomer, image.uid, uid),
@@ -149,9 +149,15 @@ def _baseline_w(image: FleetImage, task: DispatchTask) -> F8:
     return np.where(np.isnan(task.baseline_w), measured_w, task.baseline_w)
 
 
-def _departures(uid: I8, rows: B1, kind: I1, expected_w: F8, *, counted: bool) -> tuple[Departure, ...]:
+def _departures(memory: TaskMemory, capability: Capability, rows: B1, kind: I1, *, counted: bool) -> tuple[Departure, ...]:
     return tuple(
-        Departure(uid=SessionUid(int(uid[row])), kind=DropOutKind(int(kind[row])), lost_w=max(0.0, float(expected_w[row])), counted=counted)
+        Departure(
+            uid=SessionUid(int(memory.group_uid[row])),
+            kind=DropOutKind(int(kind[row])),
+            lost_w=max(0.0, float(memory.expected_w[row])),
+            counted=counted,
+            reason=Reason(int(capability.reason[row])),
+        )
         for row in np.flatnonzero(rows).tolist()
     )
 

@@ -14,6 +14,7 @@ from counterflow.domain.units import format_power
 from counterflow.engine.control.balance import as_delivery_w
 from counterflow.engine.control.decision import Decision, DispatchTask, SetpointChange, TaskMemory, TickFigures
 from counterflow.engine.control.grid import binding
+from counterflow.engine.control.grounds import TickGrounds
 from counterflow.engine.control.issue import changes_of, releases_of
 from counterflow.engine.control.plan import Plan, stop_all, track
 from counterflow.engine.control.reconcile import reconcile
@@ -79,6 +80,7 @@ def tick(
         figures=figures,
         memory=_remembered(scene, plan, changes),
         alarms=_alarms(figures),
+        grounds=TickGrounds(scene, plan),
     )
 
 
