@@ -55,6 +55,7 @@ class Outlook:
             self._capability_settings,
             emergency_stop=self._latched(),
             must_charge_before=must_charge_before,
+            topology=self._topology,
         )
 
     def gains(self, image: FleetImage) -> F8:

@@ -1,8 +1,9 @@
 """Why a session can or cannot be discharged now: a code for arrays, a sentence for people."""
 
-from enum import IntEnum
+from enum import IntEnum, unique
 
 
+@unique
 class Reason(IntEnum):
     """READY is the only one that allows discharge, or, of charge reduction, that. The first that applies, in the order of these lines,
     is the one shown."""
@@ -34,7 +35,7 @@ class Reason(IntEnum):
     EXTERNAL_LIMIT = 11
     GRID_FAULT = 12
     EV_NOT_READY = 13
-    CLOCK_OFF = 34
+    CLOCK_OFF = 39
     SILENT = 14
     SOC_UNKNOWN = 15
     POWER_UNKNOWN = 16
@@ -43,6 +44,7 @@ class Reason(IntEnum):
     MUST_CHARGE = 18
     NEED_UNKNOWN = 36
     PAUSED_ENOUGH = 37
+    MUST_CHARGE_TOGETHER = 38
     BELOW_MIN_POWER = 19
     COOLING_DOWN = 20
     NOT_RESPONDING = 21
@@ -85,6 +87,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.MUST_CHARGE: "the car must charge to be ready at departure",
     Reason.NEED_UNKNOWN: "it is not known how much the car needs by when, and nobody said how long it may be paused (max_pause)",
     Reason.PAUSED_ENOUGH: "the car was slowed or paused as long as its driver allows in one session (max_pause)",
+    Reason.MUST_CHARGE_TOGETHER: "the car must charge now, since all cars behind its connection must be ready at departure",
     Reason.BELOW_MIN_POWER: "what is left is below the car's minimum discharge power",
     Reason.COOLING_DOWN: "the station refused a profile; it is tried again later",
     Reason.NOT_RESPONDING: "the car does not follow its setpoint; it is probed again later",

@@ -16,6 +16,7 @@ from counterflow.engine.control.grid import export_limits, overrun
 from counterflow.engine.control.shape import Pieces, Supply, largest_cap_w, largest_scale
 from counterflow.engine.dispatch.limits import Limits, cap_proportionally
 from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.eligibility import MUST_CHARGE_REASONS
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.topology import Topology
 
@@ -77,7 +78,7 @@ def feasible(
     stays = float(np.exp(-settings.attrition_per_h * window_s / 3600.0))
     limits = export_limits(image, topology)
     capped_w = gain * _capped(sustained_w, limits) + charging_w
-    must_charge = in_pool & (capability.reason == Reason.MUST_CHARGE) & ~np.isnan(image.power_w)
+    must_charge = in_pool & np.isin(capability.reason, MUST_CHARGE_REASONS) & ~np.isnan(image.power_w)
     against_w = float(np.maximum(image.power_w[must_charge], 0.0).sum()) if mode is DispatchMode.NET_EXPORT else 0.0
     expected_w = max(0.0, float(capped_w.sum()) - against_w)
     own_variance = stays * (1.0 - stays) + settings.gain_spread**2

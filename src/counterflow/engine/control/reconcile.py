@@ -10,7 +10,7 @@ from counterflow.domain.telemetry import TransactionPhase
 from counterflow.engine.control.decision import Departure, DispatchTask, Release, TaskMemory
 from counterflow.engine.control.response import ResponseMemory, level_in_force_w
 from counterflow.engine.fleet.capability import Capability
-from counterflow.engine.fleet.eligibility import CONFLICT_REASONS
+from counterflow.engine.fleet.eligibility import CONFLICT_REASONS, MUST_CHARGE_REASONS
 from counterflow.engine.fleet.snapshot import B1, F8, I1, I8, FleetImage
 from counterflow.engine.fleet.topology import Topology
 
@@ -39,6 +39,7 @@ _LEAVES: dict[Reason, DropOutKind] = {
     Reason.MUST_CHARGE: DropOutKind.MUST_CHARGE,
     Reason.NEED_UNKNOWN: DropOutKind.MUST_CHARGE,
     Reason.PAUSED_ENOUGH: DropOutKind.MUST_CHARGE,
+    Reason.MUST_CHARGE_TOGETHER: DropOutKind.MUST_CHARGE,
     Reason.COOLING_DOWN: DropOutKind.REFUSED,
     Reason.NOT_RESPONDING: DropOutKind.NOT_RESPONDING,
 }
@@ -138,7 +139,7 @@ def _newcomers(image: FleetImage, capability: Capability, task: DispatchTask, me
     open_to_us = image.occupied & ~task.busy & topology.pool_mask(task.instruction.pool)[image.site]
     joins = ready & open_to_us
     if not memory.started and task.instruction.mode is DispatchMode.NET_EXPORT:
-        joins |= open_to_us & (capability.reason == Reason.MUST_CHARGE)
+        joins |= open_to_us & np.isin(capability.reason, MUST_CHARGE_REASONS)
     return joins
 
 

@@ -53,7 +53,13 @@ def tick(
     if able is None:
         must_charge_before = memory.must_charge & (image.uid == memory.group_uid)
         able = capability(
-            image, now_s, timeline.end_s, capability_settings, emergency_stop=emergency_stop, must_charge_before=must_charge_before
+            image,
+            now_s,
+            timeline.end_s,
+            capability_settings,
+            emergency_stop=emergency_stop,
+            must_charge_before=must_charge_before,
+            topology=topology,
         )
     group = reconcile(image, able, task, memory, response, topology, now_s)
     scene = set_scene(

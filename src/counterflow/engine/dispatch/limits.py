@@ -11,9 +11,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from counterflow.engine.dispatch.phases import PHASE_SHARES, fill_phases, phases_in_order, through_phases_w
+from counterflow.engine.dispatch.phases import fill_phases, phases_in_order, through_phases_w
 from counterflow.engine.dispatch.water import fill_groups, first_of
 from counterflow.engine.fleet.snapshot import B1, F8, I1
+from counterflow.engine.fleet.topology import PHASE_SHARES
 
 Rows = NDArray[np.intp]
 

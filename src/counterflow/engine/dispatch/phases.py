@@ -10,23 +10,9 @@ from numpy.typing import NDArray
 from counterflow.domain.resources import Supply
 from counterflow.engine.dispatch.water import levels_of
 from counterflow.engine.fleet.snapshot import F8, I1
+from counterflow.engine.fleet.topology import PHASE_SHARES
 
 Rows = NDArray[np.intp]
-
-PHASE_SHARES: F8 = np.array(
-    [
-        {
-            Supply.UNKNOWN: (1.0, 1.0, 1.0),
-            Supply.L1: (1.0, 0.0, 0.0),
-            Supply.L2: (0.0, 1.0, 0.0),
-            Supply.L3: (0.0, 0.0, 1.0),
-            Supply.THREE_PHASE: (1.0 / 3.0,) * 3,
-        }[supply]
-        for supply in Supply
-    ]
-)
-"""What a watt of a car puts on L1, L2 and L3, by `Supply` (K, 3)."""
-PHASE_SHARES.setflags(write=False)
 
 
 def fill_phases(caps_w: F8, weights: F8, first_phase: Rows, supply: I1, cap_w: F8) -> None:

@@ -5,6 +5,7 @@ Pure and vectorised: one image in, arrays (N,) out.
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.reasons import Reason
@@ -18,9 +19,11 @@ from counterflow.engine.fleet.eligibility import (
     silent_sessions,
     station_reasons,
 )
+from counterflow.engine.fleet.joint import jointly
 from counterflow.engine.fleet.reckoning import Reckoning, recharge_per_s, recharge_s, reckon, run_within_s
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, I1, FleetImage
+from counterflow.engine.fleet.topology import Topology
 
 __all__ = ["Capability", "CapabilitySettings", "capability"]
 
@@ -52,6 +55,9 @@ class Capability(Struct, frozen=True, kw_only=True):
     """What can be held until the window's end; 0 when that is below the minimum."""
     useful_until_s: F8
     """Latest end of discharge: when all that can be given is given by then, the car still makes its departure."""
+    together_s: F8
+    """How long it may go on, or be held, when all cars behind its connections do, so that all can still charge in time; inf = for the
+    whole window."""
     must_charge: B1
     """Laxity is used up (with hysteresis: hand this mask in again at the next call)."""
     silent: B1
@@ -86,8 +92,10 @@ def capability(
     *,
     emergency_stop: bool = False,
     must_charge_before: B1 | None = None,
+    topology: Topology | None = None,
 ) -> Capability:
-    """What every session can give between `now_s` and `window_end_s`.
+    """What every session can give between `now_s` and `window_end_s`. With a `topology` the cars behind one import limit are also held
+    against it together.
 
     `must_charge_before` is `Capability.must_charge` of the call before, by row; rows beyond its end count as free of it.
     """
@@ -134,7 +142,7 @@ def capability(
     sustained_w = np.where((max_power_w > 0.0) & (open_s >= window_end_s - now_s), np.minimum(sustained_w, max_power_w), 0.0)
     # What others will cap within the window cannot be held until its end.
     sustained_w = np.where(image.external_ahead_s < window_end_s, np.fmin(sustained_w, image.external_ahead_w), sustained_w)
-    return Capability(
+    able = Capability(
         at_s=now_s,
         soc_frac=reckoned.soc_frac,
         energy_wh=energy_wh,
@@ -147,12 +155,47 @@ def capability(
         min_power_w=min_power_w,
         sustained_power_w=np.where(sustained_w < min_power_w, 0.0, sustained_w),
         useful_until_s=now_s + np.minimum(_useful_s(reckoned, energy_wh, charging_s, budget_s, max_power_w, settings), open_s),
+        together_s=np.full(len(image), np.inf),
         must_charge=must_charge,
         silent=silent,
         reason=reason,
         pause_s=pause_s,
         reduction=_reduction(image, pause_s, must_charge, laxity_s, silent, now_s, emergency_stop),
         reckoned=reckoned,
+    )
+    return able if topology is None else _together(image, able, topology, settings, before, window_end_s)
+
+
+def _together(
+    image: FleetImage, able: Capability, topology: Topology, settings: CapabilitySettings, before: B1, window_end_s: float
+) -> Capability:
+    """The same, with what import limits leave of it (control 1.5)."""
+    joint = jointly(
+        image,
+        topology,
+        able.reckoned,
+        settings,
+        laxity_s=able.laxity_s,
+        guard_s=able.guard_s,
+        power_w=able.max_power_w,
+        sustained_w=able.sustained_power_w,
+        pauses=np.equal(able.reduction, Reason.READY) & is_reducible(able.reason),
+        before=before,
+        window_s=max(0.0, window_end_s - able.at_s),
+    )
+    if joint is None:
+        return able
+    held_w = np.where(joint.blocked, 0.0, joint.share * able.sustained_power_w)
+    return replace(
+        able,
+        max_power_w=np.where(joint.blocked, 0.0, able.max_power_w),
+        sustained_power_w=np.where(held_w < able.min_power_w, 0.0, held_w),
+        useful_until_s=np.where(joint.blocked, able.at_s, np.minimum(able.useful_until_s, able.at_s + joint.run_s)),
+        together_s=joint.run_s,
+        must_charge=able.must_charge | joint.blocked,
+        reason=np.where(joint.blocked & (able.reason == Reason.READY), np.int8(Reason.MUST_CHARGE_TOGETHER), able.reason),
+        pause_s=np.where(joint.blocked, 0.0, np.minimum(able.pause_s, joint.run_s)),
+        reduction=np.where(joint.blocked, np.int8(Reason.MUST_CHARGE_TOGETHER), able.reduction),
     )
 
 

@@ -25,6 +25,9 @@ CONFLICT_REASONS: dict[Conflict, Reason] = {
 }
 """Every conflict but NONE, and the reason that is shown for it."""
 
+MUST_CHARGE_REASONS = (Reason.MUST_CHARGE, Reason.MUST_CHARGE_TOGETHER)
+"""Reasons of cars that would be dispatched and charge, for a departure's sake."""
+
 NOT_READY_PHASES = tuple(phase for phase in TransactionPhase if PHASE_DROP_OUT[phase] is not None)
 
 

@@ -20,7 +20,7 @@ def endurance_s(image: FleetImage, cap: Capability, discharge_power_w: F8, now_s
         floor_s = np.where(discharge_power_w > 0.0, cap.energy_wh / (discharge_power_w * WH_PER_WS), np.inf)
     floor_s = np.where(discharge_power_w > 0.0, np.minimum(floor_s, cap.open_s), floor_s)
     within_s = run_within_s(cap.reckoned, discharge_power_w, _budget_s(cap), settings)
-    return _from_now(np.minimum(floor_s, within_s), image, cap, now_s)
+    return _from_now(np.minimum(np.minimum(floor_s, within_s), cap.together_s), image, cap, now_s)
 
 
 def hold_endurance_s(
@@ -31,7 +31,7 @@ def hold_endurance_s(
     While it is held its laxity shrinks by a second each second.
     """
     cost_s = recharge_s(cap.reckoned, settings, discharge_power_w * discharge_s * WH_PER_WS) - cap.recharge_s
-    return _from_now(_budget_s(cap) - discharge_s - cost_s, image, cap, now_s)
+    return _from_now(np.minimum(_budget_s(cap) - cost_s, cap.together_s) - discharge_s, image, cap, now_s)
 
 
 def _budget_s(cap: Capability) -> F8:

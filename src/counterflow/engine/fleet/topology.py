@@ -19,6 +19,21 @@ DEFAULT_SITE = SiteId("default")
 _WHOLE_STATION = EvseId(0)
 _PHASES = ("L1", "L2", "L3")
 
+PHASE_SHARES: F8 = np.array(
+    [
+        {
+            Supply.UNKNOWN: (1.0, 1.0, 1.0),
+            Supply.L1: (1.0, 0.0, 0.0),
+            Supply.L2: (0.0, 1.0, 0.0),
+            Supply.L3: (0.0, 0.0, 1.0),
+            Supply.THREE_PHASE: (1.0 / 3.0,) * 3,
+        }[supply]
+        for supply in Supply
+    ]
+)
+"""What a watt of a car puts on L1, L2 and L3, by `Supply` (K, 3)."""
+PHASE_SHARES.setflags(write=False)
+
 
 class Topology:
     """The sites and feeders. Site 0 is `default`: it is always there, and unlimited unless it is given.
