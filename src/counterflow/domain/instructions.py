@@ -25,6 +25,7 @@ class AllocationPolicy(StrEnum):
     HYBRID = "hybrid"
     PROPORTIONAL = "proportional"
     MERIT = "merit"
+    ECONOMIC = "economic"
 
 
 class ControlPath(StrEnum):

@@ -178,6 +178,11 @@ CycleCap = Annotated[
 ]
 
 
+WearCost = Annotated[
+    float, Meta(description="What wear of the battery costs, a kWh discharged; for the policy economic.", extra={"unit": "EUR/kWh"}, ge=0)
+]
+
+
 class DriverTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a driver, site or contract agreed to. The narrower scope wins field by field."""
 
@@ -194,17 +199,13 @@ class DriverTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_day_discharge_wh: DayCap | None = None
     max_year_discharge_wh: YearCap | None = None
     max_year_cycles: CycleCap | None = None
+    wear_cost_per_kwh: WearCost | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for a blackout or a time zone that cannot be read."""
         for window in self.blackouts:
             parse_window(window)
         zone_of(self.timezone)
-
-
-LoadSeries = Annotated[
-    tuple[float, ...], Meta(description="Even steps over a day, from 00:00 UTC; 24 values are hours, 96 quarters of an hour.")
-]
 
 
 class GridConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -224,12 +225,17 @@ class GridConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 0.0
     uncontrolled_load_p5_w: Annotated[
-        LoadSeries,
-        Meta(description="What else draws here at least, in even steps over the day from 00:00 UTC.", extra={"unit": "W"}),
+        tuple[float, ...],
+        Meta(
+            description="What else draws here at least, in even steps over the day from 00:00 UTC; 24 values are hours.",
+            extra={"unit": "W"},
+        ),
     ] = ()
     uncontrolled_load_p95_w: Annotated[
-        LoadSeries,
-        Meta(description="What else draws here at most, in even steps over the day from 00:00 UTC.", extra={"unit": "W"}),
+        tuple[float, ...],
+        Meta(
+            description="What else draws here at most, in even steps over the day from 00:00 UTC; 24 values are hours.", extra={"unit": "W"}
+        ),
     ] = ()
 
 

@@ -205,3 +205,15 @@ def test_the_same_seed_gives_the_same_run(loop: Any) -> None:
         at_work.order([(0.0, 0.7 * offered_w(at_work))], 200.0)
         powers.append(at_work.play(200, {100: at_work.lose(0.1)}).true_w)
     assert powers[0] == powers[1]
+
+
+def test_under_economic_the_cheaper_cars_give_and_stay_when_the_target_falls(loop: Any) -> None:
+    at_work = loop(cars=100, seed=6, smallest_w=7_000.0, largest_w=7_000.0, deaf_share=0.0, derated_share=0.0)
+    dear = np.arange(100) % 2 == 0
+    at_work.plant.columns["wear_per_kwh"][:] = np.where(dear, 0.2, 0.05)
+    at_work.order([(0.0, 0.7 * offered_w(at_work)), (120.0, 0.4 * offered_w(at_work))], 240.0, AllocationPolicy.ECONOMIC)
+    run = at_work.play(240)
+    asked_w = np.fmax(at_work.memory.level_w, 0.0)
+    assert (asked_w[~dear & ~at_work.plant.gone] > 0.0).mean() > 0.8
+    assert (asked_w[dear] > 0.0).sum() <= 3
+    assert np.abs(run.error(60, 115, 10)).max() <= 0.04

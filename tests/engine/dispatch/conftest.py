@@ -33,6 +33,7 @@ def build(target_w: float, caps_w: Any, **given: Any) -> AllocationProblem:
         limits=given.get("limits") or Limits.flat(site, site_cap_w),
         now_s=0.0,
         window_end_s=3600.0,
+        cost=given.get("cost"),
     )
 
 

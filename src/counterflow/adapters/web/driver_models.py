@@ -48,6 +48,7 @@ class TermsBody(BaseModel):
     max_day_discharge_wh: Annotated[Energy | None, Field(description=_said("max_day_discharge_wh"))] = None
     max_year_discharge_wh: Annotated[Energy | None, Field(description=_said("max_year_discharge_wh"))] = None
     max_year_cycles: Annotated[Energy | None, Field(description=_said("max_year_cycles"))] = None
+    wear_cost_per_kwh: Annotated[Energy | None, Field(description=_said("wear_cost_per_kwh"))] = None
     contract: Annotated[ShortText | None, Field(description=_said("contract"))] = None
 
 

@@ -131,6 +131,7 @@ def terms_words(terms: PartialTerms) -> list[tuple[str, str]]:
         if limit is not None
     ]
     caps += [] if terms.max_year_cycles is None else [f"{terms.max_year_cycles:g} cycles a year"]
+    caps += [] if terms.wear_cost_per_kwh is None else [f"wear costs {terms.wear_cost_per_kwh:g} a kWh"]
     said = [
         ("Contract", terms.contract),
         ("Consent", None if terms.consent is None else _said(terms.consent)),
@@ -166,6 +167,9 @@ def drivers_set(
     max_session_discharge: Annotated[str | None, typer.Option(metavar="ENERGY", help="Cap of a session, such as 20kWh.")] = None,
     max_day_discharge: Annotated[str | None, typer.Option(metavar="ENERGY", help="Cap of a local day.")] = None,
     max_year_discharge: Annotated[str | None, typer.Option(metavar="ENERGY", help="Cap of a calendar year.")] = None,
+    wear_cost: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="What wear of the battery costs, EUR a kWh discharged (policy economic).")
+    ] = None,
     max_year_cycles: Annotated[str | None, typer.Option(metavar="NUMBER", help="Equivalent full cycles in a calendar year.")] = None,
     transfer_by_evse_alone: Annotated[str | None, typer.Option(metavar="yes|no", help="CHAdeMO and the like.")] = None,
     unset: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Take a field back to the wider scope; may be repeated.")] = None,
@@ -186,6 +190,7 @@ def drivers_set(
         "max_day_discharge": max_day_discharge,
         "max_year_discharge": max_year_discharge,
         "max_year_cycles": max_year_cycles,
+        "wear_cost": wear_cost,
         "transfer_by_evse_alone": transfer_by_evse_alone,
     }
     given = {name: value for name, value in said.items() if value is not None}

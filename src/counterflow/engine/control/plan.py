@@ -126,7 +126,7 @@ def _draws_up_anew(scene: Scene) -> bool:
     match scene.task.instruction.policy:
         case AllocationPolicy.PROPORTIONAL:
             return scene.first or scene.target_changed
-        case AllocationPolicy.MERIT:
+        case AllocationPolicy.MERIT | AllocationPolicy.ECONOMIC:
             due = scene.target_changed and scene.now_s - scene.memory.resorted_at_s >= scene.settings.resort_s
             return not relative and (scene.first or due)
         case AllocationPolicy.HYBRID:
@@ -152,6 +152,7 @@ def _spread(scene: Scene, level_w: F8) -> F8:
         limits=scene.limits(np.where(movable, 0.0, running_w)),
         now_s=scene.now_s,
         window_end_s=scene.window_end_s,
+        cost=scene.cost,
     )
     power_w = allocate(problem, scene.task.instruction.policy).power_w
     wanted_w = np.where(movable & ((power_w > 0.0) | (running_w > 0.0)), power_w, level_w)

@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 from msgspec import Struct
 
+from counterflow.domain.instructions import AllocationPolicy
 from counterflow.domain.reasons import Reason
 from counterflow.engine.control.balance import as_delivery_w, engage_w, group_export_w, lent_w, worst_export_w
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
@@ -13,6 +14,7 @@ from counterflow.engine.control.reconcile import Group
 from counterflow.engine.control.response import ResponseMemory, expected_w, level_in_force_w
 from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.control.timeline import Timeline
+from counterflow.engine.dispatch.cost import Cars, whole_cost_per_kwh
 from counterflow.engine.dispatch.limits import Limits
 from counterflow.engine.dispatch.merit import merit_rank
 from counterflow.engine.dispatch.shaping import rested
@@ -54,10 +56,20 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     settled: B1
 
     @cached_property
+    def cost(self) -> F8 | None:
+        """What a kWh of each row costs, all included (N,), where the policy asks for it."""
+        if self.task.instruction.policy is not AllocationPolicy.ECONOMIC:
+            return None
+        cars = Cars(self.cap_w, self.image.capacity_wh, self.capability.soc_frac, self.image.wear_per_kwh)
+        return whole_cost_per_kwh(cars, self.settings.costs)
+
+    @cached_property
     def rank(self) -> F8:
         """Merit in [0, 1], least first (N,); worked out only when somebody asks."""
         useful_until_s = np.fmin(np.fmax(self.capability.useful_until_s, self.now_s), self.window_end_s)
-        rank = merit_rank(self.cap_w, np.fmax(self.capability.energy_wh, 0.0), useful_until_s, self.now_s, self.window_end_s)
+        rank = merit_rank(
+            self.cap_w, np.fmax(self.capability.energy_wh, 0.0), useful_until_s, self.now_s, self.window_end_s, cost=self.cost
+        )
         scheduled = self.image.scheduled_control
         # Cars that may seldom be changed are the base: first to be taken, last to be let off.
         return 0.5 * rank + np.where(scheduled, 0.0, 0.5) if scheduled.any() else rank

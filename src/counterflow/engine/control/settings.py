@@ -4,6 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from counterflow.engine.dispatch.cost import CostSettings
+
 
 class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the loop acts, and how its orders end."""
@@ -84,6 +86,7 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     anticipate_s: Annotated[
         float, Meta(description="Cars whose order ends within this time are replaced ahead of it.", extra={"unit": "s"}, ge=0)
     ] = 8.0
+    costs: Annotated[CostSettings, Meta(description="What cars cost, for the policy economic.", extra={"unit": "-"})] = CostSettings()
     resort_s: Annotated[
         float, Meta(description="Under the merit policy the ranking is drawn up anew at most this often.", extra={"unit": "s"}, ge=0)
     ] = 300.0

@@ -40,10 +40,16 @@ def hybrid(problem: AllocationProblem) -> F8:
     return _commit(problem, problem.running)
 
 
+def economic(problem: AllocationProblem) -> F8:
+    """As merit, but among cars of about the same laxity the cheapest go first, wear, energy and standing loss counted."""
+    return _commit(problem, None, np.zeros_like(problem.caps_w) if problem.cost is None else problem.cost)
+
+
 POLICIES: dict[AllocationPolicy, Callable[[AllocationProblem], F8]] = {
     AllocationPolicy.HYBRID: hybrid,
     AllocationPolicy.PROPORTIONAL: proportional,
     AllocationPolicy.MERIT: merit,
+    AllocationPolicy.ECONOMIC: economic,
 }
 
 
@@ -114,9 +120,9 @@ def _top_up(problem: AllocationProblem, usable_w: F8, power_w: F8) -> F8:
     return power_w
 
 
-def _commit(problem: AllocationProblem, running: B1 | None) -> F8:
+def _commit(problem: AllocationProblem, running: B1 | None, cost: F8 | None = None) -> F8:
     usable_w = np.where(problem.caps_w >= problem.min_w, problem.caps_w, 0.0)
-    rank = merit_rank(usable_w, problem.energy_wh, problem.useful_until_s, problem.now_s, problem.window_end_s, running)
+    rank = merit_rank(usable_w, problem.energy_wh, problem.useful_until_s, problem.now_s, problem.window_end_s, running, cost)
     capped_w = cap_in_order(usable_w, rank, problem.limits)
     stranded = (capped_w > 0.0) & (capped_w < problem.min_w)
     if stranded.any():

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from counterflow.engine.fleet.snapshot import B1, F8
 
 _LAXITY_STEP_S = 15.0
+_COST_STEP_S = 900.0
+"""Cars whose laxity differs by less go by what they cost (control.md 2.2)."""
 _LAXITY_STEPS = 2**20
 _LEAVE_STEPS = 64
 _BUCKETS = 4096
@@ -24,19 +26,32 @@ def discharge_laxity_s(power_w: F8, energy_wh: F8, useful_until_s: F8, now_s: fl
     return left_s - np.minimum(needs_s, left_s)
 
 
-def merit_rank(power_w: F8, energy_wh: F8, useful_until_s: F8, now_s: float, window_end_s: float, running: B1 | None = None) -> F8:
+def merit_rank(
+    power_w: F8,
+    energy_wh: F8,
+    useful_until_s: F8,
+    now_s: float,
+    window_end_s: float,
+    running: B1 | None = None,
+    cost: F8 | None = None,
+) -> F8:
     """One sortable number a car in [0, 1) (N,), least first: laxity in steps of 15 s, then running cars (if given), then the earlier
     end of use, then the larger power (fewer messages). Cars without power come last (1.0).
+    With `cost` (N,), in any unit, laxity counts in steps of a quarter of an hour, and within a step the cheapest car goes first.
     """
     laxity_s = discharge_laxity_s(power_w, energy_wh, useful_until_s, now_s, window_end_s)
     able = power_w > 0.0
-    step = np.minimum(np.floor(np.where(able, laxity_s, 0.0) / _LAXITY_STEP_S), _LAXITY_STEPS - 1)
+    step_s = _LAXITY_STEP_S if cost is None else _COST_STEP_S
+    step = np.minimum(np.floor(np.where(able, laxity_s, 0.0) / step_s), _LAXITY_STEPS - 1)
     window_s = max(window_end_s - now_s, 1e-9)
     leaves = np.floor((_LEAVE_STEPS - 1) * np.clip((np.minimum(useful_until_s, window_end_s) - now_s) / window_s, 0.0, 1.0))
     largest_w = max(float(power_w.max(initial=0.0)), 1e-9)
     tie = (leaves + 0.999 * (1.0 - power_w / largest_w)) / _LEAVE_STEPS
     if running is not None:
         tie = np.where(running, 0.5 * tie, 0.5 + 0.5 * tie)
+    if cost is not None:
+        dearest = max(float(cost[able].max(initial=0.0)), 1e-9)
+        tie = 0.999999 * np.where(able, cost, 0.0) / dearest + 1e-7 * tie
     return np.where(able, (step + tie) / _LAXITY_STEPS, 1.0)
 
 

@@ -85,6 +85,7 @@ class Columns:
     capacity_wh: memoryview[float]
     soc_floor_frac: memoryview[float]
     soc_target_frac: memoryview[float]
+    wear_per_kwh: memoryview[float]
     v2x_floor_wh: memoryview[float]
     target_request_wh: memoryview[float]
     needs_at_s: memoryview[float]

@@ -234,6 +234,7 @@ class Session:
         columns.capacity_wh[row] = capacity_wh
         columns.soc_floor_frac[row] = self.floor_frac(settings, capacity_wh)
         columns.soc_target_frac[row] = terms.target_soc_frac
+        columns.wear_per_kwh[row] = _number(terms.wear_cost_per_kwh)
         columns.max_discharge_w[row] = rated_w * settings.nameplate_share
         columns.iso15118_20[row] = needs is not None and needs.iso15118_20
         columns.scheduled_control[row] = needs is not None and needs.iso15118_20 and not needs.dynamic_control
