@@ -104,7 +104,7 @@ def test_a_repeated_key_and_a_dry_run_are_200(client):
         ({"start_s": 1_795_366_800_000}, "between 2000 and 2200"),
         ({"start_s": "2026"}, "a number of seconds"),
         ({"start": "2026-11-22T17:00Z", "start_s": 1_795_366_800}, "not both"),
-        ({"policy": "fairest"}, "'hybrid', 'proportional' or 'merit'"),
+        ({"policy": "fairest"}, "'merit' or 'economic'"),
         ({"mode": "net"}, "'net_export'"),
         ({"pool": ""}, "pool"),
         ({"priority": "high"}, "priority"),
