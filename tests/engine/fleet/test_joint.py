@@ -143,3 +143,14 @@ def test_a_phase_is_a_connection_too(cars: Any, t0: float) -> None:
     assert np.isinf(look(fleet, topology, t0).together_s).all()
     crowded = cars(2, site=1, departure_s=t0 + 3600.0 * 2.0, supply=[Supply.L1, Supply.L1])
     assert (look(crowded, topology, t0).reason == Reason.MUST_CHARGE_TOGETHER).any()
+
+
+def test_cars_that_are_only_paused_are_part_of_it(cars: Any, t0: float) -> None:
+    given: dict[str, Any] = {"site": 1, "consent": False, "pausing": True, "pause_left_s": np.inf, "power_w": 5_000.0, "control_mode": 2}
+    late = cars(4, departure_s=t0 + 9_900.0, **given)
+    assert (look(late, None, t0).reduction == Reason.READY).all()
+    joint = look(late, behind(22_000.0), t0)
+    assert (joint.reduction == Reason.MUST_CHARGE_TOGETHER).all()
+    assert (joint.pause_s == 0.0).all()
+    loose = cars(4, departure_s=t0 + 3600.0 * 3.0, **given)
+    assert (look(loose, behind(22_000.0), t0, 3600.0).pause_s < look(loose, None, t0, 3600.0).pause_s).all()

@@ -106,8 +106,8 @@ def jointly(
     before: B1,
     window_s: float,
 ) -> Joint | None:
-    """Hold the fleet against its import limits; None where no limit can matter. `power_w` (N,): what each row may be discharged at; `pauses`
-    (N,): rows whose charging may be slowed or paused instead.
+    """Hold the fleet against its import limits; None where no limit can matter. `power_w` (N,): what each row may be discharged at;
+    `pauses` (N,): rows whose charging may be slowed or paused instead.
 
     The cars that have least time are blocked first, and no more than it takes. `before` are rows that had to charge at the last look:
     they are not let go on before time was won.
