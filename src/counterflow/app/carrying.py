@@ -129,6 +129,8 @@ class Carrying:
     def _hand_out_one(self, batch: _Batch, change: SetpointChange, why: Why | None, now_s: float) -> None:
         if self._book.owner.get(change.uid) != batch.dispatch_id or self._fleet.row_of(change.uid) is None:
             return
+        if change.power_w < 0.0 and self._fleet.is_guarded(change.uid):
+            return  # whatever was decided: nothing discharges a session for which a guarantee was broken
         self._placement.place(self._placing(batch, change), now_s)
         if batch.is_logged:
             if why is not None and now_s - batch.image.at_s > 0.05:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from counterflow.app.asides import Asides
 from counterflow.app.carrying import Carrying
 from counterflow.app.control_paths import steered_rows
+from counterflow.app.guarding import Guarding
 from counterflow.app.outlook import Outlook
 from counterflow.app.placing import Placement
 from counterflow.app.tasks import Book, RunningTask
@@ -36,6 +37,7 @@ class Deciding:
         placement: Placement,
         carrying: Carrying,
         outlook: Outlook,
+        guarding: Guarding,
         latched: Callable[[], bool],
         capability_of: Callable[[str, EvseId], EvseCapability | None],
         control: ControlSettings,
@@ -47,6 +49,7 @@ class Deciding:
         self._placement = placement
         self._carrying = carrying
         self._outlook = outlook
+        self._guarding = guarding
         self._latched = latched
         self._capability_of = capability_of
         self._control = control
@@ -57,6 +60,7 @@ class Deciding:
         instruction = task.instruction
         memory = task.memory.sized(len(image))
         able = self._outlook.capability_now(image, instruction.end_s, memory.must_charge & (image.uid == memory.group_uid))
+        able = self._guarding.of_dispatch(task, image, able)
         share = activation(instruction, at_s)
         task.rests_since_s = None
         decision = self._decision(task, image, able, at_s, share)

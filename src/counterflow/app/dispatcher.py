@@ -18,6 +18,7 @@ from counterflow.app.conflicts import Conflicts
 from counterflow.app.deciding import Deciding
 from counterflow.app.failures import Refused
 from counterflow.app.faults import Faults
+from counterflow.app.guarding import Guarding
 from counterflow.app.outlook import Outlook
 from counterflow.app.placing import Placement
 from counterflow.app.seconds import Seconds
@@ -121,6 +122,13 @@ class Dispatcher:
             scheduled_start=scheduled_start,
             curves=curves,
         )
+        self.guarding = Guarding(
+            fleet=fleet,
+            topology=topology,
+            book=self.book,
+            notify=notify,
+            release=lambda uid, now_s: placement.release(uid, now_s, urgent=True),
+        )
         self.streams = Streams(self.book, journal, notify, settings.streams)
         self._asides = Asides(journal, topology)
         self._deciding = Deciding(
@@ -130,6 +138,7 @@ class Dispatcher:
             placement=placement,
             carrying=self.carrying,
             outlook=self.outlook,
+            guarding=self.guarding,
             latched=lambda: self.latch.on,
             capability_of=capability_of,
             control=control,
@@ -206,6 +215,8 @@ class Dispatcher:
                 for instruction in self.book.in_state(state):
                     with self._guard(instruction, now_s):
                         tick_one(self.book.tasks[instruction.dispatch_id], image, now_s)
+            with self.faults.guard("the guarantees", now_s):
+                self.guarding.of_fleet(image, latched=self.latch.on)
             self._placement.retry_clears(now_s)
         finally:
             self.plan_next(now_s)

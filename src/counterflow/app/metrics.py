@@ -37,6 +37,12 @@ class ProcessMetrics:
         yield _counter("ticks_late", "Control ticks that began more than half a period late.", dispatcher.late_ticks)
         yield _counter("control_faults", "Faults of ours while controlling cars; the log says where.", dispatcher.faults.count)
         yield _counters("stream_values", "Values of streamed targets.", "outcome", dispatcher.streams.outcomes)
+        yield _counters(
+            "guarantee_breaches",
+            "Sessions that the live monitor stopped, by the guarantee that was broken.",
+            "guarantee",
+            dispatcher.guarding.breaches,
+        )
         yield _counters("station_warnings", "Warnings about stations.", "kind", self._room.warnings)
 
     def _of_gateway(self) -> Iterator[Metric]:

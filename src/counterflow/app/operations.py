@@ -84,11 +84,12 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
     # --- looking -------------------------------------------------------------------------------------------------------------
 
     def health(self) -> HealthView:
-        """Ready means: the journal writes, and nothing is broken. An emergency stop and a source that is overdue are alarms, but no faults
-        of ours: a reset and new values must get in."""
+        """Ready means: the journal writes, and nothing is broken. An emergency stop, an overdue source and a session that was stopped
+        are alarms that leave it ready: a reset and new values must get in."""
         serious = (*self._alarms(), *self._room.dispatcher.faults.alarms(self._now_s()))
         alarms = serious
-        alarms = (*alarms, *self._room.dispatcher.streams.alarms(self._now_s()))
+        dispatcher, now_s = self._room.dispatcher, self._now_s()
+        alarms = (*alarms, *dispatcher.streams.alarms(now_s), *dispatcher.guarding.alarms(now_s))
         if self._room.dispatcher.latch.on:
             alarms = (*alarms, "The emergency stop is on.")
         return HealthView(ready=not serious, alarms=alarms, started_at_s=self._started_at_s, version=__version__)

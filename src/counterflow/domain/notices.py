@@ -67,6 +67,11 @@ NOTICES: dict[str, NoticeKind] = {
     "session.dropped_out": NoticeKind(
         "A car was lost to its dispatch; `text` tells how.", "session", {"lost_power_w": "Discharge power lost with it [W]."}
     ),
+    "session.guarded": NoticeKind(
+        "A guarantee was broken for a session, and it is not discharged any more; `text` says which.",
+        "session",
+        {"guarantee": "Its number: I1 floor, I2 departure, I3 limits, I4 permission, I5 bounds, I7 ends, I8 owned, I11 stopped."},
+    ),
     "session.upgrade": NoticeKind(
         "A session that began charging only was offered a bidirectional transfer; `text` tells what came of it.", "session"
     ),

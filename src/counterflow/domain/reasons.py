@@ -46,6 +46,7 @@ class Reason(IntEnum):
     PAUSED_ENOUGH = 37
     MUST_CHARGE_TOGETHER = 38
     BELOW_MIN_POWER = 19
+    GUARDED = 35
     COOLING_DOWN = 20
     NOT_RESPONDING = 21
 
@@ -89,6 +90,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.PAUSED_ENOUGH: "the car was slowed or paused as long as its driver allows in one session (max_pause)",
     Reason.MUST_CHARGE_TOGETHER: "the car must charge now, since all cars behind its connection must be ready at departure",
     Reason.BELOW_MIN_POWER: "what is left is below the car's minimum discharge power",
+    Reason.GUARDED: "a guarantee was broken for this session (event session.guarded): it is not discharged until it is plugged in anew",
     Reason.COOLING_DOWN: "the station refused a profile; it is tried again later",
     Reason.NOT_RESPONDING: "the car does not follow its setpoint; it is probed again later",
 }

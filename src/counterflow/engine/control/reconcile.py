@@ -30,6 +30,7 @@ _LEAVES: dict[Reason, DropOutKind] = {
     **dict.fromkeys(CONFLICT_REASONS.values(), DropOutKind.WITHDRAWN),
     Reason.PRIORITY_CHARGING: DropOutKind.WITHDRAWN,
     Reason.EXTERNAL_LIMIT: DropOutKind.WITHDRAWN,
+    Reason.GUARDED: DropOutKind.WITHDRAWN,
     Reason.GRID_FAULT: DropOutKind.FAULTED,
     Reason.EV_NOT_READY: DropOutKind.SUSPENDED,
     Reason.CLOCK_OFF: DropOutKind.WITHDRAWN,

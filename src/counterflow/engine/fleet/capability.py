@@ -132,6 +132,7 @@ def capability(
         Reason.DISCHARGE_CAP: (cap_wh <= 0.0) | (cap_wh < least_wh),
         Reason.MUST_CHARGE: must_charge,
         Reason.BELOW_MIN_POWER: (ceiling_w <= 0.0) | (ceiling_w < min_power_w) | (above_floor_wh < least_wh),
+        Reason.GUARDED: image.guarded,
         Reason.COOLING_DOWN: image.excluded_until_s > now_s,
     }
     reason = first_reasons(reasons, len(image))

@@ -61,6 +61,7 @@ class Columns:
     control_mode: memoryview[int]
     conflict: memoryview[int]
     priority_charging: memoryview[bool]
+    guarded: memoryview[bool]
     excluded_until_s: memoryview[float]
     started_s: memoryview[float]
     departure_s: memoryview[float]

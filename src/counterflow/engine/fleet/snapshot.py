@@ -49,6 +49,7 @@ COLUMNS: dict[str, Column] = {
     "control_mode": Column("i1", "ControlMode", 0, "how the EVSE can be told to discharge"),
     "conflict": Column("i1", "Conflict", 0, "why other actors keep the session out of dispatch"),
     "priority_charging": Column("?", "-", 0, "the driver pressed for full power"),
+    "guarded": Column("?", "-", 0, "a guarantee was broken for this session: it is not discharged any more"),
     "excluded_until_s": Column("f8", "s", nan, "refused a profile: not asked again before; NaN = never"),
     "started_s": Column("f8", "s", nan, "transaction start"),
     "departure_s": Column("f8", "s", nan, "announced or assumed departure"),
@@ -121,6 +122,7 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     control_mode: I1
     conflict: I1
     priority_charging: B1
+    guarded: B1
     excluded_until_s: F8
     started_s: F8
     departure_s: F8

@@ -290,6 +290,19 @@ class FleetState:
         if session is not None:
             self._roster.columns.excluded_until_s[session.row] = until_s
 
+    def guard(self, uid: SessionUid) -> bool:
+        """Discharge this session no more. Returns whether that is new."""
+        session = self._roster.open.get(uid)
+        if session is None or self._roster.columns.guarded[session.row]:
+            return False
+        self._roster.columns.guarded[session.row] = True
+        return True
+
+    def is_guarded(self, uid: SessionUid) -> bool:
+        """Whether a guarantee was broken for an open session."""
+        session = self._roster.open.get(uid)
+        return session is not None and self._roster.columns.guarded[session.row]
+
     def override(self, uid: SessionUid, said: SessionOverride, now_s: float) -> Applied:
         """What a driver says for a session comes before everything else from the next tick on. Raises KeyError if it is not open."""
         self._roster.now_s = now_s
