@@ -79,6 +79,10 @@ class Guarding:
         self._judge(None, image, of_fleet(image, self._topology, owners, latched=latched))
         self._suspicions = {key: kept for key, kept in self._suspicions.items() if key is None or key in self._book.tasks}
 
+    def words(self) -> tuple[str, ...]:
+        """Who was stopped, and why, each in a sentence."""
+        return tuple(text for _, text in self._alarms.values())
+
     def alarms(self, now_s: float) -> tuple[str, ...]:
         """A sentence for each session that was stopped lately."""
         return tuple(text for at_s, text in self._alarms.values() if now_s - at_s < ALARM_S)

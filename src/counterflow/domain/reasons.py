@@ -46,7 +46,7 @@ class Reason(IntEnum):
     PAUSED_ENOUGH = 37
     MUST_CHARGE_TOGETHER = 38
     BELOW_MIN_POWER = 19
-    GUARDED = 35
+    GUARDED = 40
     COOLING_DOWN = 20
     NOT_RESPONDING = 21
 

@@ -129,6 +129,18 @@ class Watch:
             self._stopped()
             self._over_delivery()
             self._yard()
+            self._guarded()
+
+    def _guarded(self) -> None:
+        """The live monitor stops nobody whose meter and clock are right: it is the last line of defence, and the others hold."""
+        fleet = self._universe.server.room.fleet
+        for seat in self._universe.seats:
+            transaction_id = seat.station.state.first_evse.transaction_id
+            uid = None if transaction_id is None else fleet.uid_of(seat.name, transaction_id)  # type: ignore[arg-type]
+            if uid is not None and fleet.is_guarded(uid) and not self._excused(seat):
+                self.breach(
+                    f"the monitor stopped the session at {seat.name}: {'; '.join(self._universe.server.room.dispatcher.guarding.words())}"
+                )
 
     def _complaints(self, seat: Seat) -> None:
         complaints = seat.station.violations

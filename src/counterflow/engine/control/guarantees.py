@@ -140,9 +140,7 @@ def of_fleet(image: FleetImage, topology: Topology, owners: Owners, *, latched: 
     }
 
 
-def ripened(
-    image: FleetImage, flags: Flags, before: Suspicions
-) -> tuple[Suspicions, list[Breach]]:
+def ripened(image: FleetImage, flags: Flags, before: Suspicions) -> tuple[Suspicions, list[Breach]]:
     """What is suspected now, and what was broken at every look for its grace. `before` are the suspicions of the last look."""
     now_s, suspicions, breaches = image.at_s, Suspicions(), []
     for guarantee, rows in flags.items():
