@@ -9,6 +9,7 @@ from counterflow.app.config import Settings, SettingsError, load
 
 SITE = '[[sites]]\nsite_id = "depot"\n'
 
+NEGATIVE = "[[ocpp.negative_limit_models]]\n"
 WRONG = [
     (SITE + SITE, "The [[sites]] are wrong: the site 'depot' is given twice."),
     (SITE + "max_export_power_w = -30000", "The setting 'max_export_power_w' of [[sites]] number 1 must be at least 0; "),
@@ -35,6 +36,14 @@ WRONG = [
     ("[control]\nhold_max_s = 10.0", "The setting 'control.hold_min_s' (20) must not be larger than 'control.hold_max_s' (10)."),
     ('[ocpp]\nmeasurands = ["soc"]', "names 'soc', which is no measurand of OCPP 2.1. Did you mean 'SoC'?"),
     ('[ocpp]\nmeasurands = ["Power.Active"]', "names 'Power.Active', which is no measurand of OCPP 2.1."),
+    (NEGATIVE + "model = 'Elm'", "entry 'Elm' must name vendor and model with a slash between"),
+    (
+        NEGATIVE + "model = 'Elm/Post'\nmax_discharge_power_w = 5000.0",
+        "entry 'Elm/Post' names max_discharge_power_w and not capacity_wh: a station that cannot tell the one cannot tell the other.",
+    ),
+    (NEGATIVE + "model = 'Elm/Post'\ncapacity_wh = 40000.0", "names capacity_wh and not max_discharge_power_w"),
+    (NEGATIVE + "model = 'Elm/Post'\n" + NEGATIVE + "model = 'elm/post'", "entry 'elm/post' is there twice"),
+    (NEGATIVE + "model = 'Elm/Post'\ncapacity_wh = 0.0\nmax_discharge_power_w = 1.0", "must be above 0"),
     ("[ocpp]\nmeasurands = []", "The setting 'ocpp.measurands' must have at least 1 entry; "),
     ("[feasibility]\nheadroom_factor = 1.2", "The setting 'feasibility.headroom_factor' must be at most 1; "),
     ("[control]\ntick_interval_s = 0", "The setting 'control.tick_interval_s' must be above 0; "),

@@ -37,6 +37,17 @@ def test_a_row_in_words_of_people_becomes_an_agreement() -> None:
     ]
 
 
+def test_pausing_is_agreed_apart_from_discharge() -> None:
+    rows, bad = read_file("id,consent,pausing,max_pause\nA,no,yes,45min\nB,,no,\n")
+    assert bad == []
+    assert [agreement.terms for agreement in rows] == [
+        PartialTerms(consent=False, pausing=True, max_pause_s=2_700.0),
+        PartialTerms(pausing=False),
+    ]
+    _, [bad_row] = read_file("id,pausing\nA,perhaps\n")
+    assert bad_row.sentence == "pausing: 'perhaps' is neither yes nor no."
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [

@@ -110,6 +110,42 @@ def test_whatever_changes_the_order_ends_its_trial() -> None:
     assert not trials.trials
 
 
+def test_a_target_that_moves_does_not_begin_a_trial_anew() -> None:
+    trials = on_trial()
+    stronger = msgspec.structs.replace(ORDER, power_w=-9000.0)
+    trials.sent(stronger)
+    trials.placed(stronger, Accepted(), NOW_S + 60)
+    assert trials.measured(reading(80, 11_000.0)) is None
+    said = trials.measured(reading(90, 11_000.0))
+    assert said is not None
+    trials = on_trial(stronger)
+    trials.sent(ORDER)
+    trials.placed(ORDER, Accepted(), NOW_S + 60)
+    assert trials.measured(reading(80, -4_000.0)) is None
+    assert not trials.trials, "judged by the weaker of the two"
+
+
+def given_up(*readings: tuple[float, float]) -> str | None:
+    """What is said at the next reading, when the order is taken back after these (after s, W)."""
+    trials = on_trial()
+    for after_s, power_w in readings:
+        assert trials.measured(reading(after_s, power_w)) is None
+    trials.sent(ClearProfile(station_id=StationId("S1"), profile_id=ORDER.profile_id, session_uid=ORDER.session_uid))
+    assert trials.measured(reading(99, 11_000.0, station_id=StationId("S2"))) is None
+    said = trials.measured(reading(100, 11_000.0))
+    assert not trials.trials, "said once"
+    return said
+
+
+def test_an_order_that_is_given_up_early_is_disproved_by_two_readings_against_it() -> None:
+    assert given_up((10, 11_000.0), (40, 11_000.0), (60, 10_500.0)) == (
+        "EVSE 1 was told to discharge 5000 W by a negative limit, and its meter shows 10500 W of charging"
+    )
+    assert given_up((10, 11_000.0), (20, 11_000.0), (60, 11_000.0)) is None, "one reading is none"
+    assert given_up((40, float("nan")), (60, float("nan"))) is None, "unknown power says nothing"
+    assert given_up((40, 11_000.0), (60, -4_900.0)) is None, "proved"
+
+
 def test_the_server_holds_the_station_out_and_remembers_it() -> None:
     journal = MemoryJournal()
     settings = msgspec.convert({"stations": {"accept_unknown": True}}, Settings)

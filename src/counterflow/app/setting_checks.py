@@ -44,6 +44,7 @@ def complaints(settings: "Settings") -> Iterator[str]:
     if settings.certificates.signer == "call-out" and not settings.certificates.call_out_url:
         yield "The setting 'certificates.signer' is 'call-out'; then 'certificates.call_out_url' must say where to ask."
     yield from _api(settings)
+    yield from _negative_limits(settings)
     known = get_args(MeasurandEnumType)
     for name in settings.ocpp.measurands:
         if name not in known:
@@ -74,6 +75,27 @@ def _pairs(settings: "Settings") -> Iterator[str]:
         least, most = _value(settings, lower), _value(settings, upper)
         if least > most:
             yield f"The setting '{lower}' ({least:g}) must not be larger than '{upper}' ({most:g})."
+
+
+def _negative_limits(settings: "Settings") -> Iterator[str]:
+    seen: set[str] = set()
+    for named in settings.ocpp.negative_limit_models:
+        name = named.model.strip()
+        entry = f"The [[ocpp.negative_limit_models]] entry '{name}'"
+        vendor, slash, model = name.partition("/")
+        if not (slash and vendor.strip() and model.strip()):
+            yield f"{entry} must name vendor and model with a slash between, as 'counterflow stations show' lists them: 'Vendor/Model'."
+        if name.casefold() in seen:
+            yield f"{entry} is there twice; keep one of the two."
+        seen.add(name.casefold())
+        if (named.max_discharge_power_w is None) != (named.capacity_wh is None):
+            given, missing = (
+                ("max_discharge_power_w", "capacity_wh") if named.capacity_wh is None else ("capacity_wh", "max_discharge_power_w")
+            )
+            yield (
+                f"{entry} names {given} and not {missing}: a station that cannot tell the one cannot tell the other. Name both, or neither "
+                "for a model that tells both by itself (OCPP 2.0.1)."
+            )
 
 
 def _api(settings: "Settings") -> Iterator[str]:

@@ -168,7 +168,7 @@ def _session_views(room: ControlRoom, image: FleetImage, rows: list[int]) -> lis
 
 _REASON_CODES = {int(reason): reason.name.lower() for reason in Reason}
 _REASON_TEXTS = {int(reason): words for reason, words in REASON_WORDS.items()}
-_PAUSING_TEXTS = {int(Reason.READY): "can be paused for a relative order"}
+_PAUSING_TEXTS = {int(Reason.READY): "charging can be slowed or paused for a relative order"}
 _PHASES = {int(phase): phase.name.lower() for phase in TransactionPhase}
 _SETPOINT_STATES = {int(state): state.name.lower() for state in SetpointState}
 

@@ -175,7 +175,8 @@ class LogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     station_id: str = ""
     transaction_id: str = ""
     power_w: float | None = None
-    """SETPOINT: the setpoint (<= 0). TICK: measured fleet power (discharge positive). LEFT: power lost. BASELINE: planned power."""
+    """SETPOINT: the setpoint (<= 0), or the limit to charging (>= 0). TICK: measured fleet power (discharge positive). LEFT: power lost.
+    BASELINE: planned power."""
     target_power_w: float | None = None
     """TICK, SHORTFALL, ASKED: discharge positive. AMENDED: of versions that did not keep it among the steps."""
     headroom_power_w: float | None = None

@@ -76,6 +76,8 @@ class EvseCapability(Struct, frozen=True, kw_only=True):
     """EVSE.DischargePower, MaxSet."""
     max_charge_power_w: float | None = None
     """EVSE.Power, maxLimit."""
+    assumed_capacity_wh: float | None = None
+    """Capacity of the cars here, as the settings name it for a model that discharges on a negative limit and cannot tell."""
     supply_phases: int | None = None
     """EVSE.SupplyPhases, 1 to 3."""
     features: tuple[str, ...] = ()

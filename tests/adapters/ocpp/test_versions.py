@@ -14,10 +14,10 @@ from counterflow.adapters.ocpp import profiles_v16, profiles_v201
 from counterflow.adapters.ocpp.dialect import OCPP_1_6, OCPP_2_0_1, OCPP_2_1
 from counterflow.adapters.ocpp.discovery.capability import Opted, control_mode
 from counterflow.adapters.ocpp.discovery.values import DeviceModel
-from counterflow.adapters.ocpp.discovery.variables import RATE_UNIT
+from counterflow.adapters.ocpp.discovery.variables import DISCHARGE_POWER_SET, RATE_UNIT, at_evse
 from counterflow.adapters.ocpp.matrix import HEARD, SAID
 from counterflow.adapters.ocpp.profiles import ExpiredError, PlacementError
-from counterflow.adapters.ocpp.settings import SUBPROTOCOLS
+from counterflow.adapters.ocpp.settings import SUBPROTOCOLS, NegativeLimitModel
 from counterflow.adapters.ocpp.versions import VERSIONS
 from counterflow.domain.commands import (
     ClearProfile,
@@ -233,14 +233,36 @@ def test_what_a_version_cannot_be_asked_is_not_supported_rather_than_unknown(des
     )
 
 
-def test_a_model_that_takes_negative_limits_is_opted_in_by_name_in_every_version(desk: Any) -> None:
-    for subprotocol, expected in (("ocpp1.6", ControlMode.NEGATIVE_LIMIT), ("ocpp2.0.1", ControlMode.NEGATIVE_LIMIT)):
-        opted = Opted(("elm/post 2",), 1_000_000, VERSIONS[subprotocol].manner.no_setpoints)
-        model = DeviceModel()
-        model.put(RATE_UNIT, "Current,Power")
-        for name, mode in (("Post 2", expected), ("Post 3", ControlMode.CHARGE_ONLY)):
-            identity = StationIdentity(vendor_name="Elm", model=name)
-            assert control_mode(EvseId(1), 0, model, identity, opted)[0] is mode
+NAMED = NegativeLimitModel(model="elm/post 2", max_discharge_power_w=10_000.0, capacity_wh=40_000.0)
+
+
+def mode_of(subprotocol: str, *named: NegativeLimitModel, model: str = "Post 2", **told: str) -> tuple[ControlMode, str]:
+    """What a station of one of the older versions is taken for, when the settings name these models."""
+    manner = VERSIONS[subprotocol].manner
+    device = DeviceModel()
+    device.put(RATE_UNIT, "Current,Power")
+    for value in told.values():
+        device.put(at_evse(DISCHARGE_POWER_SET, 1), value)
+    identity = StationIdentity(vendor_name="Elm", model=model)
+    return control_mode(EvseId(1), 0, device, identity, Opted(named, 1_000_000, manner.no_setpoints, manner.tells_needs))
+
+
+@pytest.mark.parametrize("subprotocol", ["ocpp1.6", "ocpp2.0.1"])
+def test_a_model_that_takes_negative_limits_is_opted_in_by_name_in_every_version(subprotocol: str) -> None:
+    assert mode_of(subprotocol, NAMED)[0] is ControlMode.NEGATIVE_LIMIT
+    assert mode_of(subprotocol, NAMED, model="Post 3")[0] is ControlMode.CHARGE_ONLY
+    assert mode_of(subprotocol)[0] is ControlMode.CHARGE_ONLY
+
+
+def test_what_the_station_cannot_tell_must_be_named_or_it_is_said_in_words() -> None:
+    bare = NegativeLimitModel(model="Elm/Post 2")
+    mode, why = mode_of("ocpp1.6", bare)
+    assert mode is ControlMode.CHARGE_ONLY
+    assert why.endswith("the station cannot tell what they leave out: name max_discharge_power_w and capacity_wh there")
+    mode, why = mode_of("ocpp2.0.1", bare)
+    assert (mode, why.rpartition("name ")[2]) == (ControlMode.CHARGE_ONLY, "max_discharge_power_w there")
+    assert mode_of("ocpp2.0.1", bare, rating="7400")[0] is ControlMode.NEGATIVE_LIMIT
+    assert mode_of("ocpp1.6", bare, rating="7400")[1].rpartition("name ")[2] == "capacity_wh there"
 
 
 def test_what_was_learned_in_another_version_is_learned_again(desk: Any) -> None:

@@ -58,6 +58,14 @@ def test_sessions_fit_and_say_why(api: Any, counterflow: Any, session: SessionVi
     assert "Not shown here:" in flat(" ".join(lines))
 
 
+def test_a_car_that_is_not_discharged_and_may_be_paused_is_counted_apart(api: Any, counterflow: Any, session: SessionView) -> None:
+    words = {"reason": "no_v2x_control", "reason_text": "the station does not offer CentralSetpoint"}
+    post = replace(session, station_id="CS-2", pausing="ready", pausing_text="charging can be paused", reducible_power_w=11_000.0, **words)
+    api.will("GET", "/api/v1/sessions", [session, post])
+    said = flat(counterflow("sessions").stdout)
+    assert "1 of 2 sessions can be discharged, 1 more can be paused. Discharge is positive." in said
+
+
 def test_a_wide_terminal_shows_every_column_of_the_sessions(api: Any, counterflow: Any, session: SessionView) -> None:
     api.will("GET", "/api/v1/sessions", [session])
     result = counterflow("sessions", env={"COLUMNS": "200"})

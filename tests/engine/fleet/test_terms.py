@@ -32,6 +32,19 @@ def test_no_driver_is_discharged_by_default() -> None:
     assert not resolver(TermsSettings())(NORTH, "anyone", "").consent
 
 
+def test_no_car_is_paused_by_default_and_what_is_agreed_narrows_like_any_other_term() -> None:
+    assert not resolver(TermsSettings(default=DriverTerms(consent=True)))(NORTH, "anyone", "").pausing
+    look = resolver(
+        TermsSettings(
+            sites={NORTH: PartialTerms(pausing=True, max_pause_s=600.0)},
+            drivers={"Tag-1": PartialTerms(pausing=False), "Tag-2": PartialTerms(max_pause_s=60.0)},
+        )
+    )
+    said = {driver: look(NORTH, driver, "") for driver in ("other", "tag-1", "tag-2")}
+    assert [(terms.pausing, terms.max_pause_s) for terms in said.values()] == [(True, 600.0), (False, 600.0), (True, 60.0)]
+    assert not look(SOUTH, "tag-2", "").pausing
+
+
 def test_the_narrower_scope_wins_field_by_field() -> None:
     look = resolver()
     assert plain(look(SOUTH, "", "")) == DriverTerms(min_soc_frac=0.4)

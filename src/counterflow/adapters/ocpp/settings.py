@@ -8,6 +8,33 @@ SUBPROTOCOLS = ("ocpp2.1", "ocpp2.0.1", "ocpp1.6")
 """What is served, newest first."""
 
 
+AboveZero = Annotated[float, Meta(gt=0)]
+
+
+class NegativeLimitModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model of station that discharges on a negative charging limit, and what it cannot tell by itself."""
+
+    model: Annotated[
+        str,
+        Meta(description="Vendor and model as BootNotification says them, with a slash between: `Vendor/Model`.", extra={"unit": "-"}),
+    ]
+    max_discharge_power_w: Annotated[
+        AboveZero | None, Meta(description="What an EVSE can discharge, where the station does not tell (OCPP 1.6).", extra={"unit": "W"})
+    ] = None
+    max_charge_power_w: Annotated[
+        AboveZero | None,
+        Meta(description="What it can charge, where the station does not tell; left out = as it discharges.", extra={"unit": "W"}),
+    ] = None
+    capacity_wh: Annotated[
+        AboveZero | None,
+        Meta(description="Capacity of the cars that come to it, where nobody tells; the smallest of them.", extra={"unit": "Wh"}),
+    ] = None
+
+    def is_of(self, vendor_name: str, model: str) -> bool:
+        """Whether a station with these words is of this model (case does not matter)."""
+        return self.model.strip().casefold() == f"{vendor_name}/{model}".casefold()
+
+
 class OcppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Time-outs, sampling and discovery. Stack levels and profile ids travel with each command."""
 
@@ -79,9 +106,9 @@ class OcppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ),
     ] = 12
     negative_limit_models: Annotated[
-        tuple[str, ...],
+        tuple[NegativeLimitModel, ...],
         Meta(
-            description="Models, as vendor/model, that discharge on a negative charging limit (not OCPP 2.1; verify each by its meter).",
+            description="Models that discharge on a negative charging limit, which is no word of OCPP; each use is verified by the meter.",
             extra={"unit": "-"},
         ),
     ] = ()

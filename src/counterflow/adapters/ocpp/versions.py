@@ -66,6 +66,7 @@ VERSIONS: Final[dict[str, Version]] = {
                 read_connectors,
                 change_configuration,
                 no_setpoints="OCPP 1.6 has no setpoints: the car can be charged, not discharged",
+                tells_needs=False,
             ),
             authorized=core.authorized,
             please_boot=messages_v16.TriggerMessageRequest(requested_message="BootNotification"),

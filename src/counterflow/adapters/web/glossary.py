@@ -51,6 +51,7 @@ WORDS: dict[str, str] = {
     "alarms": "What an operator must know, in words.",
     "aligned_interval_s": "How often registers come by the clock; null = not said.",
     "aligned_measurands": "Measurands that come by the clock.",
+    "assumed_capacity_wh": "Capacity of the cars here as the settings name it, where nobody tells; null = not named.",
     "at_s": "The instant this is about.",
     "available_energy_wh": "Energy that an order for the coming 15 minutes could get beside the dispatches under way, expected.",
     "SessionView.available_power_w": "Power that the car could hold for the coming 15 minutes; 0 = it cannot be discharged now.",

@@ -94,6 +94,9 @@ def fleet_facts(view: FleetView) -> list[tuple[str, str]]:
     return facts
 
 
+READY = Reason.READY.name.lower()
+
+
 def _reason_words(name: str) -> str:
     """Words of a reason; one that this version does not know is shown as it is named."""
     try:
@@ -114,13 +117,14 @@ def sessions(
         typer.echo(reply.text)
         return
     views = reply.read(list[SessionView])
-    ready = sum(view.reason == Reason.READY.name.lower() for view in views)
+    ready, pausing = sum(view.reason == READY for view in views), sum(can_be_paused(view) for view in views)
     print_table(
         screen(),
         views if limit == 0 else views[:limit],
         session_columns(server.around.now_s()),
         empty="There are no open sessions.",
-        note=f"{_shown(views, limit)}{ready} of {len(views)} sessions can be discharged. Discharge is positive.",
+        note=f"{_shown(views, limit)}{ready} of {len(views)} sessions can be discharged"
+        f"{f', {pausing} more can be paused' if pausing else ''}. Discharge is positive.",
     )
 
 
@@ -141,8 +145,18 @@ def session_columns(now_s: float) -> list[Column[SessionView]]:
         column("Dispatch", lambda view: view.dispatch_id or "-", 9),
         column("Site", lambda view: view.site_id, 11),
         column("Transaction", lambda view: view.transaction_id, 12),
-        words("Why", lambda view: view.reason_text, least_width=24),
+        words("Why", why, least_width=24),
     ]
+
+
+def why(view: SessionView) -> str:
+    """Why a car can or cannot be discharged, and whether it may be paused instead."""
+    return f"{view.reason_text}; {view.pausing_text}" if can_be_paused(view) else view.reason_text
+
+
+def can_be_paused(view: SessionView) -> bool:
+    """A car that is not discharged and gives a relative order by charging less."""
+    return view.pausing == READY != view.reason
 
 
 @stations_app.callback(invoke_without_command=True)

@@ -13,6 +13,9 @@ from counterflow.engine.dispatch.limits import Rows
 from counterflow.engine.dispatch.shaping import worth_sending
 from counterflow.engine.fleet.snapshot import B1, F8
 
+_FIRST = 0.05
+"""The share of the ranks, [0, this), that is theirs."""
+
 
 def given_w(scene: Scene, level_w: F8) -> F8:
     """What each row of `scene.reduces` gives at `level_w` (N,): its draw when left alone, less what it may draw."""
@@ -29,7 +32,7 @@ def with_reduction(scene: Scene, levers: Levers, level_w: F8) -> Levers:
     left_s = max(scene.window_end_s - scene.now_s, 1.0)
     may = scene.capability.pause_s >= min(scene.settings.min_run_s, left_s)
     least_w = np.where(np.isnan(scene.image.min_charge_w), scene.settings.least_charge_w, scene.image.min_charge_w)
-    rank = 0.05 * (1.0 - np.minimum(scene.capability.pause_s / left_s, 1.0))
+    rank = _FIRST * (1.0 - np.minimum(scene.capability.pause_s / left_s, 1.0))
     return Levers(
         level_w=np.where(rows, gives_w, levers.level_w),
         cap_w=np.where(rows, np.where(may, draw_w, gives_w), levers.cap_w),
@@ -37,7 +40,7 @@ def with_reduction(scene: Scene, levers: Levers, level_w: F8) -> Levers:
         gap_w=np.where(rows, np.maximum(least_w, 1.0), levers.gap_w),
         gain=np.where(rows, 1.0, levers.gain),
         engage_w=np.where(rows, 0.0, levers.engage_w),
-        rank=np.where(rows, rank, levers.rank),
+        rank=np.where(rows, rank, _FIRST + (1.0 - _FIRST) * levers.rank),
         movable=levers.movable,
         rested=levers.rested,
         room=levers.room,

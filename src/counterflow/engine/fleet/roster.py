@@ -211,6 +211,7 @@ class Roster:
         columns.meter_interval_s[row] = session.observed_interval_s if station.meter_interval_s is None else station.meter_interval_s
         session.settled = False
         bounds = bounds_of(columns, row)
+        session.named_capacity_wh, session.named_charge_w = station.named_for(evse_id)
         session.write_needs(columns, self.settings, station.rated_discharge_w(evse_id))
         write_bounds(session, columns, self.accounts, self.now_s, self.settings, bounds)
         self.revisit_s = min(self.revisit_s, session.revisit_s)

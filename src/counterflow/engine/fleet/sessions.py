@@ -37,6 +37,8 @@ class Session:
         "import_at_s",
         "import_wh",
         "interval_confirmed",
+        "named_capacity_wh",
+        "named_charge_w",
         "needs",
         "needs_export_wh",
         "needs_import_wh",
@@ -121,6 +123,8 @@ class Session:
         self.recent: list[EventKey | None] = [None] * RECENT_EVENTS
         self.turn = 0
         self.orders = OrderBook()
+        self.named_capacity_wh = self.named_charge_w = nan
+        """What the settings name for the cars at its EVSE, where nobody tells."""
         self.paused_s = record.paused_s
         """How long orders have slowed or paused its charging, without the one that is on since `pause_from_s`, until `pause_until_s`."""
         self.pause_from_s = nan
@@ -204,12 +208,12 @@ class Session:
         `C = E_max * 100 / (100 - SoC - 0.5)`, rms error 0.6 % at SoC 50, 3 % at 90 (control reference 1.1).
         """
         if self.needs is None:
-            return nan
+            return self.named_capacity_wh
         if self.needs.capacity_wh is not None and self.needs.capacity_wh > 0.0:
             return self.needs.capacity_wh
         room_wh, soc_frac = self.needs.max_energy_request_wh, self.needs_soc_frac
         if room_wh is None or room_wh <= 0.0 or not soc_frac <= settings.max_inference_soc_frac:
-            return nan
+            return self.named_capacity_wh
         return room_wh / (1.0 - soc_frac - 0.005)
 
     def floor_frac(self, settings: FleetSettings, capacity_wh: float) -> float:
@@ -238,6 +242,7 @@ class Session:
         columns.max_discharge_w[row] = rated_w * settings.nameplate_share
         columns.iso15118_20[row] = needs is not None and needs.iso15118_20
         columns.scheduled_control[row] = needs is not None and needs.iso15118_20 and not needs.dynamic_control
+        columns.max_charge_w[row] = self.named_charge_w
         if needs is None:
             return
         if needs.target_soc_frac is not None:
@@ -246,7 +251,8 @@ class Session:
         if not isnan(own_w):
             columns.max_discharge_w[row] = abs(own_w) if isnan(rated_w) else min(abs(own_w), rated_w)
         columns.min_discharge_w[row] = abs(_number(needs.min_discharge_power_w))
-        columns.max_charge_w[row] = _number(needs.max_charge_power_w)
+        if needs.max_charge_power_w is not None:
+            columns.max_charge_w[row] = needs.max_charge_power_w
         columns.min_charge_w[row] = _number(needs.min_charge_power_w)
         columns.v2x_floor_wh[row] = -_number(needs.min_v2x_energy_request_wh)
         columns.target_request_wh[row] = _number(needs.target_energy_request_wh)

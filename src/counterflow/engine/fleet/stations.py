@@ -104,6 +104,13 @@ class Station:
             return nan
         return abs(capability.max_discharge_power_w)
 
+    def named_for(self, evse_id: EvseId) -> tuple[float, float]:
+        """(capacity, Wh, charging power, W) of the cars at an EVSE as the settings name them, where nobody tells; NaN = not named."""
+        capability = self._capabilities.get(evse_id)
+        if capability is None or capability.assumed_capacity_wh is None:
+            return nan, nan
+        return capability.assumed_capacity_wh, nan if capability.max_charge_power_w is None else capability.max_charge_power_w
+
     def assumed_charge_w(self, evse_id: EvseId) -> float | None:
         """What a car that has not told its charging power is taken to charge with: no more than the EVSE gives in either direction."""
         capability = self._capabilities.get(evse_id)

@@ -278,9 +278,10 @@ def _sessions(settled: Settled, fleet: FleetEnergy, totals_wh: F8) -> tuple[tupl
 
 
 def _from_register(energy: MemberEnergy, net: bool) -> bool:
-    """All counted energy but 1 Wh or 0.5 % is from registers."""
+    """All counted energy but 1 Wh or 0.5 % is from registers. A post that only charges has none for export, and shows no export."""
     curves = (energy.exported, energy.imported) if net else (energy.exported,)
-    if not energy.exported.by_register.any():
+    only_charges = net and energy.imported.by_register.any() and float(energy.exported.energy_wh[-1]) <= 1.0
+    if not energy.exported.by_register.any() and not only_charges:
         return False
     total = sum(float(curve.energy_wh[-1]) for curve in curves)
     return sum(power_only_wh(curve, energy.member) for curve in curves) <= max(1.0, 0.005 * total)

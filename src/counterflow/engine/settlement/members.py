@@ -28,7 +28,7 @@ class Member(NamedTuple):
     drop_out: str | None
     setpoint_changes: int
     setpoint_max_w: float
-    """Largest magnitude that it was asked for; 0 when it never was."""
+    """Largest magnitude of discharge that it was asked for; 0 when it never was."""
     plan: tuple[tuple[float, float], ...]
     """Baseline steps (from_s, planned_power_w), import positive."""
 
@@ -97,7 +97,7 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
         left_s=None if left is None else left.at_s,
         drop_out=left.text if left is not None and left.text else None,
         setpoint_changes=sum(1 for before, after in zip([None, *powers], powers, strict=False) if before != after),
-        setpoint_max_w=max((abs(power) for power in powers), default=0.0),
+        setpoint_max_w=max((max(-power, 0.0) for power in powers), default=0.0),
         plan=tuple((entry.at_s, entry.power_w) for entry in entries if entry.kind == LogKind.BASELINE and entry.power_w is not None),
     )
 

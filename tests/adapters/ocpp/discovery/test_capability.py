@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from counterflow.adapters.ocpp.settings import NegativeLimitModel
 from counterflow.domain.resources import ConnectedEv, ControlMode
 
 Make = Callable[..., Any]
@@ -88,7 +89,7 @@ def test_evses_for_which_a_station_has_no_room_are_kept_out(desk: Any, model_of:
 def test_no_model_discharges_on_a_negative_limit_where_profiles_are_of_no_use(
     desk_with: Make, model_of: Make, compliant: Values, changes: Values
 ) -> None:
-    desk = desk_with(negative_limit_models=("Acme/M1",))
+    desk = desk_with(negative_limit_models=(NegativeLimitModel(model="Acme/M1"),))
     desk.open_booted()
     old = compliant | {"V2XChargingCtrlr@1.SupportedOperationModes": "ChargingOnly"} | changes
     assert model_of(desk, old).serve().evses[0].control_mode is not ControlMode.NEGATIVE_LIMIT

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from counterflow.adapters.ocpp.settings import NegativeLimitModel
 from counterflow.domain.commands import RequestSample
 from counterflow.domain.ids import EvseId
 from counterflow.domain.records import DiscoveryRecord
@@ -78,10 +79,10 @@ def test_negative_limits_are_used_only_for_models_that_the_settings_name(desk_wi
         (("acme/m1",), ControlMode.NEGATIVE_LIMIT),
         (("Acme/M2",), ControlMode.CHARGE_ONLY),
     ):
-        desk = desk_with(negative_limit_models=models)
+        desk = desk_with(negative_limit_models=tuple(NegativeLimitModel(model=name) for name in models))
         desk.open_booted()
         assert model_of(desk, old).serve().evses[0].control_mode is mode
-    desk = desk_with(negative_limit_models=("Acme/M1",))
+    desk = desk_with(negative_limit_models=(NegativeLimitModel(model="Acme/M1"),))
     desk.open_booted()
     assert model_of(desk, compliant).serve().evses[0].control_mode is ControlMode.SETPOINT
 

@@ -61,6 +61,7 @@ from counterflow.adapters.ocpp.discovery.variables import (
     V2X_MODES,
     V2X_TRANSFERS,
 )
+from counterflow.adapters.ocpp.settings import NegativeLimitModel
 from counterflow.domain.ids import EvseId
 from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability, StationFacts, StationIdentity
 
@@ -72,10 +73,16 @@ _CHADEMO: Final = "chademo"
 class Opted(Struct, frozen=True):
     """What decides besides the station: the models that discharge on a negative limit, and the lowest profile id of ours."""
 
-    negative_limit_models: tuple[str, ...]
+    negative_limit_models: tuple[NegativeLimitModel, ...]
     lowest_profile_id: int
     no_setpoints: str = ""
     """Why the version of OCPP has no setpoints, in words; "" = it has."""
+    tells_needs: bool = True
+    """The version has words for what a car is and needs (NotifyEVChargingNeeds, ConnectedEV)."""
+
+    def named(self, identity: StationIdentity) -> NegativeLimitModel | None:
+        """What the settings say of a model."""
+        return next((model for model in self.negative_limit_models if model.is_of(identity.vendor_name, identity.model)), None)
 
 
 def capability(evse_id: EvseId, place: int, model: DeviceModel, identity: StationIdentity, opted: Opted, now_s: float) -> EvseCapability:
@@ -85,11 +92,21 @@ def capability(evse_id: EvseId, place: int, model: DeviceModel, identity: Statio
     change = model.number(LIMIT_CHANGE, evse_id)
     rated, configured = _magnitude(model.max_limit(DISCHARGE_POWER, evse_id)), _magnitude(model.number(DISCHARGE_POWER_SET, evse_id))
     charge = [value for value in (model.max_limit(EVSE_POWER, evse_id), model.number(EVSE_POWER_SET, evse_id)) if value is not None]
+    rating, most_charge, named = (
+        _rating(rated, configured, _magnitude(model.number(DISCHARGE_POWER, evse_id))),
+        min(charge, default=None),
+        None,
+    )
+    if mode is ControlMode.NEGATIVE_LIMIT:
+        named = opted.named(identity)
+    if named is not None:
+        rating = named.max_discharge_power_w if rating is None else rating
+        most_charge = most_charge or named.max_charge_power_w or rating
     return EvseCapability(
         evse_id=evse_id,
         control_mode=mode,
         reason=reason,
-        max_discharge_power_w=_rating(rated, configured, _magnitude(model.number(DISCHARGE_POWER, evse_id))),
+        max_discharge_power_w=rating,
         max_stack_level=model.whole(STACK_LEVEL, evse_id),
         operation_modes=model.names(V2X_MODES, evse_id),
         rate_units=model.names(RATE_UNIT, evse_id),
@@ -98,7 +115,8 @@ def capability(evse_id: EvseId, place: int, model: DeviceModel, identity: Statio
         energy_transfer_modes=model.names(V2X_TRANSFERS, evse_id),
         rated_discharge_power_w=rated,
         configured_discharge_power_w=configured,
-        max_charge_power_w=min(charge, default=None),
+        max_charge_power_w=most_charge,
+        assumed_capacity_wh=None if named is None else named.capacity_wh,
         supply_phases=model.whole(SUPPLY_PHASES, evse_id),
         features=tuple(name for name in ("UseLocalTime", "RandomizedDelay", "LimitAtSoC", "EvseSleep") if flags[name]),
         tx_profiles_persist=model.flag(PERSISTENCE, evse_id),
@@ -132,11 +150,23 @@ def control_mode(evse_id: EvseId, place: int, model: DeviceModel, identity: Stat
         if dynamic:
             return ControlMode.DYNAMIC, "CentralSetpoint in W, dynamic profiles too"
         return ControlMode.SETPOINT, "CentralSetpoint in W"
-    name = f"{identity.vendor_name}/{identity.model}"
-    opted_in = name.casefold() in {model_name.casefold() for model_name in opted.negative_limit_models}
-    if opted_in and _takes_watts(model, evse_id) is not False:
-        return ControlMode.NEGATIVE_LIMIT, f"the settings name {name} as a model that discharges on a negative limit"
+    named = opted.named(identity)
+    if named is not None and _takes_watts(model, evse_id) is not False:
+        name = f"the settings name {identity.vendor_name}/{identity.model} as a model that discharges on a negative limit"
+        unsaid = _unsaid(named, evse_id, model, opted)
+        return (ControlMode.CHARGE_ONLY, f"{name}, and {unsaid}") if unsaid else (ControlMode.NEGATIVE_LIMIT, name)
     return ControlMode.CHARGE_ONLY, lacking
+
+
+def _unsaid(named: NegativeLimitModel, evse_id: EvseId, model: DeviceModel, opted: Opted) -> str:
+    """What neither the station tells nor the settings name, in words; "" = nothing is missing."""
+    told = (model.max_limit(DISCHARGE_POWER, evse_id), model.number(DISCHARGE_POWER_SET, evse_id), model.number(DISCHARGE_POWER, evse_id))
+    missing = []
+    if named.max_discharge_power_w is None and not any(told):
+        missing.append("max_discharge_power_w")
+    if named.capacity_wh is None and not opted.tells_needs:
+        missing.append("capacity_wh")
+    return f"the station cannot tell what they leave out: name {' and '.join(missing)} there" if missing else ""
 
 
 def _barred(evse_id: EvseId, model: DeviceModel, opted: Opted) -> str | None:

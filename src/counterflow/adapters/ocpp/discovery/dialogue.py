@@ -36,6 +36,8 @@ class Manner(NamedTuple):
     write: Write
     no_setpoints: str = ""
     """Why no EVSE of this version takes a setpoint; "" = its device model tells."""
+    tells_needs: bool = True
+    """The version has words for what a car is and needs."""
 
 
 DEVICE_MODEL: Final = Manner(read_all, read_evses, set_variables)
@@ -79,7 +81,7 @@ class Discovery:
         self._talk.now_s = self._began_s = now_s
         self._manner = manner
         self._subprotocol = subprotocol
-        self._opted = Opted(settings.negative_limit_models, lowest_profile_id, manner.no_setpoints)
+        self._opted = Opted(settings.negative_limit_models, lowest_profile_id, manner.no_setpoints, manner.tells_needs)
         self._identity = identity
         self._evse_ids = evse_ids
         self._errand = errand

@@ -1,0 +1,357 @@
+"""A mixed fleet under one order of the mode RELATIVE: cars that discharge (OCPP 2.1), and posts of OCPP 1.6 and 2.0.1 that charge less."""
+
+import itertools
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.instructions import DispatchMode, DispatchState
+from counterflow.sim.vehicle import Cars
+
+AMPERE_W = 3 * 230.0
+TERMS: dict[str, Any] = {"drivers": {"default": {"consent": True, "pausing": True, "max_pause_s": 3_600.0}}}
+CONFIGURATION = {
+    "NumberOfConnectors": "1", "SupportedFeatureProfiles": "Core,SmartCharging", "MeterValueSampleInterval": "10",
+    "MeterValuesSampledData": "Power.Active.Import,Energy.Active.Import.Register", "ChargeProfileMaxStackLevel": "3",
+    "ChargingScheduleMaxPeriods": "1", "MaxChargingProfilesInstalled": "2",
+}  # fmt: skip
+VARIABLES = {
+    "SampledDataCtrlr.TxUpdatedInterval": "10", "SampledDataCtrlr.TxUpdatedMeasurands": "Power.Active.Import",
+    "SmartChargingCtrlr.Enabled": "true", "SmartChargingCtrlr.RateUnit": "W", "SmartChargingCtrlr.ProfileStackLevel": "5",
+}  # fmt: skip
+
+
+class Post:
+    """A charging post with one car, of an older version: meters, obeys the limit of its highest profile, and cannot discharge.
+
+    Its car draws `draw_w` on three phases until `need_wh` has come. `unit` is what its profiles are told in.
+    """
+
+    def __init__(self, at: Any, name: str, subprotocol: str, *, draw_w: float = 11_040.0, need_wh: float, unit: str = "Power") -> None:
+        self.at, self.name, self.subprotocol, self.unit = at, name, subprotocol, unit
+        self.draw_w, self.need_wh = draw_w, need_wh
+        self.power_w, self.register_wh, self.got_wh = 0.0, 5_000.0, 0.0
+        self.profiles: dict[int, dict[str, Any]] = {}
+        self.limits_w: list[float] = []
+        self.number: Any = None
+        self.present, self.phase, self._seconds = False, "", 0
+        self._ids, self._seq = itertools.count(), itertools.count()
+
+    @property
+    def old(self) -> bool:
+        return self.subprotocol == "ocpp1.6"
+
+    # --- the car
+
+    def arrive(self, **needs: Any) -> None:
+        now = _text(self.at.now_s)
+        self.at.room.opened(self.name, self.subprotocol, self.at.now_s)
+        self.present = True
+        if self.old:
+            self.call("BootNotification", {"chargePointVendor": "Elm", "chargePointModel": "Post"})
+            self.call("StatusNotification", {"connectorId": 1, "errorCode": "NoError", "status": "Preparing"})
+            self.call("StartTransaction", {"connectorId": 1, "idTag": self.name, "meterStart": 5000, "timestamp": now})
+        else:
+            self.call("BootNotification", {"reason": "PowerUp", "chargingStation": {"model": "Post", "vendorName": "Elm"}})
+            self.number = f"tx-{self.name}"
+            self.call("TransactionEvent", self._event("Started", "CablePluggedIn") | {"idToken": {"idToken": self.name, "type": "Central"}})
+            if needs:
+                self.call("NotifyEVChargingNeeds", {"evseId": 1, "chargingNeeds": needs})
+        self._phase("Charging")
+
+    def leave(self) -> None:
+        self.present, self.power_w = False, 0.0
+        if self.old:
+            stop = {"transactionId": self.number, "meterStop": int(self.register_wh), "timestamp": _text(self.at.now_s)}
+            self.call("StopTransaction", stop | {"reason": "EVDisconnected"})
+        else:
+            self.call("TransactionEvent", self._event("Ended", "EVDeparted"))
+        self.profiles.clear()
+
+    def limit_w(self) -> float:
+        """What the profile of the highest level that is in force allows, W."""
+        now_s, best, limit_w = self.at.now_s, -1, np.inf
+        for profile in self.profiles.values():
+            [schedule] = profile["chargingSchedule"] if isinstance(profile["chargingSchedule"], list) else [profile["chargingSchedule"]]
+            starts_s = _seconds(schedule["startSchedule"])
+            if starts_s <= now_s < starts_s + schedule.get("duration", np.inf) and profile["stackLevel"] > best:
+                best = profile["stackLevel"]
+                [period] = schedule["chargingSchedulePeriod"]
+                limit_w = period["limit"] * (AMPERE_W if schedule["chargingRateUnit"] == "A" else 1.0)
+        return limit_w
+
+    def step(self) -> None:
+        """A second passes: a car follows its limit (below 6 A it draws nothing), and every ten seconds the meter is read."""
+        if not self.present:
+            return
+        self._seconds += 1
+        limit_w = self.limit_w()
+        self.limits_w.append(limit_w)
+        wanted_w = min(self.draw_w, limit_w) if limit_w >= 6 * AMPERE_W and self.got_wh < self.need_wh else 0.0
+        self.power_w += np.clip(wanted_w - self.power_w, -3_000.0, 3_000.0)
+        self.register_wh += self.power_w / 3_600.0
+        self.got_wh += self.power_w / 3_600.0
+        self._phase("SuspendedEVSE" if limit_w == 0.0 else "Charging")
+        if self._seconds % 10 == 0:
+            values = [
+                {"value": self._value(round(self.power_w)), "measurand": "Power.Active.Import"},
+                {"value": self._value(round(self.register_wh)), "measurand": "Energy.Active.Import.Register"},
+            ]
+            readings = [{"timestamp": _text(self.at.now_s), "sampledValue": values}]
+            if self.old:
+                self.call("MeterValues", {"connectorId": 1, "transactionId": self.number, "meterValue": readings})
+            else:
+                self.call("TransactionEvent", self._event("Updated", "MeterValuePeriodic") | {"meterValue": readings})
+
+    def _phase(self, phase: str) -> None:
+        if phase == self.phase:
+            return
+        self.phase = phase
+        if self.old:
+            status = {"connectorId": 1, "errorCode": "NoError", "status": phase, "timestamp": _text(self.at.now_s)}
+            self.call("StatusNotification", status)
+        else:
+            self.call("TransactionEvent", self._event("Updated", "ChargingStateChanged"))
+
+    def _event(self, kind: str, trigger: str) -> dict[str, Any]:
+        info = {"transactionId": self.number, "chargingState": self.phase or "EVConnected"}
+        where = {"eventType": kind, "timestamp": _text(self.at.now_s), "triggerReason": trigger, "seqNo": next(self._seq)}
+        return where | {"transactionInfo": info, "evse": {"id": 1, "connectorId": 1}}
+
+    def _value(self, number: float) -> Any:
+        return str(number) if self.old else number
+
+    # --- the line
+
+    def call(self, action: str, payload: dict[str, Any]) -> None:
+        self.at.room.received(self.name, json.dumps([2, f"{self.name}-{next(self._ids)}", action, payload]).encode(), self.at.now_s)
+
+    def receive(self, text: bytes) -> None:
+        frame = json.loads(text)
+        if frame[0] == 3 and "transactionId" in frame[2]:
+            self.number = frame[2]["transactionId"]
+        if frame[0] == 2:
+            self.at.room.received(self.name, json.dumps(self._answer(frame[1], frame[2], frame[3])).encode(), self.at.now_s)
+
+    def _answer(self, message_id: str, action: str, payload: dict[str, Any]) -> list[Any]:
+        match action:
+            case "SetChargingProfile":
+                profile = payload["csChargingProfiles" if self.old else "chargingProfile"]
+                self.profiles[profile["chargingProfileId" if self.old else "id"]] = profile
+                return [3, message_id, {"status": "Accepted"}]
+            case "ClearChargingProfile":
+                gone = self.profiles.pop(payload["id" if self.old else "chargingProfileId"], None)
+                return [3, message_id, {"status": "Unknown" if gone is None else "Accepted"}]
+            case "GetConfiguration":
+                units = {"ChargingScheduleAllowedChargingRateUnit": self.unit}
+                keys = [{"key": key, "readonly": True, "value": value} for key, value in (CONFIGURATION | units).items()]
+                return [3, message_id, {"configurationKey": keys}]
+            case "GetVariables":
+                return [3, message_id, {"getVariableResult": [_variable(asked) for asked in payload["getVariableData"]]}]
+            case "GetChargingProfiles":
+                return [3, message_id, {"status": "NoProfiles"}]
+            case _:
+                return [4, message_id, "NotImplemented", "", {}]
+
+
+def _variable(asked: dict[str, Any]) -> dict[str, Any]:
+    value = VARIABLES.get(f"{asked['component']['name']}.{asked['variable']['name']}")
+    if value is None or "evse" in asked["component"]:
+        return {**asked, "attributeStatus": "UnknownVariable"}
+    return {**asked, "attributeStatus": "Accepted", "attributeValue": value}
+
+
+def _text(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat()
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+class Street:
+    """Posts beside the simulated stations of a town, on the same clock."""
+
+    def __init__(self, at: Any) -> None:
+        self.at = at
+        self.posts: dict[str, Post] = {}
+        taken = at.take_outbox
+
+        def take_outbox() -> list[tuple[str, bytes]]:
+            kept: list[tuple[str, bytes]] = []
+            while texts := taken():
+                for station_id, text in texts:
+                    if station_id in self.posts:
+                        self.posts[station_id].receive(text)
+                    else:
+                        kept.append((station_id, text))
+            return kept
+
+        at.take_outbox = take_outbox
+        at.each_second.append(lambda: self.now(lambda: [post.step() for post in self.posts.values()]))
+
+    def now(self, action: Callable[[], object]) -> None:
+        """Do it now, and carry what follows to where it belongs."""
+        self.at.world.at(self.at.now_s, action)
+        self.at.world.run_until(self.at.now_s)
+
+    def add(self, name: str, subprotocol: str, needs: dict[str, Any] | None = None, **car: Any) -> Post:
+        post = self.posts[name] = Post(self.at, name, subprotocol, **car)
+        self.now(lambda: post.arrive(**(needs or {})))
+        return post
+
+    def power_w(self) -> dict[str, float]:
+        return {name: post.power_w for name, post in self.posts.items() if post.present}
+
+
+def cars(count: int, stay_s: float) -> Cars:
+    """Cars of 11 kW with half of their battery to give and not much to get."""
+    each = np.ones(count)
+    return Cars(
+        max_power_w=11_000.0 * each,
+        min_power_w=1_000.0 * each,
+        capacity_wh=60_000.0 * each,
+        soc_frac=0.7 * each,
+        floor_soc_frac=0.3 * each,
+        target_soc_frac=0.75 * each,
+        stay_s=stay_s * each,
+    )
+
+
+@pytest.fixture
+def street(town: Any, ideal: dict[str, Any]) -> Callable[..., Street]:
+    """`street(4, settings=...)`: a town of so many cars that can be discharged, and room for posts."""
+
+    def build(stations: int, settings: dict[str, Any] | None = None) -> Street:
+        return Street(town(stations, 5, plant=ideal, cars=cars(stations, 7_200.0), settings=settings or TERMS))
+
+    return build
+
+
+def needs_of(at: Any, energy_wh: int, stay_s: float) -> dict[str, Any]:
+    car = {"energyAmount": energy_wh, "evMinCurrent": 6, "evMaxCurrent": 16, "evMaxVoltage": 400}
+    return {"requestedEnergyTransfer": "AC_three_phase", "departureTime": _text(at.now_s + stay_s), "acChargingParameters": car}
+
+
+def test_a_mixed_fleet_follows_although_a_car_leaves_and_every_driver_gets_what_is_needed(street: Any) -> None:
+    here = street(4)
+    at = here.at
+    leaver = here.add("P-16-1", "ocpp1.6", need_wh=9_000.0)
+    amps = here.add("P-16-2", "ocpp1.6", need_wh=9_000.0, unit="Current")
+    told = here.add("P-201", "ocpp2.0.1", needs_of(at, 6_000, 7_200.0), need_wh=6_000.0)
+    at.run(40)
+    plan_w = here.power_w()
+    cars_w = at.world.power_w.copy()
+    assert plan_w == {name: pytest.approx(11_040.0) for name in here.posts}
+    views = {view.station_id: view for view in at.operations.sessions()}
+    assert {name: (views[name].reason, views[name].pausing) for name in here.posts} == dict.fromkeys(
+        here.posts, ("no_v2x_control", "ready")
+    )
+    order = at.order(600.0, 0.75, mode=DispatchMode.RELATIVE)
+    target_w = order.steps[0].discharge_power_w
+    assert target_w > 4 * 11_000.0, "the posts are counted on"
+    given_w: list[float] = []
+    at.each_second.append(
+        lambda: given_w.append(
+            float((cars_w - at.world.power_w).sum()) + sum(plan_w[name] - power_w for name, power_w in here.power_w().items())
+        )
+    )
+    at.run(300)
+    here.now(leaver.leave)
+    at.run(295)
+    means_w = np.array(given_w).reshape(-1, 5).mean(axis=1)
+    assert means_w[12:60] == pytest.approx(target_w, rel=0.03)
+    assert means_w[72:] == pytest.approx(target_w, rel=0.03), "others have taken on what the car that left had given"
+    for post in here.posts.values():
+        limited_w = [limit for limit in post.limits_w if np.isfinite(limit)]
+        assert limited_w, "each took part"
+        assert min(limited_w) == 0.0
+        assert all(limit == 0.0 or limit >= 6 * AMPERE_W - 1e-6 for limit in limited_w), "paused, or no slower than 6 A"
+    report = at.report(order.dispatch_id)
+    by_station = {session.station_id: session for session in report.sessions}
+    at.run(200)
+    assert at.view(order).instruction.state is DispatchState.COMPLETED
+    assert at.left_behind() == []
+    assert all(not post.profiles for post in here.posts.values())
+    settled_by_registers(report, by_station, plan_w)
+    assert np.array(given_w)[-60:] == pytest.approx(0.0, abs=0.05 * target_w), "everything charges again as it did before"
+    at.run(7_200.0 - (at.now_s - order.start_s) - 200.0)
+    assert [post.got_wh >= post.need_wh for post in (amps, told)] == [True, True]
+    plant = at.world.fleet.plant
+    assert (plant.energy_wh / plant.capacity_wh >= 0.75 - 0.02).all(), "and the cars that were discharged have what they wanted"
+
+
+def settled_by_registers(report: DeliveryReport, by_station: dict[str, Any], plan_w: dict[str, float]) -> None:
+    """What a post spared is its plan less what its import register shows; nothing of it is discharged energy."""
+    assert report.delivered_energy_wh == pytest.approx(report.target_energy_wh, rel=0.05)
+    for name, planned_w in plan_w.items():
+        session = by_station[name]
+        member_s = (session.left_s or report.instruction.end_s) - session.joined_s
+        assert session.exported_wh == 0.0
+        assert session.from_register
+        assert session.delivered_wh == pytest.approx(planned_w * member_s / 3_600.0 - session.imported_wh, rel=0.02, abs=20.0)
+
+
+def test_without_consent_to_pausing_posts_charge_on(street: Any) -> None:
+    here = street(2, settings={"drivers": {"default": {"consent": True}}})
+    post = here.add("P-16", "ocpp1.6", need_wh=9_000.0)
+    here.at.run(40)
+    [view] = [view for view in here.at.operations.sessions() if view.station_id == "P-16"]
+    assert (view.pausing, view.reducible_power_w) == ("no_pause_consent", 0.0)
+    here.at.order(120.0, 0.9, mode=DispatchMode.RELATIVE)
+    here.at.run(120)
+    assert not any(np.isfinite(limit) for limit in post.limits_w)
+
+
+def test_a_driver_who_stops_it_charges_again_within_seconds(street: Any) -> None:
+    from counterflow.domain.drivers import SessionOverride
+
+    here = street(1)
+    post = here.add("P-16", "ocpp1.6", need_wh=9_000.0)
+    here.at.run(40)
+    here.at.order(600.0, 0.9, mode=DispatchMode.RELATIVE)
+    here.at.run(40)
+    assert post.power_w == 0.0
+    uid = here.at.room.fleet.uid_of("P-16", str(post.number))
+    here.now(lambda: here.at.room.override(uid, SessionOverride(stop=True), here.at.now_s))
+    here.at.run(15)
+    assert post.power_w == pytest.approx(11_040.0)
+
+
+def test_if_the_server_dies_a_paused_car_charges_again_by_itself(street: Any) -> None:
+    here = street(1)
+    post = here.add("P-16", "ocpp1.6", need_wh=9_000.0)
+    here.at.run(40)
+    here.at.order(300.0, 0.9, mode=DispatchMode.RELATIVE)
+    here.at.run(40)
+    assert post.power_w == 0.0
+    for _ in range(345):
+        post.at.world.now_s += 1.0
+        post.at.room = Nobody()
+        post.step()
+    assert post.power_w == pytest.approx(11_040.0)
+
+
+class Nobody:
+    """A server that is no more."""
+
+    def received(self, *_: Any) -> None:
+        """Nobody hears it."""
+
+
+def test_a_car_whose_pause_is_used_up_is_given_back_and_not_paused_again(street: Any) -> None:
+    terms = {"drivers": {"default": {"consent": True, "pausing": True, "max_pause_s": 120.0}}}
+    here = street(1, settings=terms)
+    post = here.add("P-16", "ocpp1.6", need_wh=9_000.0)
+    here.at.run(40)
+    here.at.order(600.0, 0.9, mode=DispatchMode.RELATIVE)
+    here.at.run(400)
+    paused_s = sum(np.isfinite(limit) for limit in post.limits_w)
+    assert 60 <= paused_s <= 120
+    [view] = [view for view in here.at.operations.sessions() if view.station_id == "P-16"]
+    assert view.pausing == "paused_enough"
