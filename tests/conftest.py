@@ -253,6 +253,11 @@ class Served:
         return (self._folder / f"server-{self._starts}.log").read_text()
 
     @property
+    def process_id(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

@@ -47,7 +47,7 @@ class DoorOwner(Protocol):
 class Visit:
     """One accepted connection, until it is gone. Also picows' factory of listeners: called with the one HTTP request."""
 
-    __slots__ = ("_addresses", "_answer", "_finished", "_gone", "address", "door", "peer", "protocol")
+    __slots__ = ("__weakref__", "_addresses", "_answer", "_finished", "_gone", "address", "door", "peer", "protocol")
 
     def __init__(self, door: "Door", addresses: AddressBook, address: str, peer: str, answer: "Answer") -> None:
         self.door = door
@@ -77,6 +77,7 @@ class Visit:
         if not self._gone:
             self._gone = True
             self._addresses.leave(self.address, finished=self._finished)
+            self.protocol = None  # each knows the other: what it has read into goes now, and not with the garbage some time later
 
     def certificate(self) -> dict[str, Any] | None:
         """The station's verified certificate as Python's `ssl` gives it."""

@@ -6,6 +6,7 @@ and back-pressure are ours. One object per line and no task per line: a single s
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import assert_never
@@ -48,6 +49,7 @@ class Gateway:
         self.settings = settings
         self.counters = GatewayCounters()
         self._lines: dict[StationId, StationLine] = {}
+        self._waiting: deque[StationLine] = deque()  # those that have spent their slice
         self._sockets = 0  # upgraded connections not yet gone, lines and ended lines alike
         self._all_gone = asyncio.Event()
         self._stopping = False
@@ -178,6 +180,18 @@ class Gateway:
         """A line has ended."""
         del self._lines[line.station_id]  # it is this very line: an older one left before its successor was entered
         self.counters.connections = len(self._lines)
+
+    def wait_for_turn(self, line: StationLine) -> None:
+        """A line has spent its slice. One of those that wait is read on in each turn of the event loop, however many they are: so a crowd
+        that shouts costs each of the others no more than one slice."""
+        self._waiting.append(line)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._waiting.popleft().read_on()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._next_turn)
 
     def _enter(self, request: WSUpgradeRequest, visit: Visit) -> WSUpgradeResponseWithListener:
         return Entrance(self, visit).answer(request)

@@ -35,6 +35,7 @@ class LineOwner(Protocol):
     def socket_gone(self) -> None: ...
     def enter(self, line: "StationLine") -> None: ...
     def leave(self, line: "StationLine") -> None: ...
+    def wait_for_turn(self, line: "StationLine") -> None: ...
 
 
 class StationLine(WSListener):
@@ -241,21 +242,23 @@ class StationLine(WSListener):
         return self._assembly.take(kind.value, final=bool(frame.fin), compressed=bool(compressed), payload=payload)
 
     def _hold_back(self, transport: WSTransport) -> None:
-        """It has spent what it may: read no more from it for as long as that takes. Nothing is lost; TCP makes it wait."""
-        if not self._held_back and self._pace.wait_s(self._owner.settings, asyncio.get_running_loop().time()) > 0.0:
+        """It has spent its slice: the others come first. One that has spent all that it may is not read for as long as that takes; nothing
+        is lost, TCP makes it wait."""
+        if not self._held_back:
             self._held_back = True
-            self._owner.counters.throttled += 1
+            self._owner.counters.throttled += self._pace.wait_s(self._owner.settings, asyncio.get_running_loop().time()) > 0.0
             transport.underlying_transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._read_on, transport)
+            self._owner.wait_for_turn(self)
 
-    def _read_on(self, transport: WSTransport) -> None:
-        """Once it may speak again. What had already been read before the pause was taken, and counts."""
-        if self._transport is not transport or transport.underlying_transport.is_closing():
+    def read_on(self) -> None:
+        """It is its turn; once it may speak again, it is read. What had already been read before the pause was taken, and counts."""
+        transport = self._transport
+        if transport is None or transport.underlying_transport.is_closing():
             return
         loop = asyncio.get_running_loop()
         wait_s = self._pace.wait_s(self._owner.settings, loop.time())
         if wait_s > 0.0:
-            loop.call_later(wait_s, self._read_on, transport)
+            loop.call_later(wait_s, self.read_on)
         else:
             self._held_back = False
             transport.underlying_transport.resume_reading()

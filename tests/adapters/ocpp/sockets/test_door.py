@@ -1,13 +1,16 @@
 """The door with TLS: who gets through each security profile, what is refused and counted, and new certificates under open lines."""
 
 import asyncio
+import gc
 import ssl
 import time
+import weakref
 from typing import Any
 
 import pytest
 
 from counterflow.adapters.ocpp.client import ClientLine, HandshakeRefusedError, connect
+from counterflow.adapters.ocpp.door import Visit
 from counterflow.adapters.ocpp.listeners import ListenerSettings, SecurityProfile
 from counterflow.adapters.ocpp.tls import CertificateFileError, server_context
 
@@ -244,6 +247,40 @@ def test_slowloris_on_a_tls_port_is_cut_and_others_are_served_meanwhile(stage: A
             assert time.perf_counter() - began_s < 0.3
             assert all(await asyncio.gather(*(client.gone() for client in silent)))
             await stage.until(lambda: gateway.counters.refused == {"tls: timed out or hung up during the handshake": 50})
+
+    stage.run(story())
+
+
+@pytest.mark.parametrize("way", ["close", "too large", "refused", "lost", "tls"])
+def test_a_connection_that_is_gone_leaves_nothing_for_the_cycle_collector(stage: Any, pki: Any, way: str) -> None:
+    """The server lets the collector look at everything once an hour: what a connection has read must not lie there until then."""
+
+    async def story() -> None:
+        async with stage.gateway(listeners=(listener(pki, 2),)) as (gateway, recorder):
+            visits: list[weakref.ref[Visit]] = []
+            answer, context = gateway._enter, pki.client()
+            for door in gateway._doors:
+                door._answer = lambda request, visit: (visits.append(weakref.ref(visit)), answer(request, visit))[1]
+            gc.collect()
+            gc.disable()
+            try:
+                for number in range(3):
+                    if way == "tls":
+                        (await call(gateway, f"CS{number}", context)).close()
+                        continue
+                    client = await stage.station(gateway, f"CS{number}", target="/nowhere" if way == "refused" else None)
+                    if way == "close":
+                        client.send(stage.CLOSE, b"\x03\xe8")
+                    elif way == "too large":
+                        client.send(stage.TEXT, b"x" * 2_000_000)
+                    if way in ("close", "too large"):
+                        await client.gone()
+                    client.writer.close()
+                    del client
+                recorder.lines.clear()
+                await stage.until(lambda: len(visits) == 3 and not any(visit() for visit in visits))
+            finally:
+                gc.enable()
 
     stage.run(story())
 
