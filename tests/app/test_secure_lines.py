@@ -171,6 +171,50 @@ def test_whoever_is_not_the_station_stays_outside_and_the_attempt_is_on_record(
     uvloop.run(life())
 
 
+def test_whoever_is_refused_under_the_name_of_a_station_that_is_here_does_not_take_its_place(tmp_path: Path, until: Any) -> None:
+    async def life() -> None:
+        server = Server(settings(tmp_path, 2, 3))
+        await server.start()
+        try:
+            for name in ("CS1", "CS2"):
+                known = StationRegistration(station_id=StationId(name), site_id=SiteId("default"), password_hash=hash_password(PASSWORD))
+                await server.operations.add_station(known)
+            root, theirs = str(server.certificates.root_path), str(certificate(server, tmp_path, "CS2"))
+            answers: list[bytes] = []
+            ends: list[str] = []
+            line = await connect(
+                f"{server.ocpp_url}/CS1",
+                subprotocols=["ocpp2.1"],
+                password=PASSWORD,
+                on_text=lambda _line, text: answers.append(text),
+                on_close=lambda _line, reason: ends.append(reason),
+            )
+            for port, context, password in (
+                (0, None, None),
+                (0, None, "another password"),
+                (1, client_context(root), "another password"),
+                (2, client_context(root, theirs), PASSWORD),
+            ):
+                with pytest.raises(HandshakeRefusedError):
+                    await connect(
+                        f"{server.ocpp_urls[port]}/CS1",
+                        subprotocols=["ocpp2.1"],
+                        context=context,
+                        password=password,
+                        on_text=lambda _line, _text: None,
+                        on_close=lambda _line, _reason: None,
+                    )
+            boot = {"reason": "PowerUp", "chargingStation": {"model": "M", "vendorName": "V"}}
+            line.send(json.dumps([2, "b", "BootNotification", boot]).encode())
+            await until(lambda: any(b'"Accepted"' in text for text in answers), 5.0)
+            assert ends == []
+            assert server.room.replaced_lines == 0
+        finally:
+            await server.stop()
+
+    uvloop.run(life())
+
+
 def test_an_unknown_station_leaves_no_record(tmp_path: Path) -> None:
     async def life() -> None:
         server = Server(settings(tmp_path))

@@ -291,11 +291,17 @@ class Client:
         self, method: str, path: str, *, whole: bool = False, token: str | None = TOKEN, headers: Any = None, **options: Any
     ) -> httpx.Response:
         shown = {} if token is None else {"Authorization": f"Bearer {token}"}
+        sent = headers if isinstance(headers, list) else shown | (headers or {})
 
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                return await client.request(method, path if whole else "/api/v1" + path, headers=shown | (headers or {}), **options)
+                return await client.request(
+                    method,
+                    path if whole else "/api/v1" + path,
+                    headers=sent,
+                    **options,
+                )
 
         return asyncio.run(send())
 

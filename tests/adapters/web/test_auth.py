@@ -56,6 +56,40 @@ def test_other_headers_show_no_token(header):
     assert TokenCheck({TOKEN}).bearer(header) is None
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (f"/fleet?token={TOKEN}", {}),
+        (f"/fleet?access_token={TOKEN}", {}),
+        (f"/fleet?Authorization=Bearer%20{TOKEN}", {}),
+        (f"/fleet#{TOKEN}", {}),
+        ("/fleet", {"Cookie": f"token={TOKEN}; Authorization=Bearer {TOKEN}"}),
+        ("/fleet", {"X-Api-Key": TOKEN, "Proxy-Authorization": f"Bearer {TOKEN}", "X-Forwarded-Authorization": f"Bearer {TOKEN}"}),
+        ("/fleet", [("Authorization", "Bearer wrong"), ("Authorization", f"Bearer {TOKEN}")]),
+        ("/fleet", {"Authorization": f"Bearer {sha256(TOKEN.encode()).hexdigest()}"}),
+        ("/fleet", {"Authorization": f"Bearer {TOKEN.upper()}"}),
+        ("/fleet", {"Authorization": f"Bearer {TOKEN}, Bearer {TOKEN}"}),
+    ],
+    ids=["query", "access_token", "header in the query", "fragment", "cookie", "other headers", "second header", "digest", "case", "list"],
+)
+def test_a_token_counts_in_its_header_only_and_is_nowhere_repeated(client, operations, path, headers):
+    response = client.ask("GET", path, token=None, headers=headers)
+    assert response.status_code == 401
+    assert TOKEN not in response.text
+    assert TOKEN not in str(response.headers)
+    assert operations.calls == []
+
+
+@pytest.mark.parametrize("shown", ["Bearer wrong", f"Bearer {TOKEN}", f"Bearer {TOKEN[:-1]}", "Basic x", None])
+def test_every_token_is_compared_whatever_is_shown_so_that_the_time_tells_nothing(monkeypatch, shown):
+    compared = []
+    monkeypatch.setattr("hmac.compare_digest", lambda one, other: compared.append(other) or one == other)
+    named = [ApiToken(name=f"n{number}", role="viewer", digest=f"{number:064}", added_at_s=0.0, added_by="x") for number in range(5)]
+    TokenCheck({TOKEN}, lambda: named).bearer(shown)
+    assert len(compared) == 6
+    assert {len(digest) for digest in compared} == {64}
+
+
 def test_each_of_several_tokens_is_good_and_has_its_own_name():
     other = "another-token-for-the-tests-0123"
     check = TokenCheck({TOKEN, other})

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+from hashlib import sha256
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ import uvicorn
 from msgspec.structs import replace
 
 from counterflow.adapters.web.stream import KEEP_ALIVE, OPENED, EventStreams, encoded
+from counterflow.domain.access import ApiToken
 from counterflow.domain.views import Notice
 
 TOKEN = "a-token-for-the-tests-0123456789"
@@ -93,6 +95,26 @@ def test_streams_are_bounded_and_a_place_comes_free(make_app, operations):
                 assert again.status_code == 200
 
     asyncio.run(story())
+
+
+def test_the_stream_of_a_token_that_is_revoked_ends_before_it_tells_anything_more(make_app, operations):
+    token = "a-token-of-a-viewer-0123456789"
+    digest = sha256(token.encode()).hexdigest()
+    operations.named = [ApiToken(name="viewer", role="viewer", digest=digest, added_at_s=0.0, added_by="x")]
+
+    async def story():
+        headers = {"Authorization": f"Bearer {token}"}
+        async with serving(make_app(keep_alive_s=30.0)) as client, client.stream("GET", "/events", headers=headers) as response:
+            lines = response.aiter_lines()
+            await anext(lines)
+            operations.published.put_nowait(notice(1))
+            while not (await anext(lines)).startswith("data:"):
+                pass
+            operations.named = []
+            operations.published.put_nowait(notice(2))
+            return [line async for line in lines if line]
+
+    assert asyncio.run(story()) == []
 
 
 def test_the_stream_needs_a_token(make_app, operations):

@@ -167,6 +167,6 @@ def event_routes(operations: Operations, streams: EventStreams) -> APIRouter:
         if streams.full:
             refusal = "This server has no place for another event stream."
             return problem(request, 503, "overloaded", refusal, remedy="Close one, or try again later.", headers={"Retry-After": "10"})
-        return streams.response(operations.notices(last_event_id))
+        return streams.response(operations.notices(last_event_id), request.state.still_good)
 
     return routes

@@ -50,7 +50,9 @@ class Gate:
                 MutableHeaders(scope=message).update({REQUEST_ID: request_id, **HEADERS})
             await send(message)
 
-        bearer = self._tokens.bearer(headers.get("Authorization"))
+        authorization = headers.get("Authorization")
+        bearer = self._tokens.bearer(authorization)
+        state["still_good"] = lambda: self._tokens.bearer(authorization) is not None
         state["who"], state["bearer"] = bearer, bearer.name if bearer else None
         if bearer is None and scope["path"] not in OPEN_PATHS:
             answer = problem(

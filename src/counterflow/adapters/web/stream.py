@@ -1,7 +1,7 @@
 """Notices as server-sent events. A slow reader loses the oldest (the notices tell how many); a silent stream says it is alive."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 from starlette.responses import StreamingResponse
@@ -28,13 +28,16 @@ class EventStreams:
         """No further stream can be opened."""
         return self.open >= self._most
 
-    def response(self, notices: AsyncIterator[Notice]) -> StreamingResponse:
-        """The answer that streams these notices until the reader goes."""
+    def response(self, notices: AsyncIterator[Notice], may_read: Callable[[], bool]) -> StreamingResponse:
+        """The answer that streams these notices until the reader goes, or may not read any more."""
         self.open += 1
-        return _EventResponse(self, self.events(notices))
+        return _EventResponse(self, self.events(notices, may_read))
 
-    async def events(self, notices: AsyncIterator[Notice]) -> AsyncIterator[bytes]:
-        """Each notice as one event, and a comment after every `keep_alive_s` without any; the first comment comes at once."""
+    async def events(self, notices: AsyncIterator[Notice], may_read: Callable[[], bool] = lambda: True) -> AsyncIterator[bytes]:
+        """Each notice as one event, and a comment after every `keep_alive_s` without any; the first comment comes at once.
+
+        Before each `may_read` is asked: the stream of a token that was revoked ends there.
+        """
         waiting: asyncio.Task[Notice] | None = asyncio.create_task(_next(notices))
         try:
             await asyncio.sleep(0.0)  # lets the reader be known before it is told that it is
@@ -43,6 +46,8 @@ class EventStreams:
                 if waiting is None:
                     waiting = asyncio.create_task(_next(notices))
                 done, _ = await asyncio.wait({waiting}, timeout=self._keep_alive_s)
+                if not may_read():
+                    return
                 if not done:
                     yield KEEP_ALIVE
                     continue

@@ -249,6 +249,32 @@ def test_a_silent_station_is_pinged_and_stays_if_it_answers_but_not_otherwise(st
     stage.run(story())
 
 
+def test_a_frame_that_comes_byte_by_byte_is_no_sign_of_life(stage: Any) -> None:
+    async def story() -> None:
+        async with stage.gateway(ping_interval_s=0.1, ping_timeout_s=0.1) as (gateway, recorder):
+            slow, good = await stage.station(gateway, "SLOW"), await stage.station(gateway, "GOOD")
+
+            async def trickle() -> None:
+                for byte in slow.frame(TEXT, b"x" * 1000):
+                    slow.writer.write(bytes([byte]))
+                    await asyncio.sleep(0.02)
+
+            async def talk() -> None:
+                while True:
+                    good.send(TEXT, b"busy")
+                    await asyncio.sleep(0.02)
+
+            trickling, talking = asyncio.create_task(trickle()), asyncio.create_task(talk())
+            assert (await slow.read())[0] == PING
+            assert await slow.read_close() == 1001
+            await stage.until(lambda: recorder.ends("SLOW") == ["closed by us: 1001 no answer to a ping"])
+            trickling.cancel()
+            talking.cancel()
+            assert recorder.ends("GOOD") == []
+
+    stage.run(story())
+
+
 def test_a_station_that_talks_is_not_pinged(stage: Any) -> None:
     async def story() -> None:
         async with stage.gateway(ping_interval_s=0.2, ping_timeout_s=0.1) as (gateway, recorder):
