@@ -30,6 +30,20 @@ def test_a_clock_that_goes_back_gives_nothing() -> None:
     assert not bucket.take(50.0)
 
 
+def test_what_an_address_owes_is_not_forgotten_when_its_stations_go() -> None:
+    book = AddressBook(AddressSettings(messages_per_s=10.0, message_burst=100.0, receive_bytes_per_s=1024.0, receive_burst_bytes=4096.0))
+    assert book.enter("10.0.0.1", 0.0) is None
+    assert book.spend("10.0.0.1", 100.0, 0.0, 0.0) == 0.0
+    assert book.spend("10.0.0.1", 50.0, 0.0, 0.0) == 5.0
+    assert book.spend("10.0.0.1", 0.0, 4096.0 + 10_240.0, 0.0) == 10.0
+    assert book.spend("127.0.0.1", 1e9, 1e9, 0.0) == 0.0
+    book.leave("10.0.0.1", finished=False)
+    book.sweep(10.0)
+    assert len(book) == 1
+    book.sweep(15.0)
+    assert len(book) == 0
+
+
 def test_an_address_is_forgotten_once_it_holds_nothing_and_used_nothing_lately() -> None:
     book = AddressBook(AddressSettings(handshakes_per_s=1.0, handshake_burst=2.0, exempt=("10.0.0.9",)))
     assert book.enter("10.0.0.1", 0.0) is None

@@ -1,4 +1,5 @@
-"""How much one network address may ask of the door: handshakes a second, unfinished handshakes, connections. No socket in here.
+"""How much one network address may ask: handshakes a second, unfinished handshakes, connections; messages and bytes of all its stations
+together. No socket in here.
 
 Loopback is exempt by default: a proxy in front of us, or a simulated fleet, comes with all its stations from one address.
 """
@@ -17,6 +18,21 @@ class AddressSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         float, Meta(description="New connections of one address per second, on average.", extra={"unit": "1/s"}, gt=0)
     ] = 50.0
     handshake_burst: Annotated[float, Meta(description="New connections of one address at once after a quiet time.", ge=1)] = 500.0
+    messages_per_s: Annotated[
+        float,
+        Meta(
+            description="Frames of all stations of one address per second, on average; beyond that those that send most wait.",
+            extra={"unit": "1/s"},
+            ge=1.0,
+        ),
+    ] = 4000.0
+    message_burst: Annotated[float, Meta(description="Frames of one address at once after a quiet time.", ge=100.0)] = 100_000.0
+    receive_bytes_per_s: Annotated[
+        float, Meta(description="Bytes of all stations of one address per second, on average.", extra={"unit": "B/s"}, ge=1024.0)
+    ] = 4.0 * 1024 * 1024
+    receive_burst_bytes: Annotated[
+        float, Meta(description="Bytes of one address at once after a quiet time.", extra={"unit": "B"}, ge=4096.0)
+    ] = 64.0 * 1024 * 1024
     exempt: Annotated[
         tuple[str, ...], Meta(description="Addresses without these limits: a trusted proxy, a local controller with a whole depot.")
     ] = ("127.0.0.1", "::1")
@@ -41,6 +57,12 @@ class Bucket:
         self._tokens -= 1.0
         return True
 
+    def spend(self, tokens: float, now_s: float) -> float:
+        """Take so many, there or not; how long until what is owed is paid back, s."""
+        self._refill(now_s)
+        self._tokens -= tokens
+        return max(0.0, -self._tokens / self._rate_per_s)
+
     def wait_s(self, now_s: float) -> float:
         """How long until there is one."""
         self._refill(now_s)
@@ -57,12 +79,17 @@ class Bucket:
 
 
 class _Account:
-    __slots__ = ("bucket", "connections", "unfinished")
+    __slots__ = ("bucket", "connections", "messages", "received", "unfinished")
 
-    def __init__(self, bucket: Bucket) -> None:
-        self.bucket = bucket
+    def __init__(self, settings: AddressSettings, now_s: float) -> None:
+        self.bucket = Bucket(settings.handshakes_per_s, settings.handshake_burst, now_s)
+        self.messages = Bucket(settings.messages_per_s, settings.message_burst, now_s)
+        self.received = Bucket(settings.receive_bytes_per_s, settings.receive_burst_bytes, now_s)
         self.connections = 0
         self.unfinished = 0
+
+    def idle(self, now_s: float) -> bool:
+        return self.connections == 0 and all(one.full(now_s) for one in (self.bucket, self.messages, self.received))
 
 
 class AddressBook:
@@ -83,7 +110,7 @@ class AddressBook:
         settings = self._settings
         account = self._accounts.get(address)
         if account is None:
-            account = self._accounts[address] = _Account(Bucket(settings.handshakes_per_s, settings.handshake_burst, now_s))
+            account = self._accounts[address] = _Account(settings, now_s)
         if not account.bucket.take(now_s):
             return "too many handshakes from one address"
         if account.connections >= settings.connections:
@@ -93,6 +120,13 @@ class AddressBook:
         account.connections += 1
         account.unfinished += 1
         return None
+
+    def spend(self, address: str, messages: float, received_bytes: float, now_s: float) -> float:
+        """A station of this address has sent so much; how long it must wait, s."""
+        account = self._accounts.get(address)
+        if account is None or address in self._exempt:
+            return 0.0
+        return max(account.messages.spend(messages, now_s), account.received.spend(received_bytes, now_s))
 
     def finished(self, address: str) -> None:
         """Its handshake is through."""
@@ -109,6 +143,6 @@ class AddressBook:
 
     def sweep(self, now_s: float) -> None:
         """Forget the addresses that hold nothing and have used nothing lately; memory follows what is going on."""
-        idle = [address for address, account in self._accounts.items() if account.connections == 0 and account.bucket.full(now_s)]
+        idle = [address for address, account in self._accounts.items() if account.idle(now_s)]
         for address in idle:
             del self._accounts[address]

@@ -21,11 +21,16 @@ class Pace:
         self._at_s = now_s
         self._give()
 
+    @property
+    def spent(self) -> tuple[float, float]:
+        """Messages and bytes since the slice was given."""
+        return self._given_messages - self.messages_left, self._given_bytes - self.bytes_left
+
     def wait_s(self, settings: GatewaySettings, now_s: float) -> float:
         """How long the station must wait now; 0 when it need not: then it has its next slice, which is for the next turn."""
         gone_s = max(0.0, now_s - self._at_s)
         self._at_s = now_s
-        spent_messages, spent_bytes = self._given_messages - self.messages_left, self._given_bytes - self.bytes_left
+        spent_messages, spent_bytes = self.spent
         self._messages = min(settings.message_burst, self._messages - spent_messages + settings.messages_per_s * gone_s)
         self._bytes = min(settings.receive_burst_bytes, self._bytes - spent_bytes + settings.receive_bytes_per_s * gone_s)
         self._give()

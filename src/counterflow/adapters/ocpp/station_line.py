@@ -9,6 +9,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from counterflow.adapters.ocpp.assembly import MessageAssembly, ProtocolViolationError
 from counterflow.adapters.ocpp.deflate import DeflateAgreement, Deflater, Inflater
+from counterflow.adapters.ocpp.limits import AddressBook
 from counterflow.adapters.ocpp.pace import Pace
 from counterflow.adapters.ocpp.transport import CloseCode, GatewayCounters, GatewaySettings, LineHandler
 from counterflow.adapters.ocpp.wire import say_goodbye
@@ -30,6 +31,7 @@ class LineOwner(Protocol):
     handler: LineHandler
     settings: GatewaySettings
     counters: GatewayCounters
+    addresses: AddressBook
 
     def socket_opened(self) -> None: ...
     def socket_gone(self) -> None: ...
@@ -246,19 +248,24 @@ class StationLine(WSListener):
         is lost, TCP makes it wait."""
         if not self._held_back:
             self._held_back = True
-            self._owner.counters.throttled += self._pace.wait_s(self._owner.settings, asyncio.get_running_loop().time()) > 0.0
+            self._owner.counters.throttled += self._wait_s() > 0.0
             transport.underlying_transport.pause_reading()
             self._owner.wait_for_turn(self)
+
+    def _wait_s(self) -> float:
+        """How long it must wait by its own pace and by that of its address."""
+        owner, now_s = self._owner, asyncio.get_running_loop().time()
+        shared_s = owner.addresses.spend(self.peer.rpartition(":")[0], *self._pace.spent, now_s)
+        return max(shared_s, self._pace.wait_s(owner.settings, now_s))
 
     def read_on(self) -> None:
         """It is its turn; once it may speak again, it is read. What had already been read before the pause was taken, and counts."""
         transport = self._transport
         if transport is None or transport.underlying_transport.is_closing():
             return
-        loop = asyncio.get_running_loop()
-        wait_s = self._pace.wait_s(self._owner.settings, loop.time())
+        wait_s = self._wait_s()
         if wait_s > 0.0:
-            loop.call_later(wait_s, self.read_on)
+            asyncio.get_running_loop().call_later(wait_s, self.read_on)
         else:
             self._held_back = False
             transport.underlying_transport.resume_reading()

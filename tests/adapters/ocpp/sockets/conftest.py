@@ -168,8 +168,9 @@ class Stage:
         without: str = "",
         headers: Sequence[tuple[str, str]] = (),
         subprotocols: Sequence[str] = ("ocpp2.1",),
+        **options: Any,
     ) -> RawClient:
-        client = await self.tcp(gateway)
+        client = await self.tcp(gateway, **options)
         usual = [
             ("Host", "csms"),
             ("Upgrade", "websocket"),

@@ -43,6 +43,28 @@ def test_messages_beyond_the_burst_come_in_at_the_rate_and_none_is_lost(stage: A
     stage.run(story())
 
 
+@pytest.mark.parametrize(
+    "limits", [{"messages_per_s": 1000.0, "message_burst": 200.0}, {"receive_bytes_per_s": 200_000.0, "receive_burst_bytes": 40_000.0}]
+)
+def test_the_stations_of_one_address_share_its_rates_and_another_address_does_not_notice(stage: Any, limits: dict[str, float]) -> None:
+    async def story() -> None:
+        async with stage.gateway(address=limits | {"exempt": ("127.0.0.1",)}) as (gateway, recorder):
+            recorder.on_received = echo_of_the_good
+            good = await stage.station(gateway, "GOOD")
+            bad = [await stage.station(gateway, f"BAD{number}", local_addr=("127.0.0.2", 0)) for number in range(4)]
+            began_s = time.perf_counter()
+            for one in bad:
+                one.writer.write(one.frame(TEXT, b"x" * 200) * 200)
+            waits_s = await round_trips_s(stage, good, 20)
+            await stage.until(lambda: sum(len(recorder.texts(f"BAD{number}")) for number in range(4)) == 800)
+            assert time.perf_counter() - began_s > 0.3, "alone each of them would have been within its burst"
+            assert gateway.counters.throttled > 0
+            assert waits_s[10] < 0.1
+            assert recorder.ends("GOOD") == []
+
+    stage.run(story())
+
+
 def test_bytes_beyond_the_burst_come_in_at_the_rate(stage: Any) -> None:
     async def story() -> None:
         async with stage.gateway(receive_bytes_per_s=1e6, receive_burst_bytes=100_000, socket_buffer_bytes=8192) as (gateway, recorder):
