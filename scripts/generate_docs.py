@@ -11,7 +11,7 @@ from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 from prometheus_client.metrics_core import Metric
 
-from counterflow.adapters.ocpp.matrix import HEARD, SAID
+from counterflow.adapters.ocpp.matrix import HEARD, LEFT_TO_PEOPLE, SAID
 from counterflow.adapters.ocpp.transport import GatewayCounters
 from counterflow.adapters.ocpp.versions import VERSIONS
 from counterflow.adapters.storage.frames import FrameRing
@@ -221,12 +221,12 @@ def versions_page() -> str:
         "",
         "`itself`: sent by the server. `call`: only when a person sends it (`counterflow call`), held against the schema of the version.",
         "",
-        f"| action | {' | '.join(names)} | what for |",
+        f"| action | {' | '.join(names)} | what for, or why not by itself |",
         f"|---|{'---|' * len(names)}---|",
     ]
     for action in sorted({action for version in versions for action in version.dialect.to_station}):
         ways = ("-" if action not in version.dialect.to_station else "itself" if action in SAID else "call" for version in versions)
-        lines.append(f"| {action} | {' | '.join(ways)} | {SAID.get(action, '')} |")
+        lines.append(f"| {action} | {' | '.join(ways)} | {SAID.get(action) or LEFT_TO_PEOPLE[action]} |")
     return "\n".join([*lines, ""])
 
 

@@ -15,7 +15,7 @@ from counterflow.adapters.ocpp.dialect import OCPP_1_6, OCPP_2_0_1, OCPP_2_1
 from counterflow.adapters.ocpp.discovery.capability import Opted, control_mode
 from counterflow.adapters.ocpp.discovery.values import DeviceModel
 from counterflow.adapters.ocpp.discovery.variables import DISCHARGE_POWER_SET, RATE_UNIT, at_evse
-from counterflow.adapters.ocpp.matrix import HEARD, SAID
+from counterflow.adapters.ocpp.matrix import HEARD, LEFT_TO_PEOPLE, SAID
 from counterflow.adapters.ocpp.profiles import ExpiredError, PlacementError
 from counterflow.adapters.ocpp.settings import SUBPROTOCOLS, NegativeLimitModel
 from counterflow.adapters.ocpp.versions import VERSIONS
@@ -65,7 +65,8 @@ def test_every_served_subprotocol_has_its_version_and_every_station_action_a_han
 
 def test_the_matrix_speaks_of_every_action_that_stations_send_and_of_what_we_send() -> None:
     assert set(HEARD) == set().union(*(version.dialect.from_station for version in VERSIONS.values()))
-    assert set(SAID) <= set().union(*(version.dialect.to_station for version in VERSIONS.values()))
+    assert set(SAID) | set(LEFT_TO_PEOPLE) == set().union(*(version.dialect.to_station for version in VERSIONS.values()))
+    assert not set(SAID) & set(LEFT_TO_PEOPLE)
     for version in VERSIONS.values():
         for command in (NEGATIVE, FALLBACK, ClearProfile(station_id="S1", profile_id=9, session_uid=1)):  # type: ignore[arg-type]
             assert version.to_request(command, NOON_S)[0] in SAID

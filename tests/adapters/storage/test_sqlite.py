@@ -186,6 +186,33 @@ def test_a_full_disk_stops_the_acknowledging_and_nothing_is_lost_once_there_is_r
     assert journal.alarms() == ()
 
 
+def test_a_database_that_somebody_else_has_locked_stops_the_acknowledging_until_it_is_free(open_journal: Open, tmp_path: Path) -> None:
+    journal = open_journal(retry_s=0.01)
+    journal.run_between_commits(("PRAGMA busy_timeout = 20", ()))
+    add_sample(journal, T0)
+    journal.flush()
+    stood_at = journal.durable_position
+    [path] = tmp_path.glob("**/*.db")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    add_sample(journal, T0 + 1)
+    journal.put(DocumentKind.LATCH, "emergency_stop", LATCH)
+    with pytest.raises(StorageError, match="database is locked"):
+        journal.flush()
+    assert journal.failed is not None
+    assert "database is locked" in journal.alarms()[0]
+    assert journal.durable_position == stood_at
+    other.execute("ROLLBACK")
+    other.close()
+    while journal.failed is not None:
+        pass
+    journal.flush()
+    assert journal.durable_position == journal.position == stood_at + 2
+    assert [document for _, document in journal.documents(DocumentKind.LATCH)] == [LATCH]
+    assert len(journal.samples([UID], T0, T0 + 10)) == 2
+    assert journal.alarms() == ()
+
+
 def test_writes_beyond_the_bound_are_lost_said_so_and_never_called_durable(open_journal: Open) -> None:
     journal = open_journal(retry_s=0.01, pending_max_bytes=1_048_576)
     journal.run_between_commits(("PRAGMA max_page_count = 1", ()))
