@@ -18,6 +18,7 @@ from counterflow.adapters.web.settings import ApiSettings
 from counterflow.app.authorizing import AuthorizationSettings
 from counterflow.app.certificate_settings import CertificateSettings
 from counterflow.app.dispatcher import DispatcherSettings
+from counterflow.app.doubtful_sessions import DoubtSettings
 from counterflow.app.registry import RegistrySettings
 from counterflow.app.setpoint_commands import PlacingSettings
 from counterflow.app.setting_checks import complaints
@@ -69,6 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     authorization: AuthorizationSettings = AuthorizationSettings()
     fleet: FleetSettings = FleetSettings()
     conflicts: ConflictSettings = ConflictSettings()
+    doubts: DoubtSettings = DoubtSettings()
     capability: CapabilitySettings = CapabilitySettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     control: ControlSettings = ControlSettings()

@@ -17,6 +17,7 @@ from counterflow.app.authorizing import Ask, Authorizing
 from counterflow.app.config import Settings
 from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
 from counterflow.app.dispatcher import Dispatcher
+from counterflow.app.doubtful_sessions import DoubtfulSessions
 from counterflow.app.drivers import Drivers
 from counterflow.app.first_use import FirstUse
 from counterflow.app.known_faults import KnownFaults
@@ -27,7 +28,7 @@ from counterflow.app.registry import Registry
 from counterflow.app.security_log import SecurityLog
 from counterflow.app.transaction_numbers import TransactionNumbers
 from counterflow.app.transfers import Transfers
-from counterflow.domain.commands import Command, OfferTransfer, PlaceDischarge, RawCall, ReadProfiles
+from counterflow.domain.commands import Command, OfferTransfer, PlaceDischarge, RawCall, ReadProfiles, ReadTransaction
 from counterflow.domain.conflicts import HeldOut
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
@@ -49,6 +50,7 @@ from counterflow.domain.telemetry import (
     StationEvent,
     StationWarned,
     TransactionReported,
+    TransactionTold,
 )
 from counterflow.domain.views import Notice
 from counterflow.engine.control.ledger import ProfileLedger
@@ -160,6 +162,7 @@ class ControlRoom:
             apply=self._applied,
             is_connected=lambda station_id: station_id in self.connected,
         )
+        self.doubts = DoubtfulSessions(self.fleet, self, settings.doubts, settings.capability, self._applied)
         self.last_seen_s: dict[StationId, float] = {}
         self.warnings: Counter[str] = Counter()
         self.replaced_lines = 0
@@ -218,10 +221,11 @@ class ControlRoom:
             self._take_all(self.csms.on_deadline(now_s), now_s)
         self.dispatcher.advance(now_s)
         self.conflicts.advance(now_s)
+        self.doubts.advance(now_s)
 
     def next_due_s(self) -> float | None:
         """When `advance` should be called next, or None."""
-        due_s = (self.csms.next_deadline_s(), self.dispatcher.next_due_s(), self.conflicts.next_due_s())
+        due_s = (self.csms.next_deadline_s(), self.dispatcher.next_due_s(), self.conflicts.next_due_s(), self.doubts.next_due_s())
         return min((at_s for at_s in due_s if at_s is not None), default=None)
 
     def take_departing(self) -> list[Outgoing]:
@@ -354,6 +358,8 @@ class ControlRoom:
             self._learned(event, now_s)
         elif isinstance(event, StationWarned | CertificateRequested):
             self._safeguard(event, now_s)
+        elif isinstance(event, TransactionTold):
+            self.doubts.told(event, now_s)
         elif isinstance(event, StationConnected):
             self._say(now_s, "station.connected", event.station_id, event.subprotocol)
             self.placement.station_back(event.station_id, now_s)
@@ -374,6 +380,7 @@ class ControlRoom:
                 self.registry.changing(event)
             case CapabilitiesOutdated():
                 self.registry.outdated(event)
+                self.doubts.station_changed(event.station_id)
                 self.placement.paths.forget(event.station_id)
             case ConnectedEvReported():
                 self.registry.car_seen(event)
@@ -434,6 +441,9 @@ class ControlRoom:
         if isinstance(event.command, OfferTransfer):
             self.transfers.completed(event.command, event.result, now_s)
             return
+        if isinstance(event.command, ReadTransaction):
+            self.doubts.completed(event.command, event.result, now_s)
+            return
         if isinstance(event.command, ReadProfiles):
             self.conflicts.reports.completed(event.command, event, now_s)
             return
@@ -444,6 +454,8 @@ class ControlRoom:
         refused = self.placement.completed(event, now_s)
         if refused is not None:
             self.dispatcher.refused(refused, now_s)
+            if refused.response.reaction is Reaction.SESSION_GONE:
+                self.doubts.suspect(refused.uid, now_s)
 
     def _expel(self, station_id: StationId, why: str, now_s: float) -> None:
         """It is not who its certificate says: B01.FR.12."""

@@ -27,6 +27,8 @@ class RecoveryMetrics:
         yield _counter("late_answers", "Answers of stations that came after their time-out.", room.csms.counters.late_answers)
         yield _counter("late_events", "Transaction events that stations had kept while they were offline.", room.fleet.late_events)
         yield _counter("repeated_events", "Transaction events that had been taken already.", room.fleet.repeated_events)
+        words = "Sessions whose end was never told: the station did not know the transaction any more."
+        yield _counter("sessions_found_over", words, room.doubts.found_over)
         states: Counter[str] = Counter({state.value: 0 for state in ProfileState})
         states.update(record.state.value for record in room.ledger)
         profiles = GaugeMetricFamily(

@@ -101,6 +101,14 @@ class RequestSample(Struct, frozen=True, kw_only=True):
     evse_id: EvseId
 
 
+class ReadTransaction(Struct, frozen=True, kw_only=True):
+    """GetTransactionStatus: is it still going on, and is something of it still to come? (E14)"""
+
+    station_id: StationId
+    transaction_id: TransactionId
+    session_uid: SessionUid
+
+
 class ReadProfiles(Struct, frozen=True, kw_only=True):
     """GetChargingProfiles: everything that is installed at the station, whoever placed it."""
 
@@ -155,6 +163,7 @@ Command = (
     | PlaceFallback
     | ClearProfile
     | RequestSample
+    | ReadTransaction
     | ReadProfiles
     | ReadComposite
     | ReadDerLimits

@@ -60,6 +60,8 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     priority_charging: bool = False
     paused_s: float = 0.0
     """How long orders have slowed or paused its charging, the one in force counted to its end."""
+    end_assumed: bool = False
+    """Its end was never told: the station did not know the transaction any more."""
 
     def without(self, subjects: set[str]) -> Self:
         """The same session, with nothing that tells whose it was when that is one of these pseudonyms."""

@@ -217,6 +217,16 @@ class ExternalLimitChanged(Struct, frozen=True, kw_only=True):
     """What it allows over time; empty = it did not say."""
 
 
+class TransactionTold(Struct, frozen=True, kw_only=True):
+    """The answer to GetTransactionStatus. `ongoing` None = not said; `queued` = messages of it are still to come."""
+
+    station_id: StationId
+    transaction_id: TransactionId
+    at_s: float
+    ongoing: bool | None
+    queued: bool
+
+
 class CompositeReported(Struct, frozen=True, kw_only=True):
     """The answer to GetCompositeSchedule: what the station would do at an EVSE, by all profiles that it knows."""
 
@@ -327,6 +337,7 @@ StationEvent = (
     | ConnectedEvReported
     | ExternalLimitChanged
     | CompositeReported
+    | TransactionTold
     | DerLimitsReported
     | DerControlChanged
     | PriorityChargingChanged

@@ -18,6 +18,7 @@ from counterflow.domain.commands import (
     ReadComposite,
     ReadDerLimits,
     ReadProfiles,
+    ReadTransaction,
     RequestSample,
     SendSignal,
 )
@@ -76,7 +77,7 @@ def _is_urgent(command: Command) -> bool:
     return isinstance(command, PlaceDischarge | MoveSetpoint | ClearProfile) and command.urgent
 
 
-_LOOKS: Final = (ReadProfiles, ReadComposite, ReadDerLimits)
+_LOOKS: Final = (ReadProfiles, ReadComposite, ReadDerLimits, ReadTransaction)
 """Commands that change nothing at the station."""
 
 
@@ -90,7 +91,7 @@ def _pointless(newer: Command) -> Callable[[Command], bool]:
             return lambda older: isinstance(older, MoveSetpoint) and older.profile_id == newer.profile_id
         case ClearProfile():
             return lambda older: isinstance(older, PlaceDischarge | MoveSetpoint | ClearProfile) and older.profile_id == newer.profile_id
-        case RequestSample() | OfferTransfer():
+        case RequestSample() | OfferTransfer() | ReadTransaction():
             return lambda older: older == newer
         case ReadProfiles() | ReadDerLimits() | SendSignal():
             return lambda older: type(older) is type(newer)

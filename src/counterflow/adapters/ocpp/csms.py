@@ -16,7 +16,6 @@ from counterflow.adapters.ocpp import events as rpc
 from counterflow.adapters.ocpp.counters import OcppCounters, count_one
 from counterflow.adapters.ocpp.discovery.dialogue import Discovery, Errand
 from counterflow.adapters.ocpp.discovery.pacing import Pace
-from counterflow.adapters.ocpp.foreign_limits import composite_told
 from counterflow.adapters.ocpp.handlers.context import StationContext, WarningKind, warn_once
 from counterflow.adapters.ocpp.line import STANDINGS, Line, Standing, allowed, invited_by, needs_discovery
 from counterflow.adapters.ocpp.outcomes import command_result
@@ -24,8 +23,9 @@ from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, 
 from counterflow.adapters.ocpp.profiles import MAX_INT32, ExpiredError, NotInVersionError, PlacementError
 from counterflow.adapters.ocpp.session import Session
 from counterflow.adapters.ocpp.settings import SUBPROTOCOLS, OcppSettings
+from counterflow.adapters.ocpp.told import told_by
 from counterflow.adapters.ocpp.versions import VERSIONS
-from counterflow.domain.commands import Command, RawCall, ReadComposite, ReadProfiles
+from counterflow.domain.commands import Command, RawCall, ReadProfiles
 from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.records import DiscoveryRecord
 from counterflow.domain.resources import StationIdentity
@@ -490,5 +490,5 @@ class Csms:
                 context.answered(outcome, now_s)
         elif context is not None:
             self._complete(line, context, command_result(context, outcome), now_s, happened)
-            if isinstance(context, ReadComposite) and isinstance(outcome, rpc.Answered):
-                happened += composite_told(context, outcome.response, now_s)
+            if isinstance(outcome, rpc.Answered):
+                happened += told_by(context, outcome.response, now_s)

@@ -54,6 +54,8 @@ def command_result(command: Command, outcome: rpc.CallOutcome) -> CommandResult:
 
 
 def _answered(response: Any) -> CommandResult:
+    if not hasattr(response, "status"):  # GetTransactionStatus: what it says is an event of its own
+        return _ACCEPTED
     match response.status:
         case "Accepted":
             return _ACCEPTED

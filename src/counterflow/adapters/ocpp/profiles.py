@@ -19,6 +19,7 @@ from counterflow.domain.commands import (
     ReadComposite,
     ReadDerLimits,
     ReadProfiles,
+    ReadTransaction,
     RequestSample,
     SendSignal,
 )
@@ -39,6 +40,7 @@ Request = (
     | ocpp.UpdateDynamicScheduleRequest
     | ocpp.ClearChargingProfileRequest
     | ocpp.TriggerMessageRequest
+    | ocpp.GetTransactionStatusRequest
     | ocpp.GetChargingProfilesRequest
     | ocpp.GetCompositeScheduleRequest
     | ocpp.GetDERControlRequest
@@ -51,6 +53,7 @@ Addressed = (
     | PlaceFallback
     | ClearProfile
     | RequestSample
+    | ReadTransaction
     | ReadProfiles
     | ReadComposite
     | ReadDerLimits
@@ -89,6 +92,8 @@ def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
         case RequestSample():
             evse = ocpp.EVSEType(id=command.evse_id)
             return "TriggerMessage", ocpp.TriggerMessageRequest(requested_message="TransactionEvent", evse=evse)
+        case ReadTransaction():
+            return "GetTransactionStatus", ocpp.GetTransactionStatusRequest(transaction_id=command.transaction_id)
         case ReadProfiles():
             # Every source, which is everything; an empty criterion is not allowed (K09.FR.03).
             criterion = ocpp.ChargingProfileCriterionType(charging_limit_source=list(LIMIT_SOURCES))

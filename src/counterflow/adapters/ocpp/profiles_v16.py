@@ -26,6 +26,7 @@ from counterflow.domain.commands import (
     ReadComposite,
     ReadDerLimits,
     ReadProfiles,
+    ReadTransaction,
     RequestSample,
     SendSignal,
 )
@@ -49,6 +50,8 @@ def to_request(command: Addressed, now_s: float) -> tuple[str, Struct]:
             raise NotInVersionError("OCPP 1.6 has no dynamic profiles.")
         case ReadProfiles() | ReadComposite() | ReadDerLimits():
             raise NotInVersionError("OCPP 1.6 cannot tell which profiles and limits are installed.")
+        case ReadTransaction():
+            raise NotInVersionError("OCPP 1.6 cannot tell whether a transaction goes on.")
         case SendSignal() | OfferTransfer():
             raise NotInVersionError("OCPP 1.6 has neither AFRRSignal nor NotifyAllowedEnergyTransfer.")
         case _:

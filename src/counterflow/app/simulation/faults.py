@@ -107,6 +107,12 @@ def _repeat(universe: Universe, seat: Seat) -> None:
     seat.repeat_events += universe.random.randint(1, 4)
 
 
+def _out_of_order(universe: Universe, seat: Seat) -> None:
+    """A station that was away tells what happened meanwhile in any order (TCP keeps the order of one line, queues in stations may not)."""
+    seat.shuffles_queue = True
+    _long_cut(universe, seat)
+
+
 # --- stations ----------------------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +255,7 @@ FAULTS: Final[dict[str, tuple[float, Fault]]] = {
     "answers too late": (4.0, _late_answer),
     "calls lost": (3.0, _call_lost),
     "events repeated": (3.0, _repeat),
+    "events out of order": (2.0, _out_of_order),
     "reboot": (6.0, _reboot),
     "station clock set": (3.0, _clock_jump),
     "meter lies": (3.0, _lie),

@@ -27,6 +27,8 @@ class Seat:
         self.late_answers = 0
         self.swallow_calls = 0
         self.repeat_events = 0
+        self.shuffles_queue = False
+        """What waits for the next line leaves in any order."""
         self.has_lied = False
         """Its meter has lied since its car arrived: nothing that rests on it can be asked for."""
         self.lies = False

@@ -150,6 +150,9 @@ class Universe:
         seat.touched(self.now_s)
         self.trace.note(self.now_s, seat.name, f"connects, line {link.number}")
         self.server.opened(link)
+        if seat.shuffles_queue:
+            seat.shuffles_queue = False
+            self.random.shuffle(seat.station.uplink.events)
         seat.station.connect(seat.local_s(self.now_s))
         self.flush(seat)
 

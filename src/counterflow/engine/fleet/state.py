@@ -37,6 +37,7 @@ from counterflow.domain.telemetry import (
     StationEvent,
     StationWarned,
     TransactionReported,
+    TransactionTold,
 )
 from counterflow.engine.fleet import actors, transactions
 from counterflow.engine.fleet.accounts import Accounts
@@ -131,6 +132,7 @@ class FleetState:
             case (
                 ProfilesReported()
                 | CompositeReported()
+                | TransactionTold()
                 | ExternalLimitChanged()
                 | DerLimitsReported()
                 | DerControlChanged()
@@ -145,6 +147,11 @@ class FleetState:
                 return NOTHING
             case _:
                 assert_never(event)
+
+    def found_over(self, uid: SessionUid, now_s: float) -> Applied:
+        """The station does not know this open session's transaction any more: it ended at some time after its last word."""
+        self._roster.now_s = now_s
+        return transactions.found_over(self._roster, self._roster.open[uid])
 
     def faults_of(self, station_id: StationId) -> StationFaults:
         """Alarms and connectors that are not well at a station."""

@@ -50,7 +50,7 @@ def transaction_reported(roster: Roster, event: TransactionReported) -> Applied:
         case Move.REOPEN:
             return _reopen(roster, station, event)
         case Move.KEEP_LATE:
-            return _keep_late(roster, event)
+            return _lives_on(roster, station, event) or _keep_late(roster, event)
         case _:
             assert_never(move)
 
@@ -70,6 +70,14 @@ def evse_measured(roster: Roster, event: EvseMeasured) -> Applied:
         roster.show(session, station)
         return Applied(sampled=session.uid, changed=(session.record(),), wake=True)
     return session.quiet if taken else NOTHING
+
+
+def found_over(roster: Roster, session: Session) -> Applied:
+    """A transaction whose end was never told: it is taken to have ended with its last word, until the station says otherwise."""
+    last_s = max(session.newest_s, session.phase_at_s, session.started_s)
+    record = msgspec.structs.replace(roster.dismiss(session, min(last_s, roster.now_s)), end_assumed=True)
+    roster.remember(record)
+    return Applied(changed=(record,), left=((session.uid, DropOutKind.ENDED),), wake=True)
 
 
 def needs_reported(roster: Roster, event: ChargingNeedsReported) -> Applied:
@@ -217,6 +225,17 @@ def _reopen(roster: Roster, station: Station, event: TransactionReported) -> App
     if ended_s is not None and event.at_s > ended_s and not event.offline:
         return _open(roster, station, event)
     return _keep_late(roster, event)
+
+
+def _lives_on(roster: Roster, station: Station, event: TransactionReported) -> Applied | None:
+    """A transaction whose end was only assumed, and that goes on: it is adopted like one that we lost. None = it is not so."""
+    record = roster.ended[event.station_id, event.transaction_id]
+    lives = record.end_assumed and event.kind is EventKind.UPDATED and not event.offline and event.at_s > (record.ended_s or 0.0)
+    if not lives:
+        return None
+    if event.evse_id == WHOLE_STATION:
+        event = msgspec.structs.replace(event, evse_id=record.evse_id)
+    return _open(roster, station, event)
 
 
 def _close(roster: Roster, session: Session, event: TransactionReported) -> Applied:
