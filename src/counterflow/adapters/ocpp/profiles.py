@@ -89,6 +89,22 @@ def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
         case ClearProfile():
             _check_int32("profile_id", command.profile_id, at_least=0)
             return "ClearChargingProfile", ocpp.ClearChargingProfileRequest(charging_profile_id=command.profile_id)
+        case RequestSample() | ReadTransaction() | ReadProfiles() | ReadComposite() | ReadDerLimits():
+            return _question(command)
+        case SendSignal():
+            return "AFRRSignal", ocpp.AFRRSignalRequest(timestamp=_instant(floor(command.at_s)), signal=command.signal)
+        case OfferTransfer():
+            transfers = cast("list[ocpp.EnergyTransferModeEnumType]", list(command.transfers))
+            return "NotifyAllowedEnergyTransfer", ocpp.NotifyAllowedEnergyTransferRequest(
+                transaction_id=command.transaction_id, allowed_energy_transfer=transfers
+            )
+        case _:
+            assert_never(command)
+
+
+def _question(command: RequestSample | ReadTransaction | ReadProfiles | ReadComposite | ReadDerLimits) -> tuple[str, Request]:
+    """What changes nothing at the station."""
+    match command:
         case RequestSample():
             evse = ocpp.EVSEType(id=command.evse_id)
             return "TriggerMessage", ocpp.TriggerMessageRequest(requested_message="TransactionEvent", evse=evse)
@@ -104,13 +120,6 @@ def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
             )
         case ReadDerLimits():
             return "GetDERControl", ocpp.GetDERControlRequest(request_id=command.request_id, control_type="LimitMaxDischarge")
-        case SendSignal():
-            return "AFRRSignal", ocpp.AFRRSignalRequest(timestamp=_instant(floor(command.at_s)), signal=command.signal)
-        case OfferTransfer():
-            transfers = cast("list[ocpp.EnergyTransferModeEnumType]", list(command.transfers))
-            return "NotifyAllowedEnergyTransfer", ocpp.NotifyAllowedEnergyTransferRequest(
-                transaction_id=command.transaction_id, allowed_energy_transfer=transfers
-            )
         case _:
             assert_never(command)
 
