@@ -379,7 +379,7 @@ class Placement:
             return None
         if response.retry_level:
             self._failures.refuse_level(uid)
-        return self._give_up(uid, response, str(result), now_s)
+        return self._give_up(uid, response, words_of(result), now_s)
 
     def _unsure(self, command: PlaceDischarge | MoveSetpoint | PlaceFallback, now_s: float) -> Refused | None:
         """A time-out: the same id again is harmless whatever became of the first (4.4)."""
