@@ -1,7 +1,9 @@
 """Stations that refuse, do not know how, or say nothing: never a loop, and others take over (4.4)."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -44,8 +46,6 @@ WAYS = {
 
 def stubborn(at: Any, rows: range, way: Callable[[Any], Any], only: Callable[[dict[str, Any]], bool] = lambda _profile: True) -> None:
     """The stations of these rows treat SetChargingProfile their own way; everything else works."""
-    import json
-
     for row in rows:
         station = at.world.stations[row]
         receive = station.receive
@@ -241,3 +241,33 @@ def test_only_with_consent_is_a_bidirectional_transfer_offered(town: Any, consen
     if not consent:
         assert {view.reason for view in at.operations.sessions()} == {"no_consent"}
         assert at.offer_w(60.0) == 0.0
+
+
+def test_k01_a_car_on_one_phase_is_told_so_and_a_station_that_wants_no_number_of_phases_gets_none(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(4, 12, plant=ideal, mix={"dc_share": 0.0}, settings={"refusals": {"short_rest_s": 5.0}})
+    for station in at.world.stations:
+        evse = station.state.first_evse
+        moment = datetime.fromtimestamp(at.now_s, UTC).isoformat()
+        info = {"transactionId": evse.transaction_id, "chargingState": "Charging"}
+        event = {"eventType": "Updated", "timestamp": moment, "triggerReason": "ChargingStateChanged", "seqNo": 99, "transactionInfo": info}
+        at.world.csms.received(station.station_id, json.dumps([2, "p", "TransactionEvent", event | {"numberOfPhasesUsed": 1}]), at.now_s)
+    stubborn(
+        at,
+        range(1),
+        refusing("NoPhaseForDC"),
+        only=lambda profile: "numberPhases" in profile["chargingSchedule"][0]["chargingSchedulePeriod"][0],
+    )
+    at.order(90.0, 0.9)
+    at.run(60)
+    sent = [one for one in at.sent if one.action == "SetChargingProfile"]
+
+    def phases(one: Any) -> list[Any]:
+        return [period.get("numberPhases") for period in one.payload["chargingProfile"]["chargingSchedule"][0]["chargingSchedulePeriod"]]
+
+    assert all(set(phases(one)) == {1} for one in sent if one.station_id != "SIM-00001")
+    mine = [phases(one) for one in sent if one.station_id == "SIM-00001"]
+    assert mine[0] == [1]
+    assert len(mine) >= 2
+    assert all(set(one) == {None} for one in mine[1:])
+    at.run(200)
+    assert at.left_behind() == []

@@ -340,6 +340,7 @@ class Carrying:
             max_stack_level=known.max_stack_level if known else None,
             above_level=self._conflicts.above_level(station_id, evse_id),
             max_offline_supported=bool(known and known.max_offline_duration),
+            phases=self._fleet.phases_of(change.uid),
             power_w=change.power_w,
             discharge_until_s=change.discharge_until_s,
             hold_until_s=change.hold_until_s,

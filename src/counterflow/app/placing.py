@@ -34,7 +34,7 @@ from counterflow.domain.setpoints import (
 )
 from counterflow.domain.telemetry import CommandCompleted
 from counterflow.engine.control.ledger import Happening, ProfileLedger
-from counterflow.engine.control.refusals import MAYBE_FOR_ITS_KIND, RefusalSettings, Response, react, words_of
+from counterflow.engine.control.refusals import MAYBE_FOR_ITS_KIND, Reaction, RefusalSettings, Response, react, words_of
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.ports import Journal, StationLink
 
@@ -379,6 +379,8 @@ class Placement:
             return None
         if response.retry_level:
             self._failures.refuse_level(uid)
+        if response.reaction is Reaction.NO_PHASES:
+            self._fleet.phases_refused(uid)
         return self._give_up(uid, response, words_of(result), now_s)
 
     def _unsure(self, command: PlaceDischarge | MoveSetpoint | PlaceFallback, now_s: float) -> Refused | None:

@@ -96,6 +96,8 @@ class Placing(Struct, frozen=True, kw_only=True):
     """A scheduled start, epoch seconds; None = at once."""
     watchdog_s: int | None = None
     """Set on its way: it is a Dynamic profile."""
+    phases: int | None = None
+    """Phases that the car charges on, where the station must be told."""
     ampere_phases: int | None = None
     """A limit to charging is told in A over so many phases; None = in W."""
 
@@ -141,6 +143,7 @@ def place_discharge(placing: Placing, profile_id: ProfileId, stack_level: int, s
         reason=placing.reason,
         curves=placing.curves,
         path=placing.path,
+        phases=placing.phases,
         watchdog_s=placing.watchdog_s,
         pull_every_s=settings.pull_interval_s if placing.watchdog_s is not None and settings.pull_interval_s > 0 else None,
     )
@@ -175,5 +178,6 @@ def place_fallback(placing: Placing, profile_id: ProfileId, stack_level: int, se
         profile_id=profile_id,
         stack_level=stack_level,
         charge_power_w=placing.fallback_power_w,
+        phases=placing.phases,
         start_s=now_s - settings.start_lead_s,
     )

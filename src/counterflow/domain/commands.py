@@ -45,6 +45,8 @@ class PlaceDischarge(Struct, frozen=True, kw_only=True):
     """The control path that the curves are for."""
     ampere_phases: int | None = None
     """CHARGE_ONLY: the limit is told in A over so many phases; None = in W."""
+    phases: int | None = None
+    """The car charges on so many phases of an AC EVSE; None = DC, or as the station takes it to be (three)."""
 
     @property
     def reduces(self) -> bool:
@@ -83,6 +85,8 @@ class PlaceFallback(Struct, frozen=True, kw_only=True):
     stack_level: int
     charge_power_w: float
     start_s: float
+    phases: int | None = None
+    """As in PlaceDischarge."""
 
 
 class ClearProfile(Struct, frozen=True, kw_only=True):

@@ -48,6 +48,8 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     terms: AgreedTerms
     ended_s: float | None = None
     phase: int = 0
+    phases: int = 0
+    """Phases that the car charges on, as the station told; 0 = it has not."""
     id_token_hash: str = ""
     evccid_hash: str = ""
     override: SessionOverride = SessionOverride()

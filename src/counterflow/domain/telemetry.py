@@ -74,6 +74,8 @@ class TransactionReported(Struct, frozen=True, kw_only=True):
     id_token: str = ""
     evccid: str = ""
     evse_sleep: bool = False
+    phases_used: int = 0
+    """Phases that the car charges on (AC); 0 = not in this message."""
     measurements: tuple[Measurement, ...] = ()
 
 
@@ -94,6 +96,10 @@ class ChargingNeedsReported(Struct, frozen=True, kw_only=True):
     at_s: float
     received_s: float
     bidirectional: bool
+    ac: bool | None = None
+    """The requested transfer is AC; False = DC, which has no phases."""
+    phases: int | None = None
+    """Of an AC transfer that names them."""
     can_upgrade: bool = False
     dynamic_control: bool = False
     iso15118_20: bool = False

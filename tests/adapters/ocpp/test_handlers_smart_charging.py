@@ -44,7 +44,7 @@ def test_the_needs_of_a_bidirectional_car_are_carried_over(desk: Any) -> None:
         maxScheduleTuples=12,
     )  # fmt: skip
     assert event == ChargingNeedsReported(
-        station_id="S1", evse_id=1, at_s=NOON_S, received_s=NOON_S, bidirectional=True, can_upgrade=False, dynamic_control=True,
+        station_id="S1", evse_id=1, at_s=NOON_S, received_s=NOON_S, bidirectional=True, ac=False, can_upgrade=False, dynamic_control=True,
         iso15118_20=True, max_schedule_tuples=12, departure_s=NOON_S + 5 * 3600, min_charge_power_w=500.0, max_charge_power_w=11000.0,
         min_discharge_power_w=500.0, max_discharge_power_w=10000.0, target_energy_request_wh=12000.0, min_energy_request_wh=-20000.0,
         max_energy_request_wh=25000.0, min_v2x_energy_request_wh=-15000.0, max_v2x_energy_request_wh=18000.0, target_soc_frac=0.8,
@@ -286,3 +286,12 @@ def test_k17_a_plan_in_ampere_cannot_be_compared(desk: Any) -> None:
         "NotifyEVChargingSchedule", {"timeBase": "2026-11-22T12:00:00Z", "evseId": 2, "chargingSchedule": PLAN | {"chargingRateUnit": "A"}}
     )
     assert desk.policy.plans[-1][2:] == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "is_ac", "phases"),
+    [("AC_single_phase", True, 1), ("AC_two_phase", True, 2), ("AC_three_phase", True, 3), ("AC_BPT", True, None), ("DC_BPT", False, None)],
+)
+def test_needs_name_the_phases_of_an_ac_transfer(desk: Any, transfer: str, is_ac: bool, phases: int | None) -> None:
+    event = needs_of(desk, {"requestedEnergyTransfer": transfer})
+    assert (event.ac, event.phases) == (is_ac, phases)

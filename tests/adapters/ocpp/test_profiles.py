@@ -288,3 +288,13 @@ def test_q04_an_update_names_profile_and_setpoint_and_nothing_else() -> None:
         to_request(move(), NOON_S + 900)
     with pytest.raises(PlacementError):
         to_request(move(power_w=1.0), NOON_S)
+
+
+@pytest.mark.parametrize("order", [discharge(phases=1), fallback(phases=1), discharge(phases=2, watchdog_s=60, hold_until_s=NOON_S + 900)])
+def test_k01_watts_for_a_car_on_one_or_two_phases_say_so_in_every_period(
+    order: PlaceDischarge | PlaceFallback, schema_admits: Callable[[str, Any], bool]
+) -> None:
+    payload = on_the_wire(to_request(order, NOON_S)[1])
+    [schedule] = payload["chargingProfile"]["chargingSchedule"]
+    assert {period["numberPhases"] for period in schedule["chargingSchedulePeriod"]} == {order.phases}
+    assert schema_admits("SetChargingProfileRequest", payload)

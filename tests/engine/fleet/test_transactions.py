@@ -370,3 +370,23 @@ def test_what_the_car_announced_itself_is_never_replaced_by_what_its_evse_says(y
     assert before is not None
     assert not described(yard, t0, 50.0, protocol="CHAdeMO,3", capacity_wh=1.0).wake
     assert yard.state.record_of(yard.uid()).needs == before
+
+
+def test_k01_the_phases_of_an_ac_car_are_told_where_they_are_fewer_than_a_station_takes_for_granted(yard: Yard) -> None:
+    yard.start()
+    [uid] = yard.state.uids()
+    assert yard.state.phases_of(uid) is None
+    yard.update(at=1.0, phases_used=1)
+    assert yard.state.phases_of(uid) == 1
+    assert yard.state.record_of(uid).phases == 1
+    yard.update(at=2.0)
+    assert yard.state.phases_of(uid) == 1
+    yard.needs(at=3.0, ac=True, phases=2)
+    assert yard.state.phases_of(uid) == 2, "the car's own word"
+    yard.needs(at=4.0, ac=False)
+    assert yard.state.phases_of(uid) is None, "DC has no phases (NoPhaseForDC)"
+    yard.needs(at=5.0, ac=True)
+    yard.state.phases_refused(uid)
+    assert yard.state.phases_of(uid) is None
+    yard.update(at=6.0, phases_used=3)
+    assert yard.state.phases_of(uid) is None

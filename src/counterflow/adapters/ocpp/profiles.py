@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from math import ceil, copysign, floor, isfinite, trunc
 from typing import Final, Literal, assert_never, cast
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from counterflow.adapters.ocpp import messages as ocpp
@@ -81,11 +82,11 @@ def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
             return "SetChargingProfile", reduction_profile(command, now_s)
         case PlaceDischarge():
             profile = discharge_profile if command.watchdog_s is None else dynamic_profile
-            return "SetChargingProfile", profile(command, now_s)
+            return "SetChargingProfile", on_phases(profile(command, now_s), command.phases)
         case MoveSetpoint():
             return "UpdateDynamicSchedule", setpoint_update(command, now_s)
         case PlaceFallback():
-            return "SetChargingProfile", fallback_profile(command)
+            return "SetChargingProfile", on_phases(fallback_profile(command), command.phases)
         case ClearProfile():
             _check_int32("profile_id", command.profile_id, at_least=0)
             return "ClearChargingProfile", ocpp.ClearChargingProfileRequest(charging_profile_id=command.profile_id)
@@ -289,6 +290,21 @@ def fallback_profile(order: PlaceFallback) -> ocpp.SetChargingProfileRequest:
             charging_schedule=[schedule],
         ),
     )
+
+
+def on_phases(request: ocpp.SetChargingProfileRequest, phases: int | None) -> ocpp.SetChargingProfileRequest:
+    """The same for a car on fewer phases than a station takes for granted: without `numberPhases` it spreads W over three (4.1)."""
+    if phases is None:
+        return request
+    profile = request.charging_profile
+    schedules = [
+        msgspec.structs.replace(
+            schedule,
+            charging_schedule_period=[msgspec.structs.replace(one, number_phases=phases) for one in schedule.charging_schedule_period],
+        )
+        for schedule in profile.charging_schedule
+    ]
+    return msgspec.structs.replace(request, charging_profile=msgspec.structs.replace(profile, charging_schedule=schedules))
 
 
 def toward_zero(value: float) -> float:

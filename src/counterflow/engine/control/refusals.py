@@ -17,6 +17,7 @@ class Reaction(StrEnum):
     BACK_OFF = "the station asks for a pause"
     OTHER_LEVEL = "the stack level or id is taken"
     CANNOT = "the station lacks the capability"
+    NO_PHASES = "the station wants no number of phases"
     OUR_MISTAKE = "the station finds the profile malformed"
     COOL_DOWN = "the station refused without a usable reason"
 
@@ -42,8 +43,8 @@ _BY_CODE = {
     "valuetoohigh": Reaction.OUR_MISTAKE,
     "valuetoolow": Reaction.OUR_MISTAKE,
     "toomanyelements": Reaction.OUR_MISTAKE,
-    "nophasefordc": Reaction.OUR_MISTAKE,
-    "phaseconflict": Reaction.OUR_MISTAKE,
+    "nophasefordc": Reaction.NO_PHASES,
+    "phaseconflict": Reaction.NO_PHASES,
 }
 MAYBE_FOR_ITS_KIND = frozenset({Reaction.CANNOT, Reaction.OUR_MISTAKE, Reaction.COOL_DOWN})
 """Refusals of a Dynamic profile after which an Absolute one is tried."""
@@ -84,7 +85,7 @@ def react(result: Rejected | NotSupported, *, retried: bool, settings: RefusalSe
         named = _SECONDS.search(result.text)
         rest_s = float(named.group(1)) if named else settings.short_rest_s
         return Response(reaction=reaction, rest_s=min(max(rest_s, 1.0), settings.long_rest_s))
-    if reaction is Reaction.WAIT_FOR_NEEDS:
+    if reaction in (Reaction.WAIT_FOR_NEEDS, Reaction.NO_PHASES):
         return Response(reaction=reaction, rest_s=settings.short_rest_s)
     return Response(reaction=reaction, rest_s=settings.long_rest_s)
 

@@ -52,6 +52,8 @@ class Session:
         "paused_s",
         "phase",
         "phase_at_s",
+        "phases",
+        "phases_refused",
         "power_at_s",
         "priority_charging",
         "quiet",
@@ -96,6 +98,8 @@ class Session:
         self.upgrade: Upgrade = record.upgrade
         self.phase = TransactionPhase(record.phase)
         self.phase_at_s = -inf
+        self.phases = record.phases
+        self.phases_refused = False
         self.priority_charging = record.priority_charging
         self.abnormal = False
         self.conflict = Conflict.NONE
@@ -190,6 +194,14 @@ class Session:
             return min(said.departure_s, announced_s) if later_word and announced_s is not None else said.departure_s
         return self.started_s + self.terms.departure_after_s if announced_s is None else announced_s
 
+    def phases_to_tell(self) -> int | None:
+        """One or two, as the car's needs name them or the station has told; never for DC."""
+        if self.phases_refused or (self.needs is not None and self.needs.ac is False):
+            return None
+        named = None if self.needs is None else self.needs.phases
+        phases = self.phases if named is None else named
+        return phases if phases in (1, 2) else None
+
     def take_needs(self, needs: ChargingNeedsReported, settings: FleetSettings) -> None:
         """New charging needs: energies count from here, by the registers."""
         self.settled = False
@@ -272,6 +284,7 @@ class Session:
             terms=self.terms,
             ended_s=ended_s,
             phase=int(self.phase),
+            phases=self.phases,
             id_token_hash=self.id_token_hash,
             evccid_hash=self.evccid_hash,
             override=self.override,

@@ -191,6 +191,17 @@ class FleetState:
         session = None if station is None else station.at.get(evse_id)
         return None if session is None else session.uid
 
+    def phases_of(self, uid: SessionUid) -> int | None:
+        """Phases of an AC car that charges on one or two; None where a station needs not be told: three, DC, or not known."""
+        session = self._roster.open.get(uid)
+        return None if session is None else session.phases_to_tell()
+
+    def phases_refused(self, uid: SessionUid) -> None:
+        """The station wants no number of phases (NoPhaseForDC, PhaseConflict): it is told none any more."""
+        session = self._roster.open.get(uid)
+        if session is not None:
+            session.phases_refused = True
+
     def key_of(self, uid: SessionUid) -> SessionKey | None:
         """(station, transaction) of an open session."""
         session = self._roster.open.get(uid)

@@ -146,6 +146,7 @@ def _update(roster: Roster, station: Station, session: Session, event: Transacti
         or event.trigger not in _ORDINARY_TRIGGERS
         or (event.evse_id != session.evse_id and event.evse_id != WHOLE_STATION)
         or event.id_token
+        or (event.phases_used and event.phases_used != session.phases)
     ):
         return _change(roster, station, session, event, learned)
     if phase is not _UNKNOWN and event.at_s > session.phase_at_s:
@@ -159,6 +160,7 @@ def _change(roster: Roster, station: Station, session: Session, event: Transacti
     displaced: tuple[SessionRecord, ...] = ()
     before, was_abnormal = session.record(), session.abnormal
     _take_phase(session, event, left)
+    session.phases = event.phases_used or session.phases
     if event.kind is EventKind.STARTED:
         session.started_s = min(session.started_s, event.at_s)
     if event.id_token and not session.id_token_hash:
@@ -281,7 +283,7 @@ def _record_for(roster: Roster, station: Station, event: TransactionReported, ev
         station, event.transaction_id, evse_id, event.received_s if ahead else event.at_s, event.id_token, event.evccid
     )
     phase = phase_of(event.trigger, event.phase)
-    return record if phase is None else msgspec.structs.replace(record, phase=int(phase))
+    return msgspec.structs.replace(record, phase=0 if phase is None else int(phase), phases=event.phases_used)
 
 
 def _vacate(roster: Roster, station: Station, evse_id: EvseId, at_s: float) -> tuple[SessionRecord, ...]:

@@ -23,6 +23,8 @@ from counterflow.domain.telemetry import (
 BIDIRECTIONAL: Final = frozenset({"AC_BPT", "AC_BPT_DER", "DC_BPT", "DC_ACDP_BPT"})
 """Energy transfer modes that can discharge (EnergyTransferModeEnumType)."""
 
+_PHASES: Final = {"AC_single_phase": 1, "AC_two_phase": 2, "AC_three_phase": 3}
+
 _PLAN_TAKEN: Final = ocpp.NotifyEVChargingScheduleResponse(status="Accepted")
 _PLAN_REFUSED: Final = ocpp.NotifyEVChargingScheduleResponse(
     status="Rejected", status_info=ocpp.StatusInfoType(reason_code="InvalidSchedule")
@@ -65,6 +67,8 @@ def _needs(request: ocpp.NotifyEVChargingNeedsRequest, station: StationContext, 
         at_s=now_s if request.timestamp is UNSET else request.timestamp.timestamp(),
         received_s=now_s,
         bidirectional=bidirectional,
+        ac=needs.requested_energy_transfer.startswith("AC_"),
+        phases=_PHASES.get(needs.requested_energy_transfer),
         can_upgrade=can_upgrade,
         dynamic_control=needs.control_mode == "DynamicControl",
         iso15118_20=bidirectional or can_upgrade or v2x is not UNSET or needs.control_mode is not UNSET,
