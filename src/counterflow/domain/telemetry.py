@@ -73,7 +73,6 @@ class TransactionReported(Struct, frozen=True, kw_only=True):
     stopped_reason: str = ""
     id_token: str = ""
     evccid: str = ""
-    evse_sleep: bool = False
     phases_used: int = 0
     """Phases that the car charges on (AC); 0 = not in this message."""
     measurements: tuple[Measurement, ...] = ()

@@ -40,7 +40,7 @@ def test_a_full_event_is_carried_over(desk: Any) -> None:
     said = event(
         eventType="Ended",
         offline=True,
-        evseSleep=True,
+        numberOfPhasesUsed=1,
         evse={"id": 2, "connectorId": 1},
         transactionInfo={
             "transactionId": "tx", "chargingState": "SuspendedEV", "operationMode": "CentralSetpoint", "stoppedReason": "EVDisconnected",
@@ -50,7 +50,7 @@ def test_a_full_event_is_carried_over(desk: Any) -> None:
         ],
     )  # fmt: skip
     report = report_of(desk, said)
-    assert (report.kind, report.offline, report.evse_sleep, report.evse_id) == (EventKind.ENDED, True, True, 2)
+    assert (report.kind, report.offline, report.phases_used, report.evse_id) == (EventKind.ENDED, True, 1, 2)
     assert (report.phase, report.operation_mode, report.stopped_reason) == (
         TransactionPhase.SUSPENDED_EV,
         "CentralSetpoint",

@@ -58,7 +58,6 @@ def transaction_event(request: ocpp.TransactionEventRequest, station: StationCon
         stopped_reason="" if reason is UNSET else reason,
         id_token=token_text,
         evccid=evccid,
-        evse_sleep=request.evse_sleep is True,
         phases_used=0 if request.number_of_phases_used is UNSET else request.number_of_phases_used,
         measurements=() if meter is UNSET else normalise(meter, station.dropped),
     )
