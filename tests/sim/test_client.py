@@ -17,12 +17,12 @@ from counterflow.sim.client import FleetClient, FleetProgress, run_fleet
 from counterflow.sim.settings import FleetClientSettings, PlantSettings, StationSettings
 
 
-def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run a coroutine test in an event loop of its own."""
 
     @functools.wraps(test)
-    def run() -> None:
-        asyncio.run(test())
+    def run(**fixtures: Any) -> None:
+        asyncio.run(test(**fixtures))
 
     return run
 
@@ -231,4 +231,46 @@ async def test_what_is_missing_is_said_when_nobody_listens() -> None:
     await client.start()
     with pytest.raises(TimeoutError, match="0 of 1 stations are connected"):
         await client.wait_ready(0.2)
+    await client.stop()
+
+
+class SilentLine:
+    """A line of which nothing is heard but what a test says."""
+
+    subprotocol = "ocpp2.1"
+
+    def send(self, text: bytes) -> None:
+        """Into the void."""
+
+    def close(self) -> None:
+        """Nobody to say goodbye to."""
+
+    def abort(self) -> None:
+        """Gone."""
+
+
+@in_loop
+async def test_a_line_that_is_left_half_open_before_connect_comes_back_is_not_taken_for_the_stations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A CSMS that speaks first is heard while `connect` still waits; a station that forgets its line just then opens another."""
+    opened: list[SilentLine] = []
+
+    async def connecting(_url: str, **fields: Any) -> SilentLine:
+        line = SilentLine()
+        opened.append(line)
+        fields["on_text"](line, b'[2,"1","GetLocalListVersion",{}]')
+        if len(opened) == 1:
+            client.half_open("SIM-00001")
+        await asyncio.sleep(0)
+        return line
+
+    monkeypatch.setattr("counterflow.sim.client.connect", connecting)
+    client = FleetClient(FleetClientSettings(url="ws://nowhere/ocpp", stations=1, back_off_min_s=0.01, back_off_max_s=0.02))
+    await client.start()
+    await until(lambda: len(opened) == 2 and client.progress().connected == 1)
+    client._on_close(client._by_id["SIM-00001"], opened[0], "the server ends the forgotten one")  # type: ignore[arg-type]
+    await asyncio.sleep(0.05)
+    assert client.progress().connected == 1
+    assert client._by_id["SIM-00001"].line is opened[1]
     await client.stop()

@@ -224,7 +224,7 @@ class FleetClient:
                 self.refused = f"{station_id}: {str(error) or type(error).__name__}"
                 wait_s = self._next_wait_s(seat)
                 continue
-            if seat.ended is line:  # closed before `connect` came back
+            if seat.ended is line or line in self._forgotten:  # closed, or left half-open, before `connect` came back
                 wait_s = self._next_wait_s(seat)
                 continue
             seat.reopening = None
