@@ -1,7 +1,7 @@
 """How samples become readings, each with its own time."""
 
 from collections.abc import Callable
-from math import isnan
+from math import isnan, nan
 from typing import Any
 
 import pytest
@@ -168,10 +168,20 @@ READING = st.tuples(
 COLUMNS = ("power_w", "power_at_s", "export_wh", "import_wh", "soc_frac", "soc_at_s", "last_sample_s", "register_at_s")
 
 
-@settings(max_examples=60, deadline=None)
-@given(readings=st.lists(READING, min_size=1, max_size=8), offset=st.integers(0, 7), imports=st.booleans(), told=st.booleans())
+STEP = st.tuples(
+    st.integers(-2_000, 30_000).map(lambda gap_ms: gap_ms / 1000.0),
+    st.one_of(
+        st.just({}),
+        st.dictionaries(st.sampled_from(["power_w", "export_wh", "import_wh", "soc_frac"]), st.just(nan) | st.just(1.0), max_size=2),
+    ),
+)
+"""Mostly whole samples in order, some of them lacking a value, or with a register that begins anew."""
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps=st.lists(STEP, min_size=3, max_size=9), imports=st.booleans(), told=st.booleans())
 def test_the_fast_way_and_the_careful_way_come_to_the_same(
-    new_yard: Callable[..., Yard], readings: list[tuple[float, dict[str, float]]], offset: int, imports: bool, told: bool
+    new_yard: Callable[..., Yard], steps: list[tuple[float, dict[str, float]]], imports: bool, told: bool
 ) -> None:
     """`imports`: the station has an import register; `told`: it has said how often it sends."""
     fast, careful = new_yard(), new_yard()
@@ -179,15 +189,18 @@ def test_the_fast_way_and_the_careful_way_come_to_the_same(
         yard.discover(interval=10.0 if told else None)
         yard.start(at=-60.0)
         yard.needs(at=-50.0, soc_frac=0.4)
-    usual = {"power_w": 1.0, "export_wh": 2000.0, "soc_frac": 0.4} | ({"import_wh": 6000.0} if imports else {})
-    for place, (at, values) in enumerate(readings):
-        whole = usual | {"export_wh": 2000.0 + place} | values if place >= offset else values
-        fast.sample(at=at, **whole)
-        session = next(iter(careful.state._roster.open.values()))
-        session.settled = False
-        careful.sample(at=at, **whole)
-    for column in (*COLUMNS, "soc_export_wh", "soc_import_wh"):
-        assert fast.cell(column) == pytest.approx(careful.cell(column), nan_ok=True), column
+    at, quick = 0.0, 0
+    for place, (gap_s, odd) in enumerate(steps):
+        at += gap_s
+        usual = {"power_w": 1.0, "export_wh": 2000.0 + place, "soc_frac": 0.4} | ({"import_wh": 6000.0 + place} if imports else {})
+        fast.sample(at=at, **(usual | odd))
+        next(iter(careful.state._roster.open.values())).settled = False
+        careful.sample(at=at, **(usual | odd))
+        quick += next(iter(fast.state._roster.open.values())).settled
+        for column in (*COLUMNS, "soc_export_wh", "soc_import_wh", "meter_interval_s"):
+            assert fast.cell(column) == pytest.approx(careful.cell(column), nan_ok=True), column
+    plain = all(gap_s > 0.0 and not odd for gap_s, odd in steps)
+    assert quick >= len(steps) - 1 or not plain, "the quick way is not taken where it should be"
 
 
 @settings(max_examples=60, deadline=None)
