@@ -6,21 +6,22 @@ Nothing that a station sends raises here.
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import count
-from typing import Any, assert_never
+from typing import assert_never
 
 from msgspec import Struct
 
 from counterflow.adapters.ocpp import events as rpc
+from counterflow.adapters.ocpp.answering import Answering
 from counterflow.adapters.ocpp.counters import OcppCounters, count_one
+from counterflow.adapters.ocpp.discovering import Discovering
 from counterflow.adapters.ocpp.discovery.dialogue import Discovery, Errand
-from counterflow.adapters.ocpp.discovery.pacing import Pace
 from counterflow.adapters.ocpp.handlers.context import StationContext, WarningKind, warn_once
-from counterflow.adapters.ocpp.line import STANDINGS, Line, Standing, allowed, invited_by, needs_discovery
+from counterflow.adapters.ocpp.line import Line, Standing, allowed, invited_by, needs_discovery
 from counterflow.adapters.ocpp.outcomes import command_result
 from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, BootAnswer, BootStatus, Deferred, NeedsAnswer
-from counterflow.adapters.ocpp.profiles import MAX_INT32, ExpiredError, NotInVersionError, PlacementError
+from counterflow.adapters.ocpp.profiles import ExpiredError, NotInVersionError, PlacementError
 from counterflow.adapters.ocpp.session import Session
 from counterflow.adapters.ocpp.settings import SUBPROTOCOLS, OcppSettings
 from counterflow.adapters.ocpp.told import told_by
@@ -34,7 +35,6 @@ from counterflow.domain.telemetry import (
     CommandCompleted,
     CommandSent,
     ProfilesReported,
-    StationBooted,
     StationConnected,
     StationDisconnected,
     StationEvent,
@@ -53,11 +53,7 @@ __all__ = [
 ]
 
 
-_CAR_ACTIONS = frozenset({"TransactionEvent", "NotifyEVChargingNeeds"})
 _CALL, _ANSWER, _CALL_ERROR = b"234"
-FIRMWARE_NEWS = frozenset({"FirmwareStatusNotification", "SignedFirmwareStatusNotification"})
-_TELLING_ACTIONS = FIRMWARE_NEWS | {"BootNotification", "NotifyReport"}
-"""What tells how an update of a station goes; the second is OCPP 1.6's, with signed firmware."""
 
 
 class Outgoing(Struct, frozen=True, gc=False):
@@ -80,15 +76,11 @@ class Csms:
         self._policy = policy
         self._new_message_id = new_message_id
         self._lines: dict[StationId, Line] = {}
-        self._accepted: set[StationId] = set()
         self._outbox: list[Outgoing] = []
-        self._deferred: dict[int, tuple[Line, rpc.IncomingCall]] = {}
         self._deadlines: list[tuple[float, int, Line]] = []
         self._tickets = count()
-        self._lowest_profile_id = lowest_profile_id
-        self._report_ids = count(1)
-        self._pace: Pace[Line] = Pace(settings.discovery_parallel, settings.discovery_per_s)
-        self._open_commands = 0
+        self._discovering = Discovering(settings, self.counters, lowest_profile_id, call=self._call, go_on=self._go_on)
+        self._answering = Answering(self.counters, self._discovering.drop)
 
     # ---- lines
 
@@ -114,7 +106,7 @@ class Csms:
             dropped=self.counters.dropped_values,
             identity=StationIdentity.unknown() if known is None else known.identity,
         )
-        served = known is not None or station_id in self._accepted
+        served = known is not None or station_id in self._answering.accepted
         line = Line(context, session, Standing.ACCEPTED if served else Standing.NEW, version)
         if known is not None and known.evses:
             line.evse_ids = [capability.evse_id for capability in known.evses]
@@ -137,7 +129,7 @@ class Csms:
         violations = session.violations
         for event in session.receive(text, now_s):
             if type(event) is rpc.IncomingCall:  # the usual case, tested the quick way
-                self._answer(line, event, now_s, happened)
+                self._answering.answer(line, event, now_s, happened)
             else:
                 self._on_rpc(line, event, now_s, happened)
         if session.violations != violations:
@@ -156,8 +148,7 @@ class Csms:
             return []
         happened: list[StationEvent] = []
         line.closed = True
-        for ticket in [ticket for ticket, (waiting, _) in self._deferred.items() if waiting is line]:
-            del self._deferred[ticket]
+        self._answering.forget(line)
         for event in line.session.close(now_s):
             if isinstance(event, rpc.CallDone):
                 count_one(self.counters.outcomes, type(event.outcome).__name__)
@@ -167,8 +158,8 @@ class Csms:
             self._complete(line, command, Offline(), now_s, happened)
         happened.append(StationDisconnected(station_id=station_id, at_s=now_s, reason=reason))
         self.counters.lines = len(self._lines)
-        self._drop_discovery(line)
-        self._start_discoveries(now_s, happened)
+        self._discovering.drop(line)
+        self._discovering.start_due(now_s, happened)
         return happened
 
     # ---- commands
@@ -179,7 +170,7 @@ class Csms:
         line = self._lines.get(command.station_id)
         if line is None:
             return [CommandCompleted(station_id=command.station_id, at_s=now_s, command=command, result=Offline())]
-        self._open_commands += 1
+        self._discovering.open_commands += 1
         refusal = self._not_now(line, command)
         if refusal is not None:
             self._complete(line, command, refusal, now_s, happened)
@@ -199,7 +190,7 @@ class Csms:
         return Offline()
 
     def _complete(self, line: Line, command: Command, result: CommandResult, now_s: float, happened: list[StationEvent]) -> None:
-        self._open_commands -= 1
+        self._discovering.open_commands -= 1
         happened.append(CommandCompleted(station_id=line.station_id, at_s=now_s, command=command, result=result))
         if isinstance(command, ReadProfiles) and isinstance(result, NothingThere):
             # No report follows a NoProfiles answer (K09), so the empty one is said here.
@@ -219,7 +210,7 @@ class Csms:
 
     def next_deadline_s(self) -> float | None:
         """When `on_deadline` wants to be called next; it may find nothing to do then. O(1)."""
-        deadline_s, turn_s = self._deadlines[0][0] if self._deadlines else None, self._pace.next_due_s()
+        deadline_s, turn_s = self._deadlines[0][0] if self._deadlines else None, self._discovering.next_due_s()
         return turn_s if deadline_s is None or (turn_s is not None and turn_s < deadline_s) else deadline_s
 
     def on_deadline(self, now_s: float) -> list[StationEvent]:
@@ -235,7 +226,7 @@ class Csms:
             if line.discovery is not None:
                 line.discovery.on_deadline(now_s)
             self._go_on(line, now_s, happened)
-        self._start_discoveries(now_s, happened)
+        self._discovering.start_due(now_s, happened)
         return happened
 
     def call_left_late(self, station_id: StationId, now_s: float) -> None:
@@ -279,7 +270,7 @@ class Csms:
                 self._complete(line, command, Offline(), now_s, happened)
             elif self._launch(line, command, now_s, happened):
                 return
-        self._discover_on(line, now_s, happened)
+        self._discovering.go_on(line, now_s, happened)
 
     def _launch(self, line: Line, command: Command, now_s: float, happened: list[StationEvent]) -> bool:
         try:
@@ -312,9 +303,8 @@ class Csms:
 
     def authorized(self, ticket: int, answer: AuthorizationAnswer) -> None:
         """The answer to an Authorize that was `Deferred`. One whose line has gone meanwhile is passed over."""
-        line, call = self._deferred.pop(ticket, (None, None))
-        if line is not None and call is not None and not line.closed:
-            line.session.respond(call, line.version.authorized(answer))
+        line = self._answering.authorized(ticket, answer)
+        if line is not None:
             self._collect(line)
 
     # ---- discovery
@@ -325,76 +315,17 @@ class Csms:
         if line is None or line.standing is not Standing.ACCEPTED:
             return None
         happened: list[StationEvent] = []
-        line.learn_again(errand)
-        line.hands_off = not errand.set_up
-        self._drop_discovery(line)
-        if not line.awaits_discovery:
-            line.awaits_discovery = True
-            self._pace.join(line, first=True)
-        self._start_discoveries(now_s, happened)
+        self._discovering.begin(line, errand, now_s, happened)
         return happened
-
-    def _discover_on(self, line: Line, now_s: float, happened: list[StationEvent]) -> None:
-        """The next step of a line's discovery; it has the lowest priority, so nothing else waits for this station now."""
-        discovery = line.discovery
-        if discovery is None:
-            if line.wants_discovery() and not line.awaits_discovery:
-                line.awaits_discovery = True
-                self._pace.join(line)
-                self._start_discoveries(now_s, happened)
-            return
-        ask = discovery.next_call()
-        if ask is not None:
-            happened += discovery.changes(line.station_id, now_s)
-            self._call(line, ask.action, line.version.in_its_words(ask.action, ask.request), now_s, discovery)
-        elif discovery.result is not None:
-            if not discovery.looks_only:
-                line.covered = len(discovery.result)
-                line.know(discovery.result)
-                found = discovery.event(line.station_id, now_s)
-                line.awaits_reboot = found.awaits_reboot
-                happened.append(found)
-            happened += discovery.cars(line.station_id, now_s)
-            self._drop_discovery(line)
-            self._discover_on(line, now_s, happened)
-            self._start_discoveries(now_s, happened)
-
-    def _drop_discovery(self, line: Line) -> None:
-        if line.discovery is not None:
-            line.discovery = None
-            self._pace.running -= 1
-            self.counters.discovering = self._pace.running
-
-    def _start_discoveries(self, now_s: float, happened: list[StationEvent]) -> None:
-        """As many as may run at once, first come, first served."""
-        while (line := self._pace.take(now_s, self._open_commands > self._settings.discovery_parallel)) is not None:
-            line.awaits_discovery = False
-            if line.closed or line.discovery is not None or not line.wants_discovery():
-                continue
-            line.discovery = Discovery(
-                self._settings,
-                line.context.identity,
-                line.evse_ids,
-                now_s,
-                errand=line.next_errand(),
-                manner=line.version.manner,
-                subprotocol=line.version.dialect.subprotocol,
-                lowest_profile_id=self._lowest_profile_id,
-                new_request_id=lambda: next(self._report_ids) % MAX_INT32,
-            )
-            self._pace.running += 1
-            self.counters.discovering = self._pace.running
-            self._go_on(line, now_s, happened)
-        self.counters.awaiting_discovery = len(self._pace)
 
     # ---- what stations say
 
     def _on_rpc(self, line: Line, event: rpc.RpcEvent, now_s: float, happened: list[StationEvent]) -> None:
         match event:
             case rpc.IncomingCall():
-                self._answer(line, event, now_s, happened)
+                self._answering.answer(line, event, now_s, happened)
             case rpc.IncomingSend():
-                self._count_request(line, event, now_s, happened)
+                self._answering.count_request(line, event, now_s, happened)
             case rpc.CallDone():
                 self._on_done(line, event, now_s, happened)
             case rpc.LateAnswer():
@@ -407,84 +338,12 @@ class Csms:
             case _:
                 assert_never(event)
 
-    def _count_request(self, line: Line, event: rpc.IncomingCall | rpc.IncomingSend, now_s: float, happened: list[StationEvent]) -> None:
-        requests = self.counters.requests
-        requests[event.action] = requests.get(event.action, 0) + 1
-        if event.salvaged:
-            self._count_salvaged(line, event.action, event.salvaged, now_s, happened)
-
-    def _count_salvaged(self, line: Line, action: str, salvaged: Iterable[str], now_s: float, happened: list[StationEvent]) -> None:
-        self.counters.salvaged += 1
-        for repair in salvaged:
-            happened += warn_once(line.context, WarningKind.SALVAGED, f"{action}: {repair}", now_s)
-
-    def _answer(self, line: Line, call: rpc.IncomingCall, now_s: float, happened: list[StationEvent]) -> None:
-        action, context = call.action, line.context
-        self._count_request(line, call, now_s, happened)
-        if line.standing is not Standing.ACCEPTED and action != "BootNotification" and action not in line.invited:
-            self._turn_away(line, call, now_s, happened)
-            return
-        try:
-            response, events = line.version.routes[action](call.request, context, now_s)
-            if type(response) is Deferred:
-                self._deferred[response.ticket] = (line, call)
-            else:
-                line.session.respond(call, response)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the station is answered and the others are served
-            self.counters.handler_failures += 1
-            text = f"{action}: {type(error).__name__}: {error}"
-            happened += warn_once(context, WarningKind.HANDLER, text, now_s)
-            line.session.respond_error(call, "InternalError", f"{action} could not be processed.")
-            return
-        happened += events
-        for event in events:
-            evse_id = getattr(event, "evse_id", 0)
-            if evse_id != 0 and evse_id not in line.evse_ids:
-                line.mention(EvseId(evse_id))
-        if line.car_evses and action in _CAR_ACTIONS:
-            line.note_car(action, call.request)
-        elif action in _TELLING_ACTIONS:
-            self._learn(line, call, response, events, now_s)
-
-    def _learn(self, line: Line, call: rpc.IncomingCall, response: Any, events: list[StationEvent], now_s: float) -> None:
-        """What the line itself has to know of a request."""
-        if call.action == "BootNotification":
-            self._booted(line, BootStatus(response.status), events)
-        elif call.action == "NotifyReport":
-            if line.discovery is not None:
-                line.discovery.reported(call.request, now_s)
-        elif call.request.status == "Installed":
-            line.learn_again()
-            self._drop_discovery(line)
-
-    def _turn_away(self, line: Line, call: rpc.IncomingCall, now_s: float, happened: list[StationEvent]) -> None:
-        """B01.FR.10, B02.FR.09, B03.FR.07. One that never booted is asked to, in case it thinks that it has been accepted."""
-        line.session.respond_error(call, "SecurityError", "BootNotification has not been accepted yet.")
-        if line.standing is Standing.NEW and not line.asked_for_boot:
-            line.asks_for_boot = line.asked_for_boot = True
-        text = f"{call.action} before an accepted BootNotification."
-        happened += warn_once(line.context, WarningKind.NOT_ACCEPTED, text, now_s)
-
-    def _booted(self, line: Line, status: BootStatus, events: list[StationEvent]) -> None:
-        line.standing = STANDINGS[status]
-        if line.standing is not Standing.ACCEPTED:
-            self._accepted.discard(line.station_id)
-            return
-        self._accepted.add(line.station_id)
-        line.invited = frozenset()
-        identity = next((event.identity for event in events if isinstance(event, StationBooted)), line.context.identity)
-        if identity != line.context.identity or line.awaits_reboot:
-            # Another model or firmware may be capable of other things, and some settings wait for a reboot: what was learned is void.
-            line.context.identity = identity
-            line.learn_again()
-            self._drop_discovery(line)
-
     def _on_done(self, line: Line, done: rpc.CallDone, now_s: float, happened: list[StationEvent]) -> None:
         line.in_flight = False
         count_one(self.counters.outcomes, type(done.outcome).__name__)
         outcome, context = done.outcome, done.context
         if isinstance(outcome, rpc.Answered) and outcome.salvaged:
-            self._count_salvaged(line, f"answer to {done.action}", outcome.salvaged, now_s, happened)
+            self._answering.count_salvaged(line, f"answer to {done.action}", outcome.salvaged, now_s, happened)
         if isinstance(context, Discovery):
             if context is line.discovery:
                 context.answered(outcome, now_s)
