@@ -7,15 +7,23 @@ import typer
 
 from counterflow.app.cli.shared import FailedError, WrongUsageError, screen
 
+SCENARIOS = "scenarios"
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: counterflow bench gateway --quick --json figures.json --against docs/measured-first.json")(bench)
+    app.command(
+        epilog="Examples: counterflow bench gateway --quick --json figures.json --against docs/measured-first.json; "
+        "counterflow bench scenarios --only 4,8"
+    )(bench)
 
 
 def bench(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="allocation, ingest, gateway, fan_out, memory, storm; all when none.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="allocation, ingest, gateway, fan_out, memory, storm; all of these when none. Or: scenarios."
+        ),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file, too.")] = None,
     against: Annotated[
@@ -26,13 +34,31 @@ def bench(
         Path | None, typer.Option(metavar="FILE", help="Measure nothing: take the new figures from this file. Needs --against.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, under a minute; not comparable with the full run.")] = False,
+    only: Annotated[str, typer.Option("--only", metavar="LIST", help="scenarios: only these, such as 4,8.")] = "",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="scenarios: so many plays of each.")] = 5,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="scenarios: where table, JSON and pictures go.")] = Path(
+        "out/scenarios"
+    ),
 ) -> None:
-    """Measure how fast this machine runs Counterflow, and print the table that the README shows. Takes about five minutes."""
+    """Measure how fast this machine runs Counterflow, and print the table that the README shows. Takes about five minutes.
+
+    `bench scenarios` measures how well the fleet follows its target instead: on simulated plants, beside an open loop and a PI
+    controller, each figure with its goal. It ends with 1 where a goal was missed.
+    """
     try:
-        from counterflow.app.bench import UnknownMeasurementError, run_bench  # brings in every room
-        from counterflow.app.bench.comparison import NoMeasurementError, comparison_table, read_measured
+        if SCENARIOS in (names or ()):
+            code = _scenarios(names or [], only, seeds, quick, out)
+        else:
+            code = _speed(names or [], json_file, against, measured, quick)
     except ModuleNotFoundError as missing:
         raise FailedError(f"The bench needs the package '{missing.name}'; install counterflow[bench].") from None
+    raise typer.Exit(code)
+
+
+def _speed(names: list[str], json_file: Path | None, against: Path | None, measured: Path | None, quick: bool) -> int:
+    from counterflow.app.bench import UnknownMeasurementError, run_bench  # brings in every room
+    from counterflow.app.bench.comparison import NoMeasurementError, comparison_table, read_measured
+
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise WrongUsageError(f"The folder of '{json_file}' does not exist.")
     if measured is not None and against is None:
@@ -41,8 +67,20 @@ def bench(
         earlier = None if against is None else read_measured(against)
         if measured is not None and earlier is not None:
             screen().print(comparison_table(earlier, read_measured(measured)))
-            return
-        code = run_bench(names or (), json_file, screen(), quick, earlier=earlier)
+            return 0
+        return run_bench(names, json_file, screen(), quick, earlier=earlier)
     except (UnknownMeasurementError, NoMeasurementError) as error:
         raise WrongUsageError(str(error)) from None
-    raise typer.Exit(code)
+
+
+def _scenarios(names: list[str], only: str, seeds: int, quick: bool, out: Path) -> int:
+    from counterflow.app.bench.scenarios import Request, UnknownScenarioError, run_scenarios
+
+    if names != [SCENARIOS]:
+        raise WrongUsageError("`scenarios` is measured by itself: counterflow bench scenarios.")
+    try:
+        return run_scenarios(Request(only=only, seeds=seeds, quick=quick, folder=out), screen())
+    except UnknownScenarioError as error:
+        raise WrongUsageError(str(error)) from None
+    except OSError as error:
+        raise FailedError(f"The results cannot be written to '{out}': {error.strerror}.") from None

@@ -91,12 +91,15 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
 
     `group_uid` 0 = not in the group. `active` = may be steered; a group member that is not active still counts.
     `level_w` is the discharge power last decided (< 0 = slowed to charging at so much; NaN = left alone), `level_at_s` when it last
-    changed, `sent_at_s` when the row last got an order, `expected_w` what it was expected to deliver.
+    changed, `sent_at_s` when the row last got an order, `expected_w` what it was expected to deliver. `ticked_at_s` is when the last
+    decision was made, `integral_ws` what the tracker `pi` has summed up.
     """
 
     started: bool
     target_w: float
     resorted_at_s: float
+    ticked_at_s: float
+    integral_ws: float
     group_uid: I8
     active: B1
     must_charge: B1
@@ -113,6 +116,8 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
             started=False,
             target_w=float("nan"),
             resorted_at_s=float("-inf"),
+            ticked_at_s=float("-inf"),
+            integral_ws=0.0,
             group_uid=np.zeros(0, dtype=np.int64),
             active=np.zeros(0, dtype=np.bool_),
             must_charge=np.zeros(0, dtype=np.bool_),
@@ -143,6 +148,8 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
             started=True,
             target_w=float("nan"),
             resorted_at_s=now_s,
+            ticked_at_s=now_s,
+            integral_ws=0.0,
             group_uid=np.where(member, image.uid, 0),
             active=member,
             must_charge=np.zeros(rows, dtype=np.bool_),
@@ -161,6 +168,8 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
             started=self.started,
             target_w=self.target_w,
             resorted_at_s=self.resorted_at_s,
+            ticked_at_s=self.ticked_at_s,
+            integral_ws=self.integral_ws,
             group_uid=grown(self.group_uid, rows, 0),
             active=grown(self.active, rows, False),
             must_charge=grown(self.must_charge, rows, False),

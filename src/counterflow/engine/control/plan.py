@@ -7,8 +7,10 @@ from counterflow.domain.instructions import AllocationPolicy, DispatchMode
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.units import WH_PER_WS
+from counterflow.engine.control.baselines import baseline
 from counterflow.engine.control.reduction import as_levels, with_reduction
 from counterflow.engine.control.scene import Scene
+from counterflow.engine.control.settings import Tracker
 from counterflow.engine.control.tracker import Levers, adjust
 from counterflow.engine.dispatch.allocate import allocate
 from counterflow.engine.dispatch.limits import cap_in_order
@@ -28,6 +30,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     let_go: B1
     delivers_w: F8
     resorted_at_s: float
+    integral_ws: float = 0.0
 
 
 def stop_all(scene: Scene) -> Plan:
@@ -54,6 +57,8 @@ def track(scene: Scene) -> Plan:
     reason = np.zeros(len(level_w), dtype=np.int8)
     urgent = _keep_safe(scene, level_w, reason)
     _hold_reserve(scene, level_w, reason)
+    if scene.settings.tracker is not Tracker.LEARNED:
+        return _as_baseline(scene, level_w, reason, urgent)
     resorted_at_s = scene.memory.resorted_at_s
     if _draws_up_anew(scene):
         wanted_w = _spread(scene, level_w)
@@ -77,6 +82,21 @@ def track(scene: Scene) -> Plan:
         level_w[let_go] = np.nan
     return Plan(
         level_w=level_w, reason=reason, urgent=urgent, let_go=let_go, delivers_w=delivery_w(scene, level_w), resorted_at_s=resorted_at_s
+    )
+
+
+def _as_baseline(scene: Scene, level_w: F8, reason: I1, urgent: B1) -> Plan:
+    """What a tracker wants that ours is compared with."""
+    wanted = baseline(scene, level_w)
+    _mark(reason, level_w, wanted.level_w, _why(scene, scene.target_w - float(scene.measured_w.sum())))
+    return Plan(
+        level_w=wanted.level_w,
+        reason=reason,
+        urgent=urgent,
+        let_go=np.zeros(len(level_w), dtype=np.bool_),
+        delivers_w=delivery_w(scene, wanted.level_w),
+        resorted_at_s=scene.memory.resorted_at_s,
+        integral_ws=wanted.integral_ws,
     )
 
 

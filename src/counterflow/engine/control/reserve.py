@@ -88,6 +88,8 @@ def reserve(
             started=True,
             target_w=stock.target_w,
             resorted_at_s=memory.resorted_at_s,
+            ticked_at_s=now_s,
+            integral_ws=0.0,
             group_uid=group.uid,
             active=group.active,
             must_charge=group.must_charge,

@@ -87,6 +87,18 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
             return self.movable
         return self.movable & (~scheduled | rested(self.memory.level_at_s, self.now_s, self.settings.scheduled_change_s))
 
+    @cached_property
+    def unmeasured(self) -> B1:
+        """Rows of the group without a live meter value (N,)."""
+        return self.group.counted & (np.isnan(self.image.power_w) | self.capability.silent)
+
+    @cached_property
+    def measured_w(self) -> F8:
+        """What each row of the group delivers by its meter (N,); what is expected of it where that is not live; 0 outside the group."""
+        metered_w = as_delivery_w(self.task.instruction.mode, -self.image.power_w, self.group.baseline_w)
+        metered_w = np.where(self.unmeasured, np.where(self.group.active, self.delivers_w, 0.0), metered_w)
+        return np.where(self.group.counted, metered_w, 0.0)
+
     @property
     def band_w(self) -> float:
         """A gap inside this sends no message."""

@@ -1,5 +1,6 @@
 """Tunables of the loop. The defaults were measured on the reference plant (docs: control, closed loop)."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -7,9 +8,28 @@ from msgspec import Meta, Struct
 from counterflow.engine.dispatch.cost import CostSettings
 
 
+class Tracker(StrEnum):
+    """Who closes the gap: our loop, which learns each car's response, or one of the baselines that it is measured against."""
+
+    LEARNED = "learned"
+    PI = "pi"
+    OPEN_LOOP = "open_loop"
+    OPEN_LOOP_REPLAN = "open_loop_replan"
+
+
 class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the loop acts, and how its orders end."""
 
+    tracker: Annotated[
+        Tracker,
+        Meta(
+            description="`learned`, or a baseline for comparison: `pi` (one controller on the sum of the meters, spread over all cars), "
+            "`open_loop`, `open_loop_replan` (also after a loss).",
+            extra={"unit": "-"},
+        ),
+    ] = Tracker.LEARNED
+    pi_gain: Annotated[float, Meta(description="Proportional gain of the tracker `pi`.", extra={"unit": "-"}, ge=0, le=2)] = 0.15
+    pi_integral_s: Annotated[float, Meta(description="Integral time of the tracker `pi`.", extra={"unit": "s"}, gt=0)] = 8.0
     tick_interval_s: Annotated[
         float, Meta(description="Period of the loop; known losses are acted on at once.", extra={"unit": "s"}, gt=0)
     ] = 4.0

@@ -11,7 +11,6 @@ No fleet error is integrated anywhere: what is wrong is learned, and made good, 
 import numpy as np
 
 from counterflow.domain.units import format_power
-from counterflow.engine.control.balance import as_delivery_w
 from counterflow.engine.control.decision import Decision, DispatchTask, SetpointChange, TaskMemory, TickFigures
 from counterflow.engine.control.grid import binding
 from counterflow.engine.control.grounds import TickGrounds
@@ -91,10 +90,7 @@ def tick(
 
 
 def _figures(scene: Scene, plan: Plan) -> TickFigures:
-    group, image = scene.group, scene.image
-    unmeasured = group.counted & (np.isnan(image.power_w) | scene.capability.silent)
-    metered_w = as_delivery_w(scene.task.instruction.mode, -image.power_w, group.baseline_w)
-    measured_w = np.where(unmeasured, np.where(group.active, scene.delivers_w, 0.0), metered_w)
+    group = scene.group
     expected_w = float(plan.delivers_w.sum())
     spare_w = np.where(scene.movable, np.maximum(scene.cap_w - np.fmax(plan.level_w, 0.0), 0.0), 0.0)
     binds: tuple[str, ...] = ()
@@ -107,14 +103,14 @@ def _figures(scene: Scene, plan: Plan) -> TickFigures:
     discharging = group.active & (plan.level_w > 0.0)
     return TickFigures(
         target_w=scene.target_w,
-        measured_w=float(measured_w[group.counted].sum()),
+        measured_w=float(scene.measured_w.sum()),
         expected_w=expected_w,
         headroom_w=headroom_w,
         shortfall_w=missing_w if missing_w > scene.band_w and missing_w > headroom_w else 0.0,
         members=int(np.count_nonzero(group.counted)),
         discharging=int(np.count_nonzero(discharging)),
         reserve=int(np.count_nonzero(group.active & ~discharging & ((scene.cap_w > 0.0) | (scene.reduces & np.isnan(plan.level_w))))),
-        unmeasured=int(np.count_nonzero(unmeasured)),
+        unmeasured=int(np.count_nonzero(scene.unmeasured)),
         binds=binds,
     )
 
@@ -131,6 +127,8 @@ def _remembered(scene: Scene, plan: Plan, changes: tuple[SetpointChange, ...]) -
         started=True,
         target_w=scene.target_w,
         resorted_at_s=plan.resorted_at_s,
+        ticked_at_s=now_s,
+        integral_ws=plan.integral_ws,
         group_uid=scene.group.uid,
         active=scene.group.active,
         must_charge=scene.group.must_charge,

@@ -1,0 +1,126 @@
+"""`counterflow bench scenarios`: how well the fleet follows, judged on plants that the controller never sees (docs: tracking).
+
+play       a plant (sim.plant) and the engine, step by step on the virtual clock
+scenario   what is played, and what is demanded of its figures; the modules steps, streams, promises and sums hold them
+outcome    judged over all seeds, beside the open loop and a PI controller with the same luck
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from counterflow.app.bench.figures import CannotError
+from counterflow.app.bench.scenarios.catalogue import SCENARIOS, UnknownScenarioError, chosen
+from counterflow.app.bench.scenarios.outcome import Outcome
+from counterflow.app.bench.scenarios.pictures import PICTURES, draw
+from counterflow.app.bench.scenarios.scenario import Figures, Scenario, Setup
+from counterflow.app.bench.scenarios.show import document, markdown, table
+from counterflow.app.bench.table import write_json
+from counterflow.engine.control.settings import Tracker
+
+__all__ = ["Request", "UnknownScenarioError", "run_scenarios"]
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What is to be played: scenarios (`4,8`; empty = all), seeds each, and where the files go."""
+
+    only: str = ""
+    seeds: int = 5
+    quick: bool = False
+    folder: Path
+
+
+class _Job(Struct, frozen=True):
+    number: str
+    tracker: Tracker
+    seed: int
+    quick: bool
+
+
+def run_scenarios(request: Request, console: Console) -> int:
+    """Play, print the table, write JSON, Markdown and pictures. 1 where a goal was missed or something could not be played.
+
+    Raises `UnknownScenarioError` before anything is played, and OSError where nothing can be written.
+    """
+    scenarios = chosen(request.only)
+    began_s = time.monotonic()
+    request.folder.mkdir(parents=True, exist_ok=True)
+    jobs = [job for scenario in scenarios for job in _jobs(scenario, request)]
+    found: dict[_Job, Figures] = {}
+    faults: dict[str, str] = {}
+    # Spawned, not forked: a copy of a process with threads may stand still.
+    with ProcessPoolExecutor(_workers(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            pictures = [pool.submit(draw, name, request.folder) for name in PICTURES] if not request.only else []
+            for job, result in _results(pool, jobs, console):
+                if isinstance(result, str):
+                    faults[job.number] = result
+                else:
+                    found[job] = result
+            for picture in pictures:
+                console.print(f"Drawn: {picture.result()}", markup=False, highlight=False)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    outcomes = [_outcome(scenario, found, faults.get(scenario.number, "")) for scenario in scenarios]
+    _tell(outcomes, request, console, time.monotonic() - began_s)
+    return 0 if all(outcome.met and not outcome.note for outcome in outcomes) else 1
+
+
+def _workers() -> int:
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def _jobs(scenario: Scenario, request: Request) -> Iterator[_Job]:
+    for seed in range(1, request.seeds + 1):
+        yield _Job(scenario.number, Tracker.LEARNED, seed, request.quick)
+    beside = request.seeds if scenario.baseline_seeds == 0 else min(request.seeds, scenario.baseline_seeds)
+    for tracker in scenario.baselines:
+        for seed in range(1, beside + 1):
+            yield _Job(scenario.number, tracker, seed, request.quick)
+
+
+def _play(job: _Job) -> Figures | str:
+    """In a process of its own; a sentence where it cannot be played."""
+    try:
+        return dict(SCENARIOS[job.number].measure(Setup(seed=job.seed, tracker=job.tracker, quick=job.quick)))
+    except CannotError as why:
+        return str(why)
+
+
+def _results(pool: ProcessPoolExecutor, jobs: Sequence[_Job], console: Console) -> Iterator[tuple[_Job, Figures | str]]:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("playing", total=len(jobs))
+        waiting: dict[Future[Figures | str], _Job] = {pool.submit(_play, job): job for job in jobs}
+        for done in as_completed(waiting):
+            job = waiting[done]
+            progress.update(bar, advance=1, description=f"{job.number:>3} {SCENARIOS[job.number].title}"[:36])
+            yield job, done.result()
+
+
+def _outcome(scenario: Scenario, found: dict[_Job, Figures], note: str) -> Outcome:
+    plays: dict[Tracker, dict[int, Figures]] = {}
+    for job, figures in sorted(found.items(), key=lambda item: item[0].seed):
+        if job.number == scenario.number:
+            plays.setdefault(job.tracker, {})[job.seed] = figures
+    return Outcome(scenario=scenario, plays=plays, note=note)
+
+
+def _tell(outcomes: Sequence[Outcome], request: Request, console: Console, took_s: float) -> None:
+    whole = not request.only
+    console.print(table(outcomes, whole=whole))
+    (request.folder / "scenarios.md").write_text(markdown(outcomes, whole=whole), encoding="utf-8")
+    write_json(request.folder / "scenarios.json", document(outcomes, quick=request.quick, seeds=request.seeds, took_s=took_s))
+    missed = sum(not outcome.met for outcome in outcomes)
+    words = f"{len(outcomes)} scenarios with {request.seeds} seeds each in {took_s / 60.0:.1f} minutes; {missed} with a goal missed."
+    console.print(f"{words} Written to {request.folder}", markup=False, highlight=False)
+    if request.quick:
+        console.print("Quick: smaller fleets and shorter windows; not comparable with the full run.")

@@ -1,0 +1,41 @@
+"""All scenarios by number, and the rows of the reference that other parts of the project measure."""
+
+from counterflow.app.bench.scenarios.promises import PROMISES
+from counterflow.app.bench.scenarios.scenario import Elsewhere, Scenario
+from counterflow.app.bench.scenarios.steps import STEPS
+from counterflow.app.bench.scenarios.streams import STREAMS
+from counterflow.app.bench.scenarios.sums import SUMS
+
+
+class UnknownScenarioError(ValueError):
+    """There is no scenario of that number; the text is a sentence."""
+
+
+def _place(number: str) -> tuple[int, str]:
+    digits = number.rstrip("abcdefghijklmnopqrstuvwxyz")
+    return int(digits), number[len(digits) :]
+
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.number: scenario for scenario in sorted((*STEPS, *STREAMS, *PROMISES, *SUMS), key=lambda scenario: _place(scenario.number))
+}
+"""In the order of their numbers."""
+
+ELSEWHERE = (
+    Elsewhere(number="20", title="joint recoverability of a site", where="with the site limits"),
+    Elsewhere(number="22", title="AGC value to last update", where="counterflow bench fan_out"),
+    Elsewhere(number="23", title="coverage of the forecast", where="with the forecast"),
+    Elsewhere(number="24", title="quantile error and time", where="with the forecast"),
+    Elsewhere(number="25", title="settlement, aligned registers", where="tests/engine/settlement"),
+    Elsewhere(number="26", title="settlement with faulty registers", where="tests/engine/settlement"),
+    Elsewhere(number="27", title="server killed in mid-window", where="tests/crash"),
+)
+
+
+def chosen(only: str) -> list[Scenario]:
+    """The scenarios of a list such as `4,8`, where `8` names its letters, too; all for an empty one. Raises `UnknownScenarioError`."""
+    wanted = [part.strip() for part in only.split(",") if part.strip()]
+    for part in wanted:
+        if not any(part in (number, str(_place(number)[0])) for number in SCENARIOS):
+            raise UnknownScenarioError(f"There is no scenario '{part}'; there are {', '.join(SCENARIOS)}.")
+    return [one for number, one in SCENARIOS.items() if not wanted or number in wanted or str(_place(number)[0]) in wanted]

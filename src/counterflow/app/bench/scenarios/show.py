@@ -1,0 +1,126 @@
+"""The outcomes as a table for the terminal, as Markdown and as JSON."""
+
+from collections.abc import Sequence
+from math import isinf, isnan
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from counterflow.app.bench.scenarios.catalogue import ELSEWHERE
+from counterflow.app.bench.scenarios.outcome import Judged, Outcome
+from counterflow.app.bench.table import machine
+from counterflow.engine.control.settings import Tracker
+
+STYLES = {"missed": "bold red", "missing": "bold red", "met": "green", "moonshot": "bold green"}
+HEADINGS = ("scenario", "goal", "moonshot", "mean", "worst", "open", "PI", "")
+
+
+def table(outcomes: Sequence[Outcome], *, whole: bool) -> Table:
+    """A line a demand, the scenario's title above it. `whole`: also name the rows that are measured elsewhere. Readable at 80 columns."""
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    shown.add_column(HEADINGS[0], overflow="fold", min_width=26)
+    for heading in HEADINGS[1:]:
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for outcome in outcomes:
+        shown.add_row(Text(f"{outcome.scenario.number} {outcome.scenario.title}", style="bold"))
+        if outcome.note:
+            shown.add_row(Text(f"  {outcome.note}", style="bold red"))
+            continue
+        for judged in _all(outcome):
+            what, *cells, verdict = _cells(judged)
+            shown.add_row(Text(f"  {what}"), *(Text(cell) for cell in cells), Text(verdict, style=STYLES[verdict]))
+    for row in ELSEWHERE if whole else ():
+        shown.add_row(Text(f"{row.number} {row.title}: {row.where}", style="dim"))
+    return shown
+
+
+def markdown(outcomes: Sequence[Outcome], *, whole: bool) -> str:
+    """The same for a document."""
+    lines = ["| # | " + " | ".join(HEADINGS) + " |", "|---|---|" + "---:|" * (len(HEADINGS) - 2) + "---|"]
+    for outcome in outcomes:
+        number, title = outcome.scenario.number, outcome.scenario.title
+        if outcome.note:
+            lines.append(f"| {number} | {title}: {outcome.note} |" + " |" * (len(HEADINGS) - 2) + " **missing** |")
+            continue
+        for judged in _all(outcome):
+            cells = _cells(judged)
+            verdict = f"**{judged.verdict}**" if STYLES[judged.verdict] == "bold red" else judged.verdict
+            lines.append(f"| {number} | {title}: {cells[0]} | " + " | ".join(cells[1:-1]) + f" | {verdict} |")
+    if whole:
+        lines += [f"| {row.number} | {row.title} |" + " |" * (len(HEADINGS) - 2) + f" {row.where} |" for row in ELSEWHERE]
+    return "\n".join(lines) + "\n"
+
+
+def document(outcomes: Sequence[Outcome], *, quick: bool, seeds: int, took_s: float) -> dict[str, Any]:
+    """Everything for machines: every figure of every play."""
+    return {
+        "format": "counterflow-scenarios/1",
+        "quick": quick,
+        "seeds": seeds,
+        "took_s": round(took_s, 1),
+        "machine": machine(),
+        "scenarios": {outcome.scenario.number: _entry(outcome) for outcome in outcomes},
+    }
+
+
+def _entry(outcome: Outcome) -> dict[str, Any]:
+    demands = [
+        {
+            "key": judged.demand.key,
+            "title": judged.demand.title,
+            "unit": judged.demand.unit,
+            "goal": judged.demand.goal,
+            "moonshot": judged.demand.moonshot,
+            "better": judged.demand.better,
+            "against_pi": judged.demand.against_pi,
+            "values": [_finite(value) for value in judged.values],
+            "mean": _finite(judged.mean),
+            "worst": _finite(judged.worst),
+            "baselines": {tracker.value: _finite(value) for tracker, value in judged.baselines.items()},
+            "verdict": judged.verdict,
+        }
+        for judged in _all(outcome)
+    ]
+    plays = {
+        tracker.value: {str(seed): {key: _finite(value) for key, value in figures.items()} for seed, figures in plays.items()}
+        for tracker, plays in outcome.plays.items()
+    }
+    return {"title": outcome.scenario.title, "note": outcome.note, "demands": demands, "figures": plays}
+
+
+def _all(outcome: Outcome) -> list[Judged]:
+    return [outcome.judged(demand) for demand in outcome.scenario.demands]
+
+
+def _cells(judged: Judged) -> list[str]:
+    demand = judged.demand
+    sign = "≤" if demand.better == "less" else "≥"
+    unit = f" [{demand.unit}]" if demand.unit else ""
+    others = [judged.baselines.get(tracker) for tracker in (Tracker.OPEN_LOOP, Tracker.PI)]
+    return [
+        f"{demand.title}{unit}".replace("[", "(").replace("]", ")"),
+        f"{sign}{words(demand.goal)}",
+        "" if demand.moonshot is None else words(demand.moonshot),
+        words(judged.mean),
+        words(judged.worst),
+        *("" if value is None else words(value) for value in others),
+        judged.verdict,
+    ]
+
+
+def words(value: float) -> str:
+    """Three digits that matter, or what cannot be counted in a word."""
+    if isnan(value):
+        return "-"
+    if isinf(value):
+        return "never"
+    if value == 0.0 or abs(value) >= 1_000.0:
+        return f"{value:,.0f}"
+    return f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.3g}"
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no infinity: never and unknown are null."""
+    return None if isnan(value) or isinf(value) else float(value)
