@@ -76,7 +76,12 @@ class Deciding:
         instruction, response = task.instruction, self._outlook.response
         busy = self._outlook.busy_rows(image, instruction.dispatch_id)
         follows = committed(self._book.asked(instruction, at_s))
-        asked = DispatchTask(instruction=follows, busy=busy, other_export_w=group_export_w(image, busy, self._topology))
+        asked = DispatchTask(
+            instruction=follows,
+            busy=busy,
+            other_export_w=group_export_w(image, busy, self._topology),
+            streamed=instruction.stream is not None,
+        )
         if instruction.control_path is ControlPath.CENTRAL:
             return tick(
                 image,

@@ -211,7 +211,13 @@ def test_merit_commits_whole_cars_and_one_in_part(problem: Any) -> None:
 def test_the_last_car_is_lifted_to_its_minimum_and_another_makes_room(problem: Any) -> None:
     asked = problem(7_500.0, [7_000.0, 6_000.0], min_w=2_000.0)
     power_w = allocate(asked, AllocationPolicy.HYBRID).power_w
-    np.testing.assert_allclose(power_w, [5_500.0, 2_000.0])
+    np.testing.assert_allclose(power_w, [2_000.0, 5_500.0])
+
+
+def test_among_equals_hybrid_keeps_the_large_cars_in_reserve(problem: Any) -> None:
+    asked = problem(10_000.0, [22_000.0, 3_000.0, 7_000.0, 11_000.0], energy_wh=[90_000.0] * 4)
+    np.testing.assert_allclose(allocate(asked, AllocationPolicy.HYBRID).power_w, [0.0, 3_000.0, 7_000.0, 0.0])
+    np.testing.assert_allclose(allocate(asked, AllocationPolicy.MERIT).power_w, [10_000.0, 0.0, 0.0, 0.0])
 
 
 def test_hybrid_keeps_running_cars_of_the_same_merit(problem: Any) -> None:

@@ -12,6 +12,7 @@ from counterflow.domain.delivery import Why
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.reasons import ChangeReason, DropOutKind, Reason
+from counterflow.engine.control.lookahead import Trail
 from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
 
 Kind = TypeVar("Kind", np.float64, np.int64, np.int32, np.bool_)
@@ -29,6 +30,8 @@ class DispatchTask(Struct, frozen=True, kw_only=True):
     busy: B1
     other_export_w: F8
     baseline_w: F8 | None = None
+    streamed: bool = False
+    """The target comes value by value: it is anticipated (see `lookahead`)."""
 
 
 class SetpointChange(Struct, frozen=True, kw_only=True):
@@ -92,7 +95,7 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
     `group_uid` 0 = not in the group. `active` = may be steered; a group member that is not active still counts.
     `level_w` is the discharge power last decided (< 0 = slowed to charging at so much; NaN = left alone), `level_at_s` when it last
     changed, `sent_at_s` when the row last got an order, `expected_w` what it was expected to deliver. `ticked_at_s` is when the last
-    decision was made, `integral_ws` what the tracker `pi` has summed up.
+    decision was made, `integral_ws` what the tracker `pi` has summed up, `trail` the last values of a target.
     """
 
     started: bool
@@ -100,6 +103,7 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
     resorted_at_s: float
     ticked_at_s: float
     integral_ws: float
+    trail: Trail
     group_uid: I8
     active: B1
     must_charge: B1
@@ -118,6 +122,7 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
             resorted_at_s=float("-inf"),
             ticked_at_s=float("-inf"),
             integral_ws=0.0,
+            trail=(),
             group_uid=np.zeros(0, dtype=np.int64),
             active=np.zeros(0, dtype=np.bool_),
             must_charge=np.zeros(0, dtype=np.bool_),
@@ -150,6 +155,7 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
             resorted_at_s=now_s,
             ticked_at_s=now_s,
             integral_ws=0.0,
+            trail=(),
             group_uid=np.where(member, image.uid, 0),
             active=member,
             must_charge=np.zeros(rows, dtype=np.bool_),
@@ -170,6 +176,7 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
             resorted_at_s=self.resorted_at_s,
             ticked_at_s=self.ticked_at_s,
             integral_ws=self.integral_ws,
+            trail=self.trail,
             group_uid=grown(self.group_uid, rows, 0),
             active=grown(self.active, rows, False),
             must_charge=grown(self.must_charge, rows, False),

@@ -8,6 +8,7 @@ from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.control.baselines import baseline
+from counterflow.engine.control.lookahead import by_quickness
 from counterflow.engine.control.reduction import as_levels, with_reduction
 from counterflow.engine.control.scene import Scene
 from counterflow.engine.control.settings import Tracker
@@ -64,7 +65,7 @@ def track(scene: Scene) -> Plan:
         wanted_w = _spread(scene, level_w)
         _mark(reason, level_w, wanted_w, ChangeReason.START if scene.first else ChangeReason.TARGET_CHANGED)
         level_w, resorted_at_s = wanted_w, scene.now_s
-    gap_w = scene.target_w - float(delivery_w(scene, level_w).sum())
+    gap_w = scene.aim_w - float(delivery_w(scene, level_w).sum())
     let_go = np.zeros(len(level_w), dtype=np.bool_)
     if scene.target_w <= 0.0:
         idle_w = np.where(scene.movable & (level_w > 0.0), 0.0, level_w)
@@ -203,12 +204,20 @@ def _levers(scene: Scene, level_w: F8, *, upward: bool) -> Levers:
         gap_w=np.zeros(len(level_w)),
         gain=np.maximum(scene.gain, 1e-3),
         engage_w=scene.engage_w(level_w),
-        rank=scene.rank,
+        rank=_turns(scene, upward=upward),
         movable=scene.steerable,
         rested=scene.rested,
         room=scene.room(level_w),
     )
     return with_reduction(scene, levers, level_w)
+
+
+def _turns(scene: Scene, *, upward: bool) -> F8:
+    """Who goes first up, and last down, least first (N,): merit; of a stream the quick go first both ways."""
+    if not scene.task.streamed:
+        return scene.rank
+    quick = by_quickness(scene.rank if upward else 1.0 - scene.rank, scene.lag.car_s)
+    return quick if upward else 1.0 - quick
 
 
 def _runs_long_enough(scene: Scene, level_w: F8) -> B1:

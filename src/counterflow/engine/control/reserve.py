@@ -90,6 +90,7 @@ def reserve(
             resorted_at_s=memory.resorted_at_s,
             ticked_at_s=now_s,
             integral_ws=0.0,
+            trail=(),
             group_uid=group.uid,
             active=group.active,
             must_charge=group.must_charge,

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from counterflow.domain.setpoints import SetpointState
 from counterflow.engine.control.decision import grown
+from counterflow.engine.control.lookahead import Lag
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.fleet.snapshot import B1, F8, I4, I8, FleetImage
 
@@ -25,10 +26,13 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
     it draws); `level_w` and `level_since_s` are the level in force and since when (NaN = nothing of ours is in force), `from_w` the
     level before; `settled_w` is the last settled reading at this level (NaN = none yet); `stuck_w` what a car delivers that does not move
     as it should (NaN = it does); `seen_w` the last reading of any kind. `doubtful`: the order of `seen_setpoint_at_s` was
-    refused or its outcome is unknown, so that the next one starts the level anew even if it says the same.
+    refused or its outcome is unknown, so that the next one starts the level anew even if it says the same. `lag_s` is the time from an
+    order to the middle of the car's step after `lag_readings` readings on its way, `start_w` what it gave, settled, before its order (NaN =
+    it was on its way).
     """
 
     prior_gain: float
+    prior_lag_s: float
     uid: I8
     gain: F8
     readings: I4
@@ -45,12 +49,16 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
     last_observed_at_s: F8
     seen_setpoint_at_s: F8
     doubtful: B1
+    lag_s: F8
+    lag_readings: I4
+    start_w: F8
 
     @classmethod
     def fresh(cls, rows: int, settings: ResponseSettings) -> Self:
         """Nothing learned yet."""
         return cls(
             prior_gain=settings.prior_gain,
+            prior_lag_s=settings.prior_lag_s,
             uid=np.zeros(rows, dtype=np.int64),
             gain=np.full(rows, settings.prior_gain),
             readings=np.zeros(rows, dtype=np.int32),
@@ -67,11 +75,20 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
             last_observed_at_s=np.full(rows, -np.inf),
             seen_setpoint_at_s=np.full(rows, -np.inf),
             doubtful=np.zeros(rows, dtype=np.bool_),
+            lag_s=np.full(rows, settings.prior_lag_s),
+            lag_readings=np.zeros(rows, dtype=np.int32),
+            start_w=np.full(rows, np.nan),
         )
 
     def gains(self) -> F8:
         """Gain of each row (N,): learned, or the fleet's prior."""
         return np.where(self.readings > 0, self.gain, self.prior_gain)
+
+    def lag(self, rows: B1) -> Lag:
+        """How late each row follows (N,), and the mean of those in `rows` of which something was seen."""
+        seen = rows & (self.lag_readings > 0)
+        fleet_s = float(self.lag_s[seen].mean()) if seen.any() else self.prior_lag_s
+        return Lag(car_s=np.where(self.lag_readings > 0, self.lag_s, fleet_s), fleet_s=fleet_s)
 
     def astray(self, image: FleetImage) -> B1:
         """Rows whose order timed out and whose meter says that they do not follow it, (N,): the order surely never arrived."""
@@ -115,7 +132,7 @@ def observe(image: FleetImage, memory: ResponseMemory, now_s: float, settings: R
     settled = fresh & (image.power_at_s > known.level_since_s + settle_s(known.level_w, known.from_w, settings))
     settled_w = np.where(settled, -image.power_w, known.settled_w)
     known = replace(
-        known,
+        _with_lag(image, known, fresh & ~settled, settings),
         settled_w=settled_w,
         stuck_w=np.where(fresh, _stuck_w(image, known, fresh & ~settled, settings), known.stuck_w),
         seen_w=np.where(fresh, -image.power_w, known.seen_w),
@@ -152,13 +169,13 @@ def _for_sessions(image: FleetImage, memory: ResponseMemory, settings: ResponseS
     rows = len(image)
     if len(memory.uid) != rows:
         empty = ResponseMemory.fresh(1, settings)
-        names = [name for name in ResponseMemory.__struct_fields__ if name != "prior_gain"]
+        names = [name for name in ResponseMemory.__struct_fields__ if name not in ("prior_gain", "prior_lag_s")]
         memory = replace(memory, **{name: grown(getattr(memory, name), rows, getattr(empty, name)[0]) for name in names})
     new = image.uid != memory.uid
     if not new.any():
         return memory
     start = ResponseMemory.fresh(1, settings)
-    names = [name for name in ResponseMemory.__struct_fields__ if name not in ("prior_gain", "uid")]
+    names = [name for name in ResponseMemory.__struct_fields__ if name not in ("prior_gain", "prior_lag_s", "uid")]
     columns = {name: np.where(new, getattr(start, name)[0], getattr(memory, name)) for name in names}
     return replace(memory, uid=image.uid.copy(), **columns)
 
@@ -184,6 +201,7 @@ def _with_levels(image: FleetImage, memory: ResponseMemory, now_s: float) -> Res
         from_w=np.where(changed, before_w, memory.from_w),
         settled_w=np.where(changed, np.nan, memory.settled_w),
         stuck_w=np.where(changed, np.nan, memory.stuck_w),
+        start_w=np.where(changed, memory.settled_w, memory.start_w),
         doubtful=doubtful,
         seen_setpoint_at_s=image.setpoint_at_s,
     )
@@ -205,6 +223,29 @@ def _stuck_w(image: FleetImage, memory: ResponseMemory, moving: B1, settings: Re
     due = moving & (image.power_at_s > since_s)
     behind = due & (memory.level_w > memory.from_w) & (-image.power_w < reached_w - settings.stuck_margin_w)
     return np.where(behind, -image.power_w, np.nan)
+
+
+def _with_lag(image: FleetImage, memory: ResponseMemory, moving: B1, settings: ResponseSettings) -> ResponseMemory:
+    """The memory with lags corrected by readings on the way: a car that is further than its lag says is quicker, one less far slower."""
+    end_w = np.where(memory.level_w > 0.0, memory.gain * memory.level_w, memory.idle_w)
+    step_w = end_w - memory.start_w
+    rows = np.flatnonzero(
+        moving
+        & (np.abs(step_w) >= settings.learn_from_w)
+        & np.isnan(memory.stuck_w)
+        & (image.setpoint_state == SetpointState.ACCEPTED)
+        & (image.power_at_s > memory.level_since_s)
+    )
+    if rows.size == 0:
+        return memory
+    age_s = image.power_at_s[rows] - memory.level_since_s[rows]
+    ramp_s = np.maximum(np.abs(step_w[rows]) / settings.lag_ramp_w_per_s, 1.0)
+    reached = np.clip((-image.power_w[rows] - memory.start_w[rows]) / step_w[rows], 0.0, 1.0)
+    expected = np.clip(0.5 + (age_s - memory.lag_s[rows]) / ramp_s, 0.0, 1.0)
+    lag_s, readings = memory.lag_s.copy(), memory.lag_readings.copy()
+    lag_s[rows] = np.maximum(0.0, lag_s[rows] - settings.lag_weight * (reached - expected) * ramp_s)
+    readings[rows] += 1
+    return replace(memory, lag_s=lag_s, lag_readings=readings)
 
 
 def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: float, settings: ResponseSettings) -> ResponseMemory:

@@ -10,6 +10,7 @@ from counterflow.domain.reasons import Reason
 from counterflow.engine.control.balance import as_delivery_w, engage_w, group_export_w, lent_w, worst_export_w
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
 from counterflow.engine.control.grid import limits_of
+from counterflow.engine.control.lookahead import Lag, Trail, anticipated_w, trail_of
 from counterflow.engine.control.reconcile import Group
 from counterflow.engine.control.response import ResponseMemory, expected_w, level_in_force_w
 from counterflow.engine.control.settings import ControlSettings
@@ -43,6 +44,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     now_s: float
     window_end_s: float
     target_w: float
+    lag: Lag
     level_w: F8
     delivers_w: F8
     gain: F8
@@ -86,6 +88,18 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
         if not scheduled.any():
             return self.movable
         return self.movable & (~scheduled | rested(self.memory.level_at_s, self.now_s, self.settings.scheduled_change_s))
+
+    @cached_property
+    def trail(self) -> Trail:
+        """The last values of the target, that of now included."""
+        return trail_of(self.memory.trail, self.target_w, self.now_s)
+
+    @cached_property
+    def aim_w(self) -> float:
+        """What is steered for: the target, of a stream as it will be when the cars have followed."""
+        if not self.task.streamed or self.target_w <= 0.0:
+            return self.target_w
+        return anticipated_w(self.trail, self.now_s, self.settings.stream_lead_share * self.lag.fleet_s)
 
     @cached_property
     def unmeasured(self) -> B1:
@@ -188,6 +202,7 @@ def set_scene(
         now_s=now_s,
         window_end_s=timeline.end_s,
         target_w=timeline.target_discharge_w(now_s),
+        lag=response.lag(group.active),
         level_w=level_w,
         delivers_w=np.where(group.counted & ~np.isnan(delivers_w), delivers_w, 0.0),
         gain=gain,

@@ -30,6 +30,16 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = Tracker.LEARNED
     pi_gain: Annotated[float, Meta(description="Proportional gain of the tracker `pi`.", extra={"unit": "-"}, ge=0, le=2)] = 0.15
     pi_integral_s: Annotated[float, Meta(description="Integral time of the tracker `pi`.", extra={"unit": "s"}, gt=0)] = 8.0
+    stream_lead_share: Annotated[
+        float,
+        Meta(
+            description="A streamed target is anticipated by this share of the cars' learned lag, where its last values agree on a trend. "
+            "0 = never.",
+            extra={"unit": "0..1"},
+            ge=0,
+            le=1,
+        ),
+    ] = 0.5
     tick_interval_s: Annotated[
         float, Meta(description="Period of the loop; known losses are acted on at once.", extra={"unit": "s"}, gt=0)
     ] = 4.0
@@ -134,6 +144,16 @@ class ResponseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     settle_share: Annotated[float, Meta(description="Share of the ramp time that is waited for on top.", extra={"unit": "-"}, ge=0)] = 0.6
     settle_ramp_min_s: Annotated[float, Meta(description="Shortest ramp time that is assumed.", extra={"unit": "s"}, ge=0)] = 8.0
     settle_ramp_w_per_s: Annotated[float, Meta(description="Slowest ramp that is assumed.", extra={"unit": "W/s"}, gt=0)] = 500.0
+    prior_lag_s: Annotated[
+        float,
+        Meta(description="Time from an order to the middle of a car's step, before anything was seen of it.", extra={"unit": "s"}, gt=0),
+    ] = 8.0
+    lag_weight: Annotated[
+        float, Meta(description="How much of the error a reading on the way corrects the learned lag.", extra={"unit": "0..1"}, ge=0, le=1)
+    ] = 0.5
+    lag_ramp_w_per_s: Annotated[
+        float, Meta(description="Ramp assumed of a car on its way, to read its lag from where it stands.", extra={"unit": "W/s"}, gt=0)
+    ] = 2_000.0
     stuck_share: Annotated[
         float,
         Meta(description="A car on its way is expected to reach at least this share of its setpoint.", extra={"unit": "0..1"}, ge=0, le=1),

@@ -129,6 +129,7 @@ def _remembered(scene: Scene, plan: Plan, changes: tuple[SetpointChange, ...]) -
         resorted_at_s=plan.resorted_at_s,
         ticked_at_s=now_s,
         integral_ws=plan.integral_ws,
+        trail=scene.trail,
         group_uid=scene.group.uid,
         active=scene.group.active,
         must_charge=scene.group.must_charge,

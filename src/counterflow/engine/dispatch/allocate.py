@@ -36,7 +36,8 @@ def merit(problem: AllocationProblem) -> F8:
 
 
 def hybrid(problem: AllocationProblem) -> F8:
-    """As merit, but running cars go first among equals: block loading with as few changes as merit allows."""
+    """As merit, but among equals running cars go first, then small ones: block loading with as few changes as merit allows, and a reserve
+    of large cars, few of which make good for a loss."""
     return _commit(problem, problem.running)
 
 
@@ -122,7 +123,16 @@ def _top_up(problem: AllocationProblem, usable_w: F8, power_w: F8) -> F8:
 
 def _commit(problem: AllocationProblem, running: B1 | None, cost: F8 | None = None) -> F8:
     usable_w = np.where(problem.caps_w >= problem.min_w, problem.caps_w, 0.0)
-    rank = merit_rank(usable_w, problem.energy_wh, problem.useful_until_s, problem.now_s, problem.window_end_s, running, cost)
+    rank = merit_rank(
+        usable_w,
+        problem.energy_wh,
+        problem.useful_until_s,
+        problem.now_s,
+        problem.window_end_s,
+        running,
+        cost,
+        small_first=running is not None,
+    )
     capped_w = cap_in_order(usable_w, rank, problem.limits)
     stranded = (capped_w > 0.0) & (capped_w < problem.min_w)
     if stranded.any():

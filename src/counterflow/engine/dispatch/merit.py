@@ -34,9 +34,12 @@ def merit_rank(
     window_end_s: float,
     running: B1 | None = None,
     cost: F8 | None = None,
+    *,
+    small_first: bool = False,
 ) -> F8:
     """One sortable number a car in [0, 1) (N,), least first: laxity in steps of 15 s, then running cars (if given), then the earlier
-    end of use, then the larger power (fewer messages). Cars without power come last (1.0).
+    end of use, then the larger power (fewer messages), or the smaller (the large ones stay in reserve: whoever makes good for a loss
+    then needs few of them). Cars without power come last (1.0).
     With `cost` (N,), in any unit, laxity counts in steps of a quarter of an hour, and within a step the cheapest car goes first.
     """
     laxity_s = discharge_laxity_s(power_w, energy_wh, useful_until_s, now_s, window_end_s)
@@ -46,7 +49,8 @@ def merit_rank(
     window_s = max(window_end_s - now_s, 1e-9)
     leaves = np.floor((_LEAVE_STEPS - 1) * np.clip((np.minimum(useful_until_s, window_end_s) - now_s) / window_s, 0.0, 1.0))
     largest_w = max(float(power_w.max(initial=0.0)), 1e-9)
-    tie = (leaves + 0.999 * (1.0 - power_w / largest_w)) / _LEAVE_STEPS
+    share = power_w / largest_w
+    tie = (leaves + 0.999 * (share if small_first else 1.0 - share)) / _LEAVE_STEPS
     if running is not None:
         tie = np.where(running, 0.5 * tie, 0.5 + 0.5 * tie)
     if cost is not None:

@@ -24,7 +24,7 @@ FLAT_SD = 1e-3
 
 
 class ThreePartScore(Struct, frozen=True, kw_only=True):
-    """Accuracy, delay and precision, each 0..1; `precision_allowed` is taken with the response ten seconds later."""
+    """Accuracy, delay and precision, each 0..1; `precision_allowed` is the best with the response shifted by no more than ten seconds."""
 
     accuracy: float
     delay: float
@@ -62,7 +62,7 @@ def three_part_score(signal: F8, response: F8, dt_s: float = 1.0) -> ThreePartSc
         accuracy=float(accuracy.mean()),
         delay=float(in_time[best].mean()),
         precision=_precision(asked, given),
-        precision_allowed=_precision(asked[:-1], given[1:]),
+        precision_allowed=max(_shifted_precision(signal, response, back, dt_s) for back in range(round(GRACE_S / dt_s) + 1)),
     )
 
 
@@ -127,6 +127,12 @@ def _correlation(asked: F8, given: F8) -> F8:
     slopes = (asked_dev @ ramp, given_dev @ ramp)
     flat = 1.0 - np.abs(slopes[0] - slopes[1]) * asked.shape[1] / float(ramp @ ramp)
     return np.asarray(np.where(asked_sd < FLAT_SD, flat, pearson), dtype=np.float64)
+
+
+def _shifted_precision(signal: F8, response: F8, back: int, dt_s: float) -> float:
+    """Precision when the response is taken `back` values later."""
+    kept = len(signal) - back
+    return _precision(means(signal[:kept], SAMPLE_S, dt_s), means(response[back:], SAMPLE_S, dt_s))
 
 
 def _precision(asked: F8, given: F8) -> float:

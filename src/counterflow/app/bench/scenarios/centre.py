@@ -58,6 +58,7 @@ class Centre:
         self.tick_ms: list[float] = []
         self.instruction: DispatchInstruction | None = None
         self.released_at_s: F8 = np.full(cars, np.nan)
+        self.streamed = False
         self._force_w: F8 = np.full(cars, np.nan)
         self._number: NDArray[np.int64] = np.zeros(cars, dtype=np.int64)
 
@@ -98,9 +99,9 @@ class Centre:
 
     # --- control ---------------------------------------------------------------------------------------------------------------
 
-    def begin(self, start_s: float, end_s: float, policy: AllocationPolicy, mode: DispatchMode) -> None:
+    def begin(self, start_s: float, end_s: float, policy: AllocationPolicy, mode: DispatchMode, streamed: bool = False) -> None:
         """A new dispatch; what was learned of the cars stays."""
-        self.memory = TaskMemory.fresh()
+        self.memory, self.streamed = TaskMemory.fresh(), streamed
         self.released_at_s = np.full(len(self.fleet), np.nan)
         self.instruction = DispatchInstruction(
             dispatch_id=DispatchId("scenario"),
@@ -126,9 +127,9 @@ class Centre:
         self.response = observe(image, self.response, now_s, RESPONSE)
         memory = self.memory.sized(len(image))
         able = capability(image, now_s, instruction.end_s, CARE, must_charge_before=memory.must_charge & (image.uid == memory.group_uid))
-        task = DispatchTask(
-            instruction=instruction, busy=np.zeros(len(image), dtype=np.bool_), other_export_w=np.zeros(self.topology.groups)
-        )
+        free = np.zeros(len(image), dtype=np.bool_)
+        export_w = np.zeros(self.topology.groups)
+        task = DispatchTask(instruction=instruction, busy=free, other_export_w=export_w, streamed=self.streamed)
         decision = tick(image, task, memory, self.response, at_s, self.topology, CARE, self.control, able=able)
         self.tick_ms.append(1e3 * (time.thread_time() - began_s))
         self.memory = (

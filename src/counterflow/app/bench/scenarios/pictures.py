@@ -36,7 +36,7 @@ class Picture(Struct, frozen=True, kw_only=True):
 
 
 def _moving(stage: Stage) -> Course:
-    return Course(target_w=float(stage.plant.fleet.max_w.sum()) * (BASE + SWING * regulation(900, SEED)))
+    return Course(target_w=float(stage.plant.fleet.max_w.sum()) * (BASE + SWING * regulation(900, SEED)), streamed=True)
 
 
 PICTURES = {

@@ -23,13 +23,14 @@ WAKE_GAP_S = 1.0
 
 class Course(Struct, frozen=True, kw_only=True):
     """What is asked. `target_w` (M,) holds one value a step; the controller learns each when its step comes. `events`: what befalls the
-    plant in which step. `after_s`: how long the play goes on beyond the window, while charging resumes. `notice_s`: how long before the
-    window the order is known."""
+    plant in which step. `streamed`: the target comes value by value. `after_s`: how long the play goes on beyond the window, while
+    charging resumes. `notice_s`: how long before the window the order is known."""
 
     target_w: F8
     events: Mapping[int, Callable[[Plant], None]] = {}
     policy: AllocationPolicy = AllocationPolicy.HYBRID
     mode: DispatchMode = DispatchMode.NET_EXPORT
+    streamed: bool = False
     after_s: float = 0.0
     notice_s: float = 0.0
 
@@ -100,7 +101,7 @@ class _Player:
         self.dt_s = self.plant.dt_s
         self.steps, self.after = len(course.target_w), round(course.after_s / self.dt_s)
         self.begins_s = self.plant.now_s + course.notice_s
-        self.centre.begin(self.begins_s, self.begins_s + self.steps * self.dt_s, course.policy, course.mode)
+        self.centre.begin(self.begins_s, self.begins_s + self.steps * self.dt_s, course.policy, course.mode, course.streamed)
         total = self.steps + self.after
         self.delivered_w, self.import_w, self.messages = np.zeros(total), np.zeros(total), np.zeros(total)
         self.figures: list[tuple[float, TickFigures]] = []

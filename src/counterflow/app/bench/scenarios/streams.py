@@ -28,7 +28,7 @@ def stream(setup: Setup, cars: int, nature: Nature = REFERENCE, drop: float = 0.
     signal = regulation(seconds, setup.seed)
     rated_w = float(stage.plant.fleet.max_w.sum())
     events = {seconds // 2: lose(drop)} if drop else {}
-    run = play(stage, Course(target_w=rated_w * (BASE + SWING * signal), events=events))
+    run = play(stage, Course(target_w=rated_w * (BASE + SWING * signal), events=events, streamed=True))
     response = (run.delivered_w / rated_w - BASE) / SWING
     score = three_part_score(signal, response)
     return {
