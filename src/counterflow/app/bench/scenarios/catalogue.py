@@ -22,7 +22,7 @@ SCENARIOS: dict[str, Scenario] = {
 """In the order of their numbers."""
 
 ELSEWHERE = (
-    Elsewhere(number="20", title="joint recoverability of a site", where="with the site limits"),
+    Elsewhere(number="5", title="messages for a tenth lost", where="with 4"),
     Elsewhere(number="22", title="AGC value to last update", where="counterflow bench fan_out"),
     Elsewhere(number="23", title="coverage of the forecast", where="with the forecast"),
     Elsewhere(number="24", title="quantile error and time", where="with the forecast"),
