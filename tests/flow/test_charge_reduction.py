@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.drivers import Scope, SessionOverride
 from counterflow.domain.instructions import DispatchMode, DispatchState
+from counterflow.domain.records import DocumentKind
 from counterflow.sim.vehicle import Cars
 
 AMPERE_W = 3 * 230.0
@@ -32,9 +34,12 @@ class Post:
     Its car draws `draw_w` on three phases until `need_wh` has come. `unit` is what its profiles are told in.
     """
 
-    def __init__(self, at: Any, name: str, subprotocol: str, *, draw_w: float = 11_040.0, need_wh: float, unit: str = "Power") -> None:
-        self.at, self.name, self.subprotocol, self.unit = at, name, subprotocol, unit
+    def __init__(
+        self, at: Any, name: str, subprotocol: str, *, draw_w: float = 11_040.0, need_wh: float, unit: str = "Power", **keys: str
+    ) -> None:
+        self.at, self.name, self.subprotocol = at, name, subprotocol
         self.draw_w, self.need_wh = draw_w, need_wh
+        self.keys = CONFIGURATION | {"ChargingScheduleAllowedChargingRateUnit": unit} | keys
         self.power_w, self.register_wh, self.got_wh = 0.0, 5_000.0, 0.0
         self.profiles: dict[int, dict[str, Any]] = {}
         self.limits_w: list[float] = []
@@ -72,6 +77,10 @@ class Post:
         else:
             self.call("TransactionEvent", self._event("Ended", "EVDeparted"))
         self.profiles.clear()
+
+    def back(self) -> None:
+        """The line is open again, after the server was away."""
+        self.at.room.opened(self.name, self.subprotocol, self.at.now_s)
 
     def limit_w(self) -> float:
         """What the profile of the highest level that is in force allows, W."""
@@ -148,8 +157,7 @@ class Post:
                 gone = self.profiles.pop(payload["id" if self.old else "chargingProfileId"], None)
                 return [3, message_id, {"status": "Unknown" if gone is None else "Accepted"}]
             case "GetConfiguration":
-                units = {"ChargingScheduleAllowedChargingRateUnit": self.unit}
-                keys = [{"key": key, "readonly": True, "value": value} for key, value in (CONFIGURATION | units).items()]
+                keys = [{"key": key, "readonly": True, "value": value} for key, value in self.keys.items()]
                 return [3, message_id, {"configurationKey": keys}]
             case "GetVariables":
                 return [3, message_id, {"getVariableResult": [_variable(asked) for asked in payload["getVariableData"]]}]
@@ -243,7 +251,7 @@ def test_a_mixed_fleet_follows_although_a_car_leaves_and_every_driver_gets_what_
     at = here.at
     leaver = here.add("P-16-1", "ocpp1.6", need_wh=9_000.0)
     amps = here.add("P-16-2", "ocpp1.6", need_wh=9_000.0, unit="Current")
-    told = here.add("P-201", "ocpp2.0.1", needs_of(at, 6_000, 7_200.0), need_wh=6_000.0)
+    told = here.add("P-201", "ocpp2.0.1", needs_of(at, 6_000, 14_400.0), need_wh=6_000.0)
     at.run(40)
     plan_w = here.power_w()
     cars_w = at.world.power_w.copy()
@@ -309,8 +317,6 @@ def test_without_consent_to_pausing_posts_charge_on(street: Any) -> None:
 
 
 def test_a_driver_who_stops_it_charges_again_within_seconds(street: Any) -> None:
-    from counterflow.domain.drivers import SessionOverride
-
     here = street(1)
     post = here.add("P-16", "ocpp1.6", need_wh=9_000.0)
     here.at.run(40)
@@ -321,6 +327,81 @@ def test_a_driver_who_stops_it_charges_again_within_seconds(street: Any) -> None
     here.now(lambda: here.at.room.override(uid, SessionOverride(stop=True), here.at.now_s))
     here.at.run(15)
     assert post.power_w == pytest.approx(11_040.0)
+
+
+def test_a_post_with_room_for_one_profile_of_one_level_and_one_period_takes_part(street: Any) -> None:
+    here = street(1)
+    post = here.add("P-16", "ocpp1.6", need_wh=9_000.0, ChargeProfileMaxStackLevel="0", MaxChargingProfilesInstalled="1")
+    here.at.run(40)
+    here.at.order(300.0, power_w=5_040.0, mode=DispatchMode.RELATIVE)
+    here.at.run(40)
+    assert post.power_w == pytest.approx(6_000.0)
+    [profile] = post.profiles.values()
+    assert profile["stackLevel"] == 0
+    assert here.at.calls("P-16")["SetChargingProfile"] == 1, "no fallback goes beneath"
+
+
+def test_an_order_for_later_counts_on_cars_whose_need_is_unknown(street: Any) -> None:
+    here = street(1)
+    alone_w = here.at.offer_w(600.0, mode=DispatchMode.RELATIVE, start_s=here.at.now_s + 200.0)
+    here.add("P-16", "ocpp1.6", need_wh=9_000.0)
+    here.at.run(40)
+    with_post_w = here.at.offer_w(600.0, mode=DispatchMode.RELATIVE, start_s=here.at.now_s + 200.0)
+    assert with_post_w == pytest.approx(alone_w + 11_040.0, rel=0.05)
+
+
+def test_who_agrees_while_the_car_charges_is_asked_about_at_once(street: Any) -> None:
+    here = street(1, settings={"drivers": {"default": {"consent": True}}})
+    here.add("P-201", "ocpp2.0.1", needs_of(here.at, 6_000, 14_400.0), need_wh=6_000.0)
+    here.at.run(40)
+    assert here.at.calls("P-201")["GetChargingProfiles"] == 0, "nobody agreed to anything"
+    here.at.do(here.at.operations.set_driver(Scope.DRIVER, "P-201", None, {"pausing": True}, "me"))
+    here.at.run(40)
+    [view] = [view for view in here.at.operations.sessions() if view.station_id == "P-201"]
+    assert (view.pausing, view.reducible_power_w) == ("ready", pytest.approx(11_040.0))
+
+
+def slowed(street: Any) -> tuple[Street, Post, Any]:
+    """A post whose car is slowed to 6 kW by an order."""
+    here = street(1)
+    post = here.add("P-16", "ocpp1.6", need_wh=9_000.0)
+    here.at.run(40)
+    order = here.at.order(600.0, power_w=5_040.0, mode=DispatchMode.RELATIVE)
+    here.at.run(40)
+    assert post.power_w == pytest.approx(6_000.0)
+    return here, post, order
+
+
+@pytest.mark.parametrize("stop", ["cancel", "emergency"])
+def test_when_an_order_is_stopped_a_slowed_car_is_not_paused_but_given_back(street: Any, stop: str) -> None:
+    here, post, order = slowed(street)
+    if stop == "cancel":
+        here.at.do(here.at.operations.cancel(order.dispatch_id, "me"))
+    else:
+        here.at.do(here.at.operations.emergency_stop(True, "me"))
+    here.at.run(100)
+    assert min(post.limits_w[-100:]) == pytest.approx(6_000.0)
+    assert (post.power_w, post.profiles) == (pytest.approx(11_040.0), {})
+    assert here.at.left_behind() == []
+
+
+def test_a_restart_goes_on_with_a_slowed_car_and_knows_how_long_it_was(street: Any) -> None:
+    here, post, order = slowed(street)
+    at = here.at
+    [kept] = [record for _, record in at.journal.documents(DocumentKind.SESSION) if record.station_id == "P-16"]
+    assert 600.0 <= kept.paused_s <= 600.0 + 80.0, "to the end of the order that is out"
+    at.restart(away_s=5.0)
+    row = at.room.fleet.row_of(kept.session_uid)
+    image = at.room.fleet.snapshot(at.now_s)
+    assert (bool(image.reduced[row]), float(image.setpoint_w[row])) == (True, pytest.approx(6_000.0))
+    assert float(image.pause_left_s[row]) == pytest.approx(3_600.0 - kept.paused_s)
+    here.now(post.back)
+    at.run(300)
+    assert post.power_w == pytest.approx(6_000.0)
+    at.run(500)
+    assert at.view(order).instruction.state is DispatchState.COMPLETED
+    assert (post.power_w, post.profiles) == (pytest.approx(11_040.0), {})
+    assert at.left_behind() == []
 
 
 def test_if_the_server_dies_a_paused_car_charges_again_by_itself(street: Any) -> None:

@@ -96,11 +96,9 @@ class Placement:
             self._send_fallback(placing, now_s)
 
     def _keep_pause(self, uid: SessionUid) -> None:
-        """How long a car has been paused is known again after a crash, the order that leaves now counted to its end."""
+        """How long a car has been paused, the order that leaves now counted to its end, and what it drew, are known again after a crash."""
         if self._fleet.row_of(uid) is not None:
-            record = self._fleet.record_of(uid)
-            if record.terms.max_pause_s is not None:
-                self._journal.put(DocumentKind.SESSION, str(uid), record)
+            self._journal.put(DocumentKind.SESSION, str(uid), self._fleet.record_of(uid))
 
     def moves(self, instruction: DispatchInstruction, now_s: float) -> bool:
         """Whether setpoints of this dispatch go out as Dynamic profiles, where stations have them."""

@@ -64,6 +64,8 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     """How long orders have slowed or paused its charging, the one in force counted to its end."""
     end_assumed: bool = False
     """Its end was never told: the station did not know the transaction any more."""
+    drew_w: float | None = None
+    """What it drew before the one in force."""
 
     def without(self, subjects: set[str]) -> Self:
         """The same session, with nothing that tells whose it was when that is one of these pseudonyms."""

@@ -82,6 +82,14 @@ def test_an_older_car_says_its_state_in_its_own_way(desk: Any) -> None:
     assert (event.at_s, event.iso15118_20, event.bidirectional) == (NOON_S - 60, False, False)
 
 
+@pytest.mark.parametrize(("transfer", "phases"), [("AC_single_phase", 1), ("AC_two_phase", 2), ("AC_three_phase", 3)])
+def test_k15_a_car_of_iso_15118_2_on_ac_says_currents(desk: Any, transfer: str, phases: int) -> None:
+    ac = {"energyAmount": 9000, "evMinCurrent": 6, "evMaxCurrent": 16, "evMaxVoltage": 400}
+    event = needs_of(desk, {"requestedEnergyTransfer": transfer, "acChargingParameters": ac})
+    assert (event.min_charge_power_w, event.max_charge_power_w) == (phases * 1380.0, phases * 3680.0)
+    assert (event.target_energy_request_wh, event.bidirectional) == (9000.0, False)
+
+
 @pytest.mark.parametrize("answer", list(NeedsAnswer))
 def test_q01_the_answer_to_needs_is_never_rejected(desk: Any, answer: NeedsAnswer) -> None:
     desk.open_known()

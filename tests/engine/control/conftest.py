@@ -143,6 +143,8 @@ class Plant:
             c["discharge_until_s"][row], c["hold_until_s"][row] = change.discharge_until_s, change.hold_until_s
             c["setpoint_state"][row] = SetpointState.PENDING
             c["reduced"][row] = change.reduces
+            if change.reduces:
+                c["drew_w"][row] = self.options.charging_w
             lost = self.gone[row] or self.rng.random() < self.options.command_loss
             self.answer_s[row] = self.now_s + (30.0 if lost else 0.5)
             self.answer[row] = SetpointState.UNKNOWN if lost else SetpointState.ACCEPTED

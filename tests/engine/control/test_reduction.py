@@ -21,6 +21,7 @@ PAUSED: dict[str, Any] = CHARGING | {
     "discharge_until_s": START_S + 930.0,
     "hold_until_s": START_S + 930.0,
     "pause_from_s": START_S,
+    "drew_w": 11_000.0,
     "reduced": True,
 }
 
@@ -33,6 +34,7 @@ LOOSE: dict[str, Any] = {
     "discharge_until_s": np.nan,
     "hold_until_s": np.nan,
     "pause_from_s": np.nan,
+    "drew_w": np.nan,
     "reduced": False,
 }
 
@@ -96,9 +98,17 @@ def test_a_car_whose_need_is_unknown_is_paused_as_long_as_its_driver_said(desk: 
 
 
 def test_the_departure_bounds_a_pause(desk: Any, image: Any) -> None:
-    leaves = CHARGING | {"departure_s": START_S + 2_000.0}  # needs nothing; 1200 s of margin are kept
-    [change] = desk(mode=DispatchMode.RELATIVE, target_w=11_000.0).look(image(1, **leaves)).changes
-    assert change.hold_until_s < START_S + 800.0
+    leaves = CHARGING | {"departure_s": START_S + 3_200.0}  # needs nothing; 1200 s of margin are kept
+    [change] = desk(mode=DispatchMode.RELATIVE, target_w=11_000.0, duration_s=3_600.0).look(image(1, **leaves)).changes
+    assert START_S + 1_900.0 < change.hold_until_s < START_S + 2_000.0
+
+
+def test_a_car_charges_afterwards_no_faster_than_it_did_before(desk: Any, image: Any) -> None:
+    """It could take 11 kW and draws 3.7, so 12 kWh take three hours and a half and not one and a quarter."""
+    needs = CHARGING | {"soc_frac": 0.45, "soc_target_frac": 0.6, "departure_s": START_S + 3.5 * 3_600.0}
+    assert len(desk(mode=DispatchMode.RELATIVE, target_w=3_000.0).look(image(1, **needs)).changes) == 1
+    slow = needs | {"power_w": 3_700.0}
+    assert desk(mode=DispatchMode.RELATIVE, target_w=3_000.0).look(image(1, **slow)).joined == ()
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,26 @@ def test_the_pause_of_a_car_whose_need_is_known_is_its_laxity(cars: Any, t0: flo
     assert on.pause_s[0] == pytest.approx(50.0)
 
 
+def test_a_paused_car_is_reckoned_to_charge_as_fast_as_it_did(cars: Any, t0: float) -> None:
+    held = {"reduced": True, "setpoint_w": 0.0, "power_w": 0.0, "hold_until_s": t0 + 600.0, "pause_from_s": t0 - 10.0}
+    fast, slow, unknown = of(cars(3, **POST | held | {"drew_w": [11_000.0, 3_700.0, np.nan]}), t0).pause_s.tolist()
+    need_wh = 12_000.0
+    assert fast - slow == pytest.approx(need_wh / 0.9 * 3_600.0 * (1.0 / 3_700.0 - 1.0 / 11_000.0))
+    assert unknown == 0.0
+
+
+def test_what_it_drew_is_that_before_the_first_of_several_orders(yard: Any, t0: float) -> None:
+    charging(yard)
+    pause(yard, t0, 10.0, 400.0, 5_000.0)
+    yard.sample(at=60.0, power_w=5_000.0, import_wh=5_100.0)
+    pause(yard, t0, 100.0, 400.0)
+    assert yard.cell("drew_w") == 11_000.0
+    assert yard.state.record_of(yard.uid()).drew_w == 11_000.0
+    yard.sample(at=500.0, power_w=7_000.0, import_wh=5_400.0)
+    pause(yard, t0, 510.0, 600.0)
+    assert yard.cell("drew_w") == 7_000.0, "the order before had run out"
+
+
 def test_only_a_relative_order_counts_it(cars: Any, t0: float) -> None:
     cap = of(cars(**POST), t0)
     assert [bool(cap.reduces(mode)[0]) for mode in DispatchMode] == [mode is DispatchMode.RELATIVE for mode in DispatchMode]

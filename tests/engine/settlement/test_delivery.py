@@ -67,6 +67,30 @@ def test_relative_without_a_plan_says_so(make_world, report):
     assert "no plan" in made.notes[0]
 
 
+@pytest.mark.parametrize("limit_w", [0.0, 4_000.0])
+def test_a_post_that_only_charges_is_settled_by_its_import_register_against_its_plan(make_world, report, limit_w):
+    world = make_world(mode=DispatchMode.RELATIVE)
+    world.join(1)
+    world.entry(-10, LogKind.BASELINE, 1, power_w=11_000.0)
+    world.entry(0, LogKind.SETPOINT, 1, power_w=limit_w)
+    for at in TENS:
+        world.sample(1, at, limit_w, import_wh=5_000.0 + limit_w * (at - TENS[0]) / 3_600.0)
+    [post] = report(world).sessions
+    assert (post.exported_wh, post.imported_wh) == (0.0, round(limit_w / 6.0))
+    assert post.delivered_wh == round(11_000.0 / 6.0) - post.imported_wh
+    assert post.from_register
+    assert post.uncertainty_wh < 5.0
+
+
+def test_a_post_whose_power_shows_an_export_without_a_register_is_flagged(make_world, report):
+    world = make_world(mode=DispatchMode.RELATIVE)
+    world.join(1)
+    world.entry(-10, LogKind.BASELINE, 1, power_w=11_000.0)
+    for at in TENS:
+        world.sample(1, at, -2_000.0, import_wh=5_000.0)
+    assert not report(world).sessions[0].from_register
+
+
 def test_a_session_without_registers_is_integrated_and_flagged(world, report):
     world.join(1)
     for at in TENS:

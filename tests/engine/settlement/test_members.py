@@ -19,6 +19,13 @@ def test_setpoints_without_joined_make_a_member(world, start_s):
     assert found(world, start_s)[0].spans == ((start_s + 30, start_s + 600),)
 
 
+def test_a_limit_to_charging_asks_for_no_discharge(world, start_s):
+    world.join(1, 2)
+    world.entry(0, LogKind.SETPOINT, 1, power_w=6000.0)
+    world.entry(0, LogKind.SETPOINT, 2, power_w=-5000.0)
+    assert [member.setpoint_max_w for member in found(world, start_s)] == [0.0, 5000.0]
+
+
 def test_a_car_lost_to_sight_that_came_back_was_there_all_the_time(world, start_s):
     world.join(1)
     world.entry(100, LogKind.LEFT, 1, text="SILENT")

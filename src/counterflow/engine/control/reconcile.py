@@ -9,7 +9,7 @@ from counterflow.domain.reasons import ChangeReason, DropOutKind, Reason
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.engine.control.decision import Departure, DispatchTask, Release, TaskMemory
 from counterflow.engine.control.response import ResponseMemory, level_in_force_w
-from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.capability import LEAST_DRAW_W, Capability
 from counterflow.engine.fleet.eligibility import CONFLICT_REASONS, MUST_CHARGE_REASONS
 from counterflow.engine.fleet.snapshot import B1, F8, I1, I8, FleetImage
 from counterflow.engine.fleet.topology import Topology
@@ -57,9 +57,6 @@ _RELEASED: dict[DropOutKind, ChangeReason] = {
     DropOutKind.FAULTED: ChangeReason.DROP_OUT,
 }
 """Kinds whose order is taken back at once, so that the car charges (or is free to) and nothing of ours waits for its return."""
-
-LEAST_DRAW_W = 500.0
-"""A car that draws less does not join by charge reduction."""
 
 _STAYS = 0
 _KIND_OF_REASON = np.array([int(_LEAVES.get(Reason(code), _STAYS)) for code in range(len(Reason))], dtype=np.int8)

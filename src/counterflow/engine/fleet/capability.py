@@ -28,6 +28,10 @@ from counterflow.engine.fleet.topology import Topology
 __all__ = ["Capability", "CapabilitySettings", "capability"]
 
 
+LEAST_DRAW_W = 500.0
+"""A car that draws less has nothing to be slowed or paused of."""
+
+
 class Capability(Struct, frozen=True, kw_only=True):
     """What each session can give. Powers are magnitudes of discharge in W, 0 unless the reason is READY. Each (N,)."""
 
@@ -136,7 +140,8 @@ def capability(
         Reason.COOLING_DOWN: image.excluded_until_s > now_s,
     }
     reason = first_reasons(reasons, len(image))
-    pause_s = _pause_s(image, laxity_s, guard_s, lag_s, now_s)
+    idle_laxity_s = _idle_laxity_s(image, reckoned, charging_s, now_s, settings)
+    pause_s = _pause_s(image, idle_laxity_s, guard_s, lag_s, now_s)
     max_power_w = np.where(reason == Reason.READY, ceiling_w, 0.0)
     budget_s = np.maximum(laxity_s - guard_s, 0.0)
     sustained_w = _sustained_w(reckoned, energy_wh, budget_s, window_end_s - now_s, settings)
@@ -161,7 +166,7 @@ def capability(
         silent=silent,
         reason=reason,
         pause_s=pause_s,
-        reduction=_reduction(image, pause_s, must_charge, laxity_s, silent, now_s, emergency_stop),
+        reduction=_reduction(image, pause_s, idle_laxity_s, guard_s, silent, now_s, settings, emergency_stop=emergency_stop),
         reckoned=reckoned,
     )
     return able if topology is None else _together(image, able, topology, settings, before, window_end_s)
@@ -200,6 +205,22 @@ def _together(
     )
 
 
+def _idle_laxity_s(image: FleetImage, reckoned: Reckoning, charging_s: F8, now_s: float, settings: CapabilitySettings) -> F8:
+    """Time to departure less margin and charging time, that of a car which will charge no faster than it does, or did, (N,); NaN =
+    unknown. Cars that only charge tell little of themselves, and their posts may be slower than they are."""
+    rate_w = np.where(_is_held(image, now_s), image.drew_w, image.power_w)
+    rate_w = np.where(rate_w >= LEAST_DRAW_W, rate_w, np.nan)
+    as_seen_s = np.maximum(reckoned.need_wh, 0.0) / (settings.eta_charge * rate_w * WH_PER_WS)
+    needed_s = np.where(np.isnan(as_seen_s), np.nan, np.fmax(charging_s, as_seen_s))
+    laxity_s: F8 = image.departure_s - now_s - needed_s - settings.laxity_margin_s
+    return laxity_s
+
+
+def _is_held(image: FleetImage, now_s: float) -> B1:
+    """Rows that an order of ours slows or pauses now, (N,)."""
+    return image.reduced & (now_s < image.hold_until_s)
+
+
 def _pause_s(image: FleetImage, laxity_s: F8, guard_s: F8, lag_s: F8, now_s: float) -> F8:
     """Until the laxity is down to its guard, or the driver's own bound is reached; one that is not known does not count, (N,)."""
     on_s = np.where(np.isnan(image.pause_from_s), 0.0, np.maximum(np.fmin(now_s, image.hold_until_s) - image.pause_from_s, 0.0))
@@ -208,12 +229,24 @@ def _pause_s(image: FleetImage, laxity_s: F8, guard_s: F8, lag_s: F8, now_s: flo
     return np.where(np.isposinf(pause_s), 0.0, np.maximum(pause_s, 0.0))
 
 
-def _reduction(image: FleetImage, pause_s: F8, must_charge: B1, laxity_s: F8, silent: B1, now_s: float, emergency_stop: bool) -> I1:
+def _reduction(
+    image: FleetImage,
+    pause_s: F8,
+    laxity_s: F8,
+    guard_s: F8,
+    silent: B1,
+    now_s: float,
+    settings: CapabilitySettings,
+    *,
+    emergency_stop: bool,
+) -> I1:
     if not image.pausing.any():
         return np.where(image.occupied, np.int8(Reason.NO_PAUSE_CONSENT), np.int8(Reason.NO_SESSION))
     unknown = np.isnan(laxity_s)
+    # A car that begins to pause has time to spare; one that is paused may use it up.
+    wanted_s = guard_s + np.where(_is_held(image, now_s), 0.0, settings.laxity_hysteresis_s)
     reasons = reduction_reasons(image, silent, emergency_stop) | {
-        Reason.MUST_CHARGE: must_charge & ~unknown,
+        Reason.MUST_CHARGE: laxity_s <= wanted_s,
         Reason.NEED_UNKNOWN: unknown & np.isposinf(image.pause_left_s),
         Reason.PAUSED_ENOUGH: pause_s <= 0.0,
         Reason.COOLING_DOWN: image.excluded_until_s > now_s,

@@ -69,6 +69,7 @@ class Columns:
     blackout_until_s: memoryview[float]
     pause_left_s: memoryview[float]
     pause_from_s: memoryview[float]
+    drew_w: memoryview[float]
     bounds_at_s: memoryview[float]
     last_sample_s: memoryview[float]
     meter_interval_s: memoryview[float]

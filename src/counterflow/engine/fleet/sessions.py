@@ -28,6 +28,7 @@ class Session:
         "cap",
         "caps",
         "conflict",
+        "drew_w",
         "evccid_hash",
         "event_s",
         "evse_id",
@@ -133,6 +134,8 @@ class Session:
         """How long orders have slowed or paused its charging, without the one that is on since `pause_from_s`, until `pause_until_s`."""
         self.pause_from_s = nan
         self.pause_until_s = nan
+        self.drew_w = _number(record.drew_w)
+        """What it drew before that order: so fast, and no faster, it will charge afterwards."""
         self.quiet = Applied(sampled=record.session_uid)
         """The answer to an ordinary sample, made once."""
 
@@ -168,8 +171,10 @@ class Session:
         """Some cap on discharged energy holds."""
         return any(cap.is_bound for cap in self.caps)
 
-    def pause(self, from_s: float, until_s: float) -> None:
-        """An order slows or pauses it from now on."""
+    def pause(self, from_s: float, until_s: float, power_w: float) -> None:
+        """An order slows or pauses it from now on; `power_w` = what it draws now."""
+        if not from_s < self.pause_until_s:
+            self.drew_w = power_w
         self.resume(from_s)
         self.pause_from_s, self.pause_until_s = from_s, until_s
 
@@ -184,6 +189,7 @@ class Session:
         columns.pausing[self.row] = self.terms.pausing
         columns.pause_left_s[self.row] = inf if self.terms.max_pause_s is None else self.terms.max_pause_s - self.paused_s
         columns.pause_from_s[self.row] = self.pause_from_s
+        columns.drew_w[self.row] = self.drew_w
 
     def departure_s(self) -> float:
         """What the driver said, unless the car announced an earlier departure after that; else the car's own; else assumed."""
@@ -295,6 +301,7 @@ class Session:
             needs_soc_frac=_known(self.needs_soc_frac),
             priority_charging=self.priority_charging,
             paused_s=self.paused_s + (0.0 if isnan(self.pause_from_s) else max(0.0, self.pause_until_s - self.pause_from_s)),
+            drew_w=_known(self.drew_w),
         )
 
 

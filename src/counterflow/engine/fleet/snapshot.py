@@ -57,6 +57,7 @@ COLUMNS: dict[str, Column] = {
     "blackout_until_s": Column("f8", "s", nan, "end of that blackout"),
     "pause_left_s": Column("f8", "s", inf, "time that it may still be slowed or paused, without the pause that is on; inf = not bounded"),
     "pause_from_s": Column("f8", "s", nan, "since when an order of ours slows or pauses it; NaN = none does"),
+    "drew_w": Column("f8", "W", nan, "what it drew before that order"),
     "bounds_at_s": Column("f8", "s", nan, "when what bounds an order (floor, departure, cap, blackout) last became tighter"),
     "last_sample_s": Column("f8", "s", nan, "when the last power sample of this session was received"),
     "meter_interval_s": Column("f8", "s", nan, "sampling interval: confirmed by the station, or observed"),
@@ -130,6 +131,7 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     blackout_until_s: F8
     pause_left_s: F8
     pause_from_s: F8
+    drew_w: F8
     bounds_at_s: F8
     last_sample_s: F8
     meter_interval_s: F8

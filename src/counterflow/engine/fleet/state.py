@@ -251,7 +251,7 @@ class FleetState:
             session.orders.sent(Order(power_w, now_s, discharge_until_s, hold_until_s, is_curve, reduces))
             session.orders.write(self._roster.columns, session.row)
             if reduces:
-                session.pause(now_s, hold_until_s)
+                session.pause(now_s, hold_until_s, self._roster.columns.power_w[session.row])
                 session.write_pause(self._roster.columns)
             else:
                 self._resumes(session, now_s)

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp.foreign_limits import limits_installed, limits_told
 from counterflow.adapters.ocpp.handlers.context import Answer, StationContext, WarningKind
-from counterflow.adapters.ocpp.profiles import toward_zero
+from counterflow.adapters.ocpp.profiles import NOMINAL_V, toward_zero
 from counterflow.domain.conflicts import InstalledProfile
 from counterflow.domain.ids import EvseId, ProfileId, TransactionId
 from counterflow.domain.telemetry import (
@@ -37,6 +37,8 @@ _NO_SUCH_PROFILE: Final = ocpp.PullDynamicScheduleUpdateResponse(
     status="Rejected", status_info=ocpp.StatusInfoType(reason_code="InvalidProfile")
 )
 
+PHASES: Final = {"AC_single_phase": 1, "AC_two_phase": 2, "AC_three_phase": 3}
+"""Of the transfers that ISO 15118-2 has."""
 _Number = float | int | UnsetType
 
 
@@ -56,8 +58,13 @@ def _needs(request: ocpp.NotifyEVChargingNeedsRequest, station: StationContext, 
     can_upgrade = not bidirectional and any(mode in BIDIRECTIONAL for mode in offered)
     max_charge_power_w = _power(limits.max_charge_power, limits.max_charge_power_l2, limits.max_charge_power_l3)
     target_wh = _number(limits.ev_target_energy_request)
+    min_charge_power_w = _power(limits.min_charge_power, limits.min_charge_power_l2, limits.min_charge_power_l3)
     if max_charge_power_w is None and dc is not UNSET:
         max_charge_power_w = _power(dc.ev_max_power)
+    if max_charge_power_w is None and ac is not UNSET:
+        # ISO 15118-2 tells currents of each phase, and the highest voltage that the car could bear.
+        phase_w = PHASES.get(needs.requested_energy_transfer, 1) * NOMINAL_V
+        max_charge_power_w, min_charge_power_w = ac.ev_max_current * phase_w, ac.ev_min_current * phase_w
     if target_wh is None:
         older = dc if dc is not UNSET else ac
         target_wh = None if older is UNSET else _number(older.energy_amount)
@@ -74,7 +81,7 @@ def _needs(request: ocpp.NotifyEVChargingNeedsRequest, station: StationContext, 
         iso15118_20=bidirectional or can_upgrade or v2x is not UNSET or needs.control_mode is not UNSET,
         max_schedule_tuples=None if request.max_schedule_tuples is UNSET else request.max_schedule_tuples,
         departure_s=None if needs.departure_time is UNSET else needs.departure_time.timestamp(),
-        min_charge_power_w=_power(limits.min_charge_power, limits.min_charge_power_l2, limits.min_charge_power_l3),
+        min_charge_power_w=min_charge_power_w,
         max_charge_power_w=max_charge_power_w,
         min_discharge_power_w=_power(limits.min_discharge_power, limits.min_discharge_power_l2, limits.min_discharge_power_l3),
         max_discharge_power_w=_power(limits.max_discharge_power, limits.max_discharge_power_l2, limits.max_discharge_power_l3),
