@@ -146,7 +146,7 @@ def test_a_phase_is_a_connection_too(cars: Any, t0: float) -> None:
 
 
 def test_cars_that_are_only_paused_are_part_of_it(cars: Any, t0: float) -> None:
-    given: dict[str, Any] = {"site": 1, "consent": False, "pausing": True, "pause_left_s": np.inf, "power_w": 5_000.0, "control_mode": 2}
+    given: dict[str, Any] = {"site": 1, "consent": False, "pausing": True, "pause_left_s": np.inf, "power_w": 11_000.0, "control_mode": 2}
     late = cars(4, departure_s=t0 + 9_900.0, **given)
     assert (look(late, None, t0).reduction == Reason.READY).all()
     joint = look(late, behind(22_000.0), t0)
