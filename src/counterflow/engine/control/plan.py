@@ -104,7 +104,9 @@ def _as_baseline(scene: Scene, level_w: F8, reason: I1, urgent: B1) -> Plan:
 def delivery_w(scene: Scene, level_w: F8) -> F8:
     """Settled delivery of each row of the group at `level_w` instead of the scene's levels (N,)."""
     alone_now, alone_then = np.isnan(scene.level_w), np.isnan(level_w)
-    step_w = scene.gain * (np.fmax(level_w, 0.0) - np.fmax(scene.level_w, 0.0)) + np.fmin(level_w, 0.0) - np.fmin(scene.level_w, 0.0)
+    step_w = scene.gain * (np.fmax(level_w, 0.0) - np.fmax(scene.level_w, 0.0))
+    if scene.any_slowed:
+        step_w = step_w + np.fmin(level_w, 0.0) - np.fmin(scene.level_w, 0.0)
     taken_w = scene.engage_w(scene.level_w)
     turned_w = np.where(alone_now & ~alone_then, taken_w, 0.0) - np.where(~alone_now & alone_then, taken_w, 0.0)
     return scene.delivers_w + np.where(scene.group.active, step_w + turned_w, 0.0)

@@ -98,8 +98,10 @@ def reconcile(
     uid = np.where(present, memory.group_uid, 0)
     ready = (reason == Reason.READY) & (kind == _STAYS)
     # Of a car that only charges there is nothing to reduce while it does not.
-    worthwhile = ~capability.reduces(task.instruction.mode) | (image.power_w >= LEAST_DRAW_W)
-    newcomer = _newcomers(image, capability, task, memory, topology, ready & worthwhile & ~present)
+    joins = ready & ~present
+    if task.instruction.mode is DispatchMode.RELATIVE:
+        joins &= ~capability.reduces(task.instruction.mode) | (image.power_w >= LEAST_DRAW_W)
+    newcomer = _newcomers(image, capability, task, memory, topology, joins)
     returns = present & ~memory.active & ready & ~task.busy
     active = (present & memory.active & ~leaves) | returns | (newcomer & ready)
     ends = np.full(len(image), DropOutKind.ENDED, dtype=np.int8)

@@ -26,7 +26,7 @@ def with_reduction(scene: Scene, levers: Levers, level_w: F8) -> Levers:
     """`levers` in which the rows of `scene.reduces` give what they are spared. They are taken first, those with most time left at the
     head: a pause costs no cycle of a battery."""
     rows = scene.reduces
-    if not rows.any():
+    if not scene.any_reduces:
         return levers
     draw_w, gives_w = scene.engage_w(level_w), given_w(scene, level_w)
     left_s = max(scene.window_end_s - scene.now_s, 1.0)
@@ -50,6 +50,8 @@ def with_reduction(scene: Scene, levers: Levers, level_w: F8) -> Levers:
 def as_levels(scene: Scene, before_w: F8, moved_w: F8) -> tuple[F8, B1]:
     """Levels from what the tracker made of them (N,), and who is to be let go; rows that it did not move keep their level `before_w`."""
     rows = scene.reduces
+    if not scene.any_reduces:
+        return moved_w, np.zeros(len(moved_w), dtype=np.bool_)
     unmoved_w = given_w(scene, before_w)
     moved = rows & ~np.isnan(moved_w) & (moved_w != unmoved_w)
     level_w = np.where(rows, np.where(moved, np.minimum(moved_w - scene.engage_w(before_w), 0.0), before_w), moved_w)
@@ -61,6 +63,8 @@ def as_levels(scene: Scene, before_w: F8, moved_w: F8) -> tuple[F8, B1]:
 
 def spared_w(scene: Scene, level_w: F8) -> float:
     """What the cars that give by charging less could still give, W."""
+    if not scene.any_reduces:
+        return 0.0
     could = scene.reduces & scene.movable & (scene.capability.pause_s >= scene.settings.min_run_s)
     return float(np.where(could, scene.engage_w(level_w) - given_w(scene, level_w), 0.0).sum())
 
@@ -68,6 +72,8 @@ def spared_w(scene: Scene, level_w: F8) -> float:
 def ends_of(scene: Scene, rows: Rows, ends: Ends) -> Ends:
     """The ends for `rows` (K,), those of limits to charging in place: a single one, staggered behind the window, and before the car must
     charge."""
+    if not scene.any_reduces:
+        return ends
     reduces = scene.reduces[rows]
     pause_s = np.maximum(scene.capability.pause_s[rows] - max(scene.now_s - scene.capability.at_s, 0.0), 0.0)
     behind_s = max(scene.window_end_s - scene.now_s, 0.0) + stagger_s(scene.image.uid[rows], scene.settings)

@@ -152,14 +152,15 @@ def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
     """
     level_w = level_in_force_w(image, at_s)
     measured_w = np.where(np.isnan(image.power_w), 0.0, -image.power_w)
-    follows_w = np.where(level_w > 0.0, memory.gains() * level_w, np.where(level_w < 0.0, level_w, memory.idle_w))
+    follows_w = np.where(level_w > 0.0, memory.gains() * level_w, memory.idle_w)
     unsure = (image.setpoint_state == SetpointState.PENDING) | (image.setpoint_state == SetpointState.UNKNOWN)
     # A settled reading belongs to the level that was observed, not to one that begins only at `at_s`.
     same = level_w == memory.level_w
-    # A car that is slowed may draw less than its limit.
-    follows_w = np.where(
-        (unsure | (memory.low_count > 0) | (level_w < 0.0)) & same & ~np.isnan(memory.settled_w), memory.settled_w, follows_w
-    )
+    told, slowed = unsure | (memory.low_count > 0), level_w < 0.0
+    if slowed.any():
+        # It may draw less than its limit.
+        follows_w, told = np.where(slowed, level_w, follows_w), told | slowed
+    follows_w = np.where(told & same & ~np.isnan(memory.settled_w), memory.settled_w, follows_w)
     follows_w = np.where(same & ~np.isnan(memory.stuck_w), memory.stuck_w, follows_w)
     metered = np.isnan(level_w) | ((image.setpoint_state == SetpointState.REJECTED) & ~np.isnan(image.power_w))
     return np.where(image.uid != 0, np.where(metered, measured_w, follows_w), 0.0)

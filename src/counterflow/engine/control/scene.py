@@ -76,6 +76,16 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
         # Cars that may seldom be changed are the base: first to be taken, last to be let off.
         return 0.5 * rank + np.where(scheduled, 0.0, 0.5) if scheduled.any() else rank
 
+    @cached_property
+    def any_reduces(self) -> bool:
+        """There is a row that gives by charging less."""
+        return bool(self.reduces.any())
+
+    @cached_property
+    def any_slowed(self) -> bool:
+        """There is one, or a row that was slowed."""
+        return self.any_reduces or bool((self.level_w < 0.0).any())
+
     def engage_w(self, level_w: F8) -> F8:
         """What taking a row from left-alone to 0 W delivers by itself at `level_w` (N,)."""
         return engage_w(self.task.instruction.mode, self.image, level_w, self.group.baseline_w)

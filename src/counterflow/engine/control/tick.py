@@ -122,7 +122,8 @@ def _remembered(scene: Scene, plan: Plan, changes: tuple[SetpointChange, ...]) -
     sent |= plan.let_go
     same_session = scene.group.uid == memory.group_uid
     moved = sent & (np.fmax(plan.level_w, 0.0) != np.fmax(scene.level_w, 0.0))
-    moved |= sent & scene.reduces & (given_w(scene, plan.level_w) != given_w(scene, scene.level_w))
+    if scene.any_reduces:
+        moved |= sent & scene.reduces & (given_w(scene, plan.level_w) != given_w(scene, scene.level_w))
     return TaskMemory(
         started=True,
         target_w=scene.target_w,

@@ -140,8 +140,12 @@ def capability(
         Reason.COOLING_DOWN: image.excluded_until_s > now_s,
     }
     reason = first_reasons(reasons, len(image))
-    idle_laxity_s = _idle_laxity_s(image, reckoned, charging_s, now_s, settings)
-    pause_s = _pause_s(image, idle_laxity_s, guard_s, lag_s, now_s)
+    pause_s = np.zeros(len(image))
+    reduction = np.where(image.occupied, np.int8(Reason.NO_PAUSE_CONSENT), np.int8(Reason.NO_SESSION))
+    if image.pausing.any():
+        idle_laxity_s = _idle_laxity_s(image, reckoned, charging_s, now_s, settings)
+        pause_s = _pause_s(image, idle_laxity_s, guard_s, lag_s, now_s)
+        reduction = _reduction(image, pause_s, idle_laxity_s, guard_s, silent, now_s, settings, emergency_stop=emergency_stop)
     max_power_w = np.where(reason == Reason.READY, ceiling_w, 0.0)
     budget_s = np.maximum(laxity_s - guard_s, 0.0)
     sustained_w = _sustained_w(reckoned, energy_wh, budget_s, window_end_s - now_s, settings)
@@ -166,7 +170,7 @@ def capability(
         silent=silent,
         reason=reason,
         pause_s=pause_s,
-        reduction=_reduction(image, pause_s, idle_laxity_s, guard_s, silent, now_s, settings, emergency_stop=emergency_stop),
+        reduction=reduction,
         reckoned=reckoned,
     )
     return able if topology is None else _together(image, able, topology, settings, before, window_end_s)
@@ -240,8 +244,6 @@ def _reduction(
     *,
     emergency_stop: bool,
 ) -> I1:
-    if not image.pausing.any():
-        return np.where(image.occupied, np.int8(Reason.NO_PAUSE_CONSENT), np.int8(Reason.NO_SESSION))
     unknown = np.isnan(laxity_s)
     # A car that begins to pause has time to spare; one that is paused may use it up.
     wanted_s = guard_s + np.where(_is_held(image, now_s), 0.0, settings.laxity_hysteresis_s)
