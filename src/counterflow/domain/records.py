@@ -62,10 +62,10 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     priority_charging: bool = False
     paused_s: float = 0.0
     """How long orders have slowed or paused its charging, the one in force counted to its end."""
+    drew_w: float | None = None
+    """What it drew before that order."""
     end_assumed: bool = False
     """Its end was never told: the station did not know the transaction any more."""
-    drew_w: float | None = None
-    """What it drew before the one in force."""
 
     def without(self, subjects: set[str]) -> Self:
         """The same session, with nothing that tells whose it was when that is one of these pseudonyms."""
