@@ -31,8 +31,9 @@ ATTACKS = list(runpy.run_path(str(ATTACKER))["ATTACKS"])
 STATIONS = 12
 ATTACK_S = 1.2
 """How long each attack lasts, after it has begun to strike."""
-MEDIAN_S, LONGEST_S = 0.1, 1.0
-"""A station that behaves, and a person who asks, are answered this soon half of the time, and always..."""
+MEDIAN_S, LONGEST_S = 0.25, 1.0
+"""A station that behaves, and a person who asks, are answered this soon half of the time, and always (of the processes that run, the
+attacker is not the only one that the machine has to share its cores with)..."""
 CALM_TIMES = 5.0
 """...and beyond that take so many times what they took in calm, on a machine that may be busy with something else."""
 DELIVERY_SHARE = 0.08

@@ -6,6 +6,7 @@ and back-pressure are ours. One object per line and no task per line: a single s
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -27,6 +28,8 @@ _log = structlog.get_logger("counterflow.gateway")
 
 _CHUNK_CERTIFICATES = 50
 """Certificates read in one turn of the event loop, each about 40 µs."""
+_LONGEST_SLICE_S = 0.02
+"""A slice that took longer was waiting for its station."""
 _CHUNK_LINES = 500
 """Lines touched in one turn of the event loop by a walk over all of them."""
 
@@ -50,6 +53,10 @@ class Gateway:
         self.counters = GatewayCounters()
         self._lines: dict[StationId, StationLine] = {}
         self._waiting: deque[StationLine] = deque()  # those that have spent their slice
+        self._reading: StationLine | None = None  # the one whose turn it is
+        self._turn: asyncio.TimerHandle | None = None
+        self._turn_at_s = 0.0
+        self._slice_s = 0.001  # how long the last slice took
         self._sockets = 0  # upgraded connections not yet gone, lines and ended lines alike
         self._all_gone = asyncio.Event()
         self._stopping = False
@@ -128,8 +135,9 @@ class Gateway:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-        if self._ending is not None:
-            self._ending.cancel()
+        for waiting in (self._ending, self._turn):
+            if waiting is not None:
+                waiting.cancel()
         for number, line in enumerate(list(self._lines.values()), start=1):
             line.close(CloseCode.GOING_AWAY, "the server is stopping")
             if number % _CHUNK_LINES == 0:
@@ -182,16 +190,20 @@ class Gateway:
         self.counters.connections = len(self._lines)
 
     def wait_for_turn(self, line: StationLine) -> None:
-        """A line has spent its slice. One of those that wait is read on in each turn of the event loop, however many they are: so a crowd
-        that shouts costs each of the others no more than one slice."""
+        """A line has spent its slice. Those that wait are read on one by one, however many they are, and after each slice there is a rest
+        as long as the last one took: a crowd that shouts gets half of our time, and costs each of the others a slice now and then."""
+        if line is self._reading:
+            self._slice_s, self._reading = min(_LONGEST_SLICE_S, time.monotonic() - self._turn_at_s), None
         self._waiting.append(line)
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._next_turn)
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().call_later(self._slice_s, self._next_turn)
 
     def _next_turn(self) -> None:
-        self._waiting.popleft().read_on()
+        self._turn = None
+        self._reading, self._turn_at_s = self._waiting.popleft(), time.monotonic()
+        self._reading.read_on()
         if self._waiting:
-            asyncio.get_running_loop().call_soon(self._next_turn)
+            self._turn = asyncio.get_running_loop().call_later(2.0 * self._slice_s, self._next_turn)
 
     def _enter(self, request: WSUpgradeRequest, visit: Visit) -> WSUpgradeResponseWithListener:
         return Entrance(self, visit).answer(request)

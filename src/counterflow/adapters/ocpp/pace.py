@@ -6,7 +6,7 @@ others have their turn in between.
 
 from counterflow.adapters.ocpp.transport import GatewaySettings
 
-SLICE_MESSAGES = 100.0
+SLICE_MESSAGES = 50.0
 SLICE_BYTES = 256.0 * 1024.0
 
 
