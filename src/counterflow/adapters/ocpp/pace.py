@@ -1,13 +1,15 @@
 """How fast one station may speak: two token buckets, messages and bytes, that cost a subtraction each. No socket and no clock in here.
 
 The buckets are handed out in slices: a station that may send ten thousand messages at once is still read only a slice at a time, and the
-others have their turn in between.
+others have their turn in between. A station that takes its time for a slice is none of those.
 """
 
 from counterflow.adapters.ocpp.transport import GatewaySettings
 
 SLICE_MESSAGES = 50.0
 SLICE_BYTES = 256.0 * 1024.0
+HURRY_S = 0.05
+"""Whoever spends a slice sooner than this sends in bulk; all others never wait for a turn."""
 
 
 class Pace:
@@ -25,6 +27,10 @@ class Pace:
     def spent(self) -> tuple[float, float]:
         """Messages and bytes since the slice was given."""
         return self._given_messages - self.messages_left, self._given_bytes - self.bytes_left
+
+    def hurried(self, now_s: float) -> bool:
+        """The slice was spent in no time."""
+        return now_s - self._at_s < HURRY_S
 
     def wait_s(self, settings: GatewaySettings, now_s: float) -> float:
         """How long the station must wait now; 0 when it need not: then it has its next slice, which is for the next turn."""

@@ -244,13 +244,16 @@ class StationLine(WSListener):
         return self._assembly.take(kind.value, final=bool(frame.fin), compressed=bool(compressed), payload=payload)
 
     def _hold_back(self, transport: WSTransport) -> None:
-        """It has spent its slice: the others come first. One that has spent all that it may is not read for as long as that takes; nothing
-        is lost, TCP makes it wait."""
+        """It has spent its slice. Where that took no time the others come first, and one that has spent all that it may is not read for as
+        long as that takes; nothing is lost, TCP makes it wait."""
         if not self._held_back:
-            self._held_back = True
-            self._owner.counters.throttled += self._wait_s() > 0.0
-            transport.underlying_transport.pause_reading()
-            self._owner.wait_for_turn(self)
+            hurried = self._pace.hurried(asyncio.get_running_loop().time())
+            throttled = self._wait_s() > 0.0
+            if hurried or throttled:
+                self._held_back = True
+                self._owner.counters.throttled += throttled
+                transport.underlying_transport.pause_reading()
+                self._owner.wait_for_turn(self)
 
     def _wait_s(self) -> float:
         """How long it must wait by its own pace and by that of its address."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from counterflow.adapters.ocpp.gateway import Gateway
+
 TEXT, PING = 0x1, 0x9
 
 
@@ -87,6 +89,26 @@ def test_a_burst_that_is_allowed_is_read_in_slices_and_others_have_their_turn_in
             before = [event[1] for event in recorder.events if event[0] == "received"].index("GOOD")
             assert before < 1500, f"{before} messages of another station first"
             assert gateway.counters.throttled == 0, "all within its burst"
+
+    stage.run(story())
+
+
+def test_many_stations_that_take_their_time_never_wait_for_a_turn(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together they send more than any single one may: that is what a server is for."""
+    turns: list[Any] = []
+    monkeypatch.setattr(Gateway, "wait_for_turn", lambda _gateway, line: turns.append(line))
+
+    async def story() -> None:
+        async with stage.gateway() as (gateway, recorder):
+            clients = [await stage.station(gateway, f"CS{number}") for number in range(20)]
+            for _ in range(12):
+                for client in clients:
+                    client.writer.write(client.frame(TEXT, b"x") * 10)
+                await asyncio.sleep(0.02)
+            await stage.until(lambda: len(recorder.events) == 20 + 20 * 120)
+            assert turns == []
+            clients[0].writer.write(clients[0].frame(TEXT, b"x") * 60)
+            await stage.until(lambda: len(turns) == 1)
 
     stage.run(story())
 
