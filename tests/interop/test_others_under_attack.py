@@ -29,7 +29,7 @@ from counterflow.sim.settings import FleetClientSettings, MixSettings, PlantSett
 ATTACKER = Path(__file__).parent / "attacker.py"
 ATTACKS = list(runpy.run_path(str(ATTACKER))["ATTACKS"])
 STATIONS = 12
-ATTACK_S = 1.2
+ATTACK_S = 0.9
 """How long each attack lasts, after it has begun to strike."""
 MEDIAN_S, LONGEST_S = 0.25, 1.0
 """A station that behaves, and a person who asks, are answered this soon half of the time, and always (of the processes that run, the
