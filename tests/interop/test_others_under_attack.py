@@ -29,6 +29,7 @@ from counterflow.sim.settings import FleetClientSettings, MixSettings, PlantSett
 ATTACKER = Path(__file__).parent / "attacker.py"
 ATTACKS = list(runpy.run_path(str(ATTACKER))["ATTACKS"])
 STATIONS = 12
+PASSWORD = "sixteen chars ok"
 ATTACK_S = 0.9
 """How long each attack lasts, after it has begun to strike."""
 MEDIAN_S, LONGEST_S = 0.25, 1.0
@@ -194,7 +195,7 @@ def _ordered_w(served: Any) -> float:
         while api.get("/api/v1/fleet").json()["sessions_ready"] < STATIONS:
             assert served.alive, served.log
             time.sleep(0.1)
-        api.post("/api/v1/stations", json={"station_id": "SECRET", "password": "sixteen chars ok"}).raise_for_status()
+        api.post("/api/v1/stations", json={"station_id": "SECRET", "password": PASSWORD}).raise_for_status()
         body = {"discharge_power_w": 1e9, "duration_s": 600, "dry_run": True}
         offer_w = api.post("/api/v1/dispatches", json=body).json()["dispatch"]["feasibility"]["expected_power_w"]
         target_w = float(round(0.5 * offer_w, -3))
@@ -250,3 +251,5 @@ def test_nothing_is_left_of_any_attack(scene: Scene) -> None:
     assert scene.served.alive
     for fault in ("Traceback", "handler failed", "control failed", "admit failed"):
         assert fault not in scene.served.log
+    for secret in (PASSWORD, scene.served.authorization["Authorization"].removeprefix("Bearer ")):
+        assert secret not in scene.served.log
