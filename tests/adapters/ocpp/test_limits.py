@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterflow.adapters.ocpp.limits import AddressBook, AddressSettings, Bucket
-from counterflow.adapters.ocpp.pace import Pace
+from counterflow.adapters.ocpp.pace import SLICE_MESSAGES, Pace
 from counterflow.adapters.ocpp.transport import GatewaySettings
 
 
@@ -76,3 +76,14 @@ def test_a_station_that_waits_as_long_as_it_is_told_stays_within_both_rates(fram
             assert pace.wait_s(settings, now_s) < 1e-6
         assert messages <= 16 + 10.0 * now_s + 1
         assert size_bytes <= 4096 + 2048.0 * now_s + 1
+
+
+def test_only_a_slice_that_is_spent_in_no_time_was_spent_in_a_hurry() -> None:
+    settings = GatewaySettings()
+    pace, now_s = Pace(settings, 0.0), 0.0
+    for slice_s, hurried in ((0.04, True), (0.06, False), (50.0, False), (0.0, True)):
+        now_s += slice_s
+        pace.messages_left -= SLICE_MESSAGES + 1.0
+        assert pace.hurried(now_s) is hurried
+        assert pace.wait_s(settings, now_s) == 0.0
+        assert pace.messages_left == SLICE_MESSAGES

@@ -101,14 +101,14 @@ def test_many_stations_that_take_their_time_never_wait_for_a_turn(stage: Any, mo
     async def story() -> None:
         async with stage.gateway() as (gateway, recorder):
             clients = [await stage.station(gateway, f"CS{number}") for number in range(20)]
-            for _ in range(12):
+            for _ in range(6):
                 for client in clients:
-                    client.writer.write(client.frame(TEXT, b"x") * 10)
-                await asyncio.sleep(0.02)
+                    client.writer.write(client.frame(TEXT, b"x") * 20)
+                await asyncio.sleep(0.1)
             await stage.until(lambda: len(recorder.events) == 20 + 20 * 120)
             assert turns == []
-            clients[0].writer.write(clients[0].frame(TEXT, b"x") * 60)
-            await stage.until(lambda: len(turns) == 1)
+            clients[0].writer.write(clients[0].frame(TEXT, b"x") * 200)
+            await stage.until(lambda: turns == [recorder.lines["CS0"]])
 
     stage.run(story())
 
