@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from counterflow.app.conflicts import Conflicts
 from counterflow.app.placing import Placement
-from counterflow.app.setpoint_commands import Placing
+from counterflow.app.setpoint_commands import Placing, cut
 from counterflow.app.tasks import Book, RunningTask
 from counterflow.domain.delivery import LogEntry, LogKind, Why
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid
@@ -34,6 +34,8 @@ from counterflow.engine.ports import Journal
 
 JOINS_PER_SETPOINT = 10
 """A log line costs this much less than a setpoint."""
+DEFAULT_PERIODS = 10
+"""So many periods a schedule may have where a station does not say (PeriodsPerSchedule)."""
 LEAST_HOLD_S = 3.0
 """A car that has no time left is stopped all the same: an order of less could be over before it arrives. The guard has room for it."""
 STILL_RUNS_S = 1.0
@@ -236,7 +238,8 @@ class Carrying:
             row = self._fleet.row_of(uid)
             if row is not None:
                 released_at_s[row] = at_s
-        runs_on = waiting & image.connected & (image.setpoint_w < 0.0) & (image.discharge_until_s > now_s + STILL_RUNS_S)
+        runs = (image.setpoint_w < 0.0) | (image.strongest_ahead_w > 0.0)
+        runs_on = waiting & image.connected & runs & (image.discharge_until_s > now_s + STILL_RUNS_S)
         if runs_on.any() and not self.pending:
             uids = [SessionUid(int(uid)) for uid in image.uid[runs_on]]
             self.hold_at_zero(task, image, cap, ChangeReason.WINDOW_END, now_s, uids)
@@ -331,7 +334,7 @@ class Carrying:
         station_id, transaction_id = key
         evse_id = EvseId(int(image.evse_id[change.row]))
         known = self._capability_of(station_id, evse_id)
-        return Placing(
+        placing = Placing(
             uid=change.uid,
             station_id=station_id,
             evse_id=evse_id,
@@ -342,6 +345,7 @@ class Carrying:
             max_offline_supported=bool(known and known.max_offline_duration),
             phases=self._fleet.phases_of(change.uid),
             power_w=change.power_w,
+            later=change.later,
             discharge_until_s=change.discharge_until_s,
             hold_until_s=change.hold_until_s,
             fallback_power_w=float(batch.beneath_w[change.row]),
@@ -355,6 +359,9 @@ class Carrying:
             full_until_s=float("nan") if batch.full_until_s is None else float(batch.full_until_s[change.row]),
             begins_at_s=None if batch.starts_s is None else batch.starts_s - self._lead_s(image, change),
         )
+        # PeriodsPerSchedule (K01): the first period and the hold at the end are two of them.
+        most = known.max_periods if known is not None and known.max_periods is not None else DEFAULT_PERIODS
+        return cut(placing, max(0, most - 2))
 
     def _lead_s(self, image: FleetImage, change: SetpointChange) -> float:
         power_w = float(image.power_w[change.row])

@@ -13,6 +13,8 @@ from counterflow.engine.fleet.snapshot import B1, FleetImage
 from counterflow.engine.ports import Journal
 
 DYNAMIC = "dynamic"
+PERIODS = "several_periods"
+"""A schedule of several periods of discharge."""
 LOCAL_FREQUENCY_MODE = "LocalFrequency"
 """The operation mode (V2XChargingCtrlr.SupportedOperationModes) of both paths with curves."""
 

@@ -29,7 +29,7 @@ class Fallbacks:
         record = self._ledger.get(placing.station_id, self._ledger.profile_id(placing.uid, ProfileKind.FALLBACK))
         if record is None or record.state is not ProfileState.PLACED:
             return False
-        return placing.power_w == 0.0 or record.power_w >= ENOUGH * placing.fallback_power_w
+        return placing.strongest_w == 0.0 or record.power_w >= ENOUGH * placing.fallback_power_w
 
     def is_under_way(self, placing: Placing) -> bool:
         """A message about the fallback has no answer yet."""

@@ -15,13 +15,13 @@ from counterflow.app.control_paths import DYNAMIC, ControlPaths
 from counterflow.app.dynamic import DynamicProfiles
 from counterflow.app.failures import Failures, Refused
 from counterflow.app.fallbacks import Fallbacks
+from counterflow.app.kinds import ProfileKinds
 from counterflow.app.ledger_gate import LedgerGate
 from counterflow.app.setpoint_commands import Placing, PlacingSettings, dynamic_wanted, move_setpoint, place_discharge, place_fallback
 from counterflow.domain.commands import ClearProfile, Command, MoveSetpoint, PlaceDischarge, PlaceFallback, ProfileKind, SendSignal
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.records import DocumentKind, ProfileRecord, ProfileState
-from counterflow.domain.resources import ControlMode
 from counterflow.domain.setpoints import (
     Accepted,
     NothingThere,
@@ -34,7 +34,7 @@ from counterflow.domain.setpoints import (
 )
 from counterflow.domain.telemetry import CommandCompleted
 from counterflow.engine.control.ledger import Happening, ProfileLedger
-from counterflow.engine.control.refusals import MAYBE_FOR_ITS_KIND, Reaction, RefusalSettings, Response, react, words_of
+from counterflow.engine.control.refusals import Reaction, RefusalSettings, Response, react, words_of
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.ports import Journal, StationLink
 
@@ -68,6 +68,7 @@ class Placement:
         self.paths = ControlPaths(journal, settings.update_refusals)
         self.signals = AfrrSignals(ledger, link, self.paths)
         self._dynamic = DynamicProfiles(settings)
+        self._kinds = ProfileKinds(self.paths, self._dynamic)
         self._gate = LedgerGate(ledger, journal, link, self.messages_by_dispatch, self._clearing)
         self._fallbacks = Fallbacks(fleet, ledger, self._gate)
         self._failures = Failures(settings.timeout_retries, refusals)
@@ -75,10 +76,11 @@ class Placement:
 
     def place(self, placing: Placing, now_s: float) -> None:
         """Send a setpoint, after its fallback if that does not stand yet. A newer one replaces one that still waits."""
+        placing = placing.at(now_s)
         self._latest[placing.uid] = placing
         if self._fallbacks.is_waiting(placing.uid):
             self._fleet.setpoint_done(placing.uid, Offline(), now_s)
-        placing = self._shaped(placing, now_s)
+        placing = self._kinds.shaped(placing, now_s)
         self._fleet.setpoint_sent(
             placing.uid,
             placing.power_w,
@@ -87,6 +89,7 @@ class Placement:
             placing.hold_until_s,
             placing.curves is not None,
             placing.reduces,
+            placing.later,
         )
         if placing.reduces:
             self._keep_pause(placing.uid)
@@ -111,7 +114,7 @@ class Placement:
             profile_id = self.ledger.profile_id(uid, ProfileKind.DISCHARGE)
             if latest is None or self._gate.is_under_way(latest.station_id, profile_id):
                 continue  # what is under way does it
-            shaped = self._shaped(latest, now_s)
+            shaped = self._kinds.shaped(latest, now_s)
             if self._dynamic.can_move(shaped):
                 self._gate.send(move_setpoint(shaped, profile_id, is_refresh=True), latest.dispatch_id, now_s)
             elif latest.hold_until_s > now_s:
@@ -247,13 +250,6 @@ class Placement:
         # A limit to charging stands alone, so a station with one level has room for it.
         return 0 if placing.reduces and placing.max_stack_level == 0 else level
 
-    def _shaped(self, placing: Placing, now_s: float) -> Placing:
-        """As the profile that will carry it: Dynamic where target and station are for it."""
-        # A Dynamic profile knows no start but now.
-        may = placing.moves and placing.curves is None and placing.control_mode is ControlMode.DYNAMIC and placing.begins_s(now_s) <= now_s
-        may = may and self.paths.is_open(placing.station_id, placing.evse_id, DYNAMIC)
-        return self._dynamic.shaped(placing, now_s, may=may)
-
     # --- outcomes ------------------------------------------------------------------------------------------------------------
 
     def _discharge_completed(self, command: PlaceDischarge, event: CommandCompleted, now_s: float) -> Refused | None:
@@ -364,16 +360,10 @@ class Placement:
         uid = command.session_uid
         response = react(result, retried=self._failures.is_level_refused(uid), settings=self._refusals)
         latest = self._latest.get(uid)
-        is_dynamic = isinstance(command, PlaceDischarge) and command.watchdog_s is not None
-        if is_dynamic and response.reaction in MAYBE_FOR_ITS_KIND and latest is not None:
-            self.paths.close(command.station_id, command.evse_id, DYNAMIC, f"a Dynamic profile was refused: {words_of(result)}", now_s)
-            self.place(latest, now_s)
-            return None
-        if isinstance(command, PlaceDischarge) and command.curves is not None and response.reaction in MAYBE_FOR_ITS_KIND:
-            # The next tick gives the car setpoints, or its part of the band to another.
-            self.paths.close(
-                command.station_id, command.evse_id, command.path, f"a profile with curves was refused: {words_of(result)}", now_s
-            )
+        if isinstance(command, PlaceDischarge) and latest is not None and self._kinds.refused(command, response.reaction, result, now_s):
+            # Of a car on a curve the next tick gives its part of the band to another, or gives it setpoints.
+            if command.curves is None:
+                self.place(latest, now_s)
             return None
         if response.retry_level:
             self._failures.refuse_level(uid)

@@ -115,7 +115,7 @@ class ConsentPolicy:
         record = self._ledger.get(station_id, profile_id)
         if record is None or record.kind is not ProfileKind.DISCHARGE or record.path:
             return None
-        return record.power_w if now_s < record.discharge_until_s and record.state is not ProfileState.CLEARING else 0.0
+        return record.power_at(now_s) if now_s < record.discharge_until_s and record.state is not ProfileState.CLEARING else 0.0
 
     def transaction_number(self, station_id: StationId, evse_id: EvseId, started_s: float, meter_start_wh: int, now_s: float) -> int:
         """By the journal."""

@@ -1,14 +1,15 @@
 """One setpoint on its way to a session, and the commands that it becomes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from counterflow.domain.commands import MoveSetpoint, PlaceDischarge, PlaceFallback
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.resources import ControlMode
-from counterflow.domain.setpoints import WattCurves
+from counterflow.domain.setpoints import PowerStep, WattCurves, power_at, strongest_w
 from counterflow.engine.control.paths import moves
 
 
@@ -100,15 +101,40 @@ class Placing(Struct, frozen=True, kw_only=True):
     """Phases that the car charges on, where the station must be told."""
     ampere_phases: int | None = None
     """A limit to charging is told in A over so many phases; None = in W."""
+    later: tuple[PowerStep, ...] = ()
+    """Further periods of the same schedule, in the order of time."""
 
     @property
     def reduces(self) -> bool:
         """It is a limit to charging, of a car that is not discharged: nothing stands beneath it, since it may only spare."""
         return self.control_mode is ControlMode.CHARGE_ONLY
 
+    @property
+    def strongest_w(self) -> float:
+        """The strongest discharge of all its periods."""
+        return strongest_w(self.power_w, self.later)
+
+    def at(self, now_s: float) -> Self:
+        """What is left of it at `now_s`: periods that have begun make the first one."""
+        if not self.later or self.later[0].from_s > now_s:
+            return self
+        return replace(
+            self, power_w=power_at(self.power_w, self.later, now_s), later=tuple(step for step in self.later if step.from_s > now_s)
+        )
+
     def begins_s(self, now_s: float) -> float:
         """When it takes effect if it leaves now."""
         return now_s if self.begins_at_s is None else max(now_s, self.begins_at_s)
+
+
+def cut(placing: Placing, most_later: int) -> Placing:
+    """With at most so many further periods. What is cut off is not run on into: the discharge ends where the first of those would begin,
+    and is renewed there like any other."""
+    if len(placing.later) <= most_later:
+        return placing
+    end_s = placing.later[most_later].from_s
+    hold_s = placing.hold_until_s - placing.discharge_until_s
+    return replace(placing, later=placing.later[:most_later], discharge_until_s=end_s, hold_until_s=end_s + hold_s)
 
 
 def dynamic_wanted(settings: PlacingSettings, instruction: DispatchInstruction, now_s: float) -> bool:
@@ -144,6 +170,7 @@ def place_discharge(placing: Placing, profile_id: ProfileId, stack_level: int, s
         curves=placing.curves,
         path=placing.path,
         phases=placing.phases,
+        later=placing.later,
         watchdog_s=placing.watchdog_s,
         pull_every_s=settings.pull_interval_s if placing.watchdog_s is not None and settings.pull_interval_s > 0 else None,
     )

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
 from counterflow.domain.resources import ControlMode
-from counterflow.domain.setpoints import WattCurves
+from counterflow.domain.setpoints import PowerStep, WattCurves
 
 
 class PlaceDischarge(Struct, frozen=True, kw_only=True):
@@ -47,6 +47,8 @@ class PlaceDischarge(Struct, frozen=True, kw_only=True):
     """CHARGE_ONLY: the limit is told in A over so many phases; None = in W."""
     phases: int | None = None
     """The car charges on so many phases of an AC EVSE; None = DC, or as the station takes it to be (three)."""
+    later: tuple[PowerStep, ...] = ()
+    """Further periods of the discharge, in the order of time, after the start and before its end (ScheduledControl)."""
 
     @property
     def reduces(self) -> bool:

@@ -10,6 +10,7 @@ from counterflow.domain.commands import ProfileKind
 from counterflow.domain.drivers import AgreedTerms, Scope, SessionOverride, Upgrade
 from counterflow.domain.ids import ConnectorId, EvseId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
+from counterflow.domain.setpoints import PowerStep, power_at
 from counterflow.domain.telemetry import Availability, ChargingNeedsReported
 
 
@@ -131,6 +132,12 @@ class ProfileRecord(Struct, frozen=True, kw_only=True):
     """A Dynamic profile: it lapses this long after the newest message about it."""
     reduces: bool = False
     """It is a limit to charging; `power_w` >= 0 is the most that the car may draw."""
+    later: tuple[PowerStep, ...] = ()
+    """Further periods of a discharge, in the order of time; `power_w` is the first."""
+
+    def power_at(self, at_s: float) -> float:
+        """What its period in force asks for at `at_s`, W."""
+        return power_at(self.power_w, self.later, at_s)
 
 
 class PathRecord(Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Setpoints, and what became of a command: a closed union, matched exhaustively."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
 
@@ -22,6 +23,27 @@ class FallbackState(IntEnum):
     NONE = 0
     PENDING = 1
     PLACED = 2
+
+
+class PowerStep(Struct, frozen=True, kw_only=True):
+    """A later period of an order: from `from_s` on another power (W, <= 0), until the next one or the end of the discharge."""
+
+    from_s: float
+    power_w: float
+
+
+def power_at(power_w: float, later: Iterable[PowerStep], at_s: float) -> float:
+    """What an order of several periods asks for at `at_s`, W; before its first period what that one asks for."""
+    for step in later:
+        if step.from_s > at_s:
+            break
+        power_w = step.power_w
+    return power_w
+
+
+def strongest_w(power_w: float, later: Iterable[PowerStep]) -> float:
+    """The strongest discharge (W, <= 0) of an order of several periods."""
+    return min((power_w, *(step.power_w for step in later)))
 
 
 class WattCurves(Struct, frozen=True, kw_only=True):

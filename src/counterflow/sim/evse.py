@@ -37,6 +37,8 @@ class SimEvse:
         self.status: ConnectorStatusEnumType = "Available"
         self.told_status: ConnectorStatusEnumType | None = None
         self.operative = True
+        self.scheduled_control = False
+        """Its car negotiates ISO 15118-20 ScheduledControl."""
         self.departure_s = inf
         self.silent = False
         self.meter_fault = "none"
@@ -142,7 +144,7 @@ class SimEvse:
             charging_needs=ChargingNeedsType(
                 requested_energy_transfer=requested,
                 available_energy_transfer=list(self.transfers),
-                control_mode="DynamicControl",
+                control_mode="ScheduledControl" if self.scheduled_control else "DynamicControl",
                 mobility_needs_mode="EVCC",
                 departure_time=rpc.instant(self.departure_s),
                 v2x_charging_parameters=parameters,

@@ -64,6 +64,7 @@ class Fleet:
                 id_token=f"DECFW{row + 1:09d}",
                 evccid=f"{0x0A0000000000 + row + 1:012X}",
             )
+            evse.scheduled_control = mix.scheduled_every > 0 and row % mix.scheduled_every == 0
             self.stations.append(SimStation(f"{prefix}-{row + 1:05d}", [evse], self.draws, station))
         self.by_id = {station.station_id: station for station in self.stations}
 

@@ -220,6 +220,9 @@ class MixSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         float, Meta(description="Share of cars whose departure leaves no time to discharge.", extra=_unit("0..1"), ge=0, le=1)
     ] = 0.06
     dc_share: Annotated[float, Meta(description="Share of DC stations; the rest are AC.", extra=_unit("0..1"), ge=0, le=1)] = 0.5
+    scheduled_every: Annotated[
+        int, Meta(description="The car of every so manieth station negotiates ScheduledControl; 0 = none does.", extra=_unit("-"), ge=0)
+    ] = 0
 
 
 class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,6 +21,7 @@ from counterflow.domain.commands import (
     RequestSample,
 )
 from counterflow.domain.resources import ControlMode
+from counterflow.domain.setpoints import PowerStep
 
 NOON_S = 1_795_348_800.0
 
@@ -298,3 +299,37 @@ def test_k01_watts_for_a_car_on_one_or_two_phases_say_so_in_every_period(
     [schedule] = payload["chargingProfile"]["chargingSchedule"]
     assert {period["numberPhases"] for period in schedule["chargingSchedulePeriod"]} == {order.phases}
     assert schema_admits("SetChargingProfileRequest", payload)
+
+
+def test_k01_fr_35_periods_of_a_schedule_ascend_and_are_never_longer_or_stronger_than_ordered() -> None:
+    later = (PowerStep(from_s=NOON_S + 100.4, power_w=-1000.0), PowerStep(from_s=NOON_S + 200.4, power_w=-5000.1234567))
+    [schedule] = on_the_wire(discharge_profile(discharge(later=later), NOON_S))["chargingProfile"]["chargingSchedule"]
+    assert [(period["startPeriod"], period["setpoint"]) for period in schedule["chargingSchedulePeriod"]] == [
+        (0, -7000.0), (100, -1000.0), (201, -5000.123456), (900, 0.0),
+    ]  # fmt: skip
+    assert schedule["duration"] == 960
+
+
+def test_a_schedule_that_ends_at_rest_has_no_second_hold() -> None:
+    later = (PowerStep(from_s=NOON_S + 100.0, power_w=0.0), PowerStep(from_s=NOON_S + 950.0, power_w=-500.0))
+    [schedule] = on_the_wire(discharge_profile(discharge(later=later), NOON_S))["chargingProfile"]["chargingSchedule"]
+    assert [period["setpoint"] for period in schedule["chargingSchedulePeriod"]] == [-7000.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        (PowerStep(from_s=NOON_S, power_w=-1.0),),
+        (PowerStep(from_s=NOON_S + 20.0, power_w=-1.0), PowerStep(from_s=NOON_S + 10.0, power_w=-2.0)),
+        (PowerStep(from_s=NOON_S + 20.0, power_w=1.0),),
+    ],
+)
+def test_periods_out_of_order_or_of_the_other_sign_are_not_sent(later: tuple[PowerStep, ...]) -> None:
+    with pytest.raises(PlacementError):
+        discharge_profile(discharge(later=later), NOON_S)
+
+
+def test_a_dynamic_profile_has_one_period() -> None:
+    later = (PowerStep(from_s=NOON_S + 20.0, power_w=-1.0),)
+    with pytest.raises(PlacementError, match="one period"):
+        to_request(discharge(watchdog_s=120, hold_until_s=NOON_S + 900, later=later), NOON_S)

@@ -318,6 +318,8 @@ class Desk:
     mode: DispatchMode = DispatchMode.NET_EXPORT
     policy: AllocationPolicy = AllocationPolicy.HYBRID
     target_w: float = 14_000.0
+    later: tuple[tuple[float, float], ...] = ()
+    """Further steps, (seconds after the start, W)."""
     duration_s: float = 900.0
     sites: tuple[Site, ...] = ()
     feeders: tuple[Feeder, ...] = ()
@@ -335,7 +337,7 @@ class Desk:
             dispatch_id=DispatchId("d1"),
             start_s=START_S,
             end_s=START_S + self.duration_s,
-            steps=(TargetStep(from_s=START_S, discharge_power_w=self.target_w),),
+            steps=tuple(TargetStep(from_s=START_S + at_s, discharge_power_w=w) for at_s, w in ((0.0, self.target_w), *self.later)),
             pool=ALL_SITES,
             policy=self.policy,
             mode=self.mode,

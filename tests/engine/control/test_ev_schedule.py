@@ -7,6 +7,7 @@ import pytest
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
 from counterflow.domain.records import ProfileRecord, ProfileState
+from counterflow.domain.setpoints import PowerStep
 from counterflow.domain.telemetry import PlannedPower
 from counterflow.engine.control.ev_schedule import bounds_of, disagreement
 
@@ -84,3 +85,13 @@ def test_without_an_order_of_ours_charging_is_free_and_discharge_is_not() -> Non
 def test_a_profile_that_is_being_cleared_does_not_count() -> None:
     gone = [record(ProfileKind.DISCHARGE, -5_000.0, state=ProfileState.CLEARING)]
     assert disagreement(plan((0.0, 11_000.0)), bounds_of(gone), T, 0.0) is None
+
+
+def test_k17_each_period_of_a_schedule_is_a_bound_of_its_own() -> None:
+    later = (PowerStep(from_s=T + 200.0, power_w=-1_000.0), PowerStep(from_s=T + 400.0, power_w=-6_000.0))
+    bounds = bounds_of([record(ProfileKind.DISCHARGE, -5_000.0, later=later), ORDERS[1]])
+    echoed = plan((0.0, -5_000.0), (200.0, -1_000.0), (400.0, -6_000.0), (600.0, 0.0), (660.0, 7_000.0))
+    assert disagreement(echoed, bounds, T, 0.0) is None
+    said = disagreement(plan((0.0, -5_000.0), (400.0, -6_000.0)), bounds, T, 0.0)
+    assert said is not None
+    assert "-5.0 kW from 2026-11-22T17:03:20Z, where -1.0 kW to 0 W" in said

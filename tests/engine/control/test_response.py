@@ -221,3 +221,11 @@ def test_a_car_that_stands_still_when_the_slowest_would_move_is_counted_at_its_m
     moves = [*readings, (19.0, -1_000.0)]
     picture = ordered(image, NOW_S + 19.0, power_w=-1_000.0)
     assert expected_w(picture, after(image, moves), NOW_S + 19.0)[0] == pytest.approx(0.95 * 7_000.0)
+
+
+def test_a_held_car_that_goes_on_discharging_counts_at_its_meter_at_once(image: Any) -> None:
+    quiet = after(image, [(30.0, -20.0), (40.0, -30.0), (50.0, -20.0)], level_w=0.0)
+    assert expected_w(ordered(image, NOW_S + 50.0, level_w=0.0, power_w=-20.0), quiet, NOW_S + 50.0)[0] < 40.0
+    deaf = after(image, [(30.0, -20.0), (40.0, -30.0), (50.0, -20.0), (60.0, -7_000.0)], level_w=0.0)
+    assert deaf.idle_w[0] < 2_000.0
+    assert expected_w(ordered(image, NOW_S + 60.0, level_w=0.0, power_w=-7_000.0), deaf, NOW_S + 60.0)[0] == 7_000.0

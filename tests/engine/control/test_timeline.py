@@ -76,3 +76,14 @@ def test_levels_hold_the_energy_of_the_target_and_follow_it(
     fine = [10.0 + (number + 0.5) / 50.0 for number in range(5000)]
     assert energy == pytest.approx(sum(line.target_discharge_w(at_s) for at_s in fine) / 50.0, rel=2e-3, abs=2.0)
     assert [at_s for at_s, _ in levels] == sorted({at_s for at_s, _ in levels})
+
+
+def test_steps_ahead_are_those_to_come_and_of_short_ones_the_lowest() -> None:
+    line = timeline((10.0, 5.0), (30.0, 9.0), (40.0, 2.0), (45.0, 7.0), (80.0, 3.0))
+    assert line.steps_ahead(10.0, 20.0) == ((30.0, 2.0), (80.0, 3.0))
+    assert line.steps_ahead(30.0, 5.0) == ((40.0, 2.0), (45.0, 7.0), (80.0, 3.0))
+    assert line.steps_ahead(90.0, 5.0) == ()
+
+
+def test_a_ramp_is_told_ahead_in_steps_of_the_least_length() -> None:
+    assert ramped((10.0, 20.0), ramp=1.0).steps_ahead(12.0, 10.0) == ((20.0, 15.0), (30.0, 20.0))

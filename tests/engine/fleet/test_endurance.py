@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from counterflow.domain.reasons import Reason
 from counterflow.engine.fleet.capability import Capability, CapabilitySettings, capability
-from counterflow.engine.fleet.endurance import endurance_s, hold_endurance_s
+from counterflow.engine.fleet.endurance import Course, course_endurance_s, endurance_s, hold_endurance_s
 from counterflow.engine.fleet.snapshot import FleetImage
 
 Cars = Callable[..., FleetImage]
@@ -173,3 +173,67 @@ def test_a_stronger_discharge_never_runs_longer_and_a_run_leaves_no_negative_hol
     )  # fmt: skip
     assert run(image, rated_w) <= run(image, share * rated_w) * (1.0 + 1e-2) + 1.0
     assert hold(image, rated_w, run(image, rated_w)) >= 0.0
+
+
+def course(image: FleetImage, *steps: tuple[float, float], window_s: float = 1e9) -> tuple[float, float]:
+    """(run, hold) of one car that goes through (seconds from now, W)."""
+    from_s, power_w = (np.array([column]) for column in zip(*steps, strict=True))
+    run_s, hold_s = course_endurance_s(image, of(image), Course(from_s=from_s, power_w=power_w), T, window_s, PLAIN)
+    return float(run_s[0]), float(hold_s[0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(share=st.floats(0.0, 1.0), parts=st.integers(1, 4), soc=st.floats(0.35, 1.0), departure_s=st.floats(1800.0, 36_000.0))
+def test_a_course_of_equal_steps_ends_as_one_power_does(cars: Cars, share: float, parts: int, soc: float, departure_s: float) -> None:
+    image = cars(soc_frac=soc, departure_s=T + departure_s)
+    power_w = share * 7_000.0
+    steps = [(400.0 * number, power_w) for number in range(parts)]
+    run_s, hold_s = course(image, *steps)
+    assert run_s == pytest.approx(min(run(image, power_w), 1e9), rel=1e-3, abs=1.0)
+    assert hold_s == pytest.approx(hold(image, power_w, run_s), abs=max(3.0, 1e-3 * run_s))
+
+
+def test_the_window_ends_a_course_and_the_first_step_that_is_too_long_does(cars: Cars) -> None:
+    image = cars()
+    assert course(image, (0.0, 1_000.0), (300.0, 0.0), (600.0, 7_000.0), window_s=900.0)[0] == 900.0
+    energy_wh = float(of(image).energy_wh[0])
+    until_s = 600.0 + (energy_wh - 300.0 * 7_000.0 / 3600.0) / 3_000.0 * 3600.0
+    assert course(image, (0.0, 7_000.0), (300.0, 0.0), (600.0, 3_000.0))[0] == pytest.approx(min(until_s, run(image, 0.0)), rel=0.2)
+    assert course(cars(uid=0), (0.0, 0.0)) == (0.0, 0.0)
+
+
+def test_a_blackout_ends_a_course_at_the_step_that_it_is_in(cars: Cars) -> None:
+    image = cars(blackout_from_s=T + 400.0, blackout_until_s=T + 1_000.0)
+    assert course(image, (0.0, 5_000.0), (300.0, 0.0), (600.0, 5_000.0), window_s=900.0)[0] == 600.0
+    assert course(image, (0.0, 5_000.0), (300.0, 4_000.0), window_s=900.0)[0] == pytest.approx(400.0 - PLAIN.command_latency_s)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    eta=st.floats(0.9, 1.0),
+    hold_share=st.floats(0.0, 1.0),
+    shares=st.lists(st.floats(0.0, 1.0), min_size=2, max_size=5),
+    lengths_s=st.lists(st.floats(30.0, 3_600.0), min_size=4, max_size=4),
+    **{name: values for name, values in CAR.items() if name != "share"},
+)
+def test_decision_3_floor_and_departure_hold_for_every_period_of_a_schedule(
+    cars: Cars, eta: float, hold_share: float, shares: list[float], lengths_s: list[float], soc: float, floor: float, target: float,
+    capacity_wh: float, departure_s: float, charge_w: float, rated_w: float,
+) -> None:  # fmt: skip
+    image = cars(
+        soc_frac=soc, soc_floor_frac=floor, soc_target_frac=target, capacity_wh=capacity_wh, departure_s=T + departure_s,
+        max_charge_w=charge_w, max_discharge_w=rated_w, min_discharge_w=nan,
+    )  # fmt: skip
+    assume(of(image).reason[0] == Reason.READY)
+    begins_s = [0.0, *np.cumsum(lengths_s[: len(shares) - 1]).tolist()]
+    run_s, hold_s = course(image, *((at_s, share * rated_w) for at_s, share in zip(begins_s, shares, strict=True)), window_s=14_400.0)
+    # The latency at the strongest power comes on top.
+    given_wh = rated_w * LAG_S / 3600.0
+    for number, share in enumerate(shares):
+        until_s = begins_s[number + 1] if number + 1 < len(shares) else 14_400.0
+        given_wh += share * rated_w * max(0.0, min(until_s, run_s) - begins_s[number]) / 3600.0
+    soc_then = soc - given_wh / eta / capacity_wh
+    if any(share > 0.0 and begins_s[number] < run_s for number, share in enumerate(shares)):
+        assert soc_then >= floor + 3.0 * PLAIN.sigma_bms - 1e-6
+    ready_s = charge_until_s(soc_then, capacity_wh, charge_w, eta, run_s + LAG_S + hold_share * hold_s, target)
+    assert ready_s <= departure_s - PLAIN.laxity_margin_s + 5.0

@@ -13,6 +13,7 @@ from counterflow.domain.setpoints import (
     NothingThere,
     NotSupported,
     Offline,
+    PowerStep,
     RawAnswer,
     Rejected,
     SetpointState,
@@ -123,3 +124,53 @@ def test_restored_orders_are_in_force_or_may_be() -> None:
     unsure.restored(order(-5.0), sure=False)
     assert shown(sure) == (-5.0, YES, -5.0)
     assert shown(unsure) == (-5.0, OPEN, -5.0)
+
+
+SCHEDULE = Order(-7.0, 10.0, 500.0, 560.0, later=(PowerStep(from_s=100.0, power_w=-3.0), PowerStep(from_s=200.0, power_w=-9.0)))
+
+
+def row_of(book: OrderBook) -> tuple[float, ...]:
+    """(setpoint, since, next, begins, strongest of those to come, previous)."""
+    columns = Columns()
+    row = columns.take(SessionUid(1), (StationId("A"), TransactionId("t")))
+    book.write(columns, row)
+    return (
+        columns.setpoint_w[row],
+        columns.setpoint_at_s[row],
+        columns.next_setpoint_w[row],
+        columns.next_setpoint_at_s[row],
+        columns.strongest_ahead_w[row],
+        columns.previous_setpoint_w[row],
+    )
+
+
+def test_periods_of_a_schedule_begin_by_themselves() -> None:
+    book = OrderBook()
+    book.sent(SCHEDULE)
+    book.done(Accepted(), Order(-7.0, 0.0, 500.0, 560.0))
+    assert row_of(book) == (-7.0, 10.0, -3.0, 100.0, 9.0, -7.0)
+    book.pass_to(99.0)
+    assert row_of(book) == (-7.0, 10.0, -3.0, 100.0, 9.0, -7.0)
+    book.pass_to(150.0)
+    assert row_of(book) == (-3.0, 100.0, -9.0, 200.0, 9.0, -3.0)
+    book.pass_to(1_000.0)
+    assert row_of(book)[:2] == (-9.0, 200.0)
+    assert row_of(book)[4] == 0.0
+
+
+def test_an_answer_finds_its_schedule_although_a_period_has_begun_meanwhile() -> None:
+    book = OrderBook()
+    book.sent(SCHEDULE)
+    book.sent(Order(-1.0, 20.0, 600.0, 660.0))
+    book.pass_to(150.0)
+    book.done(Accepted(), Order(-7.0, 0.0, 500.0, 560.0))
+    assert row_of(book)[5] == -3.0, "what the station follows until the newer one is answered"
+    book.done(Rejected(reason_code=""), Order(-1.0, 0.0, 600.0, 660.0))
+    assert row_of(book)[:2] == (-3.0, 100.0)
+
+
+def test_a_schedule_without_an_answer_counts_at_its_strongest_period() -> None:
+    book = OrderBook()
+    book.sent(SCHEDULE)
+    book.done(TimedOut())
+    assert row_of(book)[5] == -9.0

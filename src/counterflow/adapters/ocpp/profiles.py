@@ -126,10 +126,10 @@ def _question(command: RequestSample | ReadTransaction | ReadProfiles | ReadComp
 
 
 def discharge_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingProfileRequest:
-    """A TxProfile with an end: `power_w`, then 0 W until `hold_until_s` (K01, Q03.FR.02). Raises `PlacementError`, `ExpiredError`.
+    """A TxProfile with an end: `power_w` and its later periods, then 0 W until `hold_until_s` (K01, Q03.FR.02).
 
-    A start that is over by `now_s` may be written a fraction of a second earlier, since nothing happens in the past; one to come
-    is never written earlier than ordered.
+    Raises `PlacementError`, `ExpiredError`. A start that is over by `now_s` may be written a fraction of a second earlier, since nothing
+    happens in the past; one to come is never written earlier than ordered.
     """
     _check_target(order)
     _check_setpoint(order.power_w)
@@ -145,6 +145,9 @@ def discharge_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingPr
     if discharge_s > 0:
         curves = order.curves
         periods.append(_period(0, setpoint, order.control_mode) if curves is None else _curve_period(curves, order.power_w))
+        for at_s, power_w in _later(order, starts_s, discharge_s):
+            setpoint = toward_zero(power_w)
+            periods.append(_period(at_s, setpoint, order.control_mode))
     if discharge_s <= 0 or (hold_s > discharge_s and setpoint != 0.0):
         periods.append(_period(max(discharge_s, 0), 0.0, order.control_mode))
     schedule = ocpp.ChargingScheduleType(
@@ -203,6 +206,23 @@ def tenths(value: float) -> float:
     return trunc(value * 10.0) / 10.0 + 0.0
 
 
+def _later(order: PlaceDischarge, starts_s: int, discharge_s: int) -> list[tuple[int, float]]:
+    """(startPeriod, setpoint) of the periods after the first, ascending (K01.FR.35). A stronger one begins no earlier than it was
+    ordered, a weaker one no later."""
+    found: list[tuple[int, float]] = []
+    before_w, before_s = order.power_w, 0
+    for step in order.later:
+        _check_setpoint(step.power_w)
+        at_s = (ceil if step.power_w < before_w else floor)(step.from_s) - starts_s
+        if at_s >= discharge_s:
+            break
+        if at_s <= before_s:
+            raise PlacementError("Periods of a schedule follow each other, a second apart at least.")
+        found.append((at_s, step.power_w))
+        before_w, before_s = step.power_w, at_s
+    return found
+
+
 def dynamic_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingProfileRequest:
     """A Dynamic TxProfile: one period, `duration` as the dead-man, validTo as the end that no update moves (K28.FR.02, FR.13 to 15).
 
@@ -211,8 +231,8 @@ def dynamic_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingProf
     _check_target(order)
     _check_setpoint(order.power_w)
     valid_to_s = floor(order.discharge_until_s)
-    if order.watchdog_s is None or order.hold_until_s != order.discharge_until_s:
-        raise PlacementError("A dynamic profile has a watchdog and a single end.")
+    if order.watchdog_s is None or order.later or order.hold_until_s != order.discharge_until_s:
+        raise PlacementError("A dynamic profile has one period, a watchdog and a single end.")
     if valid_to_s <= now_s:
         raise ExpiredError("The time of this discharge is over.")
     schedule = ocpp.ChargingScheduleType(

@@ -62,6 +62,8 @@ def _discharge(order: PlaceDischarge, now_s: float) -> v16.SetChargingProfileReq
     """A limit below zero with an end, then 0 W until `hold_until_s`; only for models that were opted in by name."""
     if order.control_mode is not ControlMode.NEGATIVE_LIMIT or order.watchdog_s is not None:
         raise NotInVersionError("OCPP 1.6 has no setpoints: only a model that takes negative limits can be discharged.")
+    if order.later:
+        raise NotInVersionError("A car that is told its power by OCPP 1.6 is in no ScheduledControl: its orders have one period.")
     if not (isfinite(order.power_w) and order.power_w <= 0.0):
         raise PlacementError(f"A discharge setpoint is zero or negative, not {order.power_w} W.")
     if not order.start_s <= order.discharge_until_s <= order.hold_until_s:

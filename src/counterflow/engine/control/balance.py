@@ -39,6 +39,16 @@ def engage_w(mode: DispatchMode, image: FleetImage, level_w: F8, baseline_w: F8)
             assert_never(mode)
 
 
+SOON_S = 40.0
+"""The period of a schedule that begins within this time counts already: by then others have made room for it."""
+
+
+def soon_w(image: FleetImage) -> F8:
+    """What periods that begin soon will ask for, magnitude, W; 0 where none does (N,)."""
+    begins: B1 = image.next_setpoint_at_s <= image.at_s + SOON_S
+    return np.where(begins, -image.next_setpoint_w, 0.0)
+
+
 def lent_w(image: FleetImage, level_w: F8, gain: F8, rows: B1, margin: float) -> F8:
     """What `rows` are asked and surely do not give at `level_w`, W, >= 0 (N,): of their site's limit others may use it.
 
@@ -53,7 +63,9 @@ def worst_export_w(image: FleetImage, level_w: F8, lent_w: F8 | float = 0.0) -> 
 
     A decrease makes room only once it is acknowledged and the meter shows it. `lent_w` is taken off an order that stays as it is.
     """
-    ordered_w = np.fmax(level_in_force_w(image, image.at_s), 0.0)
+    in_force_w = level_in_force_w(image, image.at_s)
+    ordered_w = np.fmax(in_force_w, 0.0)
+    comes_w = np.where(np.isnan(in_force_w), 0.0, soon_w(image))
     asked_w = np.fmax(level_w, 0.0)
     asked_w = np.where(asked_w == ordered_w, asked_w - lent_w, asked_w)
     ordered_w = ordered_w - lent_w
@@ -64,7 +76,8 @@ def worst_export_w(image: FleetImage, level_w: F8, lent_w: F8 | float = 0.0) -> 
     seen = image.power_at_s > image.setpoint_at_s
     before_w = np.where(acknowledged & seen, np.minimum(before_w, measured_w), before_w)
     running_w = np.where(np.isfinite(measured_w), measured_w, 0.0)
-    return np.where(image.uid != 0, np.maximum(np.maximum(asked_w, ordered_w), np.maximum(before_w, running_w)), 0.0)
+    told_w = np.maximum(np.maximum(asked_w, ordered_w), comes_w)
+    return np.where(image.uid != 0, np.maximum(told_w, np.maximum(before_w, running_w)), 0.0)
 
 
 def group_export_w(image: FleetImage, rows: B1, topology: Topology) -> F8:

@@ -12,6 +12,7 @@ from counterflow.domain.delivery import Why
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.reasons import ChangeReason, DropOutKind, Reason
+from counterflow.domain.setpoints import PowerStep
 from counterflow.engine.control.lookahead import Trail
 from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
 
@@ -35,7 +36,7 @@ class DispatchTask(Struct, frozen=True, kw_only=True):
 
 
 class SetpointChange(Struct, frozen=True, kw_only=True):
-    """One order to one session: `power_w` <= 0 until `discharge_until_s`, 0 W until `hold_until_s`."""
+    """One order to one session: `power_w` <= 0 (and then `later`) until `discharge_until_s`, 0 W until `hold_until_s`."""
 
     row: int
     uid: SessionUid
@@ -48,6 +49,8 @@ class SetpointChange(Struct, frozen=True, kw_only=True):
     """The station finds its power by a curve; `power_w` is the strongest that it can ask for."""
     reduces: bool = False
     """A limit to charging: `power_w` >= 0 is the most that the car may draw, until `hold_until_s`."""
+    later: tuple[PowerStep, ...] = ()
+    """Further periods of the same order (ScheduledControl); `power_w` is the first."""
 
 
 class Release(Struct, frozen=True, kw_only=True):

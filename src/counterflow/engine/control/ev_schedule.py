@@ -32,9 +32,10 @@ def bounds_of(records: Iterable[ProfileRecord]) -> list[Bound]:
         return [after]
     order = max(orders, key=lambda record: record.placed_at_s)
     held = Bound(from_s=order.discharge_until_s, least_w=0.0, most_w=0.0)
+    periods = [(order.placed_at_s, order.power_w), *((step.from_s, step.power_w) for step in order.later)]
     return [
         after,
-        Bound(from_s=order.placed_at_s, least_w=min(order.power_w, 0.0), most_w=max(order.power_w, 0.0)),
+        *(Bound(from_s=from_s, least_w=min(power_w, 0.0), most_w=max(power_w, 0.0)) for from_s, power_w in periods),
         *([held] if order.hold_until_s > order.discharge_until_s else []),
         Bound(from_s=max(order.hold_until_s, order.discharge_until_s), least_w=0.0, most_w=beneath_w),
     ]

@@ -4,7 +4,8 @@ import numpy as np
 
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.reasons import ChangeReason
-from counterflow.domain.setpoints import SetpointState
+from counterflow.domain.setpoints import PowerStep, SetpointState
+from counterflow.engine.control.ahead import outdated, schedules_for
 from counterflow.engine.control.decision import Release, SetpointChange
 from counterflow.engine.control.orders import Ends, due_for_renewal, ends_for
 from counterflow.engine.control.plan import Plan
@@ -23,7 +24,7 @@ def changes_of(scene: Scene, plan: Plan) -> tuple[SetpointChange, ...]:
     rows = np.flatnonzero(reason != 0)
     if rows.size == 0:
         return ()
-    ends = _ends(scene, plan, rows)
+    ends, later = _ends_and_periods(scene, plan, rows)
     # A car that has no time left at its level is lowered (0 W is always allowed to be sent), never raised, renewed or paused.
     usable = (ends.run_s > 0.0) | ((plan.level_w[rows] == 0.0) & ~scene.reduces[rows])
     step_w = np.fmax(plan.level_w[rows], 0.0) - np.fmax(scene.level_w[rows], 0.0)
@@ -41,6 +42,7 @@ def changes_of(scene: Scene, plan: Plan) -> tuple[SetpointChange, ...]:
         plan.urgent[rows],
         scene.reduces[rows],
     )
+    periods = [later.get(row, ()) for row in rows.tolist()]
     return tuple(
         [
             SetpointChange(
@@ -52,8 +54,11 @@ def changes_of(scene: Scene, plan: Plan) -> tuple[SetpointChange, ...]:
                 reason=_WHY[why],
                 urgent=urgent,
                 reduces=reduces,
+                later=steps,
             )
-            for row, uid, power_w, until_s, hold_s, why, urgent, reduces in zip(*(column.tolist() for column in columns), strict=True)
+            for row, uid, power_w, until_s, hold_s, why, urgent, reduces, steps in zip(
+                *(column.tolist() for column in columns), periods, strict=True
+            )
         ]
     )
 
@@ -78,21 +83,39 @@ def _reasons(scene: Scene, plan: Plan) -> I1:
     unsure = quiet & (image.setpoint_state == SetpointState.UNKNOWN) & (now_s - image.setpoint_at_s >= scene.settings.retry_s)
     reason[unsure] = ChangeReason.REFUSED_RETRY
     # Floor, departure, cap or blackout came closer after the order was sent: its end is too late.
-    narrowed = held & (reason == 0) & scene.movable & ((plan.level_w > 0.0) | scene.reduces)
-    narrowed &= (image.bounds_at_s > image.setpoint_at_s) & (image.bounds_at_s > scene.memory.sent_at_s)
+    runs = (plan.level_w > 0.0) | (scene.ahead_w > 0.0)
+    narrowed = held & (reason == 0) & scene.movable & (runs | scene.reduces)
+    # A period of a schedule may have begun since: that is not when it was sent.
+    narrowed &= (image.bounds_at_s > image.setpoint_at_s) | image.scheduled_control
+    narrowed &= image.bounds_at_s > scene.memory.sent_at_s
     reason[narrowed] = ChangeReason.FLOOR_OR_DEPARTURE
-    overlong = quiet & (reason == 0) & (plan.level_w > 0.0) & (image.discharge_until_s > scene.window_end_s + 1.0)
+    overlong = quiet & (reason == 0) & runs & (image.discharge_until_s > scene.window_end_s + 1.0)
     reason[overlong] = ChangeReason.TARGET_CHANGED
+    if scene.image.scheduled_control.any():
+        reason[quiet & (reason == 0) & outdated(scene, plan.level_w)] = ChangeReason.TARGET_CHANGED
     due = due_for_renewal(image, plan.level_w, quiet & (reason == 0), now_s=now_s, window_end_s=scene.window_end_s, settings=scene.settings)
     rows = np.flatnonzero(due)
     if rows.size:
-        gains_s = _ends(scene, plan, rows).discharge_until_s - image.discharge_until_s[rows]
+        gains_s = _ends_and_periods(scene, plan, rows)[0].discharge_until_s - image.discharge_until_s[rows]
         # An order that would end no later is not worth a message: the car runs out, in its own time.
         reason[rows[gains_s >= scene.settings.min_run_s]] = ChangeReason.RE_ARM
     return reason
 
 
-def _ends(scene: Scene, plan: Plan, rows: Rows) -> Ends:
+def _ends_and_periods(scene: Scene, plan: Plan, rows: Rows) -> tuple[Ends, dict[int, tuple[PowerStep, ...]]]:
+    """Ends of orders for `rows` (K,), and the further periods of those that have any, by row."""
+    ends = _flat_ends(scene, plan, rows)
+    told = np.flatnonzero(scene.image.scheduled_control[rows] & ~plan.urgent[rows] & ~scene.reduces[rows])
+    if told.size == 0 or not (scene.steps_ahead or np.isfinite(scene.image.external_ahead_s[rows[told]]).any()):
+        return ends, {}
+    schedules = schedules_for(scene, plan.level_w, rows[told])
+    columns = {name: getattr(ends, name).copy() for name in Ends.__struct_fields__}
+    for name, column in columns.items():
+        column[told] = getattr(schedules.ends, name)
+    return Ends(**columns), dict(zip(rows[told].tolist(), schedules.later, strict=True))
+
+
+def _flat_ends(scene: Scene, plan: Plan, rows: Rows) -> Ends:
     ends = ends_for(
         scene.image,
         scene.capability,

@@ -146,6 +146,7 @@ class ProfileLedger:
             path=command.path if isinstance(command, PlaceDischarge) else "",
             watchdog_s=None if isinstance(command, PlaceFallback) else command.watchdog_s,
             reduces=isinstance(command, PlaceDischarge) and command.reduces,
+            later=command.later if isinstance(command, PlaceDischarge) else (),
         )
         self._keep(record)
         return record

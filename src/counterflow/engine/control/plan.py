@@ -40,6 +40,7 @@ def stop_all(scene: Scene) -> Plan:
     ordered_w = np.where(np.isnan(scene.image.setpoint_w), 0.0, -scene.image.setpoint_w)
     refused = scene.image.setpoint_state == SetpointState.REJECTED
     told = (scene.memory.sent_at_s > scene.now_s - scene.settings.underway_s) & (scene.memory.level_w == 0.0)
+    ordered_w = np.maximum(ordered_w, scene.image.strongest_ahead_w)
     runs = present & (ordered_w > 0.0) & (scene.now_s < scene.image.discharge_until_s) & (refused | ~told)
     level_w = np.where(runs, 0.0, scene.level_w)
     return Plan(
@@ -75,7 +76,7 @@ def track(scene: Scene) -> Plan:
         reason[let_go] = ChangeReason.TARGET_CHANGED
         level_w[let_go] = np.nan
     elif abs(gap_w) > scene.band_w:
-        adjustment = adjust(_levers(scene, level_w, upward=gap_w > 0.0), gap_w, quantum_w=scene.settings.quantum_w, haste=scene.haste)
+        adjustment = adjust(_levers(scene, level_w, gap_w), gap_w, quantum_w=scene.settings.quantum_w, haste=scene.haste)
         wanted_w, let_go = as_levels(scene, level_w, adjustment.level_w)
         _mark(reason, level_w, wanted_w, _why(scene, gap_w))
         level_w, let_go = wanted_w, let_go | adjustment.let_go
@@ -114,18 +115,19 @@ def delivery_w(scene: Scene, level_w: F8) -> F8:
 
 def _keep_safe(scene: Scene, level_w: F8, reason: I1) -> B1:
     """Lower what is above its cap, then what is above its site's limit. Changes `level_w` and `reason`; returns what was touched."""
-    running_w = np.fmax(level_w, 0.0)
+    # A schedule counts with the strongest of its periods to come: none of them may be more than the car can give.
+    running_w = np.maximum(np.fmax(level_w, 0.0), scene.ahead_w)
     over = scene.movable & (running_w > scene.cap_w + 1.0)
-    level_w[over] = scene.cap_w[over]
+    level_w[over] = np.minimum(np.fmax(level_w[over], 0.0), scene.cap_w[over])
     reason[over] = ChangeReason.FLOOR_OR_DEPARTURE
     if not scene.limited:
         return over
     # Half the margin: whoever took the room that others lend keeps it while readings scatter.
-    running_w = np.fmax(level_w, 0.0) - scene.lent_w(level_w, 0.5)
+    running_w = np.maximum(np.fmax(level_w, 0.0) - scene.lent_w(level_w, 0.5), scene.soon_w)
     allowed_w = cap_in_order(running_w, scene.rank, scene.limits(np.zeros(len(level_w))))
     allowed_w = np.where(allowed_w < np.minimum(scene.min_w, running_w), 0.0, allowed_w)
     crowded = scene.movable & (allowed_w < running_w - 1.0)
-    level_w[crowded] = allowed_w[crowded]
+    level_w[crowded] = np.minimum(np.fmax(level_w[crowded], 0.0), allowed_w[crowded])
     reason[crowded] = ChangeReason.SITE_LIMIT
     return over | crowded
 
@@ -195,9 +197,21 @@ def _after_decreases(scene: Scene, level_w: F8, wanted_w: F8) -> F8:
     return np.where((more_w > 0.0) & (allowed_w < wanted_w), np.where(allowed_w > running_w, allowed_w, level_w), wanted_w)
 
 
-def _levers(scene: Scene, level_w: F8, *, upward: bool) -> Levers:
+def _spared(scene: Scene, level_w: F8, gap_w: float) -> B1:
+    """Cars in ScheduledControl that were moved before and are left as they are (N,): others can make good the gap, or nearly."""
+    spared: B1 = scene.image.scheduled_control & np.isfinite(scene.memory.level_at_s)
+    if not spared.any():
+        return spared
+    running_w = np.fmax(level_w, 0.0)
+    others_w = scene.gain * np.where(scene.steerable & ~spared, np.maximum(scene.cap_w - running_w, 0.0) if gap_w > 0.0 else running_w, 0.0)
+    enough = float(others_w.sum()) >= abs(gap_w) - scene.settings.scheduled_worth_frac * scene.target_w
+    return spared & enough
+
+
+def _levers(scene: Scene, level_w: F8, gap_w: float) -> Levers:
     cap_w = scene.cap_w
-    if upward:
+    spared = _spared(scene, level_w, gap_w)
+    if gap_w > 0.0:
         cap_w = np.where(_runs_long_enough(scene, cap_w), cap_w, np.fmax(level_w, 0.0))
     levers = Levers(
         level_w=level_w,
@@ -206,8 +220,8 @@ def _levers(scene: Scene, level_w: F8, *, upward: bool) -> Levers:
         gap_w=np.zeros(len(level_w)),
         gain=np.maximum(scene.gain, 1e-3),
         engage_w=scene.engage_w(level_w),
-        rank=_turns(scene, upward=upward),
-        movable=scene.steerable,
+        rank=_turns(scene, upward=gap_w > 0.0),
+        movable=scene.steerable & ~spared,
         rested=scene.rested,
         room=scene.room(level_w),
     )

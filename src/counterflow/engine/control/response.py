@@ -17,6 +17,8 @@ from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.fleet.snapshot import B1, F8, I4, I8, FleetImage
 
 WELL_KNOWN_READINGS = 2
+RUNS_ON_W = 1_000.0
+"""A car at 0 W that gives so much more than usual has not heard of it: it counts at its meter at once, not as slowly as it is learned."""
 
 
 class ResponseMemory(Struct, frozen=True, kw_only=True):
@@ -156,7 +158,8 @@ def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
     unsure = (image.setpoint_state == SetpointState.PENDING) | (image.setpoint_state == SetpointState.UNKNOWN)
     # A settled reading belongs to the level that was observed, not to one that begins only at `at_s`.
     same = level_w == memory.level_w
-    told, slowed = unsure | (memory.low_count > 0), level_w < 0.0
+    runs_on = (level_w == 0.0) & (memory.settled_w > memory.idle_w + RUNS_ON_W)
+    told, slowed = unsure | (memory.low_count > 0) | runs_on, level_w < 0.0
     if slowed.any():
         # It may draw less than its limit.
         follows_w, told = np.where(slowed, level_w, follows_w), told | slowed

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from counterflow.domain.instructions import AllocationPolicy
 from counterflow.domain.reasons import Reason
-from counterflow.engine.control.balance import as_delivery_w, engage_w, group_export_w, lent_w, worst_export_w
+from counterflow.engine.control.balance import as_delivery_w, engage_w, group_export_w, lent_w, soon_w, worst_export_w
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
 from counterflow.engine.control.grid import limits_of
 from counterflow.engine.control.lookahead import Lag, Trail, anticipated_w, trail_of
@@ -31,7 +31,8 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     `level_w`: what our orders ask for now (< 0 = slowed to charging at so much, NaN = left alone); `delivers_w`: what each row of the
     group delivers, in the terms of the order's mode, once everything under way has settled. `cap_w`/`min_w`: a row gives 0 or min..cap.
     `movable`: may get an order. `reduces`: rows that are not discharged and give by charging less. `room_w` (G,): what the group may
-    export below each limit; `settled` (N,): rows that may lend what they do not use of it.
+    export below each limit; `settled` (N,): rows that may lend what they do not use of it. `steps_ahead`: (instant, target from then on)
+    of what cars in ScheduledControl are told beforehand.
     """
 
     image: FleetImage
@@ -45,6 +46,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     window_end_s: float
     target_w: float
     lag: Lag
+    steps_ahead: tuple[tuple[float, float], ...]
     level_w: F8
     delivers_w: F8
     gain: F8
@@ -91,13 +93,26 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
         return engage_w(self.task.instruction.mode, self.image, level_w, self.group.baseline_w)
 
     @cached_property
+    def ahead_w(self) -> F8:
+        """Strongest discharge of the periods to come of orders that stay as they are, W (N,)."""
+        stays = ~np.isnan(self.level_w) & (self.memory.sent_at_s <= self.image.setpoint_at_s + 1e-3)
+        return np.where(stays, self.image.strongest_ahead_w, 0.0)
+
+    @cached_property
+    def soon_w(self) -> F8:
+        """What periods of orders in force that begin soon will ask for, W (N,)."""
+        return np.minimum(soon_w(self.image), self.ahead_w)
+
+    @cached_property
     def steerable(self) -> B1:
         """Rows that may get another level for the target's sake (N,): cars in ScheduledControl only after they have rested for long,
         since each change is a renegotiation with the car (5.5). Safety asks `movable`."""
         scheduled = self.image.scheduled_control
         if not scheduled.any():
             return self.movable
-        return self.movable & (~scheduled | rested(self.memory.level_at_s, self.now_s, self.settings.scheduled_change_s))
+        # One that has no order of ours in force is told something anyway.
+        free = np.isnan(self.level_w) | rested(self.memory.level_at_s, self.now_s, self.settings.scheduled_change_s)
+        return self.movable & (~scheduled | free)
 
     @cached_property
     def trail(self) -> Trail:
@@ -213,6 +228,7 @@ def set_scene(
         window_end_s=timeline.end_s,
         target_w=timeline.target_discharge_w(now_s),
         lag=response.lag(group.active),
+        steps_ahead=_steps_ahead(image, group, task, timeline, now_s, settings),
         level_w=level_w,
         delivers_w=np.where(group.counted & ~np.isnan(delivers_w), delivers_w, 0.0),
         gain=gain,
@@ -225,6 +241,15 @@ def set_scene(
         room_w=room_w,
         settled=settled,
     )
+
+
+def _steps_ahead(
+    image: FleetImage, group: Group, task: DispatchTask, timeline: Timeline, now_s: float, settings: ControlSettings
+) -> tuple[tuple[float, float], ...]:
+    """Nothing where nobody is told beforehand, and nothing of a stream, whose values nobody knows."""
+    if task.instruction.stream is not None or not (group.active & image.scheduled_control).any():
+        return ()
+    return timeline.steps_ahead(now_s, settings.scheduled_period_s)
 
 
 def _room_w(image: FleetImage, task: DispatchTask, group: Group, topology: Topology, now_s: float) -> F8:

@@ -61,6 +61,24 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             ge=0,
         ),
     ] = 300.0
+    scheduled_period_s: Annotated[
+        float,
+        Meta(
+            description="Shortest period of a schedule for a car in ScheduledControl; of what is shorter it follows the lowest.",
+            extra={"unit": "s"},
+            ge=10,
+        ),
+    ] = 60.0
+    scheduled_worth_frac: Annotated[
+        float,
+        Meta(
+            description="A car in ScheduledControl is told something else only where others leave more of a gap than this share of the "
+            "target.",
+            extra={"unit": "0..1"},
+            ge=0,
+            le=1,
+        ),
+    ] = 0.02
     rearm_before_s: Annotated[
         float, Meta(description="An order that ends within this time is renewed when its car may go on.", extra={"unit": "s"}, gt=0)
     ] = 30.0

@@ -100,6 +100,21 @@ class Timeline(Struct, frozen=True, kw_only=True):
         left_s = self.end_s - now_s
         return 1.0 if left_s >= self.ramp_out_s else left_s / self.ramp_out_s
 
+    def steps_ahead(self, now_s: float, least_s: float) -> tuple[tuple[float, float], ...]:
+        """(instant, power in W from then on) of the steps after `now_s`, ascending, none shorter than `least_s` but the last one.
+
+        Of steps that are too short the lowest counts, for those who follow the target's base and leave the rest to others.
+        """
+        found: list[tuple[float, float]] = []
+        for from_s, power_w in self.levels(least_s):
+            if from_s <= now_s:
+                continue
+            if found and from_s - found[-1][0] < least_s:
+                found[-1] = (found[-1][0], min(found[-1][1], power_w))
+            else:
+                found.append((from_s, power_w))
+        return tuple(found)
+
     def next_change_s(self, now_s: float) -> float | None:
         """The next instant after `now_s` at which a step begins or the window ends; None when there is none."""
         if now_s >= self.end_s:

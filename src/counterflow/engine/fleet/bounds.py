@@ -73,7 +73,8 @@ def book_register(session: Session, accounts: Accounts, export_wh: float, at_s: 
 
 def _ordered_wh(columns: Columns, row: int, now_s: float) -> float:
     """Energy that orders of ours may still take, if nothing stops them."""
-    strongest_w = max(-_number(columns.setpoint_w[row]), -_number(columns.previous_setpoint_w[row]), 0.0)
+    told_w = max(-_number(columns.setpoint_w[row]), -_number(columns.previous_setpoint_w[row]), 0.0)
+    strongest_w = max(told_w, columns.strongest_ahead_w[row])
     return strongest_w * max(0.0, _number(columns.discharge_until_s[row]) - now_s) * WH_PER_WS
 
 

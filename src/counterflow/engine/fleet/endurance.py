@@ -1,6 +1,8 @@
 """How long an order may run: the ends that every discharge message carries, so that floor and departure hold if all else dies."""
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.fleet.capability import Capability
@@ -32,6 +34,44 @@ def hold_endurance_s(
     """
     cost_s = recharge_s(cap.reckoned, settings, discharge_power_w * discharge_s * WH_PER_WS) - cap.recharge_s
     return _from_now(np.minimum(_budget_s(cap) - cost_s, cap.together_s) - discharge_s, image, cap, now_s)
+
+
+class Course(Struct, frozen=True, kw_only=True):
+    """Discharge of R cars over time: from `from_s` (R, K), seconds from now on, ascending, at `power_w` (R, K) (magnitudes)."""
+
+    from_s: F8
+    power_w: F8
+
+
+def course_endurance_s(
+    image: FleetImage, cap: Capability, course: Course, now_s: float, window_s: float, settings: CapabilitySettings
+) -> tuple[F8, F8]:
+    """(how long each car may follow its course from now on, how long it may be held at 0 W after that or the window), each (R,) in s, >= 0.
+
+    Each stretch is checked with what those before it have taken of energy and time; the first one that the car cannot go through to its
+    end is where the discharge ends. `window_s` ends the last one. `image` and `cap` are those of the R cars.
+    """
+    stale_s = max(now_s - cap.at_s, 0.0)
+    budget_s = _budget_s(cap) - stale_s
+    run_s, used_wh, alive = np.zeros(len(image)), np.zeros(len(image)), image.occupied.copy()
+    stretches = course.power_w.shape[1]
+    for number in range(stretches):
+        power_w = course.power_w[:, number]
+        until_s = np.minimum(course.from_s[:, number + 1], window_s) if number + 1 < stretches else window_s
+        taken_frac = used_wh / (settings.eta_discharge * cap.reckoned.scale_wh)
+        there = replace(cap.reckoned, position_frac=cap.reckoned.position_frac - taken_frac)
+        spent_s = run_s + recharge_s(cap.reckoned, settings, used_wh) - cap.recharge_s
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            floor_s = (cap.energy_wh - used_wh) / (power_w * WH_PER_WS)
+        floor_s = np.where(power_w > 0.0, np.minimum(floor_s, cap.open_s - stale_s - run_s), np.inf)
+        within_s = run_within_s(there, power_w, np.maximum(budget_s - spent_s, 0.0), settings)
+        wanted_s = np.maximum(until_s - run_s, 0.0)
+        goes_s = np.where(alive, np.fmax(np.minimum(np.minimum(floor_s, within_s), wanted_s), 0.0), 0.0)
+        alive &= goes_s >= wanted_s
+        run_s = run_s + goes_s
+        used_wh = used_wh + power_w * goes_s * WH_PER_WS
+    spent_s = run_s + recharge_s(cap.reckoned, settings, used_wh) - cap.recharge_s
+    return run_s, np.where(image.occupied, np.fmax(budget_s - spent_s, 0.0), 0.0)
 
 
 def _budget_s(cap: Capability) -> F8:

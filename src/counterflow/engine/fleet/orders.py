@@ -1,7 +1,7 @@
 """What one session was told: orders on their way, the one surely in force, and those whose outcome stayed open."""
 
 from math import isnan, nan
-from typing import NamedTuple, assert_never
+from typing import NamedTuple, Self, assert_never
 
 from counterflow.domain.setpoints import (
     Accepted,
@@ -9,11 +9,13 @@ from counterflow.domain.setpoints import (
     NothingThere,
     NotSupported,
     Offline,
+    PowerStep,
     RawAnswer,
     Rejected,
     SetpointState,
     Superseded,
     TimedOut,
+    strongest_w,
 )
 from counterflow.engine.fleet.columns import Columns
 
@@ -29,6 +31,32 @@ class Order(NamedTuple):
     """The station finds its power by a curve; this is the strongest."""
     reduces: bool = False
     """A limit to charging."""
+    later: tuple[PowerStep, ...] = ()
+    """Further periods of a schedule, in the order of time."""
+    passed: int = 0
+    """So many of them have begun."""
+
+    @property
+    def now_w(self) -> float:
+        """Power of the period in force."""
+        return self.later[self.passed - 1].power_w if self.passed else self.power_w
+
+    @property
+    def now_since_s(self) -> float:
+        """Since when: as good as sent then."""
+        return self.later[self.passed - 1].from_s if self.passed else self.sent_s
+
+    @property
+    def strongest_w(self) -> float:
+        """The strongest discharge of the period in force and those to come."""
+        return strongest_w(self.now_w, self.later[self.passed :]) if self.later else self.power_w
+
+    def at(self, now_s: float) -> Self:
+        """With the periods that have begun by `now_s`."""
+        passed = self.passed
+        while passed < len(self.later) and self.later[passed].from_s <= now_s:
+            passed += 1
+        return self if passed == self.passed else self._replace(passed=passed)
 
 
 NOTHING = Order(nan, nan, nan, nan)
@@ -81,7 +109,7 @@ class OrderBook:
                 self._state = SetpointState.UNKNOWN if self._fallen is not None else SetpointState.REJECTED
             case TimedOut():
                 self._fallen = answered
-                self._open_w = _stronger(self._open_w, answered.power_w)
+                self._open_w = _stronger(self._open_w, answered.strongest_w)
                 self._state = SetpointState.UNKNOWN
             case _:
                 assert_never(result)
@@ -116,8 +144,14 @@ class OrderBook:
             self._state = SetpointState.ACCEPTED
         else:
             self._fallen = order
-            self._open_w = order.power_w
+            self._open_w = order.strongest_w
             self._state = SetpointState.UNKNOWN
+
+    def pass_to(self, now_s: float) -> None:
+        """Periods of schedules begin by themselves."""
+        self._pending = [order.at(now_s) for order in self._pending]
+        self._force = self._force.at(now_s)
+        self._fallen = None if self._fallen is None else self._fallen.at(now_s)
 
     def gone(self) -> None:
         """No discharge profile of ours is there any more, and none is on its way."""
@@ -129,23 +163,27 @@ class OrderBook:
 
     def write(self, columns: Columns, row: int) -> None:
         """Show the book in the session's row."""
-        shown, state, before_w = self._force, self._state, self._force.power_w
+        shown, state, before_w = self._force, self._state, self._force.now_w
         if self._pending:
             shown, state = self._pending[-1], SetpointState.PENDING
             before_w = _stronger(before_w, self._open_w)
             for order in self._pending[:-1]:
-                before_w = _stronger(before_w, order.power_w)
+                before_w = _stronger(before_w, order.now_w)
         elif self._fallen is not None:
             shown = self._fallen
             before_w = _stronger(before_w, self._open_w)
-        columns.setpoint_w[row] = shown.power_w
-        columns.setpoint_at_s[row] = shown.sent_s
+        ahead = shown.later[shown.passed :]
+        columns.setpoint_w[row] = shown.now_w
+        columns.setpoint_at_s[row] = shown.now_since_s
         columns.setpoint_state[row] = state
         columns.previous_setpoint_w[row] = before_w
         columns.discharge_until_s[row] = shown.discharge_until_s
         columns.hold_until_s[row] = shown.hold_until_s
         columns.self_steered[row] = shown.is_curve
         columns.reduced[row] = shown.reduces
+        columns.next_setpoint_w[row] = ahead[0].power_w if ahead else nan
+        columns.next_setpoint_at_s[row] = ahead[0].from_s if ahead else nan
+        columns.strongest_ahead_w[row] = -strongest_w(0.0, ahead)
 
 
 def _stronger(one_w: float, other_w: float) -> float:

@@ -1,5 +1,6 @@
 """Who is there: stations, open sessions and their rows, and the ended ones that late messages may still speak of."""
 
+import heapq
 from collections.abc import Callable
 from math import inf, isnan, nan
 
@@ -13,6 +14,7 @@ from counterflow.engine.fleet.accounts import Accounts
 from counterflow.engine.fleet.bounds import book_register, bounds_of, write_bounds
 from counterflow.engine.fleet.columns import Columns
 from counterflow.engine.fleet.metering import take_soc
+from counterflow.engine.fleet.orders import Order
 from counterflow.engine.fleet.sessions import Session, caps_of
 from counterflow.engine.fleet.settings import FleetSettings
 from counterflow.engine.fleet.stations import WHOLE_STATION, Station
@@ -43,6 +45,7 @@ class Roster:
         """The newest time that we were told."""
         self.revisit_s = inf
         """When the first session is to be looked at again: a blackout begins or ends, a day is over."""
+        self._edges: list[tuple[float, SessionUid]] = []
         self._terms = terms
         self._hash_token = hash_token
         self._next_uid = first_uid
@@ -217,8 +220,13 @@ class Roster:
         self.revisit_s = min(self.revisit_s, session.revisit_s)
 
     def revisit(self, now_s: float) -> None:
-        """Look again at the sessions whose blackout or day has turned."""
+        """Look again at the sessions whose blackout or day has turned, and at orders whose next period has begun."""
         self.now_s = now_s
+        while self._edges and self._edges[0][0] <= now_s:
+            session = self.open.get(heapq.heappop(self._edges)[1])
+            if session is not None:
+                session.orders.pass_to(now_s)
+                session.orders.write(self.columns, session.row)
         if now_s < self.revisit_s:
             return
         self.revisit_s = inf
@@ -226,6 +234,12 @@ class Roster:
             if session.revisit_s <= now_s:
                 self.show(session, self.stations[session.station_id])
             self.revisit_s = min(self.revisit_s, session.revisit_s)
+
+    def told(self, session: Session, order: Order) -> None:
+        """An order may be in force from now on: its row is looked at again at the begin of each of its periods."""
+        for step in order.later:
+            heapq.heappush(self._edges, (step.from_s, session.uid))
+        session.orders.write(self.columns, session.row)
 
     def show_all(self, station: Station) -> None:
         """The same for all sessions of a station."""

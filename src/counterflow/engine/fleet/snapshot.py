@@ -94,6 +94,9 @@ COLUMNS: dict[str, Column] = {
     "previous_setpoint_w": Column("f8", "W", nan, "the setpoint before this one (worst case while the outcome is open)"),
     "discharge_until_s": Column("f8", "s", nan, "end that the order in force carries for its discharge"),
     "hold_until_s": Column("f8", "s", nan, "end that the order in force carries for its hold at 0 W"),
+    "next_setpoint_w": Column("f8", "W", nan, "what the order in force asks for from its next period on, <= 0; NaN = no further period"),
+    "next_setpoint_at_s": Column("f8", "s", nan, "when that period begins"),
+    "strongest_ahead_w": Column("f8", "W", 0, "strongest discharge of the periods to come of the order in force, magnitude"),
     "self_steered": Column("?", "-", False, "the station finds its power by a curve; setpoint_w is the strongest that it can ask for"),
     "reduced": Column("?", "-", False, "the order in force is a limit to charging, of a car that is not discharged"),
     "fallback_state": Column("i1", "FallbackState", 0, "none, pending or placed"),
@@ -168,6 +171,9 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     previous_setpoint_w: F8
     discharge_until_s: F8
     hold_until_s: F8
+    next_setpoint_w: F8
+    next_setpoint_at_s: F8
+    strongest_ahead_w: F8
     self_steered: B1
     reduced: B1
     fallback_state: I1

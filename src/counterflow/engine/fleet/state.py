@@ -11,7 +11,7 @@ from counterflow.domain.drivers import AccountRecord, SessionOverride, Upgrade
 from counterflow.domain.ids import EvseId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord, StationFaults
-from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, SetpointState, Superseded
+from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, PowerStep, SetpointState, Superseded
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     CapabilitiesOutdated,
@@ -215,6 +215,7 @@ class FleetState:
 
     def discharge_in_force(self, uid: SessionUid, since_s: float) -> tuple[float, float] | None:
         """(power < 0, end) of the discharge that the station has accepted and that was sent no later than `since_s`; else None.
+        Of a schedule it is the period in force.
 
         None, too, for a station that finds its power by a curve: what it asks for now is not known here.
         """
@@ -226,7 +227,9 @@ class FleetState:
             return None
         power_w = columns.setpoint_w[row]
         known = power_w < 0.0 and not columns.self_steered[row]
-        return (power_w, columns.discharge_until_s[row]) if known else None
+        next_s = columns.next_setpoint_at_s[row]
+        until_s = columns.discharge_until_s[row]
+        return (power_w, until_s if isnan(next_s) else min(next_s, until_s)) if known else None
 
     def record_of(self, uid: SessionUid) -> SessionRecord:
         """The record of an open session as it is now. Raises KeyError when it is not open."""
@@ -241,15 +244,18 @@ class FleetState:
         hold_until_s: float,
         is_curve: bool = False,
         reduces: bool = False,
+        later: tuple[PowerStep, ...] = (),
     ) -> None:
-        """A discharge order (`power_w` <= 0) is on its way, with the ends that it carries; `is_curve`: it is the worst of a curve.
+        """A discharge order (`power_w` <= 0) is on its way, with the ends and the further periods that it carries; `is_curve`: it is the
+        worst of a curve.
 
         `reduces`: it is a limit to charging (`power_w` >= 0). Its time counts from now on, whatever becomes of it.
         """
         session = self._roster.open.get(uid)
         if session is not None:
-            session.orders.sent(Order(power_w, now_s, discharge_until_s, hold_until_s, is_curve, reduces))
-            session.orders.write(self._roster.columns, session.row)
+            order = Order(power_w, now_s, discharge_until_s, hold_until_s, is_curve, reduces, later)
+            session.orders.sent(order)
+            self._roster.told(session, order)
             if reduces:
                 session.pause(now_s, hold_until_s, self._roster.columns.power_w[session.row])
                 session.write_pause(self._roster.columns)
@@ -435,9 +441,10 @@ class FleetState:
                     profile.hold_until_s,
                     profile.path != "",
                     profile.reduces,
+                    profile.later,
                 )
                 session.orders.restored(order, sure=profile.state is ProfileState.PLACED)
-                session.orders.write(self._roster.columns, session.row)
+                self._roster.told(session, order)
             case _:
                 assert_never(profile.kind)
 
