@@ -8,7 +8,7 @@ import msgspec
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
-from counterflow.domain.drivers import PartialTerms, Scope, SessionOverride
+from counterflow.domain.drivers import AccountRecord, PartialTerms, Scope, SessionOverride
 from counterflow.domain.ids import StationId
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.views import DriverView, ErasureAnswer, ImportAnswer, Refusal, RefusalKind
@@ -112,3 +112,21 @@ def test_an_override_over_the_operations_shows_in_the_session() -> None:
     assert not isinstance(answer, Refusal)
     assert answer[0].override == "departs 2026-11-22T18:00:30Z"
     assert answer[0].departure_s == at.now_s + 3_600.0
+
+
+def test_counted_energy_that_no_cap_looks_back_to_leaves_the_journal_and_does_not_come_back_after_a_restart() -> None:
+    at = house(default={"consent": True, "max_year_discharge_wh": 5_000.0})
+    old, own = AccountRecord(account="driver:long-gone", day="2020-01-01", year_wh=1.0), AccountRecord(account="session:999")
+    for record in (old, own):
+        at.journal.put(DocumentKind.ACCOUNT, record.account, record)
+    at.restart()
+    at.run(40)
+
+    def stored() -> set[str]:
+        return {record.account for _, record in at.journal.documents(DocumentKind.ACCOUNT)}
+
+    live = stored() - {old.account, own.account}
+    assert len(live) >= 3
+    assert at.room.drivers.expire_accounts(at.now_s, 400) == 2
+    assert stored() == live
+    assert at.room.drivers.expire_accounts(at.now_s, 400) == 0

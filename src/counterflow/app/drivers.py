@@ -75,6 +75,13 @@ class Drivers:
         self.keep_accounts()
         return agreements, accounts
 
+    def expire_accounts(self, now_s: float, kept_days: int) -> int:
+        """Remove counted energy that no cap looks back to any more. Returns how many accounts went."""
+        count = self._fleet.accounts.expire(now_s, kept_days, lambda uid: self._fleet.row_of(uid) is not None)
+        if count:
+            self.keep_accounts()
+        return count
+
     def keep_accounts(self) -> None:
         """Store the accounts that have moved."""
         for record in self._fleet.accounts.take_changed():

@@ -278,6 +278,8 @@ class Server:
             done = await asyncio.to_thread(self.retention.run_retention, self._now_s())
             for dispatch_id in self.retention.take_removed():
                 self.room.dispatcher.forget(dispatch_id)
+            if done is None:
+                self.room.drivers.expire_accounts(self._now_s(), self.settings.storage.account_days)
             await asyncio.sleep(RETENTION_STEP_S if done else RETENTION_PAUSE_S)
 
     async def _settle_finished(self) -> None:

@@ -173,3 +173,59 @@ def test_a_shared_cap_holds_if_every_session_runs_to_its_limit_unseen(steps: lis
         assert allowed[number] >= export[number] + ordered_wh - 1e-6, "an order that was allowed stays allowed"
     unseen_wh = sum(until - export[number] for number, until in allowed.items())
     assert used(accounts).day_wh + unseen_wh <= 10_000.0 + 1e-6
+
+
+YEAR_AND_MORE = 400
+
+
+def expire(accounts: Accounts, now_s: float, *open_ones: SessionUid) -> int:
+    return accounts.expire(now_s, YEAR_AND_MORE, lambda uid: uid in open_ones)
+
+
+def two_accounts(later_s: float) -> Accounts:
+    """One that nobody has drawn on for `later_s`, and one of today."""
+    accounts = Accounts()
+    count(accounts, 1_000.0)
+    count(accounts, 3_000.0)
+    accounts.leave(ONE, CAP)
+    count(accounts, 0.0, TWO, T + later_s, (EnergyCap(account="driver:e", day_wh=1.0),))
+    accounts.take_changed()
+    return accounts
+
+
+def test_counted_energy_stays_as_long_as_a_cap_can_look_back_to_it() -> None:
+    for days in (1, 40, 365, 366, 400):
+        assert expire(two_accounts(days * DAY), T + days * DAY) == 0, days
+    accounts = two_accounts(401 * DAY)
+    assert expire(accounts, T + 401 * DAY) == 1
+    assert accounts.get("driver:d") is None
+    assert accounts.get("driver:e") is not None
+    assert accounts.take_closed() == ["driver:d"]
+    assert accounts.take_changed() == []
+
+
+def test_an_account_that_an_open_session_draws_on_is_kept() -> None:
+    accounts = two_accounts(401 * DAY)
+    assert expire(accounts, T + 401 * DAY, ONE) == 0
+
+
+def test_a_clock_that_runs_ahead_removes_nothing() -> None:
+    accounts = two_accounts(10 * DAY)
+    assert expire(accounts, T + 5_000 * DAY) == 0
+
+
+def test_accounts_of_sessions_that_are_over_go_at_once() -> None:
+    accounts = Accounts()
+    accounts.restore(AccountRecord(account=own_account(uid), day="2026-11-22") for uid in (ONE, TWO))
+    assert expire(accounts, T, TWO) == 1
+    assert accounts.take_closed() == [own_account(ONE)]
+
+
+def test_erasing_and_expiring_do_not_get_in_each_others_way() -> None:
+    accounts = two_accounts(401 * DAY)
+    assert accounts.forget("driver:d")
+    assert expire(accounts, T + 401 * DAY) == 0
+    assert accounts.take_closed() == ["driver:d"]
+    accounts = two_accounts(401 * DAY)
+    assert expire(accounts, T + 401 * DAY) == 1
+    assert not accounts.forget("driver:d"), "there is nothing left to erase"

@@ -50,6 +50,15 @@ class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         int, Meta(description="Days that Parquet files of meter samples are kept; 0 = forever.", extra={"unit": "d"}, ge=0)
     ] = 0
     closed_session_days: Annotated[int, Meta(description="Days that ended sessions are kept; 0 = forever.", extra={"unit": "d"}, ge=0)] = 90
+    account_days: Annotated[
+        int,
+        Meta(
+            description="Days that the counted energy of a driver, vehicle or contract is kept after it was last counted. Caps look back "
+            "over a year.",
+            extra={"unit": "d"},
+            ge=367,
+        ),
+    ] = 400
     dispatch_days: Annotated[
         int, Meta(description="Days that ended dispatches and their logs are kept; 0 = forever.", extra={"unit": "d"}, ge=0)
     ] = 0

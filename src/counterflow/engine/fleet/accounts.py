@@ -4,13 +4,17 @@ Every cap that holds for a session becomes one reading of its export register: w
 with others gets a part for itself, and nothing is given out twice, so a cap holds even if all sessions run on unseen (decisions 3).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
 from math import inf, isnan, nan
 
 from counterflow.domain.blackouts import day_of
 from counterflow.domain.drivers import AccountRecord, EnergyCap
 from counterflow.domain.ids import SessionUid
 
+DAY_S = 86_400.0
+OWN = "session:"
+"""So the accounts of single sessions begin."""
 LATECOMERS = 8
 """So many sessions that have ended are still counted from where they were, for late meter values."""
 
@@ -67,6 +71,23 @@ class Accounts:
         self._dirty.discard(account)
         self._closed.add(account)
         return True
+
+    def expire(self, now_s: float, kept_days: int, is_open: Callable[[SessionUid], bool]) -> int:
+        """Forget accounts that no cap can look back to any more: on which nothing was counted for `kept_days`, and those of sessions that
+        are over. Returns how many. One that an open session draws on stays, whatever its age.
+
+        A clock that runs ahead removes nothing: the newest account tells the day, too.
+        """
+        newest = max((account.record.day for account in self._accounts.values()), default="")
+        before = min(day_of("UTC", now_s - kept_days * DAY_S), _days_earlier(newest, kept_days))
+        old = [
+            name
+            for name, account in self._accounts.items()
+            if (account.record.day < before or name.startswith(OWN)) and not any(is_open(uid) for uid in _sessions_of(name, account))
+        ]
+        for name in old:
+            self.forget(name)
+        return len(old)
 
     def take_changed(self) -> list[AccountRecord]:
         """Accounts to store: those that have changed since the last call."""
@@ -187,7 +208,18 @@ class Accounts:
 
 def own_account(uid: SessionUid) -> str:
     """The account of a session itself."""
-    return f"session:{uid}"
+    return f"{OWN}{uid}"
+
+
+def _sessions_of(name: str, account: _Account) -> set[SessionUid]:
+    """Who draws on an account, or did."""
+    own = {SessionUid(int(name.removeprefix(OWN)))} if name.startswith(OWN) else set()
+    return own | account.counted.keys() | account.granted_wh.keys()
+
+
+def _days_earlier(day: str, days: int) -> str:
+    """The day so many days before `day`; "" stays so."""
+    return (date.fromisoformat(day) - timedelta(days=days)).isoformat() if day else ""
 
 
 def _book(account: _Account, uid: SessionUid, energy_wh: float, capacity_wh: float) -> None:
