@@ -133,3 +133,21 @@ def test_a_car_that_leaves_before_the_start_is_replaced_before_it(town: Any, ide
     assert at.delivered_w(5) == pytest.approx(order.steps[0].discharge_power_w, rel=0.05)
     at.run(175 + END_S)
     assert at.left_behind() == []
+
+
+def test_with_what_was_learned_of_each_car_the_fleet_is_nearer_to_the_target_sooner(town: Any) -> None:
+    """Two dispatches before teach each session its own delay and ramp; `lead_default_weight` = huge keeps to the default."""
+    off, there_s = {}, {}
+    for name, weight in (("learned", 0.5), ("by default", 1e9)):
+        at = town(200, 3, settings={"scheduled_start": {"lead_default_weight": weight}})
+        target_w = 0.6 * at.offer_w(300.0)
+        for _ in range(2):
+            at.order(120.0, power_w=target_w)
+            at.run(400)
+        at.order(240.0, power_w=target_w, start_s=at.now_s + 90.0)
+        first = len(at.power_w) + 90
+        at.run(90 + 150)
+        off[name] = float(np.abs(-np.array(at.power_w[first : first + 40]) / target_w - 1.0).mean())
+        there_s[name] = settled_after_s(at, first, target_w, band=0.02)
+    assert off["learned"] < 0.8 * off["by default"]
+    assert there_s["learned"] <= there_s["by default"]

@@ -9,6 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from counterflow.app.conflicts import Conflicts
+from counterflow.app.outlook import Outlook
 from counterflow.app.placing import Placement
 from counterflow.app.setpoint_commands import Placing, cut
 from counterflow.app.tasks import Book, RunningTask
@@ -20,7 +21,7 @@ from counterflow.domain.resources import ControlMode, EvseCapability
 from counterflow.domain.views import Notice
 from counterflow.engine.control.curves import CurveSettings, curves_of
 from counterflow.engine.control.decision import Decision, Departure, SetpointChange, TaskMemory
-from counterflow.engine.control.lead import ScheduledStartSettings, lead_s
+from counterflow.engine.control.lead import ScheduledStartSettings
 from counterflow.engine.control.orders import ends_for, stagger_s
 from counterflow.engine.control.resume import ResumeSettings, fallback_power_w, releases_due
 from counterflow.engine.control.settings import ControlSettings
@@ -83,6 +84,7 @@ class Carrying:
         book: Book,
         capability_of: Callable[[str, EvseId], EvseCapability | None],
         conflicts: Conflicts,
+        outlook: Outlook,
         control: ControlSettings,
         resume: ResumeSettings,
         capability_settings: CapabilitySettings,
@@ -97,6 +99,7 @@ class Carrying:
         self._book = book
         self._capability_of = capability_of
         self._conflicts = conflicts
+        self._outlook = outlook
         self._control = control
         self._resume = resume
         self._capability_settings = capability_settings
@@ -365,7 +368,8 @@ class Carrying:
 
     def _lead_s(self, image: FleetImage, change: SetpointChange) -> float:
         power_w = float(image.power_w[change.row])
-        return lead_s(change.power_w - (0.0 if np.isnan(power_w) else power_w), self._scheduled_start)
+        step_w = change.power_w - (0.0 if np.isnan(power_w) else power_w)
+        return self._outlook.lags.lead_s(change.row, change.uid, step_w, self._scheduled_start)
 
     def _join(self, task: RunningTask, decision: Decision, image: FleetImage, now_s: float) -> None:
         if not decision.joined:

@@ -116,6 +116,7 @@ class Dispatcher:
             book=self.book,
             capability_of=capability_of,
             conflicts=conflicts,
+            outlook=self.outlook,
             control=control,
             resume=resume,
             capability_settings=capability_settings,

@@ -9,6 +9,7 @@ from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import ControlPath, DispatchInstruction, DispatchMode, DispatchState, Feasibility
 from counterflow.engine.control.book import peak_power_w
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
+from counterflow.engine.control.lags import LagMemory, learn
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.control.timeline import Timeline
@@ -34,6 +35,7 @@ class Outlook:
         feasibility: FeasibilitySettings,
     ) -> None:
         self.response = ResponseMemory.fresh(0, response)
+        self.lags = LagMemory.fresh(0)
         self._fleet = fleet
         self._topology = topology
         self._book = book
@@ -43,8 +45,9 @@ class Outlook:
         self._feasibility = feasibility
 
     def learn(self, image: FleetImage) -> None:
-        """Take in what the cars' meters say about how they follow."""
+        """Take in what the cars' meters say about how they follow, and how soon."""
         self.response = observe(image, self.response, image.at_s, self._response_settings)
+        self.lags = learn(image, self.response, self.lags)
 
     def capability_now(self, image: FleetImage, window_end_s: float, must_charge_before: B1 | None = None) -> Capability:
         """What each session can be asked until `window_end_s`; `must_charge_before`: rows that had to charge at the last look, (N,)."""

@@ -8,7 +8,10 @@ from counterflow.domain.instructions import DispatchInstruction
 
 
 class ScheduledStartSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When the first profiles of a dispatch go out, and how early cars begin. The defaults are the reference plant's means."""
+    """When the first profiles of a dispatch go out, and how early cars begin: by their own transitions (`lags`), where there are any.
+
+    The defaults are the reference plant's means.
+    """
 
     min_notice_s: Annotated[
         float,
@@ -24,6 +27,14 @@ class ScheduledStartSettings(Struct, frozen=True, kw_only=True, forbid_unknown_f
     lead_ramp_w_per_s: Annotated[
         float, Meta(description="A car's ramp; half of its ramp time is taken off its start.", extra={"unit": "W/s"}, gt=0)
     ] = 1_950.0
+    lead_default_weight: Annotated[
+        float,
+        Meta(
+            description="A session's own transitions are weighed against so many that keep to lead_delay_s and lead_ramp_w_per_s.",
+            extra={"unit": "-"},
+            gt=0,
+        ),
+    ] = 0.5
     max_lead_s: Annotated[
         float, Meta(description="No car begins earlier than this before the start.", extra={"unit": "s"}, ge=0, le=120)
     ] = 20.0

@@ -1,0 +1,141 @@
+"""How long each session's car takes to get going, learned from its own transitions, to begin that much earlier at a scheduled start.
+
+What is learned is the lag of a transition: by how much later a sudden step from the old power to the new one would have given the same
+energy. That is the delay and half of the ramp. Registers tell it to a fraction of a second, whenever samples happen to be taken: by the
+energy from a reading before the order to a reading after the car has settled.
+"""
+
+from typing import Self
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from counterflow.engine.control.decision import grown
+from counterflow.engine.control.lead import ScheduledStartSettings, lead_s
+from counterflow.engine.control.response import ResponseMemory
+from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
+
+LEAST_STEP_W = 2_000.0
+"""Of a smaller step the lag is lost in the noise of the readings."""
+STEADY_W = 300.0
+"""Two readings in a row this close are those of a car at rest."""
+LONGEST_S = 90.0
+"""A longer transition is none: something else happened in between."""
+STEP_W = 7_000.0
+"""The default counts like transitions of this size and of none."""
+
+
+class LagMemory(Struct, frozen=True, kw_only=True):
+    """One entry a row (N,), all for session `uid` of that row. Sums over its transitions: `count`, of half steps `half_w` and of their
+    squares, of lags, and of their products; `since_s` the transition under way (NaN = none that can be judged).
+
+    `seen_w` is the last reading of any kind, `seen_s` its time; `at_s`, `power_w`, `net_wh` are the last one at rest: its time, power
+    and net export; `from_*` those before the transition.
+    """
+
+    uid: I8
+    count: F8
+    half_w: F8
+    half_w2: F8
+    lag_s: F8
+    lag_half: F8
+    since_s: F8
+    level_since_s: F8
+    seen_s: F8
+    seen_w: F8
+    at_s: F8
+    power_w: F8
+    net_wh: F8
+    from_s: F8
+    from_w: F8
+    from_wh: F8
+
+    @classmethod
+    def fresh(cls, rows: int) -> Self:
+        """Nothing learned yet."""
+        sums = {name: np.zeros(rows) for name in ("count", "half_w", "half_w2", "lag_s", "lag_half")}
+        unknown = ("since_s", "level_since_s", "seen_s", "seen_w", "at_s", "power_w", "net_wh", "from_s", "from_w", "from_wh")
+        return cls(uid=np.zeros(rows, dtype=np.int64), **sums, **{name: np.full(rows, np.nan) for name in unknown})
+
+    def lead_s(self, row: int, uid: int, step_w: float, settings: ScheduledStartSettings) -> float:
+        """How much earlier this session is told to begin a step of `step_w`: its own delay and half of its ramp, as far as known, s."""
+        if row >= len(self.uid) or self.uid[row] != uid or self.count[row] == 0.0:
+            return lead_s(step_w, settings)
+        # Least squares of lag = delay + half step / ramp, with two made-up transitions by the default beside the session's own.
+        weight, half_w = settings.lead_default_weight, STEP_W / 2.0
+        delay_s, ramped_s = settings.lead_delay_s, half_w / settings.lead_ramp_w_per_s
+        n, sum_x, sum_xx = self.count[row] + 2.0 * weight, self.half_w[row] + weight * half_w, self.half_w2[row] + weight * half_w**2
+        sum_y = self.lag_s[row] + weight * (2.0 * delay_s + ramped_s)
+        sum_xy = self.lag_half[row] + weight * half_w * (delay_s + ramped_s)
+        slope = (n * sum_xy - sum_x * sum_y) / (n * sum_xx - sum_x**2)
+        own_s = (sum_y - slope * sum_x) / n + slope * abs(step_w) / 2.0
+        return float(min(max(own_s, 0.0), settings.max_lead_s))
+
+
+def learn(image: FleetImage, response: ResponseMemory, memory: LagMemory) -> LagMemory:
+    """The memory after looking at `image`. `response` is the memory after `observe` on the same image."""
+    known = _for_sessions(image, memory)
+    begins = response.level_since_s != known.level_since_s
+    begins &= np.isfinite(response.level_since_s)
+    # What began before the last reading at rest, or long after it, cannot be told by registers.
+    fit = begins & (known.at_s <= response.level_since_s) & (response.level_since_s - known.at_s <= LONGEST_S)
+    known = replace(
+        known,
+        level_since_s=np.where(begins, response.level_since_s, known.level_since_s),
+        since_s=np.where(begins, np.where(fit, response.level_since_s, np.nan), known.since_s),
+        from_s=np.where(fit, known.at_s, known.from_s),
+        from_w=np.where(fit, known.power_w, known.from_w),
+        from_wh=np.where(fit, known.net_wh, known.from_wh),
+    )
+    net_wh = image.export_wh - image.import_wh
+    whole = (np.abs(image.register_at_s - image.power_at_s) < 0.5) & ~np.isnan(net_wh)
+    fresh = ~(image.power_at_s == known.seen_s) & ~np.isnan(image.power_w)
+    steady = fresh & (np.abs(image.power_w + known.seen_w) <= STEADY_W)
+    rests = whole & steady & (np.isnan(response.level_w) | ~np.isnan(response.settled_w)) & ~image.self_steered
+    known = _settled(image, known, rests & (image.power_at_s > known.since_s), net_wh)
+    return replace(
+        known,
+        seen_s=np.where(fresh, image.power_at_s, known.seen_s),
+        seen_w=np.where(fresh, -image.power_w, known.seen_w),
+        at_s=np.where(rests, image.power_at_s, np.where(begins, np.nan, known.at_s)),
+        power_w=np.where(rests, -image.power_w, known.power_w),
+        net_wh=np.where(rests, net_wh, known.net_wh),
+    )
+
+
+def _settled(image: FleetImage, known: LagMemory, rows: B1, net_wh: F8) -> LagMemory:
+    """Transitions that are over: what they teach, if they were no longer than one can be."""
+    if not rows.any():
+        return known
+    to_w, step_w = -image.power_w, -image.power_w - known.from_w
+    given_ws = (net_wh - known.from_wh) * 3600.0
+    sudden_ws = known.from_w * (known.since_s - known.from_s) + to_w * (image.power_at_s - known.since_s)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lag_s = (sudden_ws - given_ws) / step_w
+    teaches = rows & (np.abs(step_w) >= LEAST_STEP_W) & (image.power_at_s - known.since_s <= LONGEST_S)
+    teaches &= (lag_s >= 0.0) & (lag_s <= image.power_at_s - known.since_s)
+    half_w = np.where(teaches, np.abs(step_w) / 2.0, 0.0)
+    lag_s = np.where(teaches, lag_s, 0.0)
+    return replace(
+        known,
+        since_s=np.where(rows, np.nan, known.since_s),
+        count=known.count + teaches,
+        half_w=known.half_w + half_w,
+        half_w2=known.half_w2 + half_w**2,
+        lag_s=known.lag_s + lag_s,
+        lag_half=known.lag_half + lag_s * half_w,
+    )
+
+
+def _for_sessions(image: FleetImage, memory: LagMemory) -> LagMemory:
+    rows = len(image)
+    empty = LagMemory.fresh(1)
+    if len(memory.uid) != rows:
+        memory = LagMemory(**{name: grown(getattr(memory, name), rows, getattr(empty, name)[0]) for name in LagMemory.__struct_fields__})
+    new = image.uid != memory.uid
+    if not new.any():
+        return memory
+    names = [name for name in LagMemory.__struct_fields__ if name != "uid"]
+    columns = {name: np.where(new, getattr(empty, name)[0], getattr(memory, name)) for name in names}
+    return LagMemory(uid=image.uid.copy(), **columns)
