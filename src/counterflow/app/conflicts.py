@@ -10,6 +10,7 @@ from math import inf
 from counterflow.app.known_profiles import KnownStations
 from counterflow.app.limits_told import LimitsTold
 from counterflow.app.meter_check import MeterCheck
+from counterflow.app.priority_claims import Call, PriorityClaims
 from counterflow.app.profile_reports import ProfileReports
 from counterflow.app.registry import Registry
 from counterflow.app.site_priorities import SitePriorities
@@ -70,6 +71,7 @@ class Conflicts:
         notify: Callable[[Notice], None],
         apply: Callable[[Applied, float], None],
         paused: Callable[[], bool],
+        call: Call,
     ) -> None:
         self.known = KnownStations(journal)
         self.priorities = SitePriorities(journal, notify)
@@ -93,6 +95,9 @@ class Conflicts:
             judge=self._judge,
         )
         self._looks = self.reports.looks
+        self.claims = PriorityClaims(
+            registry=registry, leader_at=self.leader_at, call=call, settled=self._judge, when=settings.claim_priority
+        )
         self.limits = LimitsTold(
             known=self.known,
             fleet=fleet,
@@ -134,6 +139,7 @@ class Conflicts:
                 self.station_offline(event.station_id)
             case CapabilitiesDiscovered():
                 self.station_changed(event.station_id, now_s)
+                self.claims.look(event.station_id, now_s)
             case ExternalLimitChanged():
                 self._limited(event, now_s)
             case CompositeReported():
@@ -240,6 +246,9 @@ class Conflicts:
         for station_id in tuple(self._sessions):
             if self._registry.site_of(station_id) == site_id:
                 self._judge(station_id, now_s)
+        for station_id in tuple(self._online):
+            if self._registry.site_of(station_id) == site_id:
+                self.claims.look(station_id, now_s)
         return said
 
     def watch(self, image: FleetImage, now_s: float) -> None:

@@ -134,6 +134,7 @@ class ControlRoom:
             notify=notify,
             apply=self._applied,
             paused=lambda: self.dispatcher.latch.on,
+            call=self.call,
         )
         self.dispatcher = Dispatcher(
             fleet=self.fleet,

@@ -13,7 +13,7 @@ from counterflow.app.admission import by_certificate, by_password, contradiction
 from counterflow.domain.ids import EvseId, SiteId, StationId
 from counterflow.domain.records import DiscoveryRecord, DocumentKind
 from counterflow.domain.resources import EvseCapability, StationIdentity, StationRegistration
-from counterflow.domain.station_settings import FormerSettings, refused, remembered, returned
+from counterflow.domain.station_settings import FormerSettings, StationVariable, refused, remembered, returned
 from counterflow.domain.telemetry import CapabilitiesDiscovered, CapabilitiesOutdated, ConnectedEvReported, SettingsChanging, StationBooted
 from counterflow.engine.ports import Journal
 
@@ -206,6 +206,18 @@ class Registry:
         """Remember what the station had, before it is told otherwise."""
         former = self.former.get(event.station_id, FormerSettings(station_id=event.station_id))
         self._keep_former(remembered(former, event.changes))
+
+    def setpoint_priority(self, station_id: StationId, value: str) -> None:
+        """The station has taken this value of SetpointPriority."""
+        known = self.discoveries.get(station_id)
+        if known is not None:
+            self._keep(replace(known, evses=tuple(replace(evse, setpoint_priority=value) for evse in known.evses)))
+
+    def forget_change(self, station_id: StationId, variable: StationVariable) -> None:
+        """The station has its former value again, or never lost it."""
+        former = self.former.get(station_id)
+        if former is not None:
+            self._keep_former(returned(former, (variable,)))
 
     def capability_of(self, station_id: str, evse_id: EvseId) -> EvseCapability | None:
         """What discovery learned of one EVSE."""

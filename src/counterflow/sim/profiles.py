@@ -58,6 +58,7 @@ class ProfileStore:
         self._offline_since_s: float | None = None
         self.frequency_hz = NOMINAL_HZ
         """The grid's, as the station measures it."""
+        self.csms_leads = settings.setpoint_priority == "CSMS"
         self.signal: int | None = None
         """The aFRR signal in force."""
 
@@ -178,7 +179,7 @@ class ProfileStore:
         local_w = self._settings.local_limit_w
         if local_w is not None:
             cap_w = min(cap_w, local_w)
-        if others is not None and operation_mode(others[1]) == "ExternalSetpoint":
+        if others is not None and operation_mode(others[1]) == "ExternalSetpoint" and not (self.csms_leads and leading is not None):
             # The local system's own setpoint beats ours unless SetpointPriority says CSMS (3.5); it is what its profile carries.
             return Effective(_order(others[1], others[2], cap_w), "ExternalSetpoint", others[0].profile.id)
         if leading is None:

@@ -108,6 +108,7 @@ def set_priority(station: StationState, text: str) -> bool:
     if text not in ("CSMS", "ExternalSystem"):
         return False
     station.setpoint_priority = text
+    station.profiles.csms_leads = text == "CSMS"
     return True
 
 

@@ -1,8 +1,10 @@
 """What can be tuned in how other actors are looked for and dealt with."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+
+ClaimPriority = Literal["confirmed", "always", "never"]
 
 
 class ConflictSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,6 +17,14 @@ class ConflictSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             extra={"unit": "-"},
         ),
     ] = True
+    claim_priority: Annotated[
+        ClaimPriority,
+        Meta(
+            description="Where a local system can set the power, SetpointPriority is set to CSMS: at sites whose operator has confirmed "
+            "that we have priority, everywhere but where he said otherwise, or never.",
+            extra={"unit": "-"},
+        ),
+    ] = "confirmed"
     looks_in_parallel: Annotated[
         int, Meta(description="How many stations are asked for their profiles at the same time.", extra={"unit": "-"}, ge=1, le=10_000)
     ] = 50
