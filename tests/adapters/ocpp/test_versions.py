@@ -127,6 +127,16 @@ def test_a_limit_to_charging_is_one_period_that_ends_by_itself(subprotocol: str,
 
 
 @pytest.mark.parametrize("subprotocol", ["ocpp1.6", "ocpp2.0.1", "ocpp2.1"])
+@pytest.mark.parametrize(("limit", "told"), [({"phases": 1}, 4_200.5), ({"phases": 1, "ampere_phases": 3}, 18.2)])
+def test_k01_a_limit_for_a_car_on_one_phase_says_so(subprotocol: str, limit: dict[str, Any], told: float) -> None:
+    payload = wire(VERSIONS[subprotocol].to_request(msgspec.structs.replace(REDUCTION, **limit), NOON_S)[1])
+    profile = payload["csChargingProfiles"] if subprotocol == "ocpp1.6" else payload["chargingProfile"]
+    schedule = profile["chargingSchedule"] if subprotocol == "ocpp1.6" else profile["chargingSchedule"][0]
+    [period] = schedule["chargingSchedulePeriod"]
+    assert (period["limit"], period["numberPhases"]) == (told, 1)
+
+
+@pytest.mark.parametrize("subprotocol", ["ocpp1.6", "ocpp2.0.1", "ocpp2.1"])
 def test_a_limit_to_charging_is_never_below_zero_and_never_without_an_end(subprotocol: str) -> None:
     spell = VERSIONS[subprotocol].to_request
     with pytest.raises(PlacementError, match="zero or positive"):

@@ -79,7 +79,7 @@ def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
     """The action and its request. Raises `PlacementError`."""
     match command:
         case PlaceDischarge(control_mode=ControlMode.CHARGE_ONLY):
-            return "SetChargingProfile", reduction_profile(command, now_s)
+            return "SetChargingProfile", on_phases(reduction_profile(command, now_s), command.phases)
         case PlaceDischarge():
             profile = discharge_profile if command.watchdog_s is None else dynamic_profile
             return "SetChargingProfile", on_phases(profile(command, now_s), command.phases)
@@ -198,7 +198,7 @@ def reduction_limit(order: PlaceDischarge) -> tuple[Literal["W", "A"], float]:
         raise PlacementError(f"A charging limit is zero or positive, not {order.power_w} W.")
     if order.ampere_phases is None:
         return "W", tenths(order.power_w)
-    return "A", tenths(order.power_w / (NOMINAL_V * order.ampere_phases))
+    return "A", tenths(order.power_w / (NOMINAL_V * (order.phases or order.ampere_phases)))
 
 
 def tenths(value: float) -> float:

@@ -5,6 +5,7 @@ from math import ceil, floor, isfinite
 from typing import assert_never
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from counterflow.adapters.ocpp import messages_v16 as v16
 from counterflow.adapters.ocpp.profiles import (
@@ -112,6 +113,10 @@ def _fallback(order: PlaceFallback) -> v16.SetChargingProfileRequest:
 
 
 def _placed(order: PlaceDischarge | PlaceFallback, schedule: v16.ChargingSchedule, valid_to_s: int | None) -> v16.SetChargingProfileRequest:
+    if order.phases is not None:
+        # Without a number it counts as three.
+        periods = [replace(period, number_phases=order.phases) for period in schedule.charging_schedule_period]
+        schedule = replace(schedule, charging_schedule_period=periods)
     return v16.SetChargingProfileRequest(
         connector_id=_int32("evse_id", order.evse_id, 1),
         cs_charging_profiles=v16.CsChargingProfiles(
