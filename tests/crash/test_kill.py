@@ -260,6 +260,34 @@ async def _stays_stopped(served: Any, until: Until) -> None:
         await until(lambda: sessions_ready(api), 30.0)
 
 
+def test_decision_16_a_value_that_was_acknowledged_and_its_dead_man_outlive_a_crash(serve: Any, until: Until) -> None:
+    asyncio.run(_falls_silent(serve(SETTINGS, *OPTIONS), until))
+
+
+async def _falls_silent(served: Any, until: Until) -> None:
+    stream = {"timeout_s": 12.0, "hold_s": 1.0, "ramp_down_s": 2.0}
+    async with served.api() as api:
+        body = {"discharge_power_w": 10_000, "duration_s": 120, "stream": stream}
+        dispatch_id = (await json_of(api.post("/api/v1/dispatches", json=body)))["dispatch"]["instruction"]["dispatch_id"]
+        path = f"/api/v1/dispatches/{dispatch_id}"
+        for number, power_w in enumerate((4_000, 5_000, 6_000)):
+            told = await json_of(api.put(f"{path}/target", json={"discharge_power_w": power_w, "sequence": number}))
+        served.kill()
+        await served.restart()
+        state = (await json_of(api.get(path)))["stream"]
+        assert (state["value_power_w"], state["sequence"], state["heard_at_s"]) == (6_000.0, 2, told["at_s"])
+        late = await json_of(api.put(f"{path}/target", json={"discharge_power_w": 1, "sequence": 1}))
+        assert late["outcome"] == "late"
+        await until(lambda: is_phase(api, path, "silent"), 40.0)
+        assert (await json_of(api.get(path)))["target_power_w"] == 0.0
+        alarms = (await json_of(api.get("/readyz")))["alarms"]
+        assert any(dispatch_id in alarm for alarm in alarms)
+
+
+async def is_phase(api: httpx.AsyncClient, path: str, phase: str) -> bool:
+    return bool((await json_of(api.get(path)))["stream"]["phase"] == phase)
+
+
 async def nothing_remains(fleet: FleetClient, api: httpx.AsyncClient, until: Until) -> None:
     """None of our profiles is at any station, we know it, every car charges again, and nobody was asked anything against the rules."""
     await until(lambda: fleet.remaining_profiles() == [], 60.0)

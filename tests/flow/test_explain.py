@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from counterflow.app.explaining import under_way
+from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import Amendment, StreamTerms, StreamValue
@@ -89,6 +90,8 @@ def test_an_override_is_named_with_its_time_and_so_is_what_was_before(town: Any,
     at.order(400.0, 0.8)
     at.run(40)
     chosen, used_s = discharging(at)[0], at.now_s
+    before = ask(at, chosen.session_uid)
+    assert before.setpoint_w == pytest.approx(chosen.setpoint_w)
     at.room.override(SessionUid(chosen.session_uid), SessionOverride(stop=True, at_s=at.now_s, by="app"), at.now_s)
     at.run(12)
     view = ask(at, chosen.session_uid)
@@ -96,7 +99,7 @@ def test_an_override_is_named_with_its_time_and_so_is_what_was_before(town: Any,
     assert "the driver stopped" in text(view)
     assert view.setpoint_w is None
     then = ask(at, chosen.session_uid, used_s)
-    assert (then.reason, then.setpoint_w) == ("start", pytest.approx(chosen.setpoint_w))
+    assert (then.reason, then.setpoint_w, then.setpoint_at_s) == (before.reason, before.setpoint_w, before.setpoint_at_s)
 
 
 def test_who_never_could_be_used_is_told_why_without_a_line_a_tick(town: Any, ideal: dict[str, Any]) -> None:
@@ -142,6 +145,22 @@ def test_after_a_restart_the_same_is_told_and_after_the_end_that_it_ended(town: 
     assert "the window ended" in text(ended)
     nobody = at.operations._nothing_asked(SessionUid(uid), [], at.now_s)
     assert nobody.reason == "no_dispatch"
+
+
+def test_an_order_that_was_only_said_again_is_told_with_the_reason_that_it_was_given_first(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(10, 49, plant=ideal)
+    at.order(400.0, 0.6)
+    at.run(30)
+    chosen = discharging(at)[0]
+    first = ask(at, chosen.session_uid)
+    uid = SessionUid(chosen.session_uid)
+    said = LogEntry(at_s=at.now_s, kind=LogKind.SETPOINT, session_uid=uid, power_w=-chosen.setpoint_w, text="re_arm")
+    at.journal.log(chosen.dispatch_id, said)
+    at.run(1)
+    again = ask(at, chosen.session_uid)
+    assert (again.reason, again.setpoint_at_s, again.setpoint_w) == (first.reason, first.setpoint_at_s, first.setpoint_w)
+    assert "the dispatch began" in text(again)
+    assert "It was said again at" in text(again)
 
 
 def test_a_session_that_nobody_knows_is_refused(town: Any) -> None:

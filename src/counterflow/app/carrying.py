@@ -268,42 +268,6 @@ class Carrying:
         task.memory = task.memory.sized(len(image)).only(held) if task.members else TaskMemory.fresh()
         task.figures = None
 
-    def log_figures(self, task: RunningTask, now_s: float) -> None:
-        """One TICK line; a shortfall is announced when it begins and when it is over."""
-        figures, instruction = task.figures, task.instruction
-        assert figures is not None, "a running task has ticked"
-        ordered_w = self._book.target_w(instruction, now_s)
-        short_w = max(0.0, figures.shortfall_w, ordered_w - figures.target_w)
-        entry = LogEntry(
-            at_s=now_s,
-            kind=LogKind.TICK,
-            power_w=figures.measured_w,
-            target_power_w=ordered_w,
-            headroom_power_w=figures.headroom_w,
-            count=figures.discharging,
-            messages=self._placement.messages_by_dispatch[instruction.dispatch_id],
-        )
-        self._journal.log(instruction.dispatch_id, entry)
-        is_short = short_w > max(self._control.band_w, self._control.band_frac * ordered_w)
-        if is_short != task.announced_short:
-            task.announced_short = is_short
-            text = f"short by {short_w / 1e3:.1f} kW" if is_short else "the target can be met again"
-            self._journal.log(
-                instruction.dispatch_id,
-                LogEntry(at_s=now_s, kind=LogKind.SHORTFALL, target_power_w=ordered_w, power_w=short_w if is_short else 0.0, text=text),
-            )
-            self._say(now_s, "dispatch.shortfall", instruction.dispatch_id, text, shortfall_power_w=short_w if is_short else 0.0)
-        self._say(
-            now_s,
-            "dispatch.tick",
-            instruction.dispatch_id,
-            "",
-            target_power_w=ordered_w,
-            delivered_power_w=figures.measured_w,
-            headroom_power_w=figures.headroom_w,
-            discharging=figures.discharging,
-        )
-
     def _beneath_w(self, task: RunningTask, image: FleetImage, cap: Capability) -> F8:
         return fallback_power_w(
             image,

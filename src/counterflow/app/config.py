@@ -17,7 +17,7 @@ from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.web.settings import ApiSettings
 from counterflow.app.authorizing import AuthorizationSettings
 from counterflow.app.certificate_settings import CertificateSettings
-from counterflow.app.dispatcher import DispatcherSettings
+from counterflow.app.dispatcher_settings import DispatcherSettings
 from counterflow.app.doubtful_sessions import DoubtSettings
 from counterflow.app.registry import RegistrySettings
 from counterflow.app.setpoint_commands import PlacingSettings

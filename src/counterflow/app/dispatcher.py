@@ -6,21 +6,22 @@ carried out in `app.carrying`, in small portions, so that a fan-out to ten thous
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Annotated
 
 import numpy as np
-from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from counterflow.app.asides import Asides
 from counterflow.app.carrying import Carrying
 from counterflow.app.conflicts import Conflicts
+from counterflow.app.course_log import CourseLog
 from counterflow.app.deciding import Deciding
+from counterflow.app.dispatcher_settings import DispatcherSettings
 from counterflow.app.failures import Refused
 from counterflow.app.faults import Faults
 from counterflow.app.guarding import Guarding
 from counterflow.app.outlook import Outlook
 from counterflow.app.placing import Placement
+from counterflow.app.rhythm import Rhythm
 from counterflow.app.seconds import Seconds
 from counterflow.app.streams import Streams
 from counterflow.app.tasks import Book, RunningTask, in_the_balance, state_entry
@@ -38,28 +39,13 @@ from counterflow.engine.control.feasibility import FeasibilitySettings
 from counterflow.engine.control.lead import ScheduledStartSettings, first_tick_s
 from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
-from counterflow.engine.control.stream import Outcome, StreamSettings, next_change_s
+from counterflow.engine.control.stream import Outcome, next_change_s
 from counterflow.engine.control.timeline import Timeline
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
-
-ALIVE_TICKS = 3.0
-"""So many tick intervals without a tick, and control is not alive any more: watchdogs at stations are left to lapse."""
-
-
-class DispatcherSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The rhythm of handing out, beside the control period."""
-
-    wake_gap_s: Annotated[
-        float, Meta(description="A drop-out brings the next tick forward, but no closer than this to the last.", extra={"unit": "s"}, gt=0)
-    ] = 1.0
-    fan_out_per_turn: Annotated[
-        int, Meta(description="Setpoints handed out before metering gets its turn again.", extra={"unit": "-"}, ge=1)
-    ] = 40
-    streams: StreamSettings = StreamSettings()
 
 
 class Dispatcher:
@@ -103,7 +89,6 @@ class Dispatcher:
         self._journal = journal
         self._notify = notify
         self._settings = settings
-        self._control = control
         self._conflicts = conflicts
         self._scheduled_start = scheduled_start
         self._stopwatch = stopwatch
@@ -130,6 +115,7 @@ class Dispatcher:
             notify=notify,
             release=lambda uid, now_s: placement.release(uid, now_s, urgent=True),
         )
+        self._course = CourseLog(placement=placement, journal=journal, notify=notify, book=self.book, control=control)
         self.streams = Streams(self.book, journal, notify, settings.streams)
         self._asides = Asides(journal, topology)
         self._deciding = Deciding(
@@ -149,10 +135,8 @@ class Dispatcher:
         """Dispatches that go out at their start although there is notice: the process began so late that few cars are back."""
         self._seconds = Seconds(fleet, self.book, notify, capability_settings)
         self.ticks = 0
-        self.late_ticks = 0
+        self.rhythm = Rhythm(control.tick_interval_s, settings.wake_gap_s, settings.late_ticks)
         self.last_tick_took_s = 0.0
-        self._last_tick_s = -np.inf
-        self._next_tick_s = np.inf
 
     # --- time ----------------------------------------------------------------------------------------------------------------
 
@@ -160,49 +144,37 @@ class Dispatcher:
         """When `advance` wants to be called next; -inf = at once."""
         if self.carrying.pending:
             return -np.inf
-        due_s = min(self._next_tick_s, self._seconds.next_due_s())
+        due_s = min(self.rhythm.next_s, self._seconds.next_due_s())
         refresh_s = self._placement.next_refresh_s()
-        if self._is_alive(refresh_s):
+        if self.rhythm.is_alive(refresh_s):
             due_s = min(due_s, refresh_s)
         return None if due_s == np.inf else due_s
 
     def advance(self, now_s: float) -> None:
         """Do what is due: hand out a portion of setpoints, or run a tick."""
-        if now_s >= self._next_tick_s:
-            self.late_ticks += now_s - self._next_tick_s > self._control.tick_interval_s / 2.0
+        if self.rhythm.is_due(now_s):
             self.run_tick(now_s)
         self.carrying.hand_out(self._settings.fan_out_per_turn, now_s)
-        if self._is_alive(now_s):
+        if self.rhythm.is_alive(now_s):
             self._placement.refresh(now_s, self._settings.fan_out_per_turn)
         self._seconds.advance(now_s)
-
-    def _is_alive(self, at_s: float) -> bool:
-        """Whether a tick has run lately, as seen from `at_s`."""
-        return at_s - self._last_tick_s <= ALIVE_TICKS * self._control.tick_interval_s
 
     def wake(self, now_s: float) -> None:
         """Something happened that a decision should follow soon."""
         if self.book.tasks:
-            self._next_tick_s = min(self._next_tick_s, max(now_s, self._last_tick_s + self._settings.wake_gap_s))
+            self.rhythm.bring_forward(now_s, now_s)
 
     def plan_next(self, now_s: float) -> None:
-        """Set the time of the next tick: the control grid while something is open, else the next scheduled start."""
-        if self.book.tasks or len(self._placement.ledger):
-            self._next_tick_s = now_s + self._control.tick_interval_s
-        else:
-            self._next_tick_s = np.inf
-        # What is due and could not be done by the last tick is not tried again at once.
-        soonest_s = max(now_s, self._last_tick_s + self._settings.wake_gap_s)
-        for instruction in self.book.in_state(DispatchState.SCHEDULED):
-            self._next_tick_s = min(self._next_tick_s, max(soonest_s, self._planned_s(instruction)))
-        for instruction in self.book.in_state(DispatchState.RUNNING):
-            self._next_tick_s = min(self._next_tick_s, max(soonest_s, self._next_change_s(instruction, now_s)))
+        """Set the time of the next tick: by the period while something is open, and whenever a dispatch starts, steps or ends."""
+        events_s = [self._planned_s(instruction) for instruction in self.book.in_state(DispatchState.SCHEDULED)]
+        events_s += [self._next_change_s(instruction, now_s) for instruction in self.book.in_state(DispatchState.RUNNING)]
+        self.rhythm.plan(now_s, open_work=bool(self.book.tasks or len(self._placement.ledger)), events_s=events_s)
         self._seconds.plan(now_s)
 
     def run_tick(self, now_s: float) -> None:
         """One round of control over all open dispatches, on one frozen image. A fault in one keeps no other from its tick."""
         began_s = self._stopwatch()
-        self._last_tick_s = now_s
+        self.rhythm.begin(now_s)
         try:
             self._move_by_time(now_s)
             image = self._fleet.snapshot(now_s)
@@ -418,7 +390,7 @@ class Dispatcher:
                 self.carrying.rest(task, image, self.outlook.capability_now(image, now_s), now_s)
                 return
         self._deciding.decide(task, image, now_s, now_s)
-        self.carrying.log_figures(task, now_s)
+        self._course.tell(task, now_s)
 
     # --- the end -------------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ AFTER_S = 600.0
 """A dispatch is asked about for so long after its end: its cars may still be on their way back to charging."""
 _METER_S = 90.0
 _SAME_TICK_S = 0.5
+_SAID_AGAIN = frozenset({ChangeReason.RE_ARM.name.lower(), ChangeReason.REFUSED_RETRY.name.lower()})
+"""An order that says again what the one before said."""
 _OWN = frozenset({LogKind.JOINED, LogKind.LEFT, LogKind.RESTED, LogKind.RELEASED, LogKind.SETPOINT})
 _STATES_UNDER_WAY = frozenset({"running", "scheduled"})
 
@@ -82,9 +84,10 @@ def course_of(uid: SessionUid, instruction: DispatchInstruction, log: Sequence[L
 def explained(uid: SessionUid, course: _Course, samples: Sequence[Sample], at_s: float) -> ExplanationView:
     """The answer in words, with the figures."""
     joined = next((entry for entry in reversed(course.own) if entry.kind == LogKind.JOINED), None)
-    setpoint = _in_force(course)
-    if setpoint is not None and setpoint.power_w:
-        reason, sentences = setpoint.text, _used(course, setpoint, at_s)
+    newest = _in_force(course)
+    setpoint = None if newest is None else _first_said(course, newest)
+    if setpoint is not None and newest is not None and (setpoint.power_w or _reduces(setpoint)):
+        reason, sentences = setpoint.text, _used(course, setpoint, newest, at_s)
     else:
         reason, sentences = _not_used(course, setpoint, at_s)
     metered = _metered(samples, at_s)
@@ -113,11 +116,22 @@ def _in_force(course: _Course) -> LogEntry | None:
     return last if last is not None and last.kind == LogKind.SETPOINT and last.power_w is not None else None
 
 
-def _used(course: _Course, setpoint: LogEntry, at_s: float) -> list[str]:
-    why, power_w = setpoint.why, setpoint.power_w or 0.0
+def _first_said(course: _Course, newest: LogEntry) -> LogEntry:
+    """The order that asked for this first: later ones only said it again."""
+    orders = [entry for entry in course.own if entry.kind == LogKind.SETPOINT and entry.power_w is not None]
+    first = newest
+    for order in reversed(orders):
+        if first.text not in _SAID_AGAIN:
+            break
+        first = order
+    return first
+
+
+def _used(course: _Course, setpoint: LogEntry, newest: LogEntry, at_s: float) -> list[str]:
+    why, power_w = setpoint.why, newest.power_w or 0.0
+    asked = f"to charge at {format_power(power_w)} at most" if _reduces(setpoint) else f"for {format_power(-power_w)} of discharge"
     sentences = [
-        f"At {_instant(at_s)} dispatch {course.instruction.dispatch_id} asked this car for {format_power(-power_w)} of discharge, "
-        f"since {_instant(setpoint.at_s)}.",
+        f"At {_instant(at_s)} dispatch {course.instruction.dispatch_id} asked this car {asked}, since {_instant(setpoint.at_s)}.",
         f"Why: {_cause(course, setpoint)}.",
     ]
     if why is None:
@@ -127,10 +141,25 @@ def _used(course: _Course, setpoint: LogEntry, at_s: float) -> list[str]:
         sentences.append(f"Its turn: number {why.place} of {why.ranked} in the order of merit{could_wait}.")
     if why.bound != Bound.NOTHING:
         sentences.append(f"How much: {BOUND_WORDS[Bound(why.bound)]}.")
-    sentences.append(f"Its end, if nothing else is said: {END_WORDS[EndedBy(why.ended_by)]}.")
-    before = "nothing of ours was asked" if why.was_w is None else f"it was asked for {format_power(why.was_w)}"
-    sentences.append(f"Before that {before}.")
+    ended_by = why.ended_by if newest.why is None else newest.why.ended_by
+    sentences.append(f"Its end, if nothing else is said: {END_WORDS[EndedBy(ended_by)]}.")
+    if newest is not setpoint:
+        code = _code(ChangeReason, newest.text)
+        sentences.append(f"It was said again at {_instant(newest.at_s)}: {newest.text if code is None else CHANGE_WORDS[code]}.")
+    sentences.append(f"Before that {_before(why)}.")
     return sentences
+
+
+def _before(why: Why) -> str:
+    if why.was_w is None:
+        return "nothing of ours was asked"
+    slowed = why.was_w < 0 or (why.bound == Bound.CHARGING and why.was_w == 0)
+    return f"it was to charge at {format_power(-why.was_w)} at most" if slowed else f"it was asked for {format_power(why.was_w)}"
+
+
+def _reduces(setpoint: LogEntry) -> bool:
+    """A limit to the car's charging, and no discharge."""
+    return (setpoint.power_w or 0.0) > 0.0 or (setpoint.why is not None and setpoint.why.bound == Bound.CHARGING)
 
 
 def _cause(course: _Course, setpoint: LogEntry) -> str:

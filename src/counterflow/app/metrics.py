@@ -34,7 +34,8 @@ class ProcessMetrics:
         yield _gauge("setpoints_waiting", "Setpoints decided and not handed out yet.", dispatcher.carrying.pending)
         yield _gauge("tick_duration_seconds", "Time that the last control tick took.", dispatcher.last_tick_took_s)
         yield _counter("ticks", "Control ticks run.", dispatcher.ticks)
-        yield _counter("ticks_late", "Control ticks that began more than half a period late.", dispatcher.late_ticks)
+        yield _counter("ticks_late", "Control ticks that began more than half a period late.", dispatcher.rhythm.late)
+        yield _counter("ticks_missed", "Control ticks left out because one came a whole period late, or later.", dispatcher.rhythm.missed)
         yield _counter("control_faults", "Faults of ours while controlling cars; the log says where.", dispatcher.faults.count)
         yield _counters("stream_values", "Values of streamed targets.", "outcome", dispatcher.streams.outcomes)
         yield _counters(

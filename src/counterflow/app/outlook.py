@@ -95,6 +95,7 @@ class Outlook:
             mode=instruction.mode,
             settings=self._feasibility,
             pieces=Timeline.of(instruction).pieces(from_s) if central else (),
+            headroom=instruction.order.headroom if instruction.order is not None else None,
         )
 
     def offer(self, image: FleetImage, able: Capability, window_s: float) -> Feasibility:

@@ -27,6 +27,8 @@ class RunningTask(Struct, kw_only=True):
     """Nothing is asked of a streamed dispatch since then; None = it is at work."""
     drop_outs: int = 0
     announced_short: bool = False
+    announced_able_w: float = 0.0
+    """What could be given when a shortfall, or its end, was told last."""
     delivered_power_w: float | None = None
     """Live sum of the members' meters, in the mode's terms; None before the first beat, and while no member's power is known."""
     delivered_energy_wh: float = 0.0

@@ -199,6 +199,7 @@ def view_of(room: ControlRoom, instruction: DispatchInstruction, now_s: float) -
         drop_outs=task.drop_outs if task else room.dispatcher.book.past_drop_outs.get(instruction.dispatch_id, 0),
         messages_sent=room.placement.messages_by_dispatch[instruction.dispatch_id],
         binds=figures.binds if figures else (),
+        capability_power_w=figures.expected_w + figures.headroom_w if figures else None,
         stream=room.dispatcher.streams.view(instruction, now_s) if instruction.stream is not None else None,
     )
 

@@ -151,7 +151,7 @@ class Why(Struct, frozen=True, array_like=True, gc=False):
     gap_w: int
     """Target less what the fleet was expected to give, before anything was changed."""
     was_w: int | None
-    """What was asked of it before, discharge positive; None = nothing of ours."""
+    """What was asked of it before, discharge positive; below zero, it was slowed to charging at so much; None = nothing of ours."""
     place: int
     """Its place in the order of merit; 0 = nobody was ranked."""
     ranked: int
@@ -180,7 +180,7 @@ class LogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     target_power_w: float | None = None
     """TICK, SHORTFALL, ASKED: discharge positive. AMENDED: of versions that did not keep it among the steps."""
     headroom_power_w: float | None = None
-    """TICK, SHORTFALL."""
+    """TICK: in reserve. SHORTFALL: what can be given now."""
     text: str = ""
     """STATE: the new state. LEFT: drop-out kind. SETPOINT: change reason. ASKED: why it is not the source's value, or empty."""
     count: int = 0

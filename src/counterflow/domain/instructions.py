@@ -76,6 +76,13 @@ class StreamValue(Struct, frozen=True, kw_only=True):
     said_at_s: float | None = None
 
 
+class Headroom(Struct, frozen=True, kw_only=True):
+    """How much of what the pool can give stands by as idle cars: a share, or a power in W. Exactly one of the two."""
+
+    share_frac: float | None = None
+    power_w: float | None = None
+
+
 class DispatchOrder(Struct, frozen=True, kw_only=True):
     """A request as it came in; `discharge_power_w` > 0, `start_s` None = now."""
 
@@ -98,6 +105,8 @@ class DispatchOrder(Struct, frozen=True, kw_only=True):
     """The target moves no faster than this; None = in steps."""
     ramp_out_s: float = 0.0
     """The target goes down to zero over the last part of the window."""
+    headroom: Headroom | None = None
+    """What is to stand by; None = as the settings say."""
 
 
 class Amendment(Struct, frozen=True, kw_only=True):

@@ -42,9 +42,9 @@ NOTICES: dict[str, NoticeKind] = {
         },
     ),
     "dispatch.shortfall": NoticeKind(
-        "The target cannot be met with what is there, or can be met again.",
+        "The target cannot be met with what is there, or can again; told in the tick that sees it, and again when much has changed.",
         "dispatch",
-        {"shortfall_power_w": "What is missing; 0 = nothing [W]."},
+        {"shortfall_power_w": "What is missing; 0 = nothing [W].", "capability_power_w": "What can be given now, reserve included [W]."},
     ),
     "dispatch.stream": NoticeKind(
         "The source of a streamed target is heard, or overdue: what follows from it.",

@@ -144,6 +144,7 @@ class Bound(IntEnum):
     LEAST_POWER = 3
     SITE = 4
     CAR = 5
+    CHARGING = 6
 
 
 BOUND_WORDS: dict[Bound, str] = {
@@ -153,6 +154,7 @@ BOUND_WORDS: dict[Bound, str] = {
     Bound.LEAST_POWER: "the least that the car can give",
     Bound.SITE: "what its site, feeder or phase had room for",
     Bound.CAR: "what floor, departure, or a limit of the car still allowed",
+    Bound.CHARGING: "it gives by charging less",
 }
 
 

@@ -240,6 +240,8 @@ class DispatchView(Struct, frozen=True, kw_only=True):
     binds: tuple[str, ...] = ()
     """Limits of sites, feeders or phases that leave no room while cars could give more, in words."""
     stream: StreamView | None = None
+    capability_power_w: float | None = None
+    """What all members together could give now; None = not running."""
 
 
 class Displacement(Struct, frozen=True, kw_only=True):

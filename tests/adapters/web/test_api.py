@@ -4,7 +4,7 @@ import pytest
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.ids import SiteId
-from counterflow.domain.instructions import AllocationPolicy, DispatchMode, StreamTerms, StreamValue
+from counterflow.domain.instructions import AllocationPolicy, DispatchMode, Headroom, StreamTerms, StreamValue
 from counterflow.domain.views import (
     CallAnswer,
     ConflictView,
@@ -393,3 +393,12 @@ def test_why_a_car_was_given_what_it_was_is_asked_by_number_and_instant(client, 
     client.ask("GET", "/sessions/17/explain")
     assert operations.calls == [("explain", 17, 1_795_366_860.0), ("explain", 17, None)]
     assert client.ask("GET", "/sessions/17/explain", params={"at": "17:01"}).status_code == 422
+
+
+def test_the_headroom_of_an_order_is_a_share_or_a_power(client, operations):
+    client.ask("POST", "/dispatches", json={**ORDER, "headroom_frac": 0.2})
+    client.ask("POST", "/dispatches", json={**ORDER, "headroom_power_w": "200kW"})
+    assert [order.headroom for _, order, _, _ in operations.calls] == [Headroom(share_frac=0.2), Headroom(power_w=200e3)]
+    both = client.ask("POST", "/dispatches", json={**ORDER, "headroom_frac": 0.2, "headroom_power_w": 1})
+    assert both.status_code == 422
+    assert "not both" in both.json()["detail"]

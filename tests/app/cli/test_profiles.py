@@ -71,3 +71,10 @@ def test_two_ramps_are_one_too_many(counterflow: Any) -> None:
     result = counterflow("dispatch", "2MW", "1h", "--ramp", "1kW/s", "--full-activation", "5min")
     assert result.exit_code == 2
     assert "choose one" in result.output
+
+
+def test_headroom_is_a_share_or_a_power(api: Any, counterflow: Any, answer: DispatchAnswer) -> None:
+    api.will("POST", PATH, answer, 201)
+    assert counterflow("dispatch", "2MW", "1h", "--headroom", "15%").exit_code == 0
+    assert counterflow("dispatch", "2MW", "1h", "--headroom", "200kW").exit_code == 0
+    assert [(body.get("headroom_frac"), body.get("headroom_power_w")) for body in api.bodies] == [(0.15, None), (None, 200e3)]

@@ -87,3 +87,11 @@ def test_steps_ahead_are_those_to_come_and_of_short_ones_the_lowest() -> None:
 
 def test_a_ramp_is_told_ahead_in_steps_of_the_least_length() -> None:
     assert ramped((10.0, 20.0), ramp=1.0).steps_ahead(12.0, 10.0) == ((20.0, 15.0), (30.0, 20.0))
+
+
+def test_ramps_are_led_by_what_cars_take_to_react_and_steps_are_not() -> None:
+    line = ramped((10.0, 20.0), (40.0, 10.0), ramp_out_s=10.0)
+    assert [line.led_discharge_w(at_s, 4.0) for at_s in (9.0, 10.0, 18.0, 36.0, 38.0)] == [0.0, 8.0, 20.0, 20.0, 16.0]
+    assert [line.led_discharge_w(at_s, 4.0) for at_s in (101.0, 107.0, 110.0)] == pytest.approx([5.0, 0.0, 0.0])
+    stepped = timeline((10.0, 5.0), (20.0, 7.0))
+    assert [stepped.led_discharge_w(at_s, 4.0) for at_s in (9.0, 17.0, 20.0, 99.0)] == [0.0, 5.0, 7.0, 7.0]

@@ -14,6 +14,7 @@ from counterflow.domain.instructions import (
     ControlPath,
     DispatchMode,
     DispatchOrder,
+    Headroom,
     OrderStep,
     StreamTerms,
     StreamValue,
@@ -104,6 +105,11 @@ class OrderBody(BaseModel):
     ramp_out_s: Annotated[
         Duration | None, Field(description="The target goes down to zero over this last part of the window; a number in s, or a text.")
     ] = None
+    headroom_frac: Annotated[
+        float | None,
+        Field(strict=True, ge=0, lt=1, description="Share of what the pool can give that stands by [0..1]; default: as the server is set."),
+    ] = None
+    headroom_power_w: AskedPower | None = None
     dry_run: Annotated[bool, Field(strict=True, description="Answer what is feasible, and start nothing.")] = False
 
     @model_validator(mode="after")
@@ -112,10 +118,13 @@ class OrderBody(BaseModel):
             raise ValueError("give either start or start_s, not both.")
         if self.ramp_w_per_s is not None and self.full_activation_s is not None:
             raise ValueError("give either ramp_w_per_s or full_activation_s, not both.")
+        if self.headroom_frac is not None and self.headroom_power_w is not None:
+            raise ValueError("give either headroom_frac or headroom_power_w, not both.")
         return self
 
     def order(self, by: str) -> DispatchOrder:
         """The order in the words of the domain."""
+        named = self.headroom_power_w if self.headroom_frac is None else self.headroom_frac
         return DispatchOrder(
             discharge_power_w=self.discharge_power_w,
             duration_s=self.duration_s,
@@ -131,6 +140,7 @@ class OrderBody(BaseModel):
             stream=None if self.stream is None else StreamTerms(**self.stream.model_dump()),
             ramp_w_per_s=self.discharge_power_w / self.full_activation_s if self.full_activation_s is not None else self.ramp_w_per_s,
             ramp_out_s=self.ramp_out_s or 0.0,
+            headroom=None if named is None else Headroom(share_frac=self.headroom_frac, power_w=self.headroom_power_w),
         )
 
 

@@ -34,7 +34,15 @@ from counterflow.app.cli.words import (
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES
 from counterflow.domain.instructions import AllocationPolicy, ControlPath, DispatchMode, asked_power_w
-from counterflow.domain.units import UNITS, parse_discharge_power_w, parse_duration_s, parse_instant_s, parse_ramp_w_per_s
+from counterflow.domain.units import (
+    UNITS,
+    parse_asked_power_w,
+    parse_discharge_power_w,
+    parse_duration_s,
+    parse_instant_s,
+    parse_ramp_w_per_s,
+    parse_share,
+)
 from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, FleetView
 
 _NEGATIVE = re.compile(r"-[\d.]")
@@ -129,6 +137,10 @@ def dispatch(
     hold: Annotated[str, typer.Option(metavar="DURATION", help="The last value holds for so long after that.")] = "60s",
     ramp_down: Annotated[str, typer.Option(metavar="DURATION", help="Then the target goes down to zero within this time.")] = "5min",
     priority: Annotated[int, typer.Option(metavar="N", help="Where orders overlap, a higher one cuts the others short.")] = 0,
+    headroom: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE|POWER", help="What stands by as idle cars: 15% of what the pool can give, or 200kW. Default: as set."),
+    ] = None,
     require_full: Annotated[
         bool, typer.Option("--require-full", help="Refuse the order unless all of its power can be committed.")
     ] = False,
@@ -158,7 +170,7 @@ def dispatch(
     }
     if ramp is not None and full_activation is not None:
         raise WrongUsageError("--ramp and --full-activation both set the ramp: choose one of them.")
-    moving = {
+    moving: dict[str, object] = {
         "ramp_w_per_s": None if ramp is None else parse_ramp_w_per_s(ramp),
         "full_activation_s": None if full_activation is None else parse_duration_s(full_activation),
         "ramp_out_s": None if ramp_out is None else parse_duration_s(ramp_out),
@@ -166,6 +178,9 @@ def dispatch(
         if stream
         else None,
     }
+    if headroom is not None:
+        share = headroom.strip().endswith("%")
+        moving["headroom_frac" if share else "headroom_power_w"] = parse_share(headroom) if share else parse_asked_power_w(headroom)
     body |= {name: value for name, value in moving.items() if value is not None}
     around, console = server.around, screen()
     with server.client() as client:

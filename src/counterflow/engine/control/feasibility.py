@@ -1,16 +1,16 @@
 """What a pool can give over a window, told when an order is accepted: an expected and a low value, and what is committed.
 
-Only `headroom_factor` of the learned capability is committed; the rest stands by as idle reserve cars (control.md 3: nameplate
-is not capability, so the factor applies to gain times sustained power).
+Only a share of the learned capability is committed; the rest stands by as idle reserve cars (control.md 3: nameplate is not capability, so
+the share applies to gain times sustained power). The order, or the settings, say how large it is, or which loss of cars it must bear.
 """
 
-from math import sqrt
-from typing import Annotated
+from math import exp, sqrt
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
 
-from counterflow.domain.instructions import DispatchMode, Feasibility
+from counterflow.domain.instructions import DispatchMode, Feasibility, Headroom
 from counterflow.domain.reasons import Reason
 from counterflow.engine.control.grid import export_limits, overrun
 from counterflow.engine.control.shape import Pieces, Supply, largest_cap_w, largest_scale
@@ -33,6 +33,23 @@ class FeasibilitySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             description="Share of the learned capability that is committed; the rest is idle reserve.", extra={"unit": "0..1"}, gt=0, le=1
         ),
     ] = 0.9
+    headroom_sizing: Annotated[
+        Literal["factor", "loss"],
+        Meta(
+            description="What sets the headroom of an order that names none: `headroom_factor`, or `absorbed_loss` with the attrition of "
+            "the window on top.",
+            extra={"unit": "-"},
+        ),
+    ] = "factor"
+    absorbed_loss: Annotated[
+        float,
+        Meta(
+            description="Share of the cars whose sudden loss the headroom makes good.",
+            extra={"unit": "0..1"},
+            ge=0,
+            lt=1,
+        ),
+    ] = 0.1
     attrition_per_h: Annotated[
         float, Meta(description="Share of plugged-in cars expected to leave unannounced each hour.", extra={"unit": "1/h"}, ge=0, lt=1)
     ] = 0.05
@@ -43,6 +60,21 @@ class FeasibilitySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         float,
         Meta(description="Error that all cars share and that a bigger fleet does not average out.", extra={"unit": "-"}, ge=0),
     ] = 0.02
+
+
+def committable_share(expected_w: float, window_s: float, headroom: Headroom | None, settings: FeasibilitySettings) -> float:
+    """Share of the learned capability that may be committed over `window_s`, 0..1.
+
+    Sized by the risk: what is committed is borne by the cars that are left after the attrition of the whole window and a sudden loss of
+    `absorbed_loss` of them, `q = 1 - share / (1 - q_nat)` solved for the share (control.md 3).
+    """
+    if headroom is not None and headroom.share_frac is not None:
+        return 1.0 - headroom.share_frac
+    if headroom is not None and headroom.power_w is not None:
+        return max(0.0, 1.0 - headroom.power_w / expected_w) if expected_w > 0.0 else 0.0
+    if settings.headroom_sizing == "loss":
+        return (1.0 - settings.absorbed_loss) * exp(-settings.attrition_per_h * window_s / 3600.0)
+    return settings.headroom_factor
 
 
 def feasible(
@@ -57,6 +89,7 @@ def feasible(
     mode: DispatchMode,
     settings: FeasibilitySettings,
     pieces: Pieces = (),
+    headroom: Headroom | None = None,
 ) -> Feasibility:
     """Feasible power and energy of the rows in `in_pool` (N,) over `window_s`, W and Wh, discharge positive.
 
@@ -86,13 +119,14 @@ def feasible(
     low_w = max(0.0, expected_w * stays - _Z_LOW * spread_w)
     hours = window_s / 3600.0
     energy_wh, low_energy_wh = expected_w * hours * (1.0 + stays) / 2.0, low_w * hours
-    committed_w = min(ordered_power_w, settings.headroom_factor * expected_w)
+    commits = committable_share(expected_w, window_s, headroom, settings)
+    committed_w = min(ordered_power_w, commits * expected_w)
     if len(pieces) > 1:
         strongest_w = gain * _capped(np.where(ready, capability.max_power_w, 0.0), limits)
         supply = Supply.of(strongest_w, capped_w - charging_w, window_s, float(charging_w.sum()) - against_w)
         peak_w = largest_scale(supply, pieces) * ordered_power_w
         low_w *= peak_w / expected_w if expected_w > 0.0 else 0.0
-        expected_w, committed_w = peak_w, largest_cap_w(supply, pieces, settings.headroom_factor)
+        expected_w, committed_w = peak_w, largest_cap_w(supply, pieces, commits)
     return Feasibility(
         expected_power_w=expected_w,
         low_power_w=low_w,

@@ -91,7 +91,8 @@ class TickGrounds:
         bound = np.where(level_w >= cap_w - _NEAR_W, int(Bound.OWN_POWER), bound)
         bound = np.where(level_w <= 0.0, int(Bound.NOTHING), bound)
         bound = np.where(reasons == ChangeReason.SITE_LIMIT, int(Bound.SITE), bound)
-        result: I8 = np.where(reasons == ChangeReason.FLOOR_OR_DEPARTURE, int(Bound.CAR), bound)
+        bound = np.where(reasons == ChangeReason.FLOOR_OR_DEPARTURE, int(Bound.CAR), bound)
+        result: I8 = np.where(scene.reduces[rows], int(Bound.CHARGING), bound)
         return result
 
     def _ends(self, rows: Rows, until_s: F8, energy_wh: F8) -> I8:

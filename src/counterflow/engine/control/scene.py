@@ -45,6 +45,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     now_s: float
     window_end_s: float
     target_w: float
+    led_w: float
     lag: Lag
     steps_ahead: tuple[tuple[float, float], ...]
     level_w: F8
@@ -121,9 +122,11 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def aim_w(self) -> float:
-        """What is steered for: the target, of a stream as it will be when the cars have followed."""
-        if not self.task.streamed or self.target_w <= 0.0:
+        """What is steered for: the target, on a ramp or of a stream as it will be when the cars have followed."""
+        if self.target_w <= 0.0:
             return self.target_w
+        if not self.task.streamed:
+            return self.led_w
         return anticipated_w(self.trail, self.now_s, self.settings.stream_lead_share * self.lag.fleet_s)
 
     @cached_property
@@ -216,6 +219,7 @@ def set_scene(
     settled = np.zeros(len(image), dtype=np.bool_)
     if np.isfinite(room_w).any():
         settled = response.well_known(image) & group.active & image.connected & ~underway & ~able.silent & (level_w == response.level_w)
+    lag = response.lag(group.active)
     return Scene(
         image=image,
         task=task,
@@ -227,8 +231,9 @@ def set_scene(
         now_s=now_s,
         window_end_s=timeline.end_s,
         target_w=timeline.target_discharge_w(now_s),
-        lag=response.lag(group.active),
         steps_ahead=_steps_ahead(image, group, task, timeline, now_s, settings),
+        led_w=timeline.led_discharge_w(now_s, lag.fleet_s),
+        lag=lag,
         level_w=level_w,
         delivers_w=np.where(group.counted & ~np.isnan(delivers_w), delivers_w, 0.0),
         gain=gain,

@@ -54,6 +54,8 @@ class Supply(Struct, frozen=True, kw_only=True):
 
     def can_give(self, pieces: Pieces, share: float = 1.0) -> bool:
         """Whether a target is feasible when only a share of every power may be used."""
+        if share <= 0.0:
+            return all(power_w <= 0.0 for _, power_w in pieces)
         levels_w = sorted({0.0, *(power_w for _, power_w in pieces)})
         # Between two levels what is left is least where as long is asked as is given.
         inner_w = {share * self.power_at_w(sum(length_s for length_s, power_w in pieces if power_w > level_w)) for level_w in levels_w}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from counterflow.domain.instructions import Amendment, ControlPath, DispatchInstruction, DispatchOrder, OrderStep, TargetStep
+from counterflow.domain.instructions import Amendment, ControlPath, DispatchInstruction, DispatchOrder, Headroom, OrderStep, TargetStep
 from counterflow.domain.units import format_instant
 from counterflow.domain.views import Refusal, RefusalKind
 
@@ -67,12 +67,21 @@ def _wrong_form(order: DispatchOrder, settings: TargetSettings) -> Refusal | Non
         return invalid("The ramp must be above zero.", "Write how fast the target may move, such as 20kW/s, or leave it out.")
     if not 0.0 <= order.ramp_out_s <= order.duration_s:
         return invalid("The ramp-out must fit into the window.", "Name a shorter one, or a longer window.")
+    if order.headroom is not None and not _is_headroom(order.headroom):
+        return invalid("The headroom cannot be had.", "Name a share below 1 (headroom_frac) or a power of zero or more (headroom_power_w).")
     if order.stream is not None and not settings.min_timeout_s <= order.stream.timeout_s <= settings.max_timeout_s:
         return invalid(
             f"A stream's time-out of {order.stream.timeout_s:g} s cannot be had.",
             f"Choose between {settings.min_timeout_s:g} s and {settings.max_timeout_s:g} s.",
         )
     return None
+
+
+def _is_headroom(headroom: Headroom) -> bool:
+    share, power_w = headroom.share_frac, headroom.power_w
+    if share is None:
+        return power_w is not None and 0.0 <= power_w < float("inf")
+    return power_w is None and 0.0 <= share < 1.0
 
 
 def amended_steps(instruction: DispatchInstruction, amendment: Amendment, now_s: float) -> tuple[TargetStep, ...] | Refusal:

@@ -99,7 +99,8 @@ def _figures(scene: Scene, plan: Plan) -> TickFigures:
         binds = binding(left, spare_w, scene.topology)
         spare_w = cap_in_order(spare_w, scene.rank, left)
     headroom_w = float((scene.gain * spare_w).sum()) + spared_w(scene, plan.level_w)
-    missing_w = scene.target_w - expected_w
+    # A ramp that goes down is followed ahead of time, and nothing is missing then.
+    missing_w = min(scene.target_w, scene.aim_w) - expected_w
     discharging = group.active & (plan.level_w > 0.0)
     return TickFigures(
         target_w=scene.target_w,

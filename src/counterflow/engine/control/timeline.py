@@ -95,10 +95,19 @@ class Timeline(Struct, frozen=True, kw_only=True):
             power_w = ramped_w(power_w, wanted_w, until_s - from_s, ramp_w_per_s)
         return tuple(found)
 
+    def led_discharge_w(self, now_s: float, lead_s: float) -> float:
+        """The target for cars that take `lead_s` to react, W: where it moves on a ramp, as it will be then. A step is not led, since
+        whoever is early delivers what was not ordered."""
+        if not self.start_s <= now_s < self.end_s:
+            return 0.0
+        ahead_s = min(now_s + lead_s, self.end_s)
+        power_w = self._step_w(now_s) if self.ramp_w_per_s is None else self._ramped_w(ahead_s, self.ramp_w_per_s)
+        return power_w * self._left(ahead_s)
+
     def _left(self, now_s: float) -> float:
         """What the ramp-out leaves of the target, 0..1."""
         left_s = self.end_s - now_s
-        return 1.0 if left_s >= self.ramp_out_s else left_s / self.ramp_out_s
+        return 1.0 if left_s >= self.ramp_out_s else max(0.0, left_s / self.ramp_out_s)
 
     def steps_ahead(self, now_s: float, least_s: float) -> tuple[tuple[float, float], ...]:
         """(instant, power in W from then on) of the steps after `now_s`, ascending, none shorter than `least_s` but the last one.
