@@ -66,6 +66,8 @@ class Deciding:
         decision = self._decision(task, image, able, at_s, share)
         task.memory = decision.memory
         task.figures = decision.figures
+        if at_s <= now_s:
+            self._outlook.count_offered(task, image, able)
         self._carrying.carry_out(task, decision, image, able, now_s, at_s if at_s > now_s else None)
         if at_s <= now_s:
             self._asides.note(instruction, image, able, now_s)

@@ -38,6 +38,11 @@ class ProcessMetrics:
         yield _counter("ticks_missed", "Control ticks left out because one came a whole period late, or later.", dispatcher.rhythm.missed)
         yield _counter("control_faults", "Faults of ours while controlling cars; the log says where.", dispatcher.faults.count)
         yield _counters("stream_values", "Values of streamed targets.", "outcome", dispatcher.streams.outcomes)
+        jain = self._room.fleet.accounts.jain_index()
+        if jain is not None:
+            yield _gauge(
+                "fairness_jain", "How evenly cars gave of what they offered in 30 days (Jain index): 1 = all the same share.", jain
+            )
         yield _counters(
             "guarantee_breaches",
             "Sessions that the live monitor stopped, by the guarantee that was broken.",

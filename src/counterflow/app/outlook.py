@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from counterflow.app.tasks import Book
+from counterflow.app.tasks import Book, RunningTask
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import ControlPath, DispatchInstruction, DispatchMode, DispatchState, Feasibility
+from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.control.book import peak_power_w
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
 from counterflow.engine.control.lags import LagMemory, learn
@@ -18,6 +19,9 @@ from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
+
+LONGEST_LOOK_S = 60.0
+"""After a longer pause between two ticks nobody knows what was offered meanwhile."""
 
 
 class Outlook:
@@ -60,6 +64,15 @@ class Outlook:
             must_charge_before=must_charge_before,
             topology=self._topology,
         )
+
+    def count_offered(self, task: RunningTask, image: FleetImage, able: Capability) -> None:
+        """What the members of a running dispatch could have given since the last look, for fairness over the month."""
+        before_s, task.offered_at_s = task.offered_at_s, image.at_s
+        if before_s is None or task.figures is None:
+            return
+        lasted_s = min(max(0.0, image.at_s - before_s), LONGEST_LOOK_S)
+        mine = np.where(task.memory.sized(len(image)).active, able.sustained_power_w, 0.0)
+        self._fleet.offered(image, mine * lasted_s * WH_PER_WS)
 
     def gains(self, image: FleetImage) -> F8:
         """Learned gain of each row, or the fleet's prior, (N,)."""

@@ -23,6 +23,8 @@ class RunningTask(Struct, kw_only=True):
     ever: set[SessionUid]
     """Every session that was ever a member, for the report."""
     released_at_s: dict[SessionUid, float]
+    offered_at_s: float | None = None
+    """Until when what its members could have given is counted."""
     rests_since_s: float | None = None
     """Nothing is asked of a streamed dispatch since then; None = it is at work."""
     drop_outs: int = 0

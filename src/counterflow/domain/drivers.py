@@ -123,7 +123,15 @@ class AccountRecord(Struct, frozen=True, kw_only=True):
     year_wh: float = 0.0
     year_cycles: float = 0.0
     total_wh: float = 0.0
+    recent: dict[str, tuple[float, float]] = {}
+    """Of each of the last 30 local days: energy given, and energy that could have been given while dispatches held the car, Wh."""
     counted: dict[SessionUid, float] = {}
+
+    @property
+    def given_share(self) -> float:
+        """Energy given over energy offered in the last 30 days; NaN where nothing was offered."""
+        offered_wh = sum(offered for _, offered in self.recent.values())
+        return sum(given for given, _ in self.recent.values()) / offered_wh if offered_wh > 0.0 else float("nan")
 
 
 class Upgrade(StrEnum):

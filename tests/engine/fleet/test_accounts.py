@@ -3,13 +3,18 @@
 from math import inf, isnan, nan
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterflow.domain.drivers import AccountRecord, EnergyCap
 from counterflow.domain.ids import SessionUid
-from counterflow.engine.fleet.accounts import Accounts, own_account
+from counterflow.domain.instructions import AllocationPolicy
+from counterflow.engine.dispatch.allocate import allocate
+from counterflow.engine.dispatch.limits import Limits
+from counterflow.engine.dispatch.problem import AllocationProblem
+from counterflow.engine.fleet.accounts import FAIR_DAYS, Accounts, fair_account, own_account
 
 T = 1_795_366_800.0  # 2026-11-22T17:00Z
 DAY = 86_400.0
@@ -229,3 +234,70 @@ def test_erasing_and_expiring_do_not_get_in_each_others_way() -> None:
     accounts = two_accounts(401 * DAY)
     assert expire(accounts, T + 401 * DAY) == 1
     assert not accounts.forget("driver:d"), "there is nothing left to erase"
+
+
+def test_the_share_given_of_what_was_offered_counts_for_30_days_and_outlives_the_process() -> None:
+    accounts = Accounts()
+    count(accounts, 1_000.0)
+    accounts.offer(CAP, 4_000.0, timezone="UTC", now_s=T)
+    assert accounts.given_share(CAP) == 0.0
+    count(accounts, 2_000.0)
+    assert accounts.given_share(CAP) == 0.25
+    again = Accounts()
+    again.restore(msgspec.json.decode(msgspec.json.encode(accounts.take_changed()), type=list[AccountRecord]))
+    assert again.given_share(CAP) == 0.25
+    again.offer(CAP, 1_000.0, timezone="UTC", now_s=T + 20.0 * DAY)
+    assert again.given_share(CAP) == 0.2
+    again.offer(CAP, 1_000.0, timezone="UTC", now_s=T + (FAIR_DAYS + 1) * DAY)
+    assert again.given_share(CAP) == 0.0
+    assert len(used(again).recent) == 2
+    old = msgspec.json.decode(b'{"account":"driver:d","day":"2026-11-22","day_wh":5.0}', type=AccountRecord)
+    assert isnan(old.given_share)
+
+
+def test_it_is_reckoned_for_the_vehicle_or_else_the_driver() -> None:
+    contract, driver, vehicle = (EnergyCap(account=name) for name in ("contract:c", "driver:d", "vehicle:v"))
+    assert fair_account((contract, driver, vehicle)) == "vehicle:v"
+    assert fair_account((contract, driver)) == "driver:d"
+    assert fair_account((contract, EnergyCap(account=own_account(ONE)))) is None
+    accounts = Accounts()
+    accounts.offer((contract,), 500.0, timezone="UTC", now_s=T)
+    assert isnan(accounts.given_share((contract,)))
+    assert accounts.jain_index() is None
+
+
+def after_a_month(*, fair: bool) -> float:
+    """Jain index of 40 like cars of which a third is asked each day, one hour at full power."""
+    accounts, cars = Accounts(), 40
+    caps = [(EnergyCap(account=f"vehicle:{car}"),) for car in range(cars)]
+    registers_wh = np.zeros(cars)
+    for day in range(FAIR_DAYS):
+        now_s = T + day * DAY
+        for car in range(cars):
+            count(accounts, registers_wh[car], SessionUid(car + 1), now_s, caps[car])
+        problem = AllocationProblem(
+            target_w=95_000.0,
+            caps_w=np.full(cars, 7_000.0),
+            min_w=np.full(cars, 1_000.0),
+            weights=np.full(cars, 7_000.0),
+            gain=np.ones(cars),
+            energy_wh=np.full(cars, 20_000.0),
+            useful_until_s=np.full(cars, now_s + 9e9),
+            running=np.zeros(cars, dtype=bool),
+            limits=Limits.flat(np.zeros(cars, dtype=int), np.full(1, inf)),
+            now_s=now_s,
+            window_end_s=now_s + 3_600.0,
+            given=np.array([accounts.given_share(cap) for cap in caps]) if fair else None,
+        )
+        registers_wh += allocate(problem, AllocationPolicy.MERIT).power_w
+        for car in range(cars):
+            accounts.offer(caps[car], 7_000.0, timezone="UTC", now_s=now_s)
+            count(accounts, registers_wh[car], SessionUid(car + 1), now_s + 3_600.0, caps[car])
+    index = accounts.jain_index()
+    assert index is not None
+    return index
+
+
+def test_over_a_month_like_cars_give_like_shares() -> None:
+    assert after_a_month(fair=False) < 0.4
+    assert after_a_month(fair=True) > 0.98

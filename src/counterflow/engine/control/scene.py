@@ -73,7 +73,13 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
         """Merit in [0, 1], least first (N,); worked out only when somebody asks."""
         useful_until_s = np.fmin(np.fmax(self.capability.useful_until_s, self.now_s), self.window_end_s)
         rank = merit_rank(
-            self.cap_w, np.fmax(self.capability.energy_wh, 0.0), useful_until_s, self.now_s, self.window_end_s, cost=self.cost
+            self.cap_w,
+            np.fmax(self.capability.energy_wh, 0.0),
+            useful_until_s,
+            self.now_s,
+            self.window_end_s,
+            cost=self.cost,
+            given=self.image.given_share,
         )
         scheduled = self.image.scheduled_control
         # Cars that may seldom be changed are the base: first to be taken, last to be let off.

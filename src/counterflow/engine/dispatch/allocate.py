@@ -131,6 +131,7 @@ def _commit(problem: AllocationProblem, running: B1 | None, cost: F8 | None = No
         problem.window_end_s,
         running,
         cost,
+        problem.given,
         small_first=running is not None,
     )
     capped_w = cap_in_order(usable_w, rank, problem.limits)

@@ -13,6 +13,7 @@ _COST_STEP_S = 900.0
 """Cars whose laxity differs by less go by what they cost (control.md 2.2)."""
 _LAXITY_STEPS = 2**20
 _LEAVE_STEPS = 64
+_GIVEN_STEPS = 256
 _BUCKETS = 4096
 _SORT_BELOW = 3000
 _NOTHING_W = 1e-6
@@ -34,12 +35,13 @@ def merit_rank(
     window_end_s: float,
     running: B1 | None = None,
     cost: F8 | None = None,
+    given: F8 | None = None,
     *,
     small_first: bool = False,
 ) -> F8:
     """One sortable number a car in [0, 1) (N,), least first: laxity in steps of 15 s, then running cars (if given), then the earlier
-    end of use, then the larger power (fewer messages), or the smaller (the large ones stay in reserve: whoever makes good for a loss
-    then needs few of them). Cars without power come last (1.0).
+    end of use, then whoever gave the smaller share lately (`given`, where it is told), then the larger power (fewer messages), or the
+    smaller (the large ones stay in reserve: whoever makes good for a loss then needs few of them). Cars without power come last (1.0).
     With `cost` (N,), in any unit, laxity counts in steps of a quarter of an hour, and within a step the cheapest car goes first.
     """
     laxity_s = discharge_laxity_s(power_w, energy_wh, useful_until_s, now_s, window_end_s)
@@ -50,7 +52,11 @@ def merit_rank(
     leaves = np.floor((_LEAVE_STEPS - 1) * np.clip((np.minimum(useful_until_s, window_end_s) - now_s) / window_s, 0.0, 1.0))
     largest_w = max(float(power_w.max(initial=0.0)), 1e-9)
     share = power_w / largest_w
-    tie = (leaves + 0.999 * (share if small_first else 1.0 - share)) / _LEAVE_STEPS
+    tie = share if small_first else 1.0 - share
+    if given is not None:
+        gave = np.floor((_GIVEN_STEPS - 1) * np.clip(np.nan_to_num(given), 0.0, 1.0))
+        tie = (gave + 0.999 * tie) / _GIVEN_STEPS
+    tie = (leaves + 0.999 * tie) / _LEAVE_STEPS
     if running is not None:
         tie = np.where(running, 0.5 * tie, 0.5 + 0.5 * tie)
     if cost is not None:

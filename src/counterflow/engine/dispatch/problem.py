@@ -13,7 +13,8 @@ class AllocationProblem(Struct, frozen=True, kw_only=True):
     `caps_w` and `min_w` (N,): a car gives 0 or min..cap. `weights` (N,), > 0 where the cap is (sustained power).
     `gain` (N,): delivered over asked; the target is what is delivered, caps and limits are what is asked (their worst case).
     `energy_wh` (N,) above the floor, AC side, and `useful_until_s` (N,) rank the cars for merit; `running` (N,) are ranked before others
-    of the same merit. `cost` (N,) is what a kWh of each car costs, all included; None = all cost the same.
+    of the same merit. `cost` (N,) is what a kWh of each car costs, all included; None = all cost the same. `given`
+    (N,) is the share of what it offered lately that each gave, NaN = not known: among equals those that gave least go first.
     Raises ValueError when a shape or a value cannot be.
     """
 
@@ -29,6 +30,7 @@ class AllocationProblem(Struct, frozen=True, kw_only=True):
     now_s: float
     window_end_s: float
     cost: F8 | None = None
+    given: F8 | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.caps_w)

@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from math import inf, isnan, nan
 
+from msgspec.structs import replace
+
 from counterflow.domain.blackouts import day_of
-from counterflow.domain.drivers import AccountRecord, EnergyCap
+from counterflow.domain.drivers import AccountRecord, EnergyCap, Scope
 from counterflow.domain.ids import SessionUid
 
 DAY_S = 86_400.0
 OWN = "session:"
 """So the accounts of single sessions begin."""
+FAIR_DAYS = 30
+"""Over so many days it is reckoned who gave how much of what he could have given (control.md 2.5)."""
+FAIR_SCOPES = (Scope.VEHICLE, Scope.DRIVER)
 LATECOMERS = 8
 """So many sessions that have ended are still counted from where they were, for late meter values."""
 
@@ -165,6 +170,28 @@ class Accounts:
                 del account.counted[old]
             self._dirty.add(cap.account)
 
+    def offer(self, caps: Iterable[EnergyCap], energy_wh: float, *, timezone: str, now_s: float) -> None:
+        """A session could have given `energy_wh` more while a dispatch held it; what it did give is counted by its register."""
+        name = fair_account(caps)
+        if name is None or not energy_wh > 0.0:
+            return
+        account = self._account(name)
+        self._roll(account, timezone, now_s)
+        account.record = replace(account.record, recent=_with_recent(account.record, 0.0, energy_wh))
+        self._dirty.add(name)
+
+    def given_share(self, caps: Iterable[EnergyCap]) -> float:
+        """What share of what it offered in the last 30 days a car (or its driver) gave; NaN = nothing is known."""
+        account = self._accounts.get(fair_account(caps) or "")
+        return nan if account is None else account.record.given_share
+
+    def jain_index(self) -> float | None:
+        """How evenly cars and drivers have given of what they offered in the last 30 days: 1 = all the same share, 1/n = one gave all.
+        None while nobody has offered anything."""
+        shares = [share for account in self._accounts.values() if not isnan(share := account.record.given_share)]
+        squares = sum(share * share for share in shares)
+        return sum(shares) ** 2 / (len(shares) * squares) if squares > 0.0 else None
+
     def is_shared(self, caps: Iterable[EnergyCap]) -> bool:
         """Another open session draws on one of these caps."""
         return any(cap.is_bound and len(self._accounts[cap.account].granted_wh) > 1 for cap in caps if cap.account in self._accounts)
@@ -202,8 +229,15 @@ class Accounts:
             year_wh=record.year_wh if same_year else 0.0,
             year_cycles=record.year_cycles if same_year else 0.0,
             total_wh=record.total_wh,
+            recent={past: energies for past, energies in record.recent.items() if past > day_of(timezone, now_s - FAIR_DAYS * 86_400.0)},
         )
         self._dirty.add(record.account)
+
+
+def fair_account(caps: Iterable[EnergyCap]) -> str | None:
+    """On whose account it is reckoned whether much was asked: the vehicle's, or else the driver's; None for a session of nobody known."""
+    names = [cap.account for cap in caps]
+    return next((name for scope in FAIR_SCOPES for name in names if name.startswith(f"{scope.value}:")), None)
 
 
 def own_account(uid: SessionUid) -> str:
@@ -232,9 +266,15 @@ def _book(account: _Account, uid: SessionUid, energy_wh: float, capacity_wh: flo
         year_wh=record.year_wh + energy_wh,
         year_cycles=record.year_cycles + cycles,
         total_wh=record.total_wh + energy_wh,
+        recent=_with_recent(record, energy_wh, 0.0),
     )
     if uid in account.granted_wh:
         account.grant(uid, max(0.0, account.granted_wh[uid] - energy_wh))
+
+
+def _with_recent(record: AccountRecord, given_wh: float, offered_wh: float) -> dict[str, tuple[float, float]]:
+    given, offered = record.recent.get(record.day, (0.0, 0.0))
+    return record.recent | {record.day: (given + given_wh, offered + offered_wh)}
 
 
 def _left_wh(record: AccountRecord, cap: EnergyCap, capacity_wh: float) -> float:
@@ -259,6 +299,7 @@ def _stored(account: _Account) -> AccountRecord:
         year_wh=record.year_wh,
         year_cycles=record.year_cycles,
         total_wh=record.total_wh,
+        recent=dict(record.recent),
         counted=dict(account.counted),
     )
 

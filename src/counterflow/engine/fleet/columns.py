@@ -88,6 +88,8 @@ class Columns:
     soc_floor_frac: memoryview[float]
     soc_target_frac: memoryview[float]
     wear_per_kwh: memoryview[float]
+    offered_wh: memoryview[float]
+    given_share: memoryview[float]
     v2x_floor_wh: memoryview[float]
     target_request_wh: memoryview[float]
     needs_at_s: memoryview[float]
@@ -146,6 +148,11 @@ class Columns:
     def image(self, at_s: float) -> FleetImage:
         """A frozen copy of all rows."""
         return freeze(self._arrays, tuple(self._keys), at_s)
+
+    def add_offered(self, uid: NDArray[np.int64], energy_wh: NDArray[np.float64]) -> None:
+        """Add energy (n,) to `offered_wh` of the first rows where they still hold the sessions `uid` (n,)."""
+        rows = len(uid)
+        self._arrays["offered_wh"][:rows] += np.where(np.equal(self._arrays["uid"][:rows], uid) & (uid != 0), energy_wh, 0.0)
 
     def _grow(self) -> None:
         rows = len(self._arrays["uid"])

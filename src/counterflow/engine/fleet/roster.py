@@ -170,6 +170,7 @@ class Roster:
         export_wh = session.export_wh if isnan(last_export_wh) else last_export_wh
         at_s = session.export_at_s if isnan(last_export_wh) else ended_s
         book_register(session, self.accounts, export_wh, min(at_s, self.now_s), session.capacity_wh(self.settings), self.now_s)
+        self._book_offered(session)
         self.accounts.leave(session.uid, session.caps)
         station = self.stations[session.station_id]
         record = session.record(ended_s=ended_s)
@@ -216,8 +217,17 @@ class Roster:
         bounds = bounds_of(columns, row)
         session.named_capacity_wh, session.named_charge_w = station.named_for(evse_id)
         session.write_needs(columns, self.settings, station.rated_discharge_w(evse_id))
+        self._book_offered(session)
         write_bounds(session, columns, self.accounts, self.now_s, self.settings, bounds)
+        columns.given_share[row] = self.accounts.given_share(session.caps)
         self.revisit_s = min(self.revisit_s, session.revisit_s)
+
+    def _book_offered(self, session: Session) -> None:
+        """What the session could have given goes onto its account."""
+        if self.now_s > 0.0:
+            offered_wh = self.columns.offered_wh[session.row]
+            self.columns.offered_wh[session.row] = 0.0
+            self.accounts.offer(session.caps, offered_wh, timezone=session.terms.timezone, now_s=self.now_s)
 
     def revisit(self, now_s: float) -> None:
         """Look again at the sessions whose blackout or day has turned, and at orders whose next period has begun."""

@@ -76,6 +76,8 @@ COLUMNS: dict[str, Column] = {
     "soc_floor_frac": Column("f8", "0..1", nan, "largest of the minima of driver and operator"),
     "soc_target_frac": Column("f8", "0..1", nan, "wanted at departure"),
     "wear_per_kwh": Column("f8", "EUR/kWh", nan, "agreed cost of wear; NaN = nothing was agreed"),
+    "offered_wh": Column("f8", "Wh", 0, "what it could have given while dispatches held it, not on its account yet"),
+    "given_share": Column("f8", "0..1", nan, "energy given over energy offered in 30 days, by its car or driver; NaN = not known"),
     "v2x_floor_wh": Column("f8", "Wh", nan, "energy above the car's own V2X floor when the needs came (-evMinV2XEnergyRequest)"),
     "target_request_wh": Column("f8", "Wh", nan, "energy still to charge by departure when the needs came"),
     "needs_at_s": Column("f8", "s", nan, "when the needs came"),
@@ -153,6 +155,8 @@ class FleetImage(Struct, frozen=True, kw_only=True, dict=True):
     soc_floor_frac: F8
     soc_target_frac: F8
     wear_per_kwh: F8
+    offered_wh: F8
+    given_share: F8
     v2x_floor_wh: F8
     target_request_wh: F8
     needs_at_s: F8

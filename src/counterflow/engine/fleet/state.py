@@ -47,7 +47,7 @@ from counterflow.engine.fleet.orders import Order
 from counterflow.engine.fleet.roster import Roster, TermsOf
 from counterflow.engine.fleet.sessions import Session
 from counterflow.engine.fleet.settings import FleetSettings
-from counterflow.engine.fleet.snapshot import FleetImage
+from counterflow.engine.fleet.snapshot import F8, FleetImage
 from counterflow.engine.fleet.topology import DEFAULT_SITE, Topology
 
 __all__ = ["Applied", "FleetSettings", "FleetState"]
@@ -321,6 +321,10 @@ class FleetState:
             return False
         self._roster.columns.guarded[session.row] = True
         return True
+
+    def offered(self, image: FleetImage, energy_wh: F8) -> None:
+        """Rows of `image` could have given so much more energy while a dispatch held them (N,), Wh."""
+        self._roster.columns.add_offered(image.uid, energy_wh)
 
     def is_guarded(self, uid: SessionUid) -> bool:
         """Whether a guarantee was broken for an open session."""
