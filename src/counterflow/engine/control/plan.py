@@ -178,7 +178,7 @@ def _spread(scene: Scene, level_w: F8) -> F8:
         now_s=scene.now_s,
         window_end_s=scene.window_end_s,
         cost=scene.cost,
-        given=scene.image.given_share,
+        given=scene.given,
     )
     power_w = allocate(problem, scene.task.instruction.policy).power_w
     wanted_w = np.where(movable & ((power_w > 0.0) | (running_w > 0.0)), power_w, level_w)

@@ -69,6 +69,11 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
         return whole_cost_per_kwh(cars, self.settings.costs)
 
     @cached_property
+    def given(self) -> F8 | None:
+        """What share of what it offered lately each row gave (N,); None while nothing is known of anybody."""
+        return None if np.isnan(self.image.given_share).all() else self.image.given_share
+
+    @cached_property
     def rank(self) -> F8:
         """Merit in [0, 1], least first (N,); worked out only when somebody asks."""
         useful_until_s = np.fmin(np.fmax(self.capability.useful_until_s, self.now_s), self.window_end_s)
@@ -79,7 +84,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
             self.now_s,
             self.window_end_s,
             cost=self.cost,
-            given=self.image.given_share,
+            given=self.given,
         )
         scheduled = self.image.scheduled_control
         # Cars that may seldom be changed are the base: first to be taken, last to be let off.

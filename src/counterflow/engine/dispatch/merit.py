@@ -54,7 +54,7 @@ def merit_rank(
     share = power_w / largest_w
     tie = share if small_first else 1.0 - share
     if given is not None:
-        gave = np.floor((_GIVEN_STEPS - 1) * np.clip(np.nan_to_num(given), 0.0, 1.0))
+        gave = np.floor((_GIVEN_STEPS - 1) * np.fmin(np.fmax(given, 0.0), 1.0))
         tie = (gave + 0.999 * tie) / _GIVEN_STEPS
     tie = (leaves + 0.999 * tie) / _LEAVE_STEPS
     if running is not None:

@@ -173,7 +173,7 @@ def capability(
         reduction=reduction,
         reckoned=reckoned,
     )
-    return able if topology is None else _together(image, able, topology, settings, before, window_end_s)
+    return able if topology is None or not topology.limits_import else _together(image, able, topology, settings, before, window_end_s)
 
 
 def _together(

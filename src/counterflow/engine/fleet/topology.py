@@ -45,7 +45,7 @@ class Topology:
     """
 
     __slots__ = (
-        "_index", "_masks", "_supplies", "first_phase", "first_site", "group_names", "loads", "max_export_w", "max_import_w", "parent",
+        "_index", "_masks", "_supplies", "first_phase", "first_site", "group_names", "limits_import", "loads", "max_export_w", "max_import_w", "parent",
         "phased", "site_ids",
     )  # fmt: skip
 
@@ -80,6 +80,7 @@ class Topology:
             imports += [rows[row].max_import_power_per_phase_w] * 3
         self.max_export_w: F8 = _limits("max_export_power", exports)
         self.max_import_w: F8 = _limits("max_import_power", imports)
+        self.limits_import = bool(np.isfinite(self.max_import_w).any())
         self.loads = Loads(connections, self.group_names, self.parent, self.first_phase)
         self._index = {site.site_id: row for row, site in enumerate(rows)}
         self._supplies = dict(_supplies(rows))
