@@ -16,6 +16,7 @@ from counterflow.app.conflict_views import conflict_views
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.dispatch_desk import DispatchDesk, no_dispatch
 from counterflow.app.explaining import Explaining
+from counterflow.app.limit_views import limit_views
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.reporting import Reporting
 from counterflow.app.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
@@ -34,6 +35,7 @@ from counterflow.domain.views import (
     DispatchView,
     FleetView,
     HealthView,
+    LimitView,
     Notice,
     Refusal,
     RefusalKind,
@@ -243,6 +245,24 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
         said = self._room.conflicts.confirm(site_id, leader, by, note, self._now_s())
         await self._settled()
         return said
+
+    # --- limits of the grid --------------------------------------------------------------------------------------------------
+
+    def limits(self) -> Sequence[LimitView]:
+        """What feeders, sites and phases may carry, and what flows there now."""
+        return limit_views(self._room, self._now_s())
+
+    def note_load(self, group: str, power_w: float) -> LimitView | Refusal:
+        """What draws at a feeder or site beside our cars was read, W, import positive."""
+        try:
+            self._room.topology.loads.note(group, power_w, self._now_s())
+        except KeyError:
+            return Refusal(
+                kind=RefusalKind.INVALID,
+                sentence=f"There is no feeder or site '{group}' whose load could be read.",
+                remedy="counterflow limits names them, such as 'site depot'.",
+            )
+        return next(view for view in self.limits() if view.group == group)
 
     # --- dispatches ----------------------------------------------------------------------------------------------------------
 

@@ -221,6 +221,22 @@ class TargetAnswer(Struct, frozen=True, kw_only=True):
     stream: StreamView
 
 
+class LimitView(Struct, frozen=True, kw_only=True):
+    """A feeder, a site or a phase of a site: what it may carry, and what flows there now."""
+
+    group: str
+    above: str | None
+    max_export_power_w: float | None
+    max_import_power_w: float | None
+    load_least_w: float
+    load_most_w: float
+    load_read_at_s: float | None
+    """None = no reading counts now; what is configured does."""
+    export_power_w: float
+    """Of our cars, by their meters as they stand; a car that charges counts under import."""
+    import_power_w: float
+
+
 class DispatchView(Struct, frozen=True, kw_only=True):
     """One dispatch and where it stands."""
 

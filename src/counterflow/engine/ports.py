@@ -26,6 +26,7 @@ from counterflow.domain.views import (
     HealthView,
     ImportAnswer,
     IssuedCertificateView,
+    LimitView,
     Notice,
     PasswordView,
     Refusal,
@@ -213,6 +214,14 @@ class Operations(DriverOperations, Protocol):
 
     async def confirm_priority(self, site_id: SiteId, leader: Leader | None, by: str, note: str) -> SitePriority | Refusal:
         """The operator of a site says who has priority there; None takes an earlier word back."""
+        ...
+
+    def limits(self) -> Sequence[LimitView]:
+        """What feeders, sites and phases may carry, and what flows there now."""
+        ...
+
+    def note_load(self, group: str, power_w: float) -> LimitView | Refusal:
+        """What draws at a feeder or site beside our cars was read, W, import positive."""
         ...
 
     def security_events(self, station_id: StationId | None, limit: int) -> Sequence[SecurityEventView] | Refusal:

@@ -32,6 +32,7 @@ from counterflow.domain.views import (
     HealthView,
     ImportAnswer,
     IssuedCertificateView,
+    LimitView,
     Notice,
     PasswordView,
     Refusal,
@@ -123,6 +124,12 @@ class FakeOperations:
 
     async def confirm_priority(self, site_id: str, leader: Any, by: str, note: str) -> SitePriority | Refusal:
         return self._does("confirm", site_id, leader, by, note, otherwise=EXAMPLES[SitePriority])
+
+    def limits(self) -> list[LimitView]:
+        return [EXAMPLES[LimitView]]
+
+    def note_load(self, group: str, power_w: float) -> LimitView | Refusal:
+        return self._does("load", group, power_w, otherwise=EXAMPLES[LimitView])
 
     def security_events(self, station_id: Any, limit: int) -> list[SecurityEventView] | Refusal:
         return self._does("security_events", station_id, limit, otherwise=[EXAMPLES[SecurityEventView]])

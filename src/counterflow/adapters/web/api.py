@@ -21,6 +21,7 @@ from counterflow.adapters.web.driver_routes import driver_routes, override_route
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.adapters.web.fleet_routes import event_routes, fleet_routes, safety_routes, station_routes
 from counterflow.adapters.web.gate import OPEN_PATHS, Gate
+from counterflow.adapters.web.limit_routes import limit_routes
 from counterflow.adapters.web.metrics import MEDIA_TYPE, Metrics, MetricsSource
 from counterflow.adapters.web.problems import Problem, install, problem
 from counterflow.adapters.web.roles import PREFIX, permits
@@ -75,6 +76,7 @@ def create_app(
         fleet_routes(operations),
         station_routes(operations, hash_password, default_site),
         conflict_routes(operations),
+        limit_routes(operations),
         driver_routes(operations),
         override_routes(operations),
         dispatch_routes(operations, render_report, settings.render_threads),

@@ -224,6 +224,15 @@ By = Annotated[Name, Field(description="The person who says so; it is kept.", ex
 Note = Annotated[Annotated[str, StringConstraints(max_length=500, strict=True)], Field(description="Why, or on what ground; it is kept.")]
 
 
+class LoadBody(BaseModel):
+    """A reading of other load."""
+
+    model_config = ConfigDict(**Strict, json_schema_extra={"examples": [{"group": "site depot", "power_w": 12_500}]})
+
+    group: Annotated[Name, Field(description="The feeder or site, as `GET /api/v1/limits` names it.", examples=["site depot"])]
+    power_w: Annotated[float, Field(strict=True, ge=-1e10, le=1e10, description="Drawn from the grid; negative = something generates [W].")]
+
+
 class PriorityBody(BaseModel):
     """The word of a site's operator: who has priority there over other systems."""
 

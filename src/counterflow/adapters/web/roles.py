@@ -20,6 +20,7 @@ NAMED: Final[dict[tuple[str, str], Role]] = {
     ("PATCH", "/dispatches/{dispatch_id}"): Role.GRID,
     ("DELETE", "/dispatches/{dispatch_id}"): Role.GRID,
     ("PUT", "/dispatches/{dispatch_id}/target"): Role.GRID,
+    ("PUT", "/limits/load"): Role.GRID,
     ("POST", "/drivers/erase"): Role.ADMIN,
     ("POST", "/certificates/reload"): Role.ADMIN,
     ("POST", "/certificates/revoke"): Role.ADMIN,

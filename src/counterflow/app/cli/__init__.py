@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from counterflow import __version__
-from counterflow.app.cli import access, bench, certificates, conflicts, drivers, explain, looks, orders, replay, run, streaming
+from counterflow.app.cli import access, bench, certificates, conflicts, drivers, explain, limits, looks, orders, replay, run, streaming
 from counterflow.app.cli.shared import SentenceGroup
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ streaming.register(app)
 explain.register(app)
 looks.register(app)
 conflicts.register(app, looks.stations_app)
+limits.register(app)
 drivers.register(app)
 certificates.register(app, looks.stations_app)
 access.register(app)

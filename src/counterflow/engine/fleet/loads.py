@@ -52,6 +52,11 @@ class Loads:
         if isfinite(power_w) and at_s >= self._reading_at_s[at]:
             self._reading_w[at], self._reading_at_s[at] = power_w, at_s
 
+    def read_at_s(self, at_s: float) -> F8:
+        """When the load of each group was read (G,), NaN where no reading counts at `at_s`."""
+        fresh = (at_s - self._reading_at_s >= -FRESH_S) & (at_s - self._reading_at_s < FRESH_S)
+        return np.where(fresh, self._reading_at_s, np.nan)
+
     def least_w(self, at_s: float) -> F8:
         """The least that each group draws (G,); of a phase what would be generated, if all of it were on this phase."""
         return self._summed(self._own(self._least_w, at_s, -1.0), at_s, -1.0)

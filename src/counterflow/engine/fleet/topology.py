@@ -45,8 +45,8 @@ class Topology:
     """
 
     __slots__ = (
-        "_index", "_masks", "_supplies", "first_phase", "first_site", "group_names", "limits_import", "loads", "max_export_w", "max_import_w", "parent",
-        "phased", "site_ids",
+        "_index", "_masks", "_supplies", "first_phase", "first_site", "group_names", "limits_import", "loads",
+        "max_export_w", "max_import_w", "parent", "phased", "site_ids",
     )  # fmt: skip
 
     def __init__(self, sites: Sequence[Site], feeders: Sequence[Feeder] = ()) -> None:
