@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import highspy
+import msgspec
 import numpy as np
 import pytest
 
@@ -79,9 +80,9 @@ def test_cars_that_can_all_charge_in_time_are_left_alone(cars: Any, t0: float) -
 
 
 def test_cars_that_cannot_all_charge_in_time_are_blocked_least_time_first_and_no_more_than_it_takes(cars: Any, t0: float) -> None:
-    # Each needs 12 kWh at 11 kW, 4 364 s; behind 22 kW four of them need 8 727 s and the margin of 1 200 s, so that 75 s are left. Until
-    # our next message takes effect 36 s pass, and each car that goes on in them costs its connection 14 s more: two may, three may not.
-    fleet = cars(4, site=1, departure_s=t0 + 10_002.0 + np.array([0.5, 0.1, 0.2, 0.6]))
+    # Each needs 12 kWh at 11 kW, 4 364 s; behind 22 kW four of them need 8 727 s and the margin of 1 200 s, so that 40 s are left. Until
+    # our next message takes effect 20 s pass, and each car that goes on in them costs its connection 8 s more: two may, three may not.
+    fleet = cars(4, site=1, departure_s=t0 + 9_967.0 + np.array([0.5, 0.1, 0.2, 0.6]))
     joint = look(fleet, behind(22_000.0), t0)
     blocked = np.array([False, True, True, False])
     assert (look(fleet, None, t0).reason == Reason.READY).all()
@@ -154,3 +155,37 @@ def test_cars_that_are_only_paused_are_part_of_it(cars: Any, t0: float) -> None:
     assert (joint.pause_s == 0.0).all()
     loose = cars(4, departure_s=t0 + 3600.0 * 3.0, **given)
     assert (look(loose, behind(22_000.0), t0, 3600.0).pause_s < look(loose, None, t0, 3600.0).pause_s).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_i2_cars_discharged_until_they_are_blocked_are_all_ready_at_their_departures_behind_one_connection(
+    cars: Any, t0: float, seed: int
+) -> None:
+    """Time steps of one message; who is free discharges at full power, who must charge shares the limit, least time first."""
+    rng = np.random.default_rng(seed)
+    count, step_s, limit_w = 8, 20.0, 33_000.0
+    departure_s = t0 + rng.uniform(3.0, 4.5, count) * 3600.0
+    energy_wh = rng.uniform(0.65, 0.85, count) * 60_000.0
+    before = np.zeros(count, dtype=bool)
+    topology, gave_wh, blocked_once = behind(limit_w), 0.0, False
+    for at in range(int(4.5 * 3600.0 / step_s)):
+        now_s = t0 + at * step_s
+        here = now_s < departure_s
+        fleet = cars(count, site=1, uid=np.where(here, np.arange(1, count + 1), 0), departure_s=departure_s, soc_frac=energy_wh / 60_000.0)
+        fleet = msgspec.structs.replace(fleet, at_s=now_s, soc_at_s=np.full(count, now_s), last_sample_s=np.full(count, now_s - 1.0))
+        able = capability(fleet, now_s, t0 + 16_200.0, SETTINGS, topology=topology, must_charge_before=before)
+        before = able.must_charge
+        blocked_once |= bool((able.reason == Reason.MUST_CHARGE_TOGETHER).any())
+        gives_w = np.where(here & (able.reason == Reason.READY), able.max_power_w, 0.0)
+        energy_wh -= gives_w * step_s / 3600.0 / SETTINGS.eta_discharge
+        gave_wh += float(gives_w.sum()) * step_s / 3600.0
+        room_w = limit_w
+        for row in np.argsort(np.where(np.isnan(able.laxity_s), np.inf, able.laxity_s)).tolist():
+            if here[row] and able.must_charge[row] and energy_wh[row] < 0.8 * 60_000.0:
+                draws_w = min(11_000.0, room_w)
+                room_w -= draws_w
+                energy_wh[row] += draws_w * step_s / 3600.0 * SETTINGS.eta_charge
+        leaving = here & (now_s + step_s >= departure_s)
+        assert (energy_wh[leaving] >= 0.79 * 60_000.0).all(), f"{energy_wh[leaving] / 600.0} % at {now_s - t0:.0f} s"
+    assert gave_wh > 20_000.0
+    assert blocked_once

@@ -60,10 +60,12 @@ class Jobs(Struct, frozen=True, kw_only=True):
 
     def fit(self, after_s: F8, discharging: F8) -> B1:
         """Groups (G,) whose cars can all still charge in time when `discharging` (K,), as a share of full power, go on for `after_s` (G,)
-        and no car charges in that time."""
+        and no car charges in that time. None of those may use up its own slack."""
         passes_s = after_s[self.group]
         slack_s = self.slack_s - passes_s * (1.0 + discharging * self.wears)
-        return recoverable(slack_s, self.due_s - passes_s, self.power_w, self.group, self.room_w)
+        ok = recoverable(slack_s, self.due_s - passes_s, self.power_w, self.group, self.room_w)
+        ok[self.group[(discharging > 0.0) & (slack_s < -1e-6)]] = False
+        return ok
 
 
 def recoverable(slack_s: F8, due_s: F8, power_w: F8, group: Rows, room_w: F8) -> B1:
@@ -117,16 +119,16 @@ def jointly(
         return None
     groups, rows = len(jobs.room_w), len(image)
     ahead_s = np.zeros(groups)
-    np.maximum.at(ahead_s, jobs.group, guard_s[jobs.row])
-    until_s = np.maximum(ahead_s, window_s) + np.where(before.any(), settings.laxity_hysteresis_s, 0.0)
+    np.maximum.at(ahead_s, jobs.group, guard_s[jobs.row] / (1.0 + jobs.wears))
     runs = (power_w > 0.0).astype(np.float64)
-    blocked, run_s, share = np.zeros(rows, dtype=np.bool_), np.full(rows, np.inf), np.ones(rows)
+    run_s, share = np.full(rows, np.inf), np.ones(rows)
+    blocked = _blocked(jobs, ahead_s, runs, pauses, laxity_s, before, settings.laxity_hysteresis_s)
+    runs = np.where(blocked, 0.0, runs)
+    until_s = np.full(groups, window_s)
     tight = ~jobs.fit(until_s, runs[jobs.row])
     if not tight.any():
         return Joint(blocked, run_s, share)
     jobs = jobs.of_groups(tight)
-    blocked = _blocked(jobs, ahead_s, runs, pauses, laxity_s, before, settings.laxity_hysteresis_s)
-    runs = np.where(blocked, 0.0, runs)
     np.minimum.at(run_s, jobs.row, _longest_s(jobs, until_s, runs[jobs.row])[jobs.group])
     np.minimum.at(share, jobs.row, _largest_share(jobs, until_s, runs, sustained_w / np.maximum(power_w, 1.0))[jobs.group])
     return Joint(blocked, run_s, share)
@@ -190,7 +192,7 @@ def _blocked(jobs: Jobs, ahead_s: F8, runs: F8, pauses: B1, laxity_s: F8, before
     groups, rows = len(jobs.room_w), len(runs)
     blocked = np.zeros(rows, dtype=np.bool_)
     held = before & (runs > 0.0)
-    tight = ~jobs.fit(ahead_s + hysteresis_s, runs[jobs.row])
+    tight = ~jobs.fit(ahead_s + (hysteresis_s if held.any() else 0.0), runs[jobs.row])
     if not tight.any():
         return blocked
     jobs = jobs.of_groups(tight)
