@@ -221,20 +221,33 @@ def _fewest(jobs: Jobs, ahead_s: F8, runs: F8, place: Rows) -> Rows:
 
 
 def _longest_s(jobs: Jobs, until_s: F8, runs: F8) -> F8:
-    """How long `runs` (K,) may go on in each group (G,), inf where it is at least `until_s`."""
-    low_s, high_s = np.zeros(len(until_s)), until_s.copy()
-    whole = jobs.fit(until_s, runs)
+    """How long `runs` (K,) may go on in each group (G,), inf where it is at least `until_s`: until the first of them has used up its own
+    slack, or sooner where not all could charge then."""
+    first_s = np.full(len(until_s), np.inf)
+    going = runs > 0.0
+    np.minimum.at(first_s, jobs.group[going], np.maximum(jobs.slack_s[going], 0.0) / (1.0 + runs[going] * jobs.wears[going]))
+    most_s = np.minimum(first_s, until_s)
+    answer_s = np.where(first_s < until_s, first_s, np.inf)
+    short = ~jobs.fit(most_s, runs)
+    if not short.any():
+        return answer_s
+    kept = short[jobs.group]
+    jobs, runs = jobs.of_groups(short), runs[kept]
+    low_s, high_s = np.zeros(len(until_s)), most_s
     for _ in range(_STEPS):
         middle_s = 0.5 * (low_s + high_s)
         ok = jobs.fit(middle_s, runs)
         low_s, high_s = np.where(ok, middle_s, low_s), np.where(ok, high_s, middle_s)
-    return np.where(whole, np.inf, low_s)
+    return np.where(short, low_s, answer_s)
 
 
 def _largest_share(jobs: Jobs, until_s: F8, runs: F8, sustained: F8) -> F8:
     """Share of its sustained power that every row of a group could hold for `until_s`, all together (G,)."""
-    share = np.zeros(len(until_s))
+    share, unsettled = np.zeros(len(until_s)), np.ones(len(until_s), dtype=np.bool_)
     for one in (1.0, *_SHARES):
-        ok = jobs.fit(until_s, (one * runs * np.fmin(sustained, 1.0))[jobs.row])
-        share = np.where(ok, np.maximum(share, one), share)
+        ok = jobs.fit(until_s, (one * runs * np.fmin(sustained, 1.0))[jobs.row]) & unsettled
+        share[ok], unsettled = one, unsettled & ~ok
+        jobs = jobs.of_groups(unsettled)
+        if jobs.row.size == 0:
+            break
     return share
