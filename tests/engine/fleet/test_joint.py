@@ -189,3 +189,12 @@ def test_i2_cars_discharged_until_they_are_blocked_are_all_ready_at_their_depart
         assert (energy_wh[leaving] >= 0.79 * 60_000.0).all(), f"{energy_wh[leaving] / 600.0} % at {now_s - t0:.0f} s"
     assert gave_wh > 20_000.0
     assert blocked_once
+
+
+def test_a_window_that_outlasts_all_departures_leaves_no_order_without_an_end(cars: Any, t0: float) -> None:
+    fleet = cars(4, site=1, departure_s=t0 + 3600.0 * 3.0)
+    joint = look(fleet, behind(22_000.0), t0, window_s=6 * 3600.0)
+    assert (joint.reason == Reason.READY).all()
+    assert (0.0 < joint.together_s).all()
+    assert (joint.together_s < 3600.0).all()
+    assert (joint.sustained_power_w == 0.0).all()
