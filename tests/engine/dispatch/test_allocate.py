@@ -126,7 +126,7 @@ def test_minimum_powers_cost_at_most_one_car_where_no_limit_binds(problem: Any, 
     asked = problem(**fleet)
     given_w = allocate(asked, policy)
     wanted_w = min(asked.target_w, float((asked.gain * asked.caps_w).sum()))
-    largest_min_w = float(asked.min_w.max())
+    largest_min_w = float((asked.gain * asked.min_w).max())
     assert wanted_w - largest_min_w - 1e-3 <= given_w.served_w <= wanted_w + 1e-3
 
 

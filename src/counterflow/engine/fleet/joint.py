@@ -90,7 +90,7 @@ def recoverable(slack_s: F8, due_s: F8, power_w: F8, group: Rows, room_w: F8) ->
     energy_ws = np.cumsum(drawn_w * length_s)
     energy_ws -= energy_ws[start]
     allowed_ws = room_w[where] * at_s
-    ok[where[energy_ws > allowed_ws + 1e-6 * np.abs(allowed_ws) + 1.0]] = False
+    ok[where[energy_ws > allowed_ws + 1e-6 * np.abs(allowed_ws) + 0.01]] = False
     return ok
 
 
