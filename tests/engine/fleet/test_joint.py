@@ -195,6 +195,6 @@ def test_a_window_that_outlasts_all_departures_leaves_no_order_without_an_end(ca
     fleet = cars(4, site=1, departure_s=t0 + 3600.0 * 3.0)
     joint = look(fleet, behind(22_000.0), t0, window_s=6 * 3600.0)
     assert (joint.reason == Reason.READY).all()
-    assert (0.0 < joint.together_s).all()
+    assert (joint.together_s > 0.0).all()
     assert (joint.together_s < 3600.0).all()
     assert (joint.sustained_power_w == 0.0).all()
