@@ -329,6 +329,28 @@ def test_a_driver_who_stops_it_charges_again_within_seconds(street: Any) -> None
     assert post.power_w == pytest.approx(11_040.0)
 
 
+def test_cars_at_2_1_stations_whose_drivers_agreed_to_pausing_only_are_never_discharged(street: Any) -> None:
+    here = street(4, settings={"drivers": {"default": {"consent": False, "pausing": True}}})
+    at = here.at
+    before_w = at.world.power_w.copy()
+    least_w = [0.0]
+    at.each_second.append(lambda: least_w.append(float(at.world.power_w.min())))
+    order = at.order(200.0, 0.8, mode=DispatchMode.RELATIVE)
+    at.run(150)
+    target_w = order.steps[0].discharge_power_w
+    assert 25_000.0 < target_w < before_w.sum()
+    assert float((before_w - at.world.power_w).sum()) == pytest.approx(target_w, rel=0.05)
+    placed = [one.payload["chargingProfile"] for one in at.sent if one.action == "SetChargingProfile"]
+    modes = {
+        period["operationMode"] for one in placed for schedule in one["chargingSchedule"] for period in schedule["chargingSchedulePeriod"]
+    }
+    assert modes == {"ChargingOnly"}
+    assert all(schedule["duration"] > 0 for one in placed for schedule in one["chargingSchedule"])
+    at.run(250)
+    assert min(least_w) == 0.0, "none was ever discharged"
+    assert at.left_behind() == []
+
+
 def test_a_post_with_room_for_one_profile_of_one_level_and_one_period_takes_part(street: Any) -> None:
     here = street(1)
     post = here.add("P-16", "ocpp1.6", need_wh=9_000.0, ChargeProfileMaxStackLevel="0", MaxChargingProfilesInstalled="1")
