@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from typer.testing import CliRunner
 
+from counterflow.app.bench import scenarios
 from counterflow.app.bench.scenarios import Request, run_scenarios
 from counterflow.app.bench.scenarios.catalogue import ELSEWHERE, SCENARIOS, UnknownScenarioError, chosen
 from counterflow.app.bench.scenarios.oracle import best_capacity_w, least_square_share_w, recoverable
@@ -188,6 +190,18 @@ def test_a_run_in_processes_writes_its_files_and_ends_with_its_verdict(tmp_path:
     assert code == (0 if verdicts <= {"met", "moonshot"} else 1)
     assert entry["figures"]["learned"]["1"]["broken"] == 0.0
     assert "water-fill" in (tmp_path / "found" / "scenarios.md").read_text()
+
+
+def test_what_was_played_before_ctrl_c_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_pool: object, jobs: list[scenarios._Job], _console: object) -> Iterator[tuple[scenarios._Job, dict[str, float]]]:
+        yield jobs[0], {"share_mean": 99.0, "share_least": 98.0}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scenarios, "_results", interrupted)
+    assert run_scenarios(Request(only="18,19", seeds=2, folder=tmp_path), quiet()) == 130
+    written = json.loads((tmp_path / "scenarios.json").read_text())["scenarios"]
+    assert list(written) == ["18"]
+    assert written["18"]["demands"][0]["values"] == [99.0]
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:

@@ -222,3 +222,19 @@ def test_a_ramp_limits_how_fast_a_stream_moves_the_target(town: Any, ideal: dict
     start_s = order.start_s
     ramp = [point.target_power_w for point in at.report(order.dispatch_id).series if start_s + 4.0 <= point.from_s < start_s + 40.0]
     assert all(later > earlier for earlier, later in pairwise(ramp))
+
+
+def test_a_trend_is_anticipated_and_a_value_that_stands_is_not(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(40, 24, plant=ideal)
+    full_w = 0.8 * at.offer_w(500.0)
+    order = at.order(500.0, power_w=full_w, stream=TERMS)
+    keep_telling(at, order, 0.3 * full_w, 40)
+    for number in range(10):
+        rising_w = (0.32 + 0.02 * number) * full_w
+        tell(at, order, rising_w)
+        at.run(4)
+    expected_w = at.room.dispatcher.book.tasks[order.dispatch_id].figures.expected_w
+    assert rising_w + 0.005 * full_w < expected_w < rising_w + 0.08 * full_w
+    keep_telling(at, order, rising_w, 40)
+    settled_w = at.room.dispatcher.book.tasks[order.dispatch_id].figures.expected_w
+    assert settled_w == pytest.approx(rising_w, abs=0.01 * full_w)

@@ -28,6 +28,9 @@ from counterflow.engine.control.settings import Tracker
 __all__ = ["Request", "UnknownScenarioError", "run_scenarios"]
 
 
+STOPPED = 130
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """What is to be played: scenarios (`4,8`; empty = all), seeds each, and where the files go."""
 
@@ -47,6 +50,8 @@ class _Job(Struct, frozen=True):
 def run_scenarios(request: Request, console: Console) -> int:
     """Play, print the table, write JSON, Markdown and pictures. 1 where a goal was missed or something could not be played.
 
+    On Ctrl-C what was played until then is shown and written, and the answer is 130.
+
     Raises `UnknownScenarioError` before anything is played, and OSError where nothing can be written.
     """
     scenarios = chosen(request.only)
@@ -55,6 +60,7 @@ def run_scenarios(request: Request, console: Console) -> int:
     jobs = [job for scenario in scenarios for job in _jobs(scenario, request)]
     found: dict[_Job, Figures] = {}
     faults: dict[str, str] = {}
+    stopped = False
     # Spawned, not forked: a copy of a process with threads may stand still.
     with ProcessPoolExecutor(_workers(), mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
@@ -66,12 +72,18 @@ def run_scenarios(request: Request, console: Console) -> int:
                     found[job] = result
             for picture in pictures:
                 console.print(f"Drawn: {picture.result()}", markup=False, highlight=False)
+        except KeyboardInterrupt:
+            stopped = True
+            console.print("Stopped. This is what was played until then.")
+            pool.shutdown(cancel_futures=True)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    outcomes = [_outcome(scenario, found, faults.get(scenario.number, "")) for scenario in scenarios]
+    played = {job.number for job in found if job.tracker is Tracker.LEARNED} | faults.keys()
+    wanted = [scenario for scenario in scenarios if not stopped or scenario.number in played]
+    outcomes = [_outcome(scenario, found, faults.get(scenario.number, "")) for scenario in wanted]
     _tell(outcomes, request, console, time.monotonic() - began_s)
-    return 0 if all(outcome.met and not outcome.note for outcome in outcomes) else 1
+    return STOPPED if stopped else 0 if all(outcome.met and not outcome.note for outcome in outcomes) else 1
 
 
 def _workers() -> int:
