@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from counterflow.domain.instructions import DispatchOrder, DispatchState, OrderStep
@@ -78,3 +79,23 @@ def test_a_ramp_limited_product_is_followed_while_it_ramps_and_judged_there(town
     assert report.tracking_rmse_frac is not None
     assert report.tracking_rmse_frac < 0.05
     assert at.left_behind() == []
+
+
+@pytest.mark.parametrize("ramp_out_s", [0.0, 60.0])
+def test_after_the_window_charging_comes_back_along_its_line_without_a_step(town: Any, ideal: dict[str, Any], ramp_out_s: float) -> None:
+    at = town(120, 15, plant=ideal)
+    order = at.order(240.0, 0.7, ramp_out_s=ramp_out_s)
+    at.run(order.end_s - at.now_s - 65.0)
+    before = len(at.power_w)
+    at.run(65.0)
+    ended = len(at.power_w)
+    at.run(120.0)
+    power_w = np.array(at.power_w)
+    back_w = float(power_w[ended : ended + 90].max())
+    # Cars that never took part charge all the time.
+    base_w = float(power_w[ended + 3 : ended + 6].mean())
+    share = np.clip((np.arange(75) + 4.0) / 60.0, 0.0, 1.0)
+    assert (power_w[ended + 5 : ended + 75] - (base_w + share * (back_w - base_w))[5:]).max() <= 0.03 * back_w
+    assert np.abs(np.diff(power_w[ended + 5 : ended + 90])).max() <= 0.12 * back_w
+    if ramp_out_s > 0.0:
+        assert np.abs(np.diff(power_w[before:ended])).max() <= 0.15 * back_w, "it goes down car by car"
