@@ -11,7 +11,7 @@ import pytest
 
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.drivers import Scope, SessionOverride
-from counterflow.domain.instructions import DispatchMode, DispatchState
+from counterflow.domain.instructions import ControlPath, DispatchMode, DispatchState
 from counterflow.domain.records import DocumentKind
 from counterflow.sim.vehicle import Cars
 
@@ -370,6 +370,15 @@ def test_an_order_for_later_counts_on_cars_whose_need_is_unknown(street: Any) ->
     here.at.run(40)
     with_post_w = here.at.offer_w(600.0, mode=DispatchMode.RELATIVE, start_s=here.at.now_s + 200.0)
     assert with_post_w == pytest.approx(alone_w + 11_040.0, rel=0.05)
+
+
+def test_a_band_does_not_count_on_cars_that_only_charge(street: Any) -> None:
+    here = street(1)
+    band = {"mode": DispatchMode.RELATIVE, "control_path": ControlPath.AFRR}
+    alone_w = here.at.offer_w(600.0, **band)
+    here.add("P-16", "ocpp1.6", need_wh=9_000.0)
+    here.at.run(40)
+    assert here.at.offer_w(600.0, **band) == pytest.approx(alone_w, rel=0.05)
 
 
 def test_who_agrees_while_the_car_charges_is_asked_about_at_once(street: Any) -> None:

@@ -93,6 +93,8 @@ class Outlook:
         over = (other.dispatch_id for other in self._book.in_state(DispatchState.RUNNING) if lead_s > 0.0 and other.end_s <= from_s)
         in_pool = image.occupied & self._topology.pool_mask(instruction.pool)[np.maximum(image.site, 0)]
         in_pool &= ~self.busy_rows(image, instruction.dispatch_id, (*outranked, *over))
+        if not central:
+            able = able.without_reduction()
         if lead_s > 0.0:
             # While it waits a car charges, which keeps its laxity, until it is done; from then on laxity passes with time.
             then_s = able.laxity_s - lead_s + np.minimum(able.recharge_s, lead_s)

@@ -9,7 +9,7 @@ import pytest
 from counterflow.domain.ids import ALL_SITES, DispatchId
 from counterflow.domain.instructions import AllocationPolicy, ControlPath, DispatchInstruction, DispatchMode, TargetStep
 from counterflow.domain.reasons import ChangeReason, DropOutKind
-from counterflow.domain.resources import Site
+from counterflow.domain.resources import ControlMode, Site
 from counterflow.domain.setpoints import SetpointState
 from counterflow.engine.control.decision import Decision, DispatchTask, TaskMemory
 from counterflow.engine.control.reserve import reserve
@@ -33,6 +33,7 @@ class Pool:
 
     band_w: float = GAIN * 14_000.0
     path: ControlPath = ControlPath.AFRR
+    mode: DispatchMode = DispatchMode.GROSS_EXPORT
     duration_s: float = 900.0
     sites: tuple[Site, ...] = ()
     busy: Any = False
@@ -49,7 +50,7 @@ class Pool:
             steps=(TargetStep(from_s=NOW_S, discharge_power_w=self.band_w),),
             pool=ALL_SITES,
             policy=AllocationPolicy.HYBRID,
-            mode=DispatchMode.GROSS_EXPORT,
+            mode=self.mode,
             priority=0,
             accepted_at_s=NOW_S,
             control_path=self.path,
@@ -237,3 +238,11 @@ def test_a_curve_is_replaced_by_a_setpoint_of_the_same_power_where_it_is_not_fol
     pool.look(image(2, power_w=0.0))
     [change] = pool.look(image(2, now_s=NOW_S + 20.0, **held([7_000.0, 7_000.0])), [False, True]).changes
     assert (change.row, change.power_w, change.by_curve) == (0, -7_000.0, False)
+
+
+@pytest.mark.parametrize("path", [ControlPath.AFRR, ControlPath.LOCAL_FREQUENCY])
+def test_a_car_that_can_only_charge_less_has_no_part_in_a_band(image: Any, path: ControlPath) -> None:
+    post = {"pausing": True, "control_mode": [ControlMode.CHARGE_ONLY, ControlMode.SETPOINT], "power_w": 7_000.0}
+    decision = Pool(path=path, mode=DispatchMode.RELATIVE).look(image(2, **post))
+    assert [row for row, _ in decision.joined] == [1]
+    assert [change.row for change in decision.changes] == [1]

@@ -55,6 +55,7 @@ def reserve(
     """Decide at `now_s`. `steered` (N,): the EVSE finds its power by a curve; `share`: what is asked of the band now, 0 to 1."""
     instruction = task.instruction
     memory = memory.sized(len(image))
+    able = able.without_reduction()
     group = reconcile(image, able, task, memory, response, topology, now_s)
     held = group.active & (group.uid == memory.group_uid)
     stock = Stock(

@@ -81,6 +81,10 @@ class Capability(Struct, frozen=True, kw_only=True):
             return self.reason
         return np.where(is_reducible(self.reason), self.reduction, self.reason)
 
+    def without_reduction(self) -> "Capability":
+        """The same where nobody takes part by charging less: a band that stations follow by curves of their own has no use for it."""
+        return replace(self, reduction=np.full(len(self.reason), Reason.NO_CHARGING_CONTROL, dtype=np.int8))
+
     def reduces(self, mode: DispatchMode) -> B1:
         """Rows that can take part by charge reduction alone, (N,)."""
         if mode is not DispatchMode.RELATIVE:
