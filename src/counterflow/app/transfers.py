@@ -35,10 +35,11 @@ class Transfers:
         self._notify = notify
         self._apply = apply
         self._is_connected = is_connected
+        self._completing = False
 
     def session_changed(self, record: SessionRecord, now_s: float) -> None:
         """A session opened, changed or ended."""
-        if not self._is_connected(record.station_id):
+        if self._completing or not self._is_connected(record.station_id):
             return
         evse = self._registry.capability_of(record.station_id, record.evse_id)
         if upgrade_due(record, None if evse is None else evse.service_renegotiation):
@@ -52,7 +53,12 @@ class Transfers:
     def completed(self, offer: OfferTransfer, result: CommandResult, now_s: float) -> None:
         """What became of an offer. New needs follow an accepted one; one that never left may be made again, no other."""
         upgrade = _upgrade(result)
-        self._apply(self._fleet.note_upgrade(offer.session_uid, upgrade), now_s)
+        # An offer that a closing line did not take is made again when the station is back, not at once and for ever.
+        self._completing = True
+        try:
+            self._apply(self._fleet.note_upgrade(offer.session_uid, upgrade), now_s)
+        finally:
+            self._completing = False
         text = f"bidirectional transfer {upgrade.value or 'not offered yet'}"
         self._notify(Notice(at_s=now_s, kind="session.upgrade", subject=str(offer.session_uid), text=text, values={}))
 

@@ -54,7 +54,8 @@ def server_settings(settings: SimulationSettings) -> Settings:
     unwilling = {f"DECFW{row + 1:09d}": {"consent": False} for row in range(0, settings.stations, UNWILLING_EVERY)}
     tree: dict[str, Any] = {
         "stations": {"accept_unknown": True},
-        "sites": [{"site_id": YARD, "max_export_power_w": YARD_EXPORT_W}],
+        "feeders": [{"feeder_id": "line", "max_export_power_w": YARD_EXPORT_W}],
+        "sites": [{"site_id": YARD, "feeder": "line"}],
         "drivers": {"default": {"consent": True}, "drivers": unwilling},
     }
     return msgspec.convert(tree, Settings)
