@@ -6,7 +6,7 @@ from typing import Any
 from counterflow.adapters.ocpp import events as rpc
 from counterflow.adapters.ocpp.counters import OcppCounters
 from counterflow.adapters.ocpp.handlers.context import WarningKind, warn_once
-from counterflow.adapters.ocpp.line import STANDINGS, Line, Standing
+from counterflow.adapters.ocpp.line import NOTHING_INVITED, STANDINGS, Line, Standing
 from counterflow.adapters.ocpp.policy import AuthorizationAnswer, BootStatus, Deferred
 from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.telemetry import StationBooted, StationEvent
@@ -105,7 +105,7 @@ class Answering:
             self.accepted.discard(line.station_id)
             return
         self.accepted.add(line.station_id)
-        line.invited = frozenset()
+        line.invited = NOTHING_INVITED
         identity = next((event.identity for event in events if isinstance(event, StationBooted)), line.context.identity)
         if identity != line.context.identity or line.awaits_reboot:
             # Another model or firmware may be capable of other things, and some settings wait for a reboot: what was learned is void.

@@ -41,6 +41,11 @@ WHILE_PENDING: Final = frozenset(
 """What a CSMS may ask of a station that is Pending (B02.FR.02; OCPP 1.6, 4.2)."""
 
 
+NO_EVSES: Final[frozenset[EvseId]] = frozenset()
+NOTHING_INVITED: Final[frozenset[str]] = frozenset()
+"""Shared: an empty set of its own would be the largest thing that most lines hold."""
+
+
 class Line:
     """Mutable, one per open connection; the `Csms` is its only user. Slots, since there are thousands."""
 
@@ -81,9 +86,9 @@ class Line:
         self.errand: Errand | None = None
         """What somebody asked the next discovery to do."""
         self.awaits_reboot = False
-        self.car_evses: frozenset[EvseId] = frozenset()
+        self.car_evses: frozenset[EvseId] = NO_EVSES
         """EVSEs that have words for their cars (ConnectedEV)."""
-        self.with_needs: set[EvseId] = set()
+        self.with_needs: frozenset[EvseId] = NO_EVSES
         """EVSEs whose cars have announced their needs in the transactions that are open."""
         self.hands_off = False
         """The station has its own settings back: discovery reads only."""
@@ -91,7 +96,7 @@ class Line:
         self.in_flight = False
         self.asks_for_boot = False
         self.asked_for_boot = False
-        self.invited: frozenset[str] = frozenset()
+        self.invited = NOTHING_INVITED
         self.heap_at_s: float | None = None
         self.closed = False
 
@@ -118,7 +123,7 @@ class Line:
 
     def know(self, evses: Iterable[EvseCapability]) -> None:
         """What discovery has learned."""
-        self.car_evses = frozenset(evse.evse_id for evse in evses if evse.names_cars)
+        self.car_evses = frozenset(evse.evse_id for evse in evses if evse.names_cars) or NO_EVSES
 
     def next_errand(self) -> Errand:
         """What the discovery that begins now is for; one of the whole station looks at its cars as well."""
@@ -130,9 +135,9 @@ class Line:
     def note_car(self, action: str, request: Any) -> None:
         """Where a car begins to charge that has announced no needs, its EVSE is asked for what it knows of it (R01)."""
         if action == "NotifyEVChargingNeeds":
-            self.with_needs.add(EvseId(request.evse_id))
+            self.with_needs |= {EvseId(request.evse_id)}
         elif request.event_type == "Ended":
-            self.with_needs.clear()
+            self.with_needs = NO_EVSES
         elif request.trigger_reason == "ChargingStateChanged" and request.transaction_info.charging_state == "Charging":
             unknown = self.car_evses - self.with_needs
             if unknown and self.errand is None:
@@ -161,9 +166,9 @@ def invited_by(action: str, request: Struct | dict[str, Any], from_station: froz
     if action in ("GetBaseReport", "GetReport"):
         return frozenset({"NotifyReport"})
     if action != "TriggerMessage":
-        return frozenset()
+        return NOTHING_INVITED
     wanted = request.get("requestedMessage") if isinstance(request, dict) else getattr(request, "requested_message", None)
-    return frozenset({wanted}) if isinstance(wanted, str) and wanted in from_station else frozenset()
+    return frozenset({wanted}) if isinstance(wanted, str) and wanted in from_station else NOTHING_INVITED
 
 
 def needs_discovery(known: DiscoveryRecord, settings: OcppSettings, subprotocol: str) -> bool:

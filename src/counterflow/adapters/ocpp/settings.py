@@ -1,5 +1,6 @@
 """What can be tuned about talking OCPP."""
 
+import sys
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -130,4 +131,5 @@ class OcppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def sampling_asked(self) -> str:
         """What is asked of stations, as one text: when it changes, they are asked anew."""
-        return f"{self.sampling_interval_s} s, {self.idle_interval_s} s, {self.aligned_interval_s} s, {','.join(self.measurands)}"
+        text = f"{self.sampling_interval_s} s, {self.idle_interval_s} s, {self.aligned_interval_s} s, {','.join(self.measurands)}"
+        return sys.intern(text)  # every station's record holds it
