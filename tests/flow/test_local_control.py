@@ -158,6 +158,7 @@ def test_q08_stations_that_refuse_signals_get_setpoints_and_the_reason_is_kept(t
     assert -float(at.world.power_w[at.world.power_w < 0.0].sum()) == pytest.approx(discharging_w / 2, rel=0.08)
     at.run(210 + END_S)
     assert at.left_behind() == []
+    assert sum(at.room.dispatcher.guarding.breaches.values()) == 0, "I5: nothing, or the car's minimum at least"
 
 
 def test_stations_that_refuse_curves_are_left_out_of_a_local_frequency_band(town: Any, exact: dict[str, Any]) -> None:

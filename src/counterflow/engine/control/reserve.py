@@ -151,7 +151,10 @@ def _changes(
     """Orders for new parts of the band, for parts whose order is not as it should be, and setpoints for cars without a curve."""
     image = stock.image
     holds = ~np.isnan(band_w) & image.connected
-    asked_w = np.where(stock.steered, band_w, band_w * share)
+    # A car gives nothing, or its minimum at least: the nearer of the two (I5).
+    part_w, least_w = band_w * share, np.fmax(stock.able.min_power_w, 0.0)
+    part_w = np.where((part_w > 0.0) & (part_w < least_w), np.where(part_w >= 0.5 * least_w, least_w, 0.0), part_w)
+    asked_w = np.where(stock.steered, band_w, part_w)
     new = holds & np.isnan(stock.band_w)
     quiet = now_s - memory.sent_at_s >= settings.retry_s
     told_w = np.where(np.isnan(image.setpoint_w), np.nan, -image.setpoint_w)
