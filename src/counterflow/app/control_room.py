@@ -25,16 +25,18 @@ from counterflow.app.placing import Placement
 from counterflow.app.policy import Certifier, ConsentPolicy
 from counterflow.app.pseudonyms import Pseudonyms
 from counterflow.app.registry import Registry
+from counterflow.app.restoring import restore
 from counterflow.app.security_log import SecurityLog
 from counterflow.app.transaction_numbers import TransactionNumbers
 from counterflow.app.transfers import Transfers
+from counterflow.app.waiting import Called, Discovered, Waiting
 from counterflow.domain.commands import Command, OfferTransfer, PlaceDischarge, RawCall, ReadProfiles, ReadTransaction
 from counterflow.domain.conflicts import HeldOut
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.setpoints import CommandResult, Rejected
+from counterflow.domain.setpoints import Rejected
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     CapabilitiesOutdated,
@@ -172,9 +174,7 @@ class ControlRoom:
         """What was known again at the start, by kind."""
         self._notify = notify
         self._expelled: list[tuple[StationId, str]] = []
-        self._raw_calls: dict[int, Callable[[CommandResult], None]] = {}
-        self._discoveries: dict[StationId, list[Callable[[CapabilitiesDiscovered | None], None]]] = {}
-        self._next_token = 1
+        self._waiting = Waiting()
 
     # --- the line side (sim.world.CsmsSide, and the gateway's handler through app.server) ------------------------------------
 
@@ -249,14 +249,9 @@ class ControlRoom:
         for event in self.csms.submit(command, now_s):
             self._take(event, now_s)
 
-    def call(
-        self, station_id: StationId, action: str, payload: dict[str, Any], now_s: float, done: Callable[[CommandResult], None]
-    ) -> None:
+    def call(self, station_id: StationId, action: str, payload: dict[str, Any], now_s: float, done: Called) -> None:
         """Send any request; `done` gets the result: Rejected with a sentence when the request is not valid OCPP."""
-        token = self._next_token
-        self._next_token += 1
-        self._raw_calls[token] = done
-        self.submit(RawCall(station_id=station_id, action=action, payload=payload, token=token), now_s)
+        self.submit(RawCall(station_id=station_id, action=action, payload=payload, token=self._waiting.for_call(done)), now_s)
 
     def forget_station(self, station_id: StationId, now_s: float) -> None:
         """A station was taken off the register: whatever goes on there is over for us, and recorded so."""
@@ -268,45 +263,18 @@ class ControlRoom:
         self.conflicts.station_removed(station_id)
         self._applied(self.fleet.forget(station_id, now_s), now_s)
 
-    def discover(self, station_id: StationId, errand: Errand, now_s: float, done: Callable[[CapabilitiesDiscovered | None], None]) -> bool:
+    def discover(self, station_id: StationId, errand: Errand, now_s: float, done: Discovered) -> bool:
         """Ask a station anew; `done` gets what came of it, None when its line is gone before. False = it cannot be asked now."""
         happened = self.csms.discover(station_id, errand, now_s)
         if happened is None:
             return False
-        self._discoveries.setdefault(station_id, []).append(done)
+        self._waiting.for_discovery(station_id, done)
         self._take_all(happened, now_s)
         return True
 
     def restore(self, now_s: float) -> None:
         """Know again what was known: sessions, dispatches under way, profiles at stations, the emergency stop (I8)."""
-        self.access.restore()
-        self.registry.restore()
-        self.security.restore()
-        self.numbers.restore()
-        self.drivers.restore()
-        for registration in self.registry.registrations.values():
-            self.fleet.register(registration.station_id, registration.site_id)
-        self.faults.restore()
-        sessions = [record for _, record in self.journal.documents(DocumentKind.SESSION)]
-        profiles = [record for _, record in self.journal.documents(DocumentKind.PROFILE)]
-        still_open = [record for record in sessions if record.ended_s is None]
-        self.fleet.restore(
-            sessions,
-            self.journal.last_samples([record.session_uid for record in still_open]),
-            self.registry.discoveries.values(),
-            profiles,
-            now_s,
-            [record for _, record in self.journal.documents(DocumentKind.ACCOUNT)],
-        )
-        self.recovered.update(sessions=len(still_open), profiles=len(profiles), stations=len(self.registry.registrations))
-        for profile in profiles:
-            self.placement.restore(profile)
-        for _, path in self.journal.documents(DocumentKind.PATH):
-            self.placement.paths.restore(path)
-        self.conflicts.restore(still_open, now_s)
-        for _, latch in self.journal.documents(DocumentKind.LATCH):
-            self.dispatcher.latch = latch
-        self.dispatcher.restore([instruction for _, instruction in self.journal.documents(DocumentKind.DISPATCH)], now_s)
+        self.recovered.update(restore(self, now_s))
 
     def override(self, uid: SessionUid, said: SessionOverride, now_s: float) -> None:
         """What a driver says for an open session; the next tick follows it. Raises KeyError when it is not open."""
@@ -367,7 +335,7 @@ class ControlRoom:
             self.transfers.station_back(event.station_id, now_s)
             self.dispatcher.wake(now_s)
         elif isinstance(event, StationDisconnected):
-            self._discovery_over(event.station_id, None)
+            self._waiting.discovered(event.station_id, None)
             self._say(now_s, "station.disconnected", event.station_id, event.reason)
         self.conflicts.take(event, now_s)
 
@@ -375,7 +343,7 @@ class ControlRoom:
         match event:
             case CapabilitiesDiscovered():
                 self.registry.discovered(event)
-                self._discovery_over(event.station_id, event)
+                self._waiting.discovered(event.station_id, event)
                 self.dispatcher.wake(now_s)
             case SettingsChanging():
                 self.registry.changing(event)
@@ -397,10 +365,6 @@ class ControlRoom:
         if event.kind in _SECURITY_WARNINGS:
             origin = "station" if event.kind == WarningKind.SECURITY else "server"
             self.security.note(event.station_id, origin, event.kind, event.text, now_s, event.at_s)
-
-    def _discovery_over(self, station_id: StationId, found: CapabilitiesDiscovered | None) -> None:
-        for done in self._discoveries.pop(station_id, ()):
-            done(found)
 
     def _measured(self, event: TransactionReported | EvseMeasured, now_s: float) -> None:
         applied = self.fleet.apply(event, now_s)
@@ -435,9 +399,7 @@ class ControlRoom:
 
     def _completed(self, event: CommandCompleted, now_s: float) -> None:
         if isinstance(event.command, RawCall):
-            done = self._raw_calls.pop(event.command.token, None)
-            if done is not None:
-                done(event.result)
+            self._waiting.called(event.command.token, event.result)
             return
         if isinstance(event.command, OfferTransfer):
             self.transfers.completed(event.command, event.result, now_s)
