@@ -53,10 +53,12 @@ def test_no_discharge_is_ever_anticipated_below_zero_or_without_reason(values_w:
     assert abs(aim_w - values_w[-1]) <= swing_w / 2.0 * lead_s + 1e-6 * max(values_w)
 
 
-def test_the_quick_go_first_and_merit_decides_among_them() -> None:
-    rank = np.array([0.9, 0.1, 0.2, 0.0])
-    order = np.argsort(by_quickness(rank, np.array([3.2, 9.0, 3.4, 90.0])))
-    assert order.tolist() == [2, 0, 1, 3]
+def test_the_quick_go_first_then_the_large_then_merit_decides() -> None:
+    rank = np.array([0.9, 0.1, 0.2, 0.0, 0.5])
+    size_w = np.array([7e3, 7e3, 7e3, 22e3, 11e3])
+    order = by_quickness(rank, np.array([2.2, 9.0, 3.4, 90.0, 3.9]), size_w)
+    assert np.argsort(order).tolist() == [4, 2, 0, 1, 3]
+    assert 0.0 <= order.min() <= order.max() < 1.0
 
 
 @pytest.mark.parametrize("true_lag_s", [2.0, 6.0, 12.0])

@@ -17,6 +17,8 @@ _STALE = 2.5
 """A value that is this many intervals old carries no trend."""
 _SLOWEST_S = 30.0
 """A lag at which a car counts as the slowest."""
+_LAG_STEP_S = 2.0
+_SIZES = 16
 
 
 class Lag(Struct, frozen=True, kw_only=True):
@@ -49,7 +51,9 @@ def anticipated_w(trail: Trail, now_s: float, lead_s: float) -> float:
     return max(0.0, target_w + slope * lead_s)
 
 
-def by_quickness(rank: F8, lag_s: F8) -> F8:
-    """A rank in [0, 1) (N,) in which the quick go first, and among equally quick ones merit decides."""
-    steps = np.floor(np.clip(lag_s, 0.0, _SLOWEST_S))
-    return (steps + np.clip(rank, 0.0, 0.999)) / (_SLOWEST_S + 1.0)
+def by_quickness(rank: F8, lag_s: F8, size_w: F8) -> F8:
+    """A rank in [0, 1) (N,) in which the quick go first; among those as quick as each other within 2 s the large (fewest messages), then
+    those of least `rank`."""
+    slow = np.floor(np.clip(lag_s, 0.0, _SLOWEST_S) / _LAG_STEP_S)
+    small = np.floor((1.0 - size_w / max(float(size_w.max(initial=0.0)), 1e-9)) * (_SIZES - 1))
+    return (slow + (small + np.clip(rank, 0.0, 0.999)) / _SIZES) / (_SLOWEST_S / _LAG_STEP_S + 1.0)

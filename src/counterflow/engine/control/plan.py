@@ -221,7 +221,7 @@ def _levers(scene: Scene, level_w: F8, gap_w: float) -> Levers:
         gap_w=np.zeros(len(level_w)),
         gain=np.maximum(scene.gain, 1e-3),
         engage_w=scene.engage_w(level_w),
-        rank=_turns(scene, upward=gap_w > 0.0),
+        rank=_turns(scene, level_w, upward=gap_w > 0.0),
         movable=scene.steerable & ~spared,
         rested=scene.rested,
         room=scene.room(level_w),
@@ -229,12 +229,13 @@ def _levers(scene: Scene, level_w: F8, gap_w: float) -> Levers:
     return with_reduction(scene, levers, level_w)
 
 
-def _turns(scene: Scene, *, upward: bool) -> F8:
+def _turns(scene: Scene, level_w: F8, *, upward: bool) -> F8:
     """Who goes first up, and last down, least first (N,): merit; of a stream the quick go first both ways."""
     if not scene.task.streamed:
         return scene.rank
-    quick = by_quickness(scene.rank if upward else 1.0 - scene.rank, scene.lag.car_s)
-    return quick if upward else 1.0 - quick
+    if upward:
+        return by_quickness(scene.rank, scene.lag.car_s, scene.cap_w)
+    return 1.0 - by_quickness(1.0 - scene.rank, scene.lag.car_s, np.fmax(level_w, 0.0))
 
 
 def _runs_long_enough(scene: Scene, level_w: F8) -> B1:

@@ -39,7 +39,7 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             ge=0,
             le=1,
         ),
-    ] = 0.5
+    ] = 0.55
     tick_interval_s: Annotated[
         float, Meta(description="Period of the loop; known losses are acted on at once.", extra={"unit": "s"}, gt=0)
     ] = 4.0
