@@ -60,9 +60,10 @@ def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Rec
     )
     scale_wh = np.where(placed, image.capacity_wh, UNKNOWN_CAPACITY_WH)
     position_frac = np.where(placed, carried_frac, UNKNOWN_POSITION_FRAC)
-    stretch = np.where(placed, 1.0, worst_stretch(soc_frac, settings))
     charge_w = np.maximum(image.max_charge_w, _LEAST_CHARGE_W)
-    full_charge_s = stretch * scale_wh / (settings.eta_charge * WH_PER_WS * charge_w)
+    full_charge_s = scale_wh / (settings.eta_charge * WH_PER_WS * charge_w)
+    unplaced = np.flatnonzero(~placed)  # few, if any: the stretch takes longer than all the rest of this
+    full_charge_s[unplaced] *= worst_stretch(soc_frac[unplaced], settings)
     return Reckoning(
         soc_frac=soc_frac,
         v2x_above_wh=image.v2x_floor_wh + needs_in_wh - needs_out_wh,
