@@ -208,7 +208,7 @@ def test_r01_a_chademo_car_is_known_by_its_evse_and_discharges_where_the_terms_s
     station_of(here).unplug(here.now_s)
     here.run(60.0)
     station_of(here).plug_in(here.now_s)
-    here.run(60.0)
+    here.run(120.0)  # until it is plugged in, authorized and charges
     assert here.operations.station(FIRST).evses[0].connected_ev.at_s > before.at_s
     assert here.calls(FIRST, since_s)["GetVariables"] == 2
 
