@@ -13,7 +13,7 @@ SCENARIOS = "scenarios"
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Examples: counterflow bench gateway --quick --json figures.json --against docs/measured-first.json; "
+        epilog="Example: counterflow bench gateway --quick --json figures.json --against docs/measured-first.json   or   "
         "counterflow bench scenarios --only 4,8"
     )(bench)
 
