@@ -34,6 +34,7 @@ from counterflow.domain.records import (
     DiscoveryRecord,
     DocumentKind,
     Latch,
+    LearnedResponse,
     PathRecord,
     ProfileRecord,
     ProfileState,
@@ -139,6 +140,9 @@ def documents() -> dict[DocumentKind, Any]:
         ),
         DocumentKind.TRANSACTION_NUMBER: TransactionNumber(
             station_id=STATION, evse_id=EvseId(1), number=91_000_000, started_s=T0, meter_start_wh=12
+        ),
+        DocumentKind.LEARNED_RESPONSE: LearnedResponse(
+            subject="vehicle:ab12", at_s=T0, gain=0.93, gain_readings=12.0, transitions=(2.0, 7e3, 3e7, 14.0, 5e4), out_until_s=T0 + 900.0
         ),
         DocumentKind.STATION_FAULTS: StationFaults(
             station_id=STATION,

@@ -30,6 +30,7 @@ from counterflow.engine.control.curves import CurveSettings
 from counterflow.engine.control.feasibility import FeasibilitySettings
 from counterflow.engine.control.lead import ScheduledStartSettings
 from counterflow.engine.control.ledger import LedgerSettings
+from counterflow.engine.control.priors import PriorSettings
 from counterflow.engine.control.refusals import RefusalSettings
 from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
@@ -75,6 +76,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dispatcher: DispatcherSettings = DispatcherSettings()
     control: ControlSettings = ControlSettings()
     response: ResponseSettings = ResponseSettings()
+    priors: PriorSettings = PriorSettings()
     feasibility: FeasibilitySettings = FeasibilitySettings()
     orders: BookSettings = BookSettings()
     placing: PlacingSettings = PlacingSettings()

@@ -19,6 +19,7 @@ from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
 from counterflow.app.dispatcher import Dispatcher
 from counterflow.app.doubtful_sessions import DoubtfulSessions
 from counterflow.app.drivers import Drivers
+from counterflow.app.experience import Experience
 from counterflow.app.first_use import FirstUse
 from counterflow.app.known_faults import KnownFaults
 from counterflow.app.placing import Placement
@@ -138,6 +139,7 @@ class ControlRoom:
             paused=lambda: self.dispatcher.latch.on,
             call=self.call,
         )
+        self.experience = Experience(journal, settings.priors, settings.response, self.registry.model_of)
         self.dispatcher = Dispatcher(
             fleet=self.fleet,
             topology=self.topology,
@@ -152,6 +154,7 @@ class ControlRoom:
             resume=settings.resume,
             capability_settings=settings.capability,
             feasibility=settings.feasibility,
+            experience=self.experience,
             scheduled_start=settings.scheduled_start,
             curves=settings.curves,
             stopwatch=stopwatch,
@@ -387,6 +390,7 @@ class ControlRoom:
             self.journal.put(DocumentKind.SESSION, str(record.session_uid), record)
             self.conflicts.session_changed(record, now_s)
             self.transfers.session_changed(record, now_s)
+            self.dispatcher.outlook.session_changed(record)
             if record.ended_s is not None:
                 self.first_use.ended(record.session_uid)
                 self.dispatcher.session_left(record.session_uid, DropOutKind.ENDED, now_s)

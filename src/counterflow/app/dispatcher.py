@@ -16,6 +16,7 @@ from counterflow.app.conflicts import Conflicts
 from counterflow.app.course_log import CourseLog
 from counterflow.app.deciding import Deciding
 from counterflow.app.dispatcher_settings import DispatcherSettings
+from counterflow.app.experience import Experience
 from counterflow.app.failures import Refused
 from counterflow.app.faults import Faults
 from counterflow.app.guarding import Guarding
@@ -67,6 +68,7 @@ class Dispatcher:
         resume: ResumeSettings,
         capability_settings: CapabilitySettings,
         feasibility: FeasibilitySettings,
+        experience: Experience,
         scheduled_start: ScheduledStartSettings,
         curves: CurveSettings,
         stopwatch: Callable[[], float],
@@ -83,6 +85,7 @@ class Dispatcher:
             capability_settings=capability_settings,
             response=response,
             feasibility=feasibility,
+            experience=experience,
         )
         self._fleet = fleet
         self._placement = placement

@@ -81,7 +81,7 @@ class DriverDesk:
         return ImportAnswer(dry_run=False, rows=len(agreements), imported=len(agreements))
 
     async def erase_driver(self, identifier: str, by: str) -> ErasureAnswer | Refusal:
-        """Erase agreement, counted energy and the link from sessions of a person or car."""
+        """Erase agreement, counted energy, the link from sessions, and what was learned of a person's or car's."""
         drivers = self._room.drivers
         subjects = {drivers.subject_of(Scope.DRIVER, identifier), identifier}
         agreements, accounts = drivers.erase(subjects)
@@ -93,11 +93,14 @@ class DriverDesk:
         for record in (*changed, *stored):
             if record.session_uid not in open_now:
                 self._room.journal.put(DocumentKind.SESSION, str(record.session_uid), record.without(subjects))
+        # How the cars of these sessions answered goes, too, by whatever name the person was erased.
+        cars = {record.evccid_hash for record in (*changed, *stored) if record.evccid_hash}
+        learned = self._room.experience.erase(subjects | cars)
         await self._settled()
         sessions = len({record.session_uid for record in (*changed, *stored)})
-        if not (agreements or accounts or sessions):
+        if not (agreements or accounts or sessions or learned):
             return _nobody()
-        return ErasureAnswer(agreements=agreements, accounts=accounts, sessions=sessions)
+        return ErasureAnswer(agreements=agreements, accounts=accounts, sessions=sessions, learned=learned)
 
     async def override(self, station_id: StationId, transaction_id: str | None, said: SessionOverride) -> Sequence[SessionView] | Refusal:
         """What a driver says for one session, or for every session at a station."""

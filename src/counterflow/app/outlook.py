@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from counterflow.app.experience import Experience
 from counterflow.app.tasks import Book, RunningTask
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import ControlPath, DispatchInstruction, DispatchMode, DispatchState, Feasibility
+from counterflow.domain.records import SessionRecord
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.control.book import peak_power_w
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
@@ -37,6 +39,7 @@ class Outlook:
         capability_settings: CapabilitySettings,
         response: ResponseSettings,
         feasibility: FeasibilitySettings,
+        experience: Experience,
     ) -> None:
         self.response = ResponseMemory.fresh(0, response)
         self.lags = LagMemory.fresh(0)
@@ -47,9 +50,11 @@ class Outlook:
         self._capability_settings = capability_settings
         self._response_settings = response
         self._feasibility = feasibility
+        self._experience = experience
 
     def learn(self, image: FleetImage) -> None:
         """Take in what the cars' meters say about how they follow, and how soon."""
+        self._welcome(image)
         self.response = observe(image, self.response, image.at_s, self._response_settings)
         self.lags = learn(image, self.response, self.lags)
 
@@ -76,7 +81,18 @@ class Outlook:
 
     def gains(self, image: FleetImage) -> F8:
         """Learned gain of each row, or the fleet's prior, (N,)."""
+        self._welcome(image)
         return observe(image, self.response, image.at_s, self._response_settings).gains()
+
+    def session_changed(self, record: SessionRecord) -> None:
+        """A session was opened or changed, or has ended, and then what was learned of its car is kept."""
+        if record.ended_s is None:
+            self._experience.expect(record)
+        else:
+            self._experience.over(record, self.response, self.lags)
+
+    def _welcome(self, image: FleetImage) -> None:
+        self.response, self.lags = self._experience.welcome(image, self._fleet.row_of, self.response, self.lags)
 
     def of(self, instruction: DispatchInstruction, now_s: float, outranked: Iterable[DispatchId] = ()) -> Feasibility:
         """What the instruction's pool can give over (the rest of) its window, as far as can be told now.

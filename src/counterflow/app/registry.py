@@ -141,6 +141,11 @@ class Registry:
         registration = self.registrations.get(station_id)
         return SiteId(self._settings.default_site) if registration is None else registration.site_id
 
+    def model_of(self, station_id: StationId) -> str:
+        """Vendor and model of a station; "" where it has not told."""
+        known = self.discoveries.get(station_id)
+        return f"{known.identity.vendor_name}/{known.identity.model}" if known is not None and known.identity.model else ""
+
     def add(self, registration: StationRegistration) -> None:
         """Register, or replace a registration."""
         self.registrations[registration.station_id] = registration

@@ -6,6 +6,7 @@ from counterflow.app.access import AccessBook
 from counterflow.app.conflicts import Conflicts
 from counterflow.app.dispatcher import Dispatcher
 from counterflow.app.drivers import Drivers
+from counterflow.app.experience import Experience
 from counterflow.app.known_faults import KnownFaults
 from counterflow.app.placing import Placement
 from counterflow.app.registry import Registry
@@ -25,6 +26,7 @@ class Rooms(Protocol):
     security: SecurityLog
     numbers: TransactionNumbers
     drivers: Drivers
+    experience: Experience
     faults: KnownFaults
     fleet: FleetState
     placement: Placement
@@ -40,6 +42,7 @@ def restore(rooms: Rooms, now_s: float) -> dict[str, int]:
     rooms.security.restore()
     rooms.numbers.restore()
     rooms.drivers.restore()
+    rooms.experience.restore()
     for registration in rooms.registry.registrations.values():
         fleet.register(registration.station_id, registration.site_id)
     rooms.faults.restore()
@@ -54,6 +57,8 @@ def restore(rooms: Rooms, now_s: float) -> dict[str, int]:
         now_s,
         [record for _, record in journal.documents(DocumentKind.ACCOUNT)],
     )
+    for record in still_open:
+        rooms.dispatcher.outlook.session_changed(record)
     for profile in profiles:
         rooms.placement.restore(profile)
     for _, path in journal.documents(DocumentKind.PATH):

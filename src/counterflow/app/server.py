@@ -280,6 +280,7 @@ class Server:
                 self.room.dispatcher.forget(dispatch_id)
             if done is None:
                 self.room.drivers.expire_accounts(self._now_s(), self.settings.storage.account_days)
+                self.room.experience.expire(self._now_s(), self.settings.storage.learned_response_days)
             await asyncio.sleep(RETENTION_STEP_S if done else RETENTION_PAUSE_S)
 
     async def _settle_finished(self) -> None:

@@ -35,6 +35,7 @@ class DocumentKind(StrEnum):
     AUDIT = "audit"
     TRANSACTION_NUMBER = "transaction_number"
     STATION_FAULTS = "station_faults"
+    LEARNED_RESPONSE = "learned_response"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
@@ -197,6 +198,32 @@ class StationFaults(Struct, frozen=True, kw_only=True):
 
     def __bool__(self) -> bool:
         return bool(self.alarms or self.connectors)
+
+
+Transitions = tuple[float, float, float, float, float]
+"""Sums over transitions: how many, of half steps (W) and their squares, of lags (s), of lags times half steps."""
+NO_TRANSITIONS: Transitions = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class LearnedResponse(Struct, frozen=True, kw_only=True):
+    """How orders were answered: by one car (known by a pseudonym), at one EVSE, or by all cars at one model of EVSE."""
+
+    subject: str
+    """The key: `vehicle:`, `evse:` or `model:`, and which."""
+    at_s: float
+    """The end of the newest session that taught."""
+    gain: float = 0.0
+    """Delivered over asked; means nothing without readings, like the other two."""
+    gain_readings: float = 0.0
+    idle_w: float = 0.0
+    """What it delivers when held at 0 W; negative: it draws."""
+    idle_readings: float = 0.0
+    lag_s: float = 0.0
+    """From an order to the middle of the step."""
+    lag_readings: float = 0.0
+    transitions: Transitions = NO_TRANSITIONS
+    out_until_s: float | None = None
+    """It did not follow, and was left out until then."""
 
 
 class Latch(Struct, frozen=True, kw_only=True):

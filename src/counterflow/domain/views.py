@@ -330,6 +330,7 @@ class ErasureAnswer(Struct, frozen=True, kw_only=True):
     agreements: int
     accounts: int
     sessions: int
+    learned: int = 0
 
 
 class PasswordView(Struct, frozen=True, kw_only=True):

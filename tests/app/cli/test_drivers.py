@@ -88,11 +88,11 @@ def test_remove_goes_by_the_pseudonym(api: Any, counterflow: Any) -> None:
 
 
 def test_erase_asks_first(api: Any, counterflow: Any) -> None:
-    api.will("POST", "/api/v1/drivers/erase", ErasureAnswer(agreements=1, accounts=2, sessions=12))
+    api.will("POST", "/api/v1/drivers/erase", ErasureAnswer(agreements=1, accounts=2, sessions=12, learned=1))
     assert counterflow("drivers", "erase", "DECFW1", typed="n\n").exit_code == 1
     assert api.requests == []
     said = flat(counterflow("drivers", "erase", "DECFW1", "--yes").stdout)
-    assert "1 agreement, 2 accounts, and the link from 12 sessions" in said
+    assert "1 agreement, 2 accounts, and the link from 12 sessions. What was learned of 1 car is gone, too." in said
 
 
 def test_override_finds_a_session_by_number_a_station_and_a_transaction(api: Any, counterflow: Any) -> None:

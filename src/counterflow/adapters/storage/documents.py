@@ -15,6 +15,7 @@ from counterflow.domain.records import (
     DiscoveryRecord,
     DocumentKind,
     Latch,
+    LearnedResponse,
     PathRecord,
     ProfileRecord,
     SecurityRecord,
@@ -52,6 +53,7 @@ DOCUMENT_TYPES: Final[dict[DocumentKind, type[msgspec.Struct]]] = {
     DocumentKind.AUDIT: AuditEntry,
     DocumentKind.TRANSACTION_NUMBER: TransactionNumber,
     DocumentKind.STATION_FAULTS: StationFaults,
+    DocumentKind.LEARNED_RESPONSE: LearnedResponse,
 }
 """The Struct that each kind of document is; a test holds it complete."""
 

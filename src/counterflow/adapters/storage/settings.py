@@ -59,6 +59,15 @@ class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             ge=367,
         ),
     ] = 400
+    learned_response_days: Annotated[
+        int,
+        Meta(
+            description="Days that it is kept how a car (or cars at an EVSE, or at a model of EVSE) answers, after something was last "
+            "learned; 0 = forever.",
+            extra={"unit": "d"},
+            ge=0,
+        ),
+    ] = 400
     dispatch_days: Annotated[
         int, Meta(description="Days that ended dispatches and their logs are kept; 0 = forever.", extra={"unit": "d"}, ge=0)
     ] = 0

@@ -126,7 +126,7 @@ _ALL: tuple[Struct, ...] = (
         year_cycles=6.9,
     ),
     ImportAnswer(dry_run=True, rows=2, imported=0, bad_rows=(BadRow(line=3, sentence="min_soc: '140%' is not between 0% and 100%."),)),
-    ErasureAnswer(agreements=1, accounts=1, sessions=12),
+    ErasureAnswer(agreements=1, accounts=1, sessions=12, learned=1),
     HealthView(ready=True, alarms=(), started_at_s=_START_S - 3600.0, version="0.1.0"),
     FleetView(
         at_s=_NOW_S,

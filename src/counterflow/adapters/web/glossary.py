@@ -284,6 +284,7 @@ WORDS: dict[str, str] = {
     "service_renegotiation": "A session can be upgraded to bidirectional transfer; null = it did not say.",
     "session_uid": "Our number of the session.",
     "DeliveryReport.sessions": "One entry a member.",
+    "ErasureAnswer.learned": "Cars of which it was forgotten how they answer orders.",
     "ErasureAnswer.sessions": "Sessions whose link to the person or car was erased.",
     "above": "The group that it hangs on; null = none.",
     "export_power_w": "What our cars there discharge, by their meters.",

@@ -290,7 +290,8 @@ def drivers_erase(
         return
     done = reply.read(ErasureAnswer)
     parts = [counted(done.agreements, "agreement"), counted(done.accounts, "account"), f"the link from {counted(done.sessions, 'session')}"]
-    say(screen(), f"Erased: {parts[0]}, {parts[1]}, and {parts[2]}.")
+    learned = f" What was learned of {counted(done.learned, 'car')} is gone, too." if done.learned else ""
+    say(screen(), f"Erased: {parts[0]}, {parts[1]}, and {parts[2]}.{learned}")
 
 
 @asks_server

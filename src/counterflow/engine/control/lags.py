@@ -75,7 +75,7 @@ class LagMemory(Struct, frozen=True, kw_only=True):
 
 def learn(image: FleetImage, response: ResponseMemory, memory: LagMemory) -> LagMemory:
     """The memory after looking at `image`. `response` is the memory after `observe` on the same image."""
-    known = _for_sessions(image, memory)
+    known = for_sessions(image, memory)
     begins = response.level_since_s != known.level_since_s
     begins &= np.isfinite(response.level_since_s)
     # What began before the last reading at rest, or long after it, cannot be told by registers.
@@ -128,7 +128,8 @@ def _settled(image: FleetImage, known: LagMemory, rows: B1, net_wh: F8) -> LagMe
     )
 
 
-def _for_sessions(image: FleetImage, memory: LagMemory) -> LagMemory:
+def for_sessions(image: FleetImage, memory: LagMemory) -> LagMemory:
+    """The memory with as many rows as the image; nothing is known of rows whose session is another."""
     rows = len(image)
     empty = LagMemory.fresh(1)
     if len(memory.uid) != rows:

@@ -24,19 +24,21 @@ RUNS_ON_W = 1_000.0
 class ResponseMemory(Struct, frozen=True, kw_only=True):
     """One entry a row (N,), all for session `uid` of that row; powers in W, discharge positive.
 
-    `gain` is delivered over asked after `readings` settled readings; `idle_w` is what the car delivers when held at 0 W (negative:
-    it draws); `level_w` and `level_since_s` are the level in force and since when (NaN = nothing of ours is in force), `from_w` the
-    level before; `settled_w` is the last settled reading at this level (NaN = none yet); `stuck_w` what a car delivers that does not move
-    as it should (NaN = it does); `seen_w` the last reading of any kind. `doubtful`: the order of `seen_setpoint_at_s` was
-    refused or its outcome is unknown, so that the next one starts the level anew even if it says the same. `lag_s` is the time from an
-    order to the middle of the car's step after `lag_readings` readings on its way, `start_w` what it gave, settled, before its order (NaN =
-    it was on its way).
+    `gain` is delivered over asked after `readings` settled readings, `known` where there were any, or where the session began with a gain
+    of its own (`priors`), which counts like `prior_readings` more; `idle_w` is what the car delivers when held at 0 W (negative: it draws);
+    `level_w` and `level_since_s` are the level in force and since when (NaN = nothing of ours is in force), `from_w` the level before;
+    `settled_w` is the last settled reading at this level (NaN = none yet); `stuck_w` what a car delivers that does not move as it should
+    (NaN = it does); `seen_w` the last reading of any kind. `doubtful`: the order of `seen_setpoint_at_s` was refused or its outcome is
+    unknown, so that the next one starts the level anew even if it says the same. `lag_s` is the time from an order to the middle of the
+    car's step after `lag_readings` readings on its way, `start_w` what it gave, settled, before its order (NaN = it was on its way).
     """
 
     prior_gain: float
     prior_lag_s: float
     uid: I8
+    known: B1
     gain: F8
+    prior_readings: I4
     readings: I4
     low_count: I4
     not_responding_until_s: F8
@@ -62,7 +64,9 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
             prior_gain=settings.prior_gain,
             prior_lag_s=settings.prior_lag_s,
             uid=np.zeros(rows, dtype=np.int64),
+            known=np.zeros(rows, dtype=np.bool_),
             gain=np.full(rows, settings.prior_gain),
+            prior_readings=np.zeros(rows, dtype=np.int32),
             readings=np.zeros(rows, dtype=np.int32),
             low_count=np.zeros(rows, dtype=np.int32),
             not_responding_until_s=np.full(rows, -np.inf),
@@ -84,7 +88,7 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
 
     def gains(self) -> F8:
         """Gain of each row (N,): learned, or the fleet's prior."""
-        return np.where(self.readings > 0, self.gain, self.prior_gain)
+        return np.where(self.known, self.gain, self.prior_gain)
 
     def lag(self, rows: B1) -> Lag:
         """How late each row follows (N,), and the mean of those in `rows` of which something was seen."""
@@ -127,7 +131,7 @@ def settle_s(level_w: F8, from_w: F8, settings: ResponseSettings) -> F8:
 
 def observe(image: FleetImage, memory: ResponseMemory, now_s: float, settings: ResponseSettings) -> ResponseMemory:
     """The memory after looking at `image`. Rows whose uid changed start anew. Cheap when nothing is new; call it once a tick."""
-    known = _for_sessions(image, memory, settings)
+    known = for_sessions(image, memory, settings)
     known = _with_levels(image, known, now_s)
     # Two readings at the same timestamp are one reading; NaN (never measured) compares False.
     fresh = (image.power_at_s > known.last_observed_at_s) & ~np.isnan(image.power_w)
@@ -169,7 +173,8 @@ def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
     return np.where(image.uid != 0, np.where(metered, measured_w, follows_w), 0.0)
 
 
-def _for_sessions(image: FleetImage, memory: ResponseMemory, settings: ResponseSettings) -> ResponseMemory:
+def for_sessions(image: FleetImage, memory: ResponseMemory, settings: ResponseSettings) -> ResponseMemory:
+    """The memory with as many rows as the image; nothing is known of rows whose session is another."""
     rows = len(image)
     if len(memory.uid) != rows:
         empty = ResponseMemory.fresh(1, settings)
@@ -256,7 +261,7 @@ def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: floa
     delivered_w = -image.power_w
     runs, held, slowed = (teaches & (memory.level_w > 0.0), teaches & (memory.level_w == 0.0), teaches & (memory.level_w < 0.0))
     level_w = np.where(runs, memory.level_w, np.inf)
-    weight = 1.0 / (1.0 + np.minimum(memory.readings, settings.memory_readings))
+    weight = 1.0 / (1.0 + np.minimum(memory.readings + memory.prior_readings, settings.memory_readings))
     # At a small setpoint the car's own consumption would pass for a poor gain: such readings teach less, and convict nobody.
     telling = runs & (level_w >= settings.learn_from_w)
     error = np.where(runs, delivered_w - memory.gain * memory.level_w, 0.0) / np.maximum(level_w, settings.learn_from_w)
@@ -272,7 +277,9 @@ def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: floa
         memory,
         prior_gain=_prior(gain, (readings > 0) & (low_count == 0), settings),
         # A car that gets another chance later starts from the prior again.
+        known=(memory.known | telling) & ~given_up,
         gain=np.where(given_up, settings.prior_gain, gain),
+        prior_readings=np.where(given_up, 0, memory.prior_readings).astype(np.int32),
         readings=np.where(given_up, 0, readings).astype(np.int32),
         low_count=np.where(given_up, 0, low_count).astype(np.int32),
         not_responding_until_s=np.where(given_up, now_s + settings.reprobe_s, memory.not_responding_until_s),
