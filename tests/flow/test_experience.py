@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
-from counterflow.app.experience import DAY_S
+from counterflow.app.experience import DAY_S, Experience
 from counterflow.domain.records import DocumentKind, LearnedResponse
 from counterflow.domain.views import ErasureAnswer
 
@@ -74,3 +75,37 @@ def test_erasing_a_person_erases_how_the_car_answered_and_old_records_expire(tow
     at.room.experience._records["vehicle:old"] = LearnedResponse(subject="vehicle:old", at_s=old - 401 * DAY_S)
     assert at.room.experience.expire(at.now_s, 0) == 0
     assert at.room.experience.expire(at.now_s, 400) == 1
+
+
+def test_a_deaf_car_that_comes_again_stays_out_for_the_rest_of_its_time_and_is_tried_again_then(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(1, 6, plant=ideal | {"deaf_share": 1.0})
+    at.order(1_800.0, 0.8)
+    at.run(120)
+    outlook = at.room.dispatcher.outlook
+    [until_s] = outlook.response.not_responding_until_s
+    assert until_s > at.now_s
+    leave_and_come_back(at)
+    back_s = at.now_s
+    assert outlook.response.not_responding_until_s[0] == until_s
+    at.run(until_s - 1.0 - at.now_s)
+    discharges = [one for one in at.sent if one.at_s > back_s - 40.0 and one.action == "SetChargingProfile"]
+    at.run(30.0)
+    assert discharges == []
+    assert at.calls(since_s=until_s)["SetChargingProfile"] > 0, "it is given another chance"
+
+
+def test_whose_car_it_is_may_be_told_late_and_takes_back_nothing_that_was_learned(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(2, 7, plant=ideal)
+    at.order(120.0, 0.9)
+    at.run(60)
+    outlook, experience = at.room.dispatcher.outlook, at.room.experience
+    record = at.room.fleet.record_of(next(iter(at.room.fleet.uids())))
+    row = at.room.fleet.row_of(record.session_uid)
+    assert isinstance(experience, Experience)
+    assert outlook.response.readings[row] > 0
+    subject = "vehicle:else"
+    experience._records[subject] = LearnedResponse(subject=subject, at_s=at.now_s, gain=0.5, gain_readings=40.0)
+    before = outlook.response.gain[row]
+    outlook.session_changed(replace(record, evccid_hash="else"), at.now_s)
+    outlook._welcome(at.room.fleet.snapshot(at.now_s))
+    assert outlook.response.gain[row] == before

@@ -390,7 +390,7 @@ class ControlRoom:
             self.journal.put(DocumentKind.SESSION, str(record.session_uid), record)
             self.conflicts.session_changed(record, now_s)
             self.transfers.session_changed(record, now_s)
-            self.dispatcher.outlook.session_changed(record)
+            self.dispatcher.outlook.session_changed(record, now_s)
             if record.ended_s is not None:
                 self.first_use.ended(record.session_uid)
                 self.dispatcher.session_left(record.session_uid, DropOutKind.ENDED, now_s)

@@ -4,6 +4,7 @@ Kept by the pseudonym of the car; where none is known, by the EVSE; and for all 
 """
 
 from collections.abc import Callable, Iterable
+from math import inf
 
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.records import DocumentKind, LearnedResponse, SessionRecord
@@ -30,7 +31,7 @@ class Experience:
         self._response = response
         self._model_of = model_of
         self._records: dict[str, LearnedResponse] = {}
-        self._expected: dict[SessionUid, SessionRecord] = {}
+        self._expected: dict[SessionUid, tuple[str, Start]] = {}
         self._begun: dict[SessionUid, tuple[int, str, Start]] = {}
 
     def restore(self) -> None:
@@ -41,11 +42,15 @@ class Experience:
         """What is known of a subject: `vehicle:` and a pseudonym, `evse:` with station and number, `model:` with vendor and model."""
         return self._records.get(subject)
 
-    def expect(self, record: SessionRecord) -> None:
-        """A session is open, or has changed: whose car it is may be known only now."""
-        begun = self._begun.get(record.session_uid)
-        if begun is None or begun[1] != subject_of(record):
-            self._expected[record.session_uid] = record
+    def expect(self, record: SessionRecord, now_s: float) -> None:
+        """A session is open, or has changed: whose car it is may be known only now. What it begins with is worked out here, so that the
+        first tick after many have come (a restart) need not."""
+        uid, subject = record.session_uid, subject_of(record)
+        known = self._begun[uid][1] if uid in self._begun else self._expected[uid][0] if uid in self._expected else None
+        if subject != known:
+            own, model = self._records.get(subject), self._records.get(self._model(record))
+            same_car = subject.startswith(VEHICLE)
+            self._expected[uid] = subject, start_of(own, model, now_s, self._settings, self._response, same_car=same_car)
 
     def welcome(
         self, image: FleetImage, row_of: Callable[[SessionUid], int | None], response: ResponseMemory, lags: LagMemory
@@ -54,25 +59,14 @@ class Experience:
         if not self._expected:
             return response, lags
         starts: dict[int, Start] = {}
-        unseen: dict[SessionUid, SessionRecord] = {}
-        for uid, record in self._expected.items():
+        unseen: dict[SessionUid, tuple[str, Start]] = {}
+        for uid, (subject, start) in self._expected.items():
             row = row_of(uid)
             if row is None or row >= len(image) or image.uid[row] != uid:
-                unseen[uid] = record
-                continue
-            if self._has_taught(uid, row, response):
-                continue
-            subject = subject_of(record)
-            start = start_of(
-                self._records.get(subject),
-                self._records.get(self._model(record)),
-                image.at_s,
-                self._settings,
-                self._response,
-                same_car=subject.startswith(VEHICLE),
-            )
-            starts[row] = start
-            self._begun[uid] = row, subject, start
+                unseen[uid] = subject, start
+            elif not self._has_taught(uid, row, response):
+                starts[row] = start
+                self._begun[uid] = row, subject, start
         self._expected = unseen
         return begin(image, response, lags, starts, self._response) if starts else (response, lags)
 
@@ -105,7 +99,10 @@ class Experience:
         return sum(self._forget(subject) for subject in [name for name, record in self._records.items() if record.at_s < before_s])
 
     def _has_taught(self, uid: SessionUid, row: int, response: ResponseMemory) -> bool:
-        return uid in self._begun and row < len(response.uid) and bool(response.uid[row] == uid and response.readings[row] > 0)
+        """Whose car it is was told late: what this session has taught, that it does not follow among it, stays."""
+        if uid not in self._begun or row >= len(response.uid) or response.uid[row] != uid:
+            return False
+        return bool(response.readings[row] > 0 or response.not_responding_until_s[row] > -inf)
 
     def _model(self, record: SessionRecord) -> str:
         model = self._model_of(record.station_id)

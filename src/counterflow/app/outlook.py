@@ -84,10 +84,10 @@ class Outlook:
         self._welcome(image)
         return observe(image, self.response, image.at_s, self._response_settings).gains()
 
-    def session_changed(self, record: SessionRecord) -> None:
+    def session_changed(self, record: SessionRecord, now_s: float) -> None:
         """A session was opened or changed, or has ended, and then what was learned of its car is kept."""
         if record.ended_s is None:
-            self._experience.expect(record)
+            self._experience.expect(record, now_s)
         else:
             self._experience.over(record, self.response, self.lags)
 

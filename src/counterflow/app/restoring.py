@@ -58,7 +58,7 @@ def restore(rooms: Rooms, now_s: float) -> dict[str, int]:
         [record for _, record in journal.documents(DocumentKind.ACCOUNT)],
     )
     for record in still_open:
-        rooms.dispatcher.outlook.session_changed(record)
+        rooms.dispatcher.outlook.session_changed(record, now_s)
     for profile in profiles:
         rooms.placement.restore(profile)
     for _, path in journal.documents(DocumentKind.PATH):
