@@ -27,7 +27,12 @@ def test_looking_removing_erasing_and_importing(client, operations):
     assert client.ask("GET", "/drivers/vehicle/4f0c").status_code == 200
     assert client.ask("DELETE", "/drivers/driver/4f0c").status_code == 200
     assert client.ask("POST", "/drivers/lookup", json={"id": "DECFW1"}).status_code == 200
-    assert client.ask("POST", "/drivers/erase", json={"id": "DECFW1"}).json() == {"agreements": 1, "accounts": 1, "sessions": 12}
+    assert client.ask("POST", "/drivers/erase", json={"id": "DECFW1"}).json() == {
+        "agreements": 1,
+        "accounts": 1,
+        "sessions": 12,
+        "learned": 1,
+    }
     answer = client.ask("POST", "/drivers/import", json={"csv": "id\nA\n", "dry_run": True}).json()
     assert answer["bad_rows"][0]["line"] == 3
     assert [call[0] for call in operations.calls] == ["driver", "remove_driver", "find_driver", "erase_driver", "import_drivers"]
