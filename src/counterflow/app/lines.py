@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
+from typing import Final
 
 from counterflow.adapters.ocpp.transport import Admission, CloseCode, Line, Refused, Shown
 from counterflow.adapters.storage.frames import FrameRing
@@ -12,6 +13,8 @@ from counterflow.app.departures import Departures
 from counterflow.domain.ids import StationId
 from counterflow.engine.ports import Journal
 
+LOOK_S: Final = 0.005
+"""At most this long after a message the timer sees what has become due by it: asking all rooms each time cost a tenth of a message."""
 FAULT_PAUSE_S = 1.0
 """After a fault of ours in what the timer does it is not called again at once: the fault would keep everything else from its turn."""
 
@@ -77,6 +80,12 @@ class Lines:
         """Send what may leave, and set the timer for what is due next. Call it after everything that touches the room."""
         if self._closed:
             return
+        self._flush()
+        due_s = self._room.next_due_s()
+        if due_s is not None and max(due_s, self._rest_until_s) < self._timer_at_s:
+            self._set_timer(max(due_s, self._rest_until_s))
+
+    def _flush(self) -> None:
         for station_id, why in self._room.take_expelled():
             line = self._departures.line_of(station_id)
             if line is not None:
@@ -85,9 +94,6 @@ class Lines:
         if departing:
             self._departures.hold(self._journal.position, departing, self._now_s())
             self._send_durable()
-        due_s = self._room.next_due_s()
-        if due_s is not None and max(due_s, self._rest_until_s) < self._timer_at_s:
-            self._set_timer(max(due_s, self._rest_until_s))
 
     async def settled(self) -> None:
         """Send what is due, and wait until everything written so far is durable."""
@@ -111,8 +117,14 @@ class Lines:
             self._timer.cancel()
 
     def _kick_now(self) -> None:
+        """After messages: what they call for leaves now. What is due next is worked out by the timer, a moment later for many at once."""
         self._kick_is_near = False
-        self.kick()
+        if self._closed:
+            return
+        self._flush()
+        look_at_s = max(self._now_s() + LOOK_S, self._rest_until_s)
+        if look_at_s < self._timer_at_s:
+            self._set_timer(look_at_s)
 
     def _send_durable(self) -> None:
         now_s = self._now_s()

@@ -131,14 +131,20 @@ def prepare_intake(connection: sqlite3.Connection) -> None:
     loop (see `samples`). Documents and log lines come as JSON arrays of [key, body]; NULL means none.
     """
     columns = ", ".join(f"NULL AS {name}" for name in INTAKE_COLUMNS)
-    parts = ["INSERT INTO sample_chunk SELECT NEW.chunk_key, NEW.chunk_body WHERE NEW.chunk_body IS NOT NULL;"]
     pair = "json_extract(value, '$[0]'), json_extract(value, '$[1]')"
+    does = {
+        "chunk_body": "INSERT INTO sample_chunk SELECT NEW.chunk_key, NEW.chunk_body",
+        "logs": f"INSERT INTO dispatch_log(dispatch_id, body) SELECT {pair} FROM json_each(NEW.logs) ORDER BY json_each.key",
+    }
     for kind, put, drop in zip(DocumentKind, PUT_COLUMNS, DROP_COLUMNS, strict=True):
-        parts.append(f"INSERT OR REPLACE INTO {table_of(kind)}(key, body) SELECT {pair} FROM json_each(NEW.{put});")
-        parts.append(f"DELETE FROM {table_of(kind)} WHERE key IN (SELECT value FROM json_each(NEW.{drop}));")
-    parts.append(f"INSERT INTO dispatch_log(dispatch_id, body) SELECT {pair} FROM json_each(NEW.logs) ORDER BY json_each.key;")
+        does[put] = f"INSERT OR REPLACE INTO {table_of(kind)}(key, body) SELECT {pair} FROM json_each(NEW.{put})"
+        does[drop] = f"DELETE FROM {table_of(kind)} WHERE key IN (SELECT value FROM json_each(NEW.{drop}))"
     connection.execute(f"CREATE TEMP VIEW intake AS SELECT {columns}")
-    connection.execute(f"CREATE TEMP TRIGGER intake_insert INSTEAD OF INSERT ON intake BEGIN {' '.join(parts)} END")
+    for column, statement in does.items():
+        # A trigger each: what a group does not hold costs a look, and not a pass over an empty array.
+        connection.execute(
+            f"CREATE TEMP TRIGGER intake_{column} INSTEAD OF INSERT ON intake WHEN NEW.{column} IS NOT NULL BEGIN {statement}; END"
+        )
 
 
 INTAKE_STATEMENT = f"INSERT INTO intake VALUES ({', '.join('?' * len(INTAKE_COLUMNS))})"
