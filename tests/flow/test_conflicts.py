@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from counterflow.domain.conflicts import Leader
-from counterflow.domain.ids import SiteId, StationId
+from counterflow.domain.ids import EvseId, SiteId, StationId
 from counterflow.domain.reasons import Reason
 from counterflow.domain.views import Refusal
 from counterflow.sim.rival import Rival
@@ -349,6 +350,22 @@ def test_r02_a_grid_code_limit_that_starts_is_asked_for_and_caps_the_car_until_i
     assert cell(at, "SIM-00001", "external_discharge_w") == pytest.approx(0.2 * rated_w)
     says("NotifyDERStartStop", {"controlId": "c1", "started": False, "timestamp": "2026-11-22T17:05:00Z"})
     assert cell(at, "SIM-00001", "external_discharge_w") != 0.2 * rated_w
+
+
+def test_k08_our_own_watchdog_and_fallback_in_the_composite_schedule_cost_no_car(town: Any, ideal: dict[str, Any]) -> None:
+    """The schedule shows a Dynamic profile until its watchdog and our fallback after it: nobody but us."""
+    at = town(4, 27, plant=ideal, settings={"placing": {"control_path": "dynamic", "watchdog_s": 100.0}})
+    order = at.order(900.0, 0.5)
+    at.run(60)
+    steered = [int(row) for row in np.flatnonzero(at.room.fleet.snapshot(at.now_s).setpoint_w < 0.0)]
+    image = at.room.fleet.snapshot(at.now_s)
+    for row in steered:
+        at.room.conflicts.limits.ask_for_proof(image.keys[row][0], EvseId(int(image.evse_id[row])), at.now_s)
+    at.run(3)
+    assert at.calls()["GetCompositeSchedule"] >= len(steered) >= 1
+    assert np.isnan(at.room.fleet.snapshot(at.now_s).external_ahead_w).all()
+    at.run(130)
+    assert at.delivered_w() == pytest.approx(order.steps[0].discharge_power_w, rel=0.06)
 
 
 def test_k08_a_cap_that_nobody_told_is_proved_by_the_composite_schedule_and_not_promised(town: Any, ideal: dict[str, Any]) -> None:

@@ -101,6 +101,7 @@ class Conflicts:
         self.limits = LimitsTold(
             known=self.known,
             fleet=fleet,
+            ledger=ledger,
             link=link,
             registry=registry,
             settings=settings,

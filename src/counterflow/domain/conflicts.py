@@ -72,12 +72,13 @@ class ForeignLimit(Struct, frozen=True, kw_only=True):
 
 
 class CompositePeriod(Struct, frozen=True, kw_only=True):
-    """A stretch of the composite schedule in W: setpoint import positive, discharge limit a magnitude; None = not said."""
+    """A stretch of the composite schedule in W: setpoint import positive, the limits magnitudes; None = not said."""
 
     from_s: float
     to_s: float
     mode: str
     setpoint_w: float | None = None
+    charge_limit_w: float | None = None
     discharge_limit_w: float | None = None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from counterflow.domain.conflicts import (
     CompositePeriod,
@@ -158,3 +159,34 @@ def test_k08_a_composite_schedule_only_ever_speaks_against_us(
     period: CompositePeriod, order: OrderInForce | None, proved: tuple[LimitPeriod, ...]
 ) -> None:
     assert shown_impossible([period], order) == proved
+
+
+DYNAMIC = OrderInForce(power_w=-3700.0, until_s=3600.0, lapses_s=73.0, fallback_w=500.0)
+"""A Dynamic profile with 73 s of its watchdog left, above a fallback of 500 W."""
+WHOLE = CompositePeriod(from_s=0.0, to_s=73.0, mode="CentralSetpoint", setpoint_w=-3700.0)
+OUR_FALLBACK = CompositePeriod(from_s=73.0, to_s=900.0, mode="ChargingOnly", charge_limit_w=500.0)
+
+
+@pytest.mark.parametrize("lapses_s", [73.0, 75.5, 100.0])
+def test_k08_our_own_watchdog_and_our_own_fallback_are_nobody_elses_limit(lapses_s: float) -> None:
+    """The end of our Dynamic profile, then what we placed beneath: by the end itself, or by what follows where clocks disagree."""
+    assert shown_impossible([WHOLE, OUR_FALLBACK], replace(DYNAMIC, lapses_s=lapses_s)) == ()
+
+
+def test_k08_what_follows_our_watchdog_is_not_held_against_our_order() -> None:
+    assert shown_impossible([WHOLE, replace(OUR_FALLBACK, charge_limit_w=300.0)], DYNAMIC) == ()
+    assert shown_impossible([replace(OUR_FALLBACK, from_s=0.0)], replace(DYNAMIC, lapses_s=-1.0)) == ()
+
+
+@pytest.mark.parametrize(
+    ("periods", "proved"),
+    [
+        ([replace(WHOLE, to_s=40.0), replace(OUR_FALLBACK, from_s=40.0, charge_limit_w=300.0)], (limit(0.0, 40.0, 900.0),)),
+        ([replace(OUR_FALLBACK, from_s=0.0)], (limit(0.0, 0.0, 900.0),)),
+        ([replace(WHOLE, setpoint_w=-2000.0), OUR_FALLBACK], (limit(2000.0, 0.0, 900.0),)),
+        ([WHOLE, replace(OUR_FALLBACK, discharge_limit_w=0.0)], (limit(0.0, 73.0, 900.0),)),
+    ],
+)
+def test_k08_a_cap_of_others_on_a_dynamic_profile_is_still_seen(periods: list[CompositePeriod], proved: tuple[LimitPeriod, ...]) -> None:
+    """Before our end, instead of our order, in part (and then for longer than the watchdog), or said outright."""
+    assert shown_impossible(periods, DYNAMIC) == proved

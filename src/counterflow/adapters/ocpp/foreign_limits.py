@@ -56,6 +56,7 @@ def composite_told(command: ReadComposite, answer: ocpp.GetCompositeScheduleResp
             to_s=start_s + end,
             mode="ChargingOnly" if period.operation_mode is UNSET else period.operation_mode,
             setpoint_w=_total(period.setpoint, period.setpoint_l2, period.setpoint_l3),
+            charge_limit_w=_total(period.limit, period.limit_l2, period.limit_l3),
             discharge_limit_w=_limit(period, "W", None, None).discharge_w,
         )
         for period, end in zip(periods, ends, strict=True)
