@@ -42,7 +42,17 @@ def test_a_power_beyond_any_fleet_asks_for_the_unit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "duration_s"), [("15min", 900.0), ("900s", 900.0), ("1.5h", 5400.0), ("1 H", 3600.0), ("1h30min", 5400.0), ("2h 5s", 7205.0)]
+    ("text", "duration_s"),
+    [
+        ("15min", 900.0),
+        ("900s", 900.0),
+        ("1.5h", 5400.0),
+        ("1 H", 3600.0),
+        ("1h30min", 5400.0),
+        ("2h 5s", 7205.0),
+        ("2d", 172_800.0),
+        ("1d12h", 129_600.0),
+    ],
 )
 def test_duration_is_read_with_its_unit(text: str, duration_s: float) -> None:
     assert parse_duration_s(text) == duration_s
@@ -55,7 +65,10 @@ def test_other_durations_are_refused(text: str) -> None:
 
 
 def test_a_week_is_the_longest_window() -> None:
-    assert parse_duration_s("168h") == MAX_DURATION_S
+    assert parse_duration_s("168h") == parse_duration_s("7d") == MAX_DURATION_S
+    with pytest.raises(UnitError, match=r"'300d' is not a usable duration.*at most 7 days"):
+        parse_duration_s("300d")
+    assert parse_duration_s("365d", 400 * 86_400.0) == 365 * 86_400.0
 
 
 def test_an_instant_needs_its_zone() -> None:

@@ -13,11 +13,11 @@ MAX_DURATION_S = 7 * 86_400.0
 
 _POWER_FACTORS = {"w": 1.0, "kw": 1e3, "mw": 1e6}
 _ENERGY_FACTORS = {"wh": 1.0, "kwh": 1e3, "mwh": 1e6}
-_DURATION_FACTORS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_DURATION_FACTORS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 UNITS = frozenset((*_POWER_FACTORS, *_DURATION_FACTORS))
 """Units that people may write, in small letters."""
-_PARTS = re.compile(r"\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*min)?\s*(?:(\d+(?:\.\d+)?)\s*s)?\s*", re.IGNORECASE)
-"""Hours, minutes and seconds in this order; each can be left out, but not all of them."""
+_PARTS = re.compile(r"\s*(?:(\d+)\s*d)?\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*min)?\s*(?:(\d+(?:\.\d+)?)\s*s)?\s*", re.IGNORECASE)
+"""Days, hours, minutes and seconds in this order; each can be left out, but not all of them."""
 _QUANTITY = re.compile(r"\s*([+-]?)(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 
 
@@ -50,15 +50,17 @@ def parse_ramp_w_per_s(text: str) -> float:
     return parse_discharge_power_w(power) / factor
 
 
-def parse_duration_s(text: str) -> float:
-    """`"15min"`, `"900s"`, `"1.5h"`, `"1h30min"` as seconds, > 0 and at most a week. Raises `UnitError`."""
+def parse_duration_s(text: str, most_s: float = MAX_DURATION_S) -> float:
+    """`"15min"`, `"900s"`, `"1.5h"`, `"1h30min"`, `"2d"` as seconds, > 0 and at most `most_s`. Raises `UnitError`."""
     parts = _PARTS.fullmatch(text)
     if parts is not None and any(parts.groups()):
-        value = sum(float(number or 0) * _DURATION_FACTORS[unit] for number, unit in zip(parts.groups(), ("h", "min", "s"), strict=True))
+        value = sum(
+            float(number or 0) * _DURATION_FACTORS[unit] for number, unit in zip(parts.groups(), ("d", "h", "min", "s"), strict=True)
+        )
     else:
-        value = _quantity(text, _DURATION_FACTORS, "a duration such as 15min, 900s, 1.5h or 1h30min")
-    if not 0.0 < value <= MAX_DURATION_S:
-        raise UnitError(f"'{text}' is not a usable duration: it must be above zero and at most 7 days.")
+        value = _quantity(text, _DURATION_FACTORS, "a duration such as 15min, 900s, 1.5h, 1h30min or 2d")
+    if not 0.0 < value <= most_s:
+        raise UnitError(f"'{text}' is not a usable duration: it must be above zero and at most {most_s / 86_400.0:g} days.")
     return value
 
 

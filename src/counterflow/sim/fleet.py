@@ -34,6 +34,11 @@ def draw_cars(mix: MixSettings, count: int, generator: np.random.Generator) -> C
     )
 
 
+def station_name(prefix: str, number: int) -> str:
+    """Identity of the station with this number, from 1: `SIM-00001`."""
+    return f"{prefix}-{number:05d}"
+
+
 class Fleet:
     """N stations `<prefix>-00001` ... on one plant; row i of the plant is the car at station i."""
 
@@ -65,7 +70,7 @@ class Fleet:
                 evccid=f"{0x0A0000000000 + row + 1:012X}",
             )
             evse.scheduled_control = mix.scheduled_every > 0 and row % mix.scheduled_every == 0
-            self.stations.append(SimStation(f"{prefix}-{row + 1:05d}", [evse], self.draws, station))
+            self.stations.append(SimStation(station_name(prefix, row + 1), [evse], self.draws, station))
         self.by_id = {station.station_id: station for station in self.stations}
 
     def true_power_w(self) -> float:

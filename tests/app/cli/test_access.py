@@ -22,6 +22,15 @@ def test_a_new_token_is_printed_alone_on_standard_output(api: Any, counterflow: 
     assert body["expires_at_s"] > 86_400.0
 
 
+def test_a_token_may_hold_for_a_year(api: Any, counterflow: Any) -> None:
+    api.will("POST", "/api/v1/tokens", replace(EXAMPLES[TokenView], token=SECRET), 201)
+    assert counterflow("tokens", "add", "tso-north", "--role", "grid", "--for", "365d").exit_code == 0
+    assert api.bodies[0]["expires_at_s"] == api.now_s + 365 * 86_400.0
+    refused = counterflow("tokens", "add", "tso-north", "--role", "grid", "--for", "4000d")
+    assert refused.exit_code == 2
+    assert "at most 3650 days" in refused.stderr
+
+
 def test_tokens_are_listed_without_their_secrets(api: Any, counterflow: Any) -> None:
     api.will("GET", "/api/v1/tokens", [EXAMPLES[TokenView]])
     shown = counterflow("tokens", "list").stdout

@@ -141,11 +141,11 @@ def test_a_new_station_has_not_moved(api: Any, counterflow: Any, station: Statio
     assert "is registered at site depot.\n" in counterflow("stations", "add", "CS-1", "--site", "depot").stdout
 
 
-def test_with_json_the_generated_password_goes_to_standard_error(api: Any, counterflow: Any) -> None:
+def test_with_json_the_generated_password_is_in_the_json_and_nowhere_else(api: Any, counterflow: Any) -> None:
     api.will("POST", "/api/v1/stations", b'{"station_id":"CS-1"}', 201)
     result = counterflow("stations", "add", "CS-1", "--json")
-    assert result.stdout == '{"station_id":"CS-1"}\n'
-    assert result.stderr.strip() == api.bodies[0]["password"]
+    assert json.loads(result.output) == {"station_id": "CS-1", "password": api.bodies[0]["password"]}
+    assert json.loads(counterflow("stations", "add", "CS-1", "--json", "--no-password").output) == {"station_id": "CS-1"}
 
 
 def test_a_password_is_piped_typed_or_left_out(api: Any, counterflow: Any, station: StationView) -> None:

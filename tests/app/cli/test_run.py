@@ -77,6 +77,18 @@ def test_simulate_refuses_what_it_cannot_understand(options: list[str], sentence
     assert sentence in result.stderr
 
 
+def test_simulate_refuses_certificates_that_are_not_there(tmp_path: Path) -> None:
+    run, pem = ["simulate", "--url", "wss://127.0.0.1:9/ocpp", "--stations", "2", "--for", "1s"], tmp_path / "SIM-00001.pem"
+    pem.write_text("a certificate")
+    for options, sentence in (
+        (["--ca", "/none"], "There is no authority's certificate at /none (--ca)."),
+        (["--certificates", str(tmp_path)], f"There is no {tmp_path / 'SIM-00002.pem'}: --certificates needs <identity>.pem"),
+    ):
+        result = CliRunner().invoke(app, run + options)
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+
+
 def test_a_fleet_that_never_connects_is_a_failure_with_the_reason() -> None:
     result = CliRunner().invoke(app, ["simulate", "--stations", "2", "--url", "ws://127.0.0.1:1/ocpp", "--for", "0.3s"])
     assert result.exit_code == 1

@@ -72,6 +72,25 @@ def test_timed_lines_are_sent_when_due_and_said_again_in_between(
     assert times == [0.0, 4.0, 14.0, 24.0, 30.0]
 
 
+def test_a_bad_line_ends_the_feed_and_says_how_many_went_out(api: Any, counterflow: Any, streamed: DispatchView) -> None:
+    api.will("PUT", f"{ONE}/target", taken())
+    result = counterflow("stream", "d-1a2b3c4d", typed="1MW\n900kW\nlots\n800kW\n")
+    assert result.exit_code == 2
+    assert [power_w for power_w, _ in sent(api)] == [1e6, 9e5]
+    said = " ".join(result.stderr.split())
+    assert "Line 3: 'lots' is not understood" in said
+    assert "The feed ends there, with 2 values taken before. Without another value the dead-man acts after 30 s." in said
+
+
+def test_a_bounded_value_is_told_once_until_it_changes(api: Any, counterflow: Any, streamed: DispatchView) -> None:
+    for power_w, bounded in ((40e3, True), (40e3, True), (30e3, False)):
+        api.will("PUT", f"{ONE}/target", msgspec.structs.replace(taken(power_w), bounded=bounded))
+    result = counterflow("stream", "d-1a2b3c4d", typed="80kW\n80kW\n30kW\n")
+    assert result.exit_code == 0
+    assert result.stderr.count("80.0 kW was bounded to 40.0 kW") == 1
+    assert "3 values taken, 2 of them bounded." in result.stderr
+
+
 def test_a_server_that_is_away_or_too_busy_gets_the_value_later(api: Any, counterflow: Any, streamed: DispatchView) -> None:
     answers = iter([429, None, 503])
 

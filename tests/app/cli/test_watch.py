@@ -51,6 +51,25 @@ def test_it_looks_until_the_end_and_gives_the_verdict(
     assert len(api.requests) == 4
 
 
+def test_watch_shows_a_dispatch_that_runs_already(
+    api: Any, counterflow: Any, dispatch: DispatchView, ended: DispatchView, delivery: DeliveryReport
+) -> None:
+    for view in (dispatch, ended):
+        api.will("GET", ONE, view)
+    api.will("GET", f"{ONE}/report", delivery)
+    result = counterflow("watch", "d-1a2b3c4d")
+    assert result.exit_code == 0, result.output
+    assert "running, 15 min left of 15 min" in result.stdout
+    assert "Delivered: 622.50 kWh" in result.stdout
+
+
+def test_watch_of_what_is_not_there_is_a_sentence(api: Any, counterflow: Any) -> None:
+    api.will_fail("GET", ONE, 404, "There is no dispatch 'd-1a2b3c4d'.")
+    result = counterflow("watch", "d-1a2b3c4d")
+    assert result.exit_code == 1
+    assert "There is no dispatch 'd-1a2b3c4d'." in result.stderr
+
+
 def test_without_a_terminal_it_writes_few_lines(
     api: Any, around: Any, dispatch: DispatchView, ended: DispatchView, delivery: DeliveryReport
 ) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from counterflow.app.cli.words import answer_words, feasibility_words, length, order_words, ordered_energy_wh, state_words, verdict_words
+from counterflow.app.cli.words import answer_words, feasibility_words, length, order_words, state_words, verdict_words
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchState, TargetStep
 from counterflow.domain.views import DispatchAnswer, DispatchView
@@ -21,9 +21,19 @@ def test_the_ordered_energy_follows_the_steps_up_to_an_amended_end(dispatch: Dis
     start_s = dispatch.instruction.start_s
     steps = (TargetStep(from_s=start_s, discharge_power_w=2_000_000.0), TargetStep(from_s=start_s + 360.0, discharge_power_w=1_000_000.0))
     amended = replace(dispatch.instruction, steps=steps, end_s=start_s + 720.0)
-    assert ordered_energy_wh(amended) == pytest.approx(300_000.0)
-    assert ordered_energy_wh(replace(amended, end_s=start_s + 180.0)) == pytest.approx(100_000.0)
+    assert "(100.00 kWh" in order_words(replace(amended, end_s=start_s + 180.0), start_s)
     assert order_words(amended, start_s).startswith("1.000 MW for 12 min until 17:12:00 UTC (300.00 kWh")
+
+
+def test_the_energy_told_is_that_of_the_ramped_target_and_what_the_ramp_reaches_is_said(dispatch: DispatchView) -> None:
+    start_s = dispatch.instruction.start_s
+    steps = (TargetStep(from_s=start_s, discharge_power_w=30e3),)
+    ramped = replace(dispatch.instruction, steps=steps, end_s=start_s + 300.0, ramp_w_per_s=1e3, ramp_out_s=30.0)
+    assert "(2.25 kWh" in order_words(ramped, start_s)
+    assert not any("Ramp:" in line for line in feasibility_words(ramped, dispatch.feasibility))
+    short = replace(ramped, end_s=start_s + 30.0, ramp_w_per_s=10.0, ramp_out_s=0.0)
+    assert "(1 Wh" in order_words(short, start_s)
+    assert "Ramp:            the target gets no further than 300 W within the window." in feasibility_words(short, dispatch.feasibility)
 
 
 def test_an_order_for_later_says_when(answer: DispatchAnswer) -> None:

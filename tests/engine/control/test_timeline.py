@@ -60,6 +60,18 @@ def test_pieces_are_what_is_left_of_the_window() -> None:
     assert timeline((10.0, 5.0), (20.0, 7.0)).pieces(60.0) == ((40.0, 7.0),)
 
 
+def test_pieces_hold_what_a_ramp_reaches_of_a_step() -> None:
+    line = ramped((10.0, 20.0), (15.0, 0.0), (60.0, 500.0))
+    assert line.pieces(0.0) == ((5.0, 10.0), (45.0, 0.0), (50.0, 100.0))
+    assert line.pieces(12.0) == ((3.0, 10.0), (45.0, 0.0), (50.0, 100.0))
+
+
+def test_the_energy_is_that_of_the_ramped_target() -> None:
+    assert ramped((10.0, 20.0)).energy_wh() * 3_600.0 == pytest.approx(20.0 * 100.0 - 100.0)
+    assert ramped((10.0, 20.0), ramp=None, ramp_out_s=40.0).energy_wh() * 3_600.0 == pytest.approx(20.0 * 80.0)
+    assert timeline((10.0, 5.0), (90.0, 7.0), end_s=60.0).energy_wh() * 3_600.0 == pytest.approx(250.0)
+
+
 @given(
     steps=st.lists(st.tuples(st.floats(1.0, 90.0), st.floats(0.0, 50.0)), min_size=1, max_size=5),
     ramp=st.one_of(st.none(), st.floats(0.2, 30.0)),

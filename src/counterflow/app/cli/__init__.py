@@ -5,7 +5,21 @@ from typing import Annotated
 import typer
 
 from counterflow import __version__
-from counterflow.app.cli import access, bench, certificates, conflicts, drivers, explain, limits, looks, orders, replay, run, streaming
+from counterflow.app.cli import (
+    access,
+    bench,
+    certificates,
+    conflicts,
+    drivers,
+    explain,
+    limits,
+    looks,
+    orders,
+    replay,
+    run,
+    streaming,
+    watch,
+)
 from counterflow.app.cli.shared import SentenceGroup
 
 app = typer.Typer(
@@ -38,6 +52,7 @@ def _version(asked: bool) -> None:
 run.register(app)
 orders.register(app)
 streaming.register(app)
+watch.register(app)
 explain.register(app)
 looks.register(app)
 conflicts.register(app, looks.stations_app)

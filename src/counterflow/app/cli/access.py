@@ -12,6 +12,9 @@ from counterflow.domain.units import parse_duration_s
 
 tokens_app = typer.Typer(help="Tokens of the API and what they allow.", no_args_is_help=True)
 
+LONGEST_S = 3650 * 86_400.0
+"""How long a token may hold, and how far back one may look: ten years."""
+
 
 def register(app: typer.Typer) -> None:
     """Put the commands into the root."""
@@ -34,7 +37,7 @@ def add(
     """Make a token. It is printed once; only its digest is kept."""
     body: dict[str, object] = {"name": name, "role": role}
     if lasting is not None:
-        body["expires_at_s"] = server.around.now_s() + parse_duration_s(lasting)
+        body["expires_at_s"] = server.around.now_s() + parse_duration_s(lasting, LONGEST_S)
     with server.client() as client:
         reply = client.request("POST", "/tokens", body=body)
     if as_json:
@@ -79,7 +82,7 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Who asked for a change, when, what, and how it ended; newest first."""
-    since_s = 0.0 if last is None else max(0.0, server.around.now_s() - parse_duration_s(last))
+    since_s = 0.0 if last is None else max(0.0, server.around.now_s() - parse_duration_s(last, LONGEST_S))
     with server.client() as client:
         reply = client.get("/audit", {"since_s": since_s, "most": most})
     if as_json:

@@ -5,6 +5,7 @@ import sys
 from http import HTTPStatus
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from counterflow.adapters.ocpp.credentials import LONGEST_PASSWORD, SHORTEST_PASSWORD, new_password
@@ -242,7 +243,9 @@ def stations_add(
         str | None, typer.Option(metavar="ask|-", help="ask: type the password; -: read it from standard input.", show_default=False)
     ] = None,
     no_password: Annotated[bool, typer.Option("--no-password", help="Ask the station for none (trusted network only).")] = False,
-    generate: Annotated[bool, typer.Option("--generate-password", help="Make one and print it once; this is the default.")] = False,
+    generate: Annotated[
+        bool, typer.Option("--generate-password", help="Make one and print it once (with --json as `password`); this is the default.")
+    ] = False,
     profile: Annotated[int, typer.Option(min=1, max=3, metavar="1|2|3", help="Lowest security profile that it may come in by.")] = 1,
     serial: Annotated[str | None, typer.Option(metavar="TEXT", help="Serial number that its certificate names (profile 3).")] = None,
     as_json: JsonOption = False,
@@ -260,9 +263,8 @@ def stations_add(
         former_site = None if site is None else _site_now(client, station_id)
         reply = client.request("POST", "/stations", body=body)
     if as_json:
-        typer.echo(reply.text)
-        if generated:
-            typer.echo(secret, err=True)
+        told = reply.read(dict[str, object])
+        typer.echo(msgspec.json.encode(told | {"password": secret} if generated else told).decode())
         return
     view, console = reply.read(StationView), screen()
     moved = f", moved from {former_site}" if former_site not in (None, view.site_id) else ""

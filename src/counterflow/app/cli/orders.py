@@ -71,7 +71,7 @@ class QuantityCommand(TyperCommand):
             if _NUMBER.fullmatch(before) and argument.lower() in UNITS:
                 raise WrongUsageError(f"'{before} {argument}' are two words to this command: write {before}{argument}, without a space.")
             if _NEGATIVE.match(argument) and (argument[-1].isalpha() or not before.startswith("--")):
-                refuse = parse_duration_s if argument[-1:].lower() in {"s", "n", "h"} else parse_discharge_power_w
+                refuse = parse_duration_s if argument[-1:].lower() in {"s", "n", "h", "d"} else parse_discharge_power_w
                 refuse(argument)
         return super().parse_args(ctx, args)
 
@@ -105,7 +105,8 @@ def dispatch(
         AllocationPolicy,
         typer.Option(
             metavar="POLICY",
-            help="How power is split: hybrid (few messages), merit (what would be lost first goes first), proportional (each a little).",
+            help="How power is split: hybrid (few messages), merit (what would be lost first goes first), "
+            "economic (among those that can wait as long the cheapest first), proportional (each a little).",
         ),
     ] = AllocationPolicy.HYBRID,
     mode: Annotated[
@@ -133,9 +134,15 @@ def dispatch(
     stream: Annotated[
         bool, typer.Option("--stream", help="The target comes value by value (counterflow stream); POWER is the most that is asked.")
     ] = False,
-    timeout: Annotated[str, typer.Option(metavar="DURATION", help="A stream is silent so long after its last value.")] = "30s",
-    hold: Annotated[str, typer.Option(metavar="DURATION", help="The last value holds for so long after that.")] = "60s",
-    ramp_down: Annotated[str, typer.Option(metavar="DURATION", help="Then the target goes down to zero within this time.")] = "5min",
+    timeout: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="A stream is silent so long after its last value. Default: 30s.")
+    ] = None,
+    hold: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="The last value of a stream holds for so long after that. Default: 60s.")
+    ] = None,
+    ramp_down: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Then the target of a stream goes down to zero within this time. Default: 5min.")
+    ] = None,
     priority: Annotated[int, typer.Option(metavar="N", help="Where orders overlap, a higher one cuts the others short.")] = 0,
     headroom: Annotated[
         str | None,
@@ -174,9 +181,7 @@ def dispatch(
         "ramp_w_per_s": None if ramp is None else parse_ramp_w_per_s(ramp),
         "full_activation_s": None if full_activation is None else parse_duration_s(full_activation),
         "ramp_out_s": None if ramp_out is None else parse_duration_s(ramp_out),
-        "stream": {"timeout_s": parse_duration_s(timeout), "hold_s": parse_duration_s(hold), "ramp_down_s": parse_duration_s(ramp_down)}
-        if stream
-        else None,
+        "stream": _stream_terms({"--timeout": timeout, "--hold": hold, "--ramp-down": ramp_down}, stream=stream),
     }
     if headroom is not None:
         share = headroom.strip().endswith("%")
@@ -200,6 +205,21 @@ def dispatch(
             raise FailedError(f"The order would be refused now. {answer.obstacle.sentence} {answer.obstacle.remedy}")
         if watch_it:
             watch(client, answer.dispatch.instruction.dispatch_id, console, around)
+
+
+def _stream_terms(options: dict[str, str | None], *, stream: bool) -> dict[str, float] | None:
+    """The dead-man of a stream; None = the order is none. Raises WrongUsageError for an option of a stream without one."""
+    if not stream:
+        for name, given in options.items():
+            if given is not None:
+                raise WrongUsageError(f"{name} needs --stream: it says what happens when a streamed target falls silent.")
+        return None
+    timeout, hold, ramp_down = options.values()
+    return {
+        "timeout_s": parse_duration_s(timeout or "30s"),
+        "hold_s": parse_duration_s(hold or "60s"),
+        "ramp_down_s": parse_duration_s(ramp_down or "5min"),
+    }
 
 
 def _order(client: ApiClient, body: dict[str, object], key: str | None) -> Reply:

@@ -153,11 +153,19 @@ def simulate(
     ] = None,
 ) -> None:
     """Run a fleet of simulated V2G stations against any OCPP 2.1 server. Ctrl-C stops it."""
+    from counterflow.sim.fleet import station_name
     from counterflow.sim.settings import FleetClientSettings, StationSettings
 
     parts = urlsplit(url)
     if parts.scheme not in {"ws", "wss"} or not parts.netloc:
         raise WrongUsageError(f"'{url}' is not where stations connect: write it like ws://127.0.0.1:9000/ocpp.")
+    if authority is not None and not authority.is_file():
+        raise WrongUsageError(f"There is no authority's certificate at {authority} (--ca).")
+    if certificates is not None:
+        for number in range(1, stations + 1):
+            shown = certificates / f"{station_name(prefix, number)}.pem"
+            if not shown.is_file():
+                raise WrongUsageError(f"There is no {shown}: --certificates needs <identity>.pem, certificate and key, for each station.")
     settings = FleetClientSettings(
         url=url,
         stations=stations,

@@ -11,7 +11,7 @@ import typer
 from counterflow.app.cli.api_client import ApiClient, ApiError, segment
 from counterflow.app.cli.shared import FailedError, Server, Surroundings, WrongUsageError, asks_server, note
 from counterflow.app.cli.words import counted
-from counterflow.domain.units import UnitError, parse_asked_power_w, parse_duration_s, parse_instant_s
+from counterflow.domain.units import UnitError, format_power, parse_asked_power_w, parse_duration_s, parse_instant_s
 from counterflow.domain.views import DispatchView, FleetView, TargetAnswer
 
 _TOO_MANY, _CONFLICT = 429, 409
@@ -48,7 +48,8 @@ def stream(
     """Send values to a streamed target: POWER a line, or TIME,POWER (time from now such as 4s, or an instant), until the lines end.
 
     With times each value is sent when it is due, and said again in between so that the dead-man does not act; without, the dead-man acts
-    when the lines stop. A head line time_s,power_w (or power_w) says that plain numbers follow.
+    when the lines stop. A head line time_s,power_w (or power_w) says that plain numbers follow. A line that is no value ends the feed, with
+    its number and the count of those before it: what follows in a feed that has gone wrong is not guessed.
     """
     with server.client() as client:
         view = client.get(f"/dispatches/{segment(dispatch_id)}").read(DispatchView)
@@ -59,11 +60,17 @@ def stream(
         ahead_s = client.get("/fleet").read(FleetView).at_s - begin_s
         timeout_s = view.instruction.stream.timeout_s
         sender = _Sender(client, dispatch_id, server.around, timeout_s, view.stream.sequence)
+        dead_man = f"Without another value the dead-man acts after {timeout_s:g} s."
         with _opened(source) as texts:
-            for line in values(texts, begin_s, ahead_s):
-                if not sender.send_when_due(line):
-                    break
-    note(f"{counted(sender.taken, 'value')} taken. {sender.end or f'Without another value the dead-man acts after {timeout_s:g} s.'}")
+            try:
+                for line in values(texts, begin_s, ahead_s):
+                    if not sender.send_when_due(line):
+                        break
+            except WrongUsageError as error:
+                raise WrongUsageError(
+                    f"{error} The feed ends there, with {counted(sender.taken, 'value')} taken before. {dead_man}"
+                ) from None
+    note(f"{counted(sender.taken, 'value')} taken{sender.bounded_words()}. {sender.end or dead_man}")
 
 
 def values(texts: Iterable[str], begin_s: float, ahead_s: float) -> Iterator[_Line]:
@@ -118,6 +125,12 @@ class _Sender:
         self._every_s = timeout_s / 3.0
         self._sequence = -1 if sequence is None else sequence
         self._newest_w: float | None = None
+        self._bounded = 0
+        self._told_w: float | None = None
+
+    def bounded_words(self) -> str:
+        """How many of the values taken were more than the order allows; "" = none."""
+        return f", {self._bounded} of them bounded" if self._bounded else ""
 
     def send_when_due(self, line: _Line) -> bool:
         """Wait until it is due, saying the last value again meanwhile, and send it. False = the dispatch takes no more."""
@@ -145,6 +158,11 @@ class _Sender:
                 continue
             # After a lost answer the same number comes back as a duplicate: it was taken.
             self.taken += is_new and answer.outcome != "late"
+            if is_new and answer.bounded:
+                self._bounded += 1
+                if power_w != self._told_w:
+                    note(f"{format_power(power_w)} was bounded to {format_power(answer.asked_power_w)}, the most that was ordered.")
+                self._told_w = power_w
             return True
 
 

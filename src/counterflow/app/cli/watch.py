@@ -1,12 +1,15 @@
-"""`--watch`: a calm view of one dispatch until it ends. It only looks; leaving it changes nothing."""
+"""`counterflow watch` and `--watch`: a calm view of one dispatch until it ends. It only looks; leaving it changes nothing."""
 
+from typing import Annotated
+
+import typer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from counterflow.app.cli.api_client import ApiClient, ApiError, segment
-from counterflow.app.cli.shared import FailedError, Surroundings
+from counterflow.app.cli.shared import FailedError, Server, Surroundings, asks_server, screen
 from counterflow.app.cli.tables import instant, say, visible
 from counterflow.app.cli.words import MOST_LIMITS, power, state_words, verdict_words
 from counterflow.domain.delivery import DeliveryReport
@@ -22,6 +25,20 @@ BAR_WIDTH = 60
 RAMP_S = 60.0
 """For this long after the start an error says nothing: a car takes that long to begin and to ramp."""
 ENDED = frozenset({DispatchState.COMPLETED, DispatchState.CANCELLED, DispatchState.ABORTED})
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into the root."""
+    app.command("watch", epilog="Example: counterflow watch d-1a2b3c4d")(asks_server(watch_one))
+
+
+def watch_one(
+    server: Server,
+    dispatch_id: Annotated[str, typer.Argument(metavar="ID", help="The dispatch, as 'counterflow dispatches' shows it.")],
+) -> None:
+    """Show a dispatch live until it ends, then the verdict. Leaving the view (Ctrl-C) changes nothing."""
+    with server.client() as client:
+        watch(client, dispatch_id, screen(), server.around)
 
 
 def watch(client: ApiClient, dispatch_id: str, console: Console, around: Surroundings) -> None:

@@ -6,6 +6,7 @@ from counterflow.domain.delivery import DeliveryReport, drop_out_words
 from counterflow.domain.instructions import NOTICEABLE_FRAC, DispatchInstruction, Feasibility, asked_power_w, target_words
 from counterflow.domain.units import format_energy, format_power
 from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, Displacement
+from counterflow.engine.control.timeline import Timeline
 
 MOST_LIMITS = 5
 """So many limits are named one by one."""
@@ -28,15 +29,6 @@ def counted(count: int, what: str) -> str:
 def power(power_w: float | None) -> str:
     """Watts in words; unknown is said."""
     return "unknown" if power_w is None else format_power(power_w)
-
-
-def ordered_energy_wh(instruction: DispatchInstruction) -> float:
-    """The energy under the steps."""
-    ends = [step.from_s for step in instruction.steps[1:]] + [instruction.end_s]
-    return sum(
-        step.discharge_power_w * max(0.0, min(end_s, instruction.end_s) - step.from_s) / 3600.0
-        for step, end_s in zip(instruction.steps, ends, strict=True)
-    )
 
 
 def answer_words(answer: DispatchAnswer, now_s: float) -> list[str]:
@@ -85,7 +77,7 @@ def order_words(instruction: DispatchInstruction, now_s: float) -> str:
     most = "at most " if instruction.stream is not None else ""
     return (
         f"{target_words(instruction)} for {length(instruction.end_s - instruction.start_s)} {start} "
-        f"({most}{format_energy(ordered_energy_wh(instruction))}; pool {instruction.pool}, {instruction.policy.value}, "
+        f"({most}{format_energy(Timeline.of(instruction).energy_wh())}; pool {instruction.pool}, {instruction.policy.value}, "
         f"{instruction.mode.value})"
     )
 
@@ -102,6 +94,9 @@ def feasibility_words(instruction: DispatchInstruction, feasibility: Feasibility
         lines.append(f"Shortfall:       {power(feasibility.shortfall_power_w)} of the order cannot be promised now.")
     else:
         lines.append("Shortfall:       none.")
+    reached_w = max((power_w for _, power_w in Timeline.of(instruction).pieces(instruction.start_s)), default=0.0)
+    if reached_w < (1.0 - NOTICEABLE_FRAC) * max(step.discharge_power_w for step in instruction.steps):
+        lines.append(f"Ramp:            the target gets no further than {power(reached_w)} within the window.")
     lines += [f"Limits:          {words}." for words in feasibility.limits[:MOST_LIMITS]]
     if len(feasibility.limits) > MOST_LIMITS:
         lines.append(f"Limits:          and {len(feasibility.limits) - MOST_LIMITS} more.")

@@ -9,6 +9,7 @@ from typing import Self
 from msgspec import Struct
 
 from counterflow.domain.instructions import DispatchInstruction, TargetStep
+from counterflow.domain.units import WH_PER_WS
 
 
 class Timeline(Struct, frozen=True, kw_only=True):
@@ -71,11 +72,25 @@ class Timeline(Struct, frozen=True, kw_only=True):
                 yield step, min(following_s, until_s)
 
     def pieces(self, from_s: float) -> tuple[tuple[float, float], ...]:
-        """(length in s, power in W) of the steps between `from_s` and the end, without ramps: what is asked at most."""
+        """(length in s, power in W) of the steps between `from_s` and the end, at its power, or at what the ramp
+        reaches of it until the next one. On the way down to a step, and of the ramp-out, it is the step that counts."""
         begin_s = max(from_s, self.start_s)
-        return tuple(
-            (until_s - max(step.from_s, begin_s), step.discharge_power_w) for step, until_s in self._pieces(self.end_s) if until_s > begin_s
-        )
+        found: list[tuple[float, float]] = []
+        for step, until_s in self._pieces(self.end_s):
+            since_s = max(step.from_s, begin_s)
+            if until_s <= since_s:
+                continue
+            most_w = step.discharge_power_w
+            if self.ramp_w_per_s is not None:
+                most_w = min(most_w, self._ramped_w(until_s, self.ramp_w_per_s))
+            found.append((until_s - since_s, most_w))
+        return tuple(found)
+
+    def energy_wh(self) -> float:
+        """The energy under the target, its ramps and ramp-out included, Wh."""
+        levels = self.levels(max(1.0, (self.end_s - self.start_s) / 1_000.0))
+        ends_s = [*(at_s for at_s, _ in levels[1:]), self.end_s]
+        return sum(power_w * (end_s - at_s) for (at_s, power_w), end_s in zip(levels, ends_s, strict=True)) * WH_PER_WS
 
     def levels(self, step_s: float) -> tuple[tuple[float, float], ...]:
         """(instant, power in W from then on), ascending: the target in steps of at most `step_s` where it moves, with the same energy."""
