@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.asides import Asides
 from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId, SiteId
-from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
+from counterflow.domain.instructions import AllocationPolicy, ControlPath, DispatchInstruction, DispatchMode, TargetStep
 from counterflow.domain.reasons import Reason
 from counterflow.domain.resources import Site
+from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.snapshot import empty_columns, freeze
 from counterflow.engine.fleet.topology import Topology
 
@@ -19,10 +20,14 @@ TOPOLOGY = Topology([Site(site_id=SiteId("a"), pools=(PoolId("north"),)), Site(s
 
 
 class Able:
-    """The one column of a capability that counts here."""
+    """The two columns of a capability that count here."""
 
-    def __init__(self, *reasons: Reason) -> None:
+    def __init__(self, *reasons: Reason, pausing: tuple[Reason, ...] = ()) -> None:
         self.reason = np.array(reasons, dtype=np.int8)
+        self.reduction = np.array(pausing or (Reason.NO_PAUSE_CONSENT,) * len(reasons), dtype=np.int8)
+
+    def reason_in(self, mode: DispatchMode) -> Any:
+        return Capability.reason_in(self, mode)  # type: ignore[arg-type]
 
 
 def instruction(pool: PoolId = ALL_SITES) -> DispatchInstruction:
@@ -72,3 +77,13 @@ def test_only_sessions_of_the_pool_are_about_the_dispatch() -> None:
     north = replace(instruction(), pool=PoolId("north"))
     Asides(journal, TOPOLOGY).note(north, image([1, 2], [1, 2]), Able(Reason.SILENT, Reason.SILENT), 1.0)  # type: ignore[arg-type]
     assert lines(journal) == [("silent", (1,))]
+
+
+def test_in_a_relative_order_the_reason_is_that_against_a_pause_unless_stations_follow_curves() -> None:
+    able = Able(*(Reason.NO_CONSENT,) * 3, pausing=(Reason.READY, Reason.MUST_CHARGE, Reason.NEED_UNKNOWN))
+    journal, relative = MemoryJournal(), replace(instruction(), mode=DispatchMode.RELATIVE)
+    Asides(journal, TOPOLOGY).note(relative, image([1, 2, 3]), able, 1.0)  # type: ignore[arg-type]
+    assert lines(journal) == [("must_charge", (2,)), ("need_unknown", (3,))]
+    journal = MemoryJournal()
+    Asides(journal, TOPOLOGY).note(replace(relative, control_path=ControlPath.AFRR), image([1, 2, 3]), able, 1.0)  # type: ignore[arg-type]
+    assert lines(journal) == [("no_consent", (1, 2, 3))]

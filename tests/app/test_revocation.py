@@ -174,6 +174,9 @@ def test_the_built_in_authority_revokes_by_command_and_it_holds_over_a_restart(t
             events = (await api.get("/api/v1/stations/BAD/security-events")).json()
             assert "1: keyCompromise (asked by api:" in events[0]["text"]
             assert (await api.post("/api/v1/certificates/revoke", json={"serial": odd.upper()})).json()[0]["name"] == "ODD"
+            (unknown,) = (await api.post("/api/v1/certificates/revoke", json={"serial": "deadbeef"})).json()
+            assert (unknown["name"], unknown["issued_at_s"], unknown["not_after_s"]) == ("", None, None)
+            assert unknown["revoked_at_s"] is not None
         await until(lambda: set(ends) == {"BAD", "ODD"}, 10.0)
         server.kill()
         await server.restart()

@@ -103,6 +103,8 @@ def test_a_station_that_cannot_tell_is_dealt_with_by_the_setting_and_shown(
     views = at.operations.conflicts()
     assert {view.profiles_telling for view in views} == {"unsupported"}
     assert len(views) == 4
+    assert not any("may be discharged" in view.conflict_text for view in views)
+    assert all(view.conflict_text.endswith("does not keep the car out of dispatch") is allowed for view in views)
     assert at.operations.station(StationId("SIM-00001")).profiles_telling == "unsupported"
     at.run(300)
     assert at.calls()["GetChargingProfiles"] == 4

@@ -305,11 +305,17 @@ def test_all_or_nothing_and_a_dry_run_beside_a_running_dispatch(town: Any, ideal
     at = town(20, 22, plant=ideal)
     refused = at.try_order(300.0, 5e6, require_full=True)
     assert (refused.kind, at.operations.dispatches()) == (RefusalKind.TOO_LITTLE, [])
+    wanted = DispatchOrder(discharge_power_w=5e6, duration_s=300.0)
+    free_w = at.do(at.operations.order(wanted, None, True)).dispatch.feasibility.expected_power_w
     running = at.order(600.0, 0.5)
-    dry = at.do(at.operations.order(DispatchOrder(discharge_power_w=50e3, duration_s=300.0), None, True))
+    at.run(20)
+    dry = at.do(at.operations.order(wanted, None, True))
+    assert dry.dispatch.feasibility.expected_power_w == pytest.approx(free_w, rel=0.1), "as if nothing were in its way"
     assert (dry.obstacle.kind, dry.obstacle.conflicting) == (RefusalKind.CONFLICT, running.dispatch_id)
     assert dry.dispatch.feasibility.shortfall_power_w > 0.0
     assert len(at.operations.dispatches()) == 1
+    at.do(at.operations.emergency_stop(True, "me"))
+    assert "what would be feasible is not told" in at.do(at.operations.order(wanted, None, True)).sentence
 
 
 def test_every_notice_has_the_values_that_are_documented(town: Any) -> None:

@@ -13,6 +13,14 @@ TREE: dict[str, Any] = {
 }
 
 
+def test_a_limit_binds_only_an_order_that_it_cuts(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(20, 4, plant=ideal, settings=TREE)
+    told = at.order(240.0, power_w=5_000.0, mode=DispatchMode.GROSS_EXPORT).feasibility
+    assert told is not None
+    assert told.shortfall_power_w == 0.0
+    assert "limit 40.0 kW of feeder line is below what its cars could give, but not in the way of this order" in told.limits
+
+
 def test_every_group_shows_its_limits_and_what_flows_there(town: Any, ideal: dict[str, Any]) -> None:
     at = town(20, 4, plant=ideal, settings=TREE)
     order = at.order(240.0, power_w=60_000.0, mode=DispatchMode.GROSS_EXPORT)

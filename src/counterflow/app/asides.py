@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId
-from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.instructions import ControlPath, DispatchInstruction
 from counterflow.domain.reasons import Reason
 from counterflow.engine.control.decision import grown
 from counterflow.engine.fleet.capability import Capability
@@ -38,12 +38,15 @@ class Asides:
         rows = len(image)
         same = image.uid == grown(noted.uid, rows, 0)
         before = np.where(same, _sized(noted.reason, rows), np.int8(Reason.READY))
+        # A band that stations follow by curves of their own has no use for charge reduction.
+        central = instruction.control_path is ControlPath.CENTRAL
+        reason = able.reason_in(instruction.mode) if central else able.reason
         concerned = image.occupied & self._topology.pool_mask(instruction.pool)[image.site]
-        changed = np.flatnonzero(concerned & (able.reason != before))
-        noted.uid, noted.reason = image.uid, able.reason
+        changed = np.flatnonzero(concerned & (reason != before))
+        noted.uid, noted.reason = image.uid, reason
         if changed.size == 0:
             return
-        codes = able.reason[changed]
+        codes = reason[changed]
         for code in np.unique(codes).tolist():
             uids = tuple(image.uid[changed[codes == code]].tolist())
             entry = LogEntry(at_s=now_s, kind=LogKind.ASIDE, text=Reason(code).name.lower(), uids=uids)

@@ -64,5 +64,5 @@ def _text(conflicts: Conflicts, known: KnownProfiles, station_id: StationId, con
     if conflict is Conflict.CONTRADICTS_ITSELF:
         return conflicts.held_out[station_id].text
     if conflict is Conflict.NONE and known.telling is Telling.UNSUPPORTED:
-        return f"the station cannot tell who else steers it ({known.text}); it may be discharged"
+        return f"the station cannot tell who else steers it ({known.text}); that alone does not keep the car out of dispatch"
     return words_of(conflict)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from counterflow.domain.delivery import LogEntry, LogKind, Sample, Why
 from counterflow.domain.ids import SessionUid
-from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.instructions import DispatchInstruction, DispatchMode
 from counterflow.domain.reasons import BOUND_WORDS, CHANGE_WORDS, END_WORDS, REASON_WORDS, Bound, ChangeReason, EndedBy, Reason
 from counterflow.domain.units import format_instant, format_power
 from counterflow.domain.views import ExplanationView
@@ -197,7 +197,8 @@ def _lost(course: _Course, decided_s: float) -> str:
 def _not_used(course: _Course, setpoint: LogEntry | None, at_s: float) -> tuple[str, list[str]]:
     """Reason and sentences for a car of which no discharge was asked."""
     dispatch, last, state = course.instruction.dispatch_id, course.last, course.state
-    nothing = f"At {_instant(at_s)} dispatch {dispatch} asked this car for no discharge."
+    relative = course.instruction.mode is DispatchMode.RELATIVE
+    nothing = f"At {_instant(at_s)} dispatch {dispatch} asked this car for no discharge{', and not to charge less' if relative else ''}."
     if state is not None and state.text not in _STATES_UNDER_WAY:
         because = f": {state.result}" if state.result else ""
         return state.text, [nothing, f"Why: the dispatch was {state.text} since {_instant(state.at_s)}{because}."]

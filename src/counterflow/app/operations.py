@@ -281,7 +281,8 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
         if dispatcher.latch.on:
             return Refusal(
                 kind=RefusalKind.STOPPED,
-                sentence="The emergency stop is on; no dispatch is accepted.",
+                sentence="The emergency stop is on; no dispatch is accepted"
+                + (", and what would be feasible is not told until it is reset." if dry_run else "."),
                 remedy="Reset it first: DELETE /api/v1/emergency-stop (counterflow emergency-stop --reset).",
             )
         instruction = draw_up(
@@ -297,7 +298,8 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
         conflicts = conflicts_of(instruction, dispatcher.book.in_state(*LIVE_STATES), self._room.topology)
         settled = settle_conflicts(instruction, conflicts)
         losers = () if isinstance(settled, Refusal) else settled
-        instruction = with_feasibility(instruction, dispatcher.outlook.of(instruction, now_s, [loser.dispatch_id for loser in losers]))
+        # Refused or not, the figures are those without the dispatches that it meets.
+        instruction = with_feasibility(instruction, dispatcher.outlook.of(instruction, now_s, [other.dispatch_id for other in conflicts]))
         obstacle = settled if isinstance(settled, Refusal) else too_little(instruction) if order.require_full else None
         if not dry_run:
             if obstacle is not None:

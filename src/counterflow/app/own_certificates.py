@@ -155,12 +155,13 @@ class OwnCertificates:
 
 
 def issued_view(entry: Issued) -> IssuedCertificateView:
-    """A certificate of the book as people see it."""
+    """A certificate of the book as people see it. One that was only revoked, and not issued by the book, has no dates of its own."""
+    in_book = entry.name != ""
     return IssuedCertificateView(
         serial=entry.serial,
         name=entry.name,
-        issued_at_s=entry.issued_at_s,
-        not_after_s=entry.not_after_s,
+        issued_at_s=entry.issued_at_s if in_book else None,
+        not_after_s=entry.not_after_s if in_book else None,
         revoked_at_s=entry.revoked_at_s,
         reason=entry.reason,
     )

@@ -358,8 +358,10 @@ class IssuedCertificateView(Struct, frozen=True, kw_only=True):
 
     serial: str
     name: str
-    issued_at_s: float
-    not_after_s: float
+    """Empty for one that was revoked although it is not in the authority's book."""
+    issued_at_s: float | None
+    not_after_s: float | None
+    """None: unknown, since it is not in the book."""
     revoked_at_s: float | None
     reason: str | None
     """As RFC 5280 spells it."""

@@ -92,3 +92,12 @@ def test_security_events_stand_on_the_page_of_a_station(api: Any, counterflow: A
     result = counterflow("stations", "show", "CS-1")
     for part in ("refused", "14", "password wrong"):
         assert part in result.stdout
+
+
+def test_a_serial_number_that_is_not_in_the_book_is_revoked_without_dates(api: Any, counterflow: Any) -> None:
+    view = EXAMPLES[IssuedCertificateView]
+    lost = replace(view, serial="dead", name="", issued_at_s=None, not_after_s=None, revoked_at_s=1.79e9, reason="unspecified")
+    api.will("POST", "/api/v1/certificates/revoke", [lost])
+    result = counterflow("certificates", "revoke", "--serial", "dead")
+    assert result.stdout.splitlines()[-1].split()[:5] == ["dead", "not", "known", "-", "-"]
+    assert "Serial number dead is not in the book" in result.stderr

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from counterflow.app.cli.looks import why
 from counterflow.domain.resources import StationIdentity
 from counterflow.domain.views import CallAnswer, FleetView, SessionView, StationView
 
@@ -40,6 +41,14 @@ def test_fleet_power_that_nobody_measured_is_unknown(api: Any, counterflow: Any,
     assert "Power now unknown" in said
     assert "no dispatch is running" in said
     assert "THE EMERGENCY STOP IS ON" in said
+
+
+def test_a_car_that_was_agreed_to_be_paused_says_why_it_is_not(session: SessionView) -> None:
+    view = replace(session, reason="no_consent", reason_text="no discharge", pausing="must_charge", pausing_text="it must charge")
+    assert why(view) == "no discharge; not paused: it must charge"
+    assert why(replace(view, pausing="ready", pausing_text="it can be paused")) == "no discharge; it can be paused"
+    assert why(replace(view, pausing="no_pause_consent")) == why(replace(view, pausing="no_consent")) == "no discharge"
+    assert why(replace(session, pausing="must_charge")) == session.reason_text
 
 
 def test_sessions_fit_and_say_why(api: Any, counterflow: Any, session: SessionView) -> None:

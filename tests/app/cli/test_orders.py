@@ -186,6 +186,7 @@ def test_a_dry_run_gives_its_figures_also_where_the_order_would_be_refused(api: 
     api.will("POST", PATH, replace(answer, dry_run=True, obstacle=refusal))
     result = counterflow("dispatch", "2.5MW", "15min", "--dry-run")
     assert "Committed: 2.300 MW." in flat(result.stdout)
+    assert "The figures are as they would be without dispatch d-0 " in flat(result.stdout)
     assert (result.exit_code, result.stderr) == (
         1,
         "Error: The order would be refused now. Dispatch d-0 already holds the pool. Cancel it.\n",

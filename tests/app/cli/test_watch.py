@@ -158,6 +158,25 @@ def test_unknown_is_a_dash_and_a_shortfall_is_named_only_when_there_is_one(dispa
     assert ("Shortfall", "50.0 kW") in [row[:2] for row in figures(replace(dispatch, shortfall_power_w=50_000.0), NOW_S)]
 
 
+def test_a_reserve_that_is_held_back_is_not_called_more_than_the_fleet_can_give(dispatch: DispatchView) -> None:
+    promised = replace(dispatch.feasibility, committed_power_w=50_000.0)
+    view = replace(
+        dispatch,
+        feasibility=promised,
+        target_power_w=60_000.0,
+        expected_power_w=50_000.0,
+        headroom_power_w=5_700.0,
+        shortfall_power_w=10_000.0,
+    )
+
+    def remark(one: DispatchView) -> str:
+        return next(words for what, _, words in figures(one, NOW_S) if what == "Shortfall")
+
+    assert remark(view) == "50.0 kW was committed; 5.7 kW is held in reserve"
+    for spent in (replace(view, headroom_power_w=0.0), replace(view, expected_power_w=40_000.0), replace(view, target_power_w=50_000.0)):
+        assert remark(spent) == "the fleet cannot give this now"
+
+
 def test_while_the_cars_ramp_an_error_says_nothing(dispatch: DispatchView) -> None:
     early = replace(dispatch, delivered_power_w=-1_200_000.0)
     assert ("Delivered", "-1.200 MW", "the cars are ramping") in figures(early, dispatch.instruction.start_s + 59.0)

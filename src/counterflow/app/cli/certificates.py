@@ -103,7 +103,7 @@ def certificates_issue(
 
 ISSUED_COLUMNS: list[Column[IssuedCertificateView]] = [
     column("Serial number", lambda view: view.serial),
-    column("Station", lambda view: view.name or "-"),
+    column("Station", lambda view: view.name or "not known"),
     column("Issued", lambda view: _day(view.issued_at_s)),
     column("Valid until", lambda view: _day(view.not_after_s)),
     words("Revoked", lambda view: "-" if view.revoked_at_s is None else f"{_day(view.revoked_at_s)} ({view.reason or 'unspecified'})", 2),
@@ -146,11 +146,15 @@ def certificates_revoke(
     if as_json:
         typer.echo(reply.text)
         return
-    print_table(screen(), reply.read(list[IssuedCertificateView]), ISSUED_COLUMNS, empty="Nothing was revoked.")
+    views = reply.read(list[IssuedCertificateView])
+    print_table(screen(), views, ISSUED_COLUMNS, empty="Nothing was revoked.")
+    for view in views:
+        if not view.name:
+            note(f"Serial number {view.serial} is not in the book of what this authority has issued; it is on the revocation list anyway.")
 
 
-def _day(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d")
+def _day(at_s: float | None) -> str:
+    return "-" if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d")
 
 
 def rotate_password(

@@ -150,9 +150,17 @@ def session_columns(now_s: float) -> list[Column[SessionView]]:
     ]
 
 
+_SAID_OF_MOST = frozenset({"no_pause_consent", "no_session"})
+"""Reasons against a pause that are the rule where nobody asked for it."""
+
+
 def why(view: SessionView) -> str:
-    """Why a car can or cannot be discharged, and whether it may be paused instead."""
-    return f"{view.reason_text}; {view.pausing_text}" if can_be_paused(view) else view.reason_text
+    """Why a car can or cannot be discharged, and whether it may be paused instead: where its driver agreed to that, also why not now."""
+    if can_be_paused(view):
+        return f"{view.reason_text}; {view.pausing_text}"
+    if view.reason == READY or view.pausing in {view.reason, *_SAID_OF_MOST}:
+        return view.reason_text
+    return f"{view.reason_text}; not paused: {view.pausing_text}"
 
 
 def can_be_paused(view: SessionView) -> bool:

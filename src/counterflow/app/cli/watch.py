@@ -140,9 +140,18 @@ def figures(view: DispatchView, now_s: float) -> list[tuple[str, str, str]]:
         ("Messages", str(view.messages_sent), "sent to stations"),
     ]
     if view.shortfall_power_w is not None and view.shortfall_power_w > 0.5:
-        rows.insert(3, ("Shortfall", _shown(view.shortfall_power_w), "the fleet cannot give this now"))
+        rows.insert(3, ("Shortfall", _shown(view.shortfall_power_w), _shortfall_words(view)))
     rows += [("Limit", "", words) for words in view.binds[:MOST_LIMITS]]
     return rows
+
+
+def _shortfall_words(view: DispatchView) -> str:
+    """More than was committed is missing by intent while cars stand by; otherwise there is nothing left to give."""
+    committed_w, held_w = view.feasibility.committed_power_w, view.headroom_power_w or 0.0
+    beyond = view.target_power_w is not None and view.target_power_w > committed_w
+    if beyond and held_w > 0.5 and (view.expected_power_w or 0.0) + held_w >= committed_w:
+        return f"{power(committed_w)} was committed; {power(held_w)} is held in reserve"
+    return "the fleet cannot give this now"
 
 
 def line(view: DispatchView, now_s: float, note: str = "") -> str:

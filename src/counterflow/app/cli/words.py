@@ -36,6 +36,8 @@ def answer_words(answer: DispatchAnswer, now_s: float) -> list[str]:
     instruction = answer.dispatch.instruction
     lines = [_headline(answer, now_s)]
     lines += [_displaced(each, now_s, would_be=answer.dry_run) for each in answer.displaced]
+    if answer.obstacle is not None and answer.obstacle.conflicting is not None:
+        lines.append(f"The figures are as they would be without dispatch {answer.obstacle.conflicting} and others in its way.")
     return lines + feasibility_words(instruction, answer.dispatch.feasibility)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta, Struct
 
-from counterflow.domain.instructions import DispatchMode, Feasibility, Headroom
+from counterflow.domain.instructions import NOTICEABLE_FRAC, DispatchMode, Feasibility, Headroom
 from counterflow.domain.reasons import Reason
 from counterflow.engine.control.grid import export_limits, overrun
 from counterflow.engine.control.shape import Pieces, Supply, largest_cap_w, largest_scale
@@ -127,15 +127,16 @@ def feasible(
         peak_w = largest_scale(supply, pieces) * ordered_power_w
         low_w *= peak_w / expected_w if expected_w > 0.0 else 0.0
         expected_w, committed_w = peak_w, largest_cap_w(supply, pieces, commits)
+    shortfall_w = max(0.0, ordered_power_w - committed_w)
     return Feasibility(
         expected_power_w=expected_w,
         low_power_w=low_w,
         expected_energy_wh=energy_wh,
         low_energy_wh=low_energy_wh,
         committed_power_w=committed_w,
-        shortfall_power_w=max(0.0, ordered_power_w - committed_w),
+        shortfall_power_w=shortfall_w,
         sessions=int(np.count_nonzero((ready & (sustained_w > 0.0)) | (reduces & (charging_w > 0.0)))),
-        limits=overrun(limits, sustained_w, topology),
+        limits=overrun(limits, sustained_w, topology, short=shortfall_w > NOTICEABLE_FRAC * ordered_power_w),
     )
 
 

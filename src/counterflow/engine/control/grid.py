@@ -38,14 +38,23 @@ def binding(left: Limits, wish_w: F8, topology: Topology) -> tuple[str, ...]:
     return tuple(words(topology, group) for group in groups.tolist())
 
 
-def overrun(limits: Limits, wish_w: F8, topology: Topology) -> tuple[str, ...]:
-    """The limits, in words, that are below what rows wish to give (N,)."""
+def overrun(limits: Limits, wish_w: F8, topology: Topology, *, short: bool) -> tuple[str, ...]:
+    """The limits, in words, that are below what rows could give (N,). Only an order that is `short` of power is bound by them."""
     if limits.unlimited:
         return ()
     groups = np.flatnonzero(limits.used_w(wish_w) > limits.cap_w + _FULL_W)
-    return tuple(words(topology, group) for group in groups.tolist())
+    say = words if short else _below
+    return tuple(say(topology, group) for group in groups.tolist())
 
 
 def words(topology: Topology, group: int) -> str:
     """`limit 60.0 kW of site depot binds`."""
-    return f"limit {format_power(float(topology.max_export_w[group]))} of {topology.group_names[group]} binds"
+    return f"{_named(topology, group)} binds"
+
+
+def _below(topology: Topology, group: int) -> str:
+    return f"{_named(topology, group)} is below what its cars could give, but not in the way of this order"
+
+
+def _named(topology: Topology, group: int) -> str:
+    return f"limit {format_power(float(topology.max_export_w[group]))} of {topology.group_names[group]}"

@@ -50,7 +50,7 @@ class TickGrounds:
             laxity_s,
             self._bounds(rows, reasons),
             self._ends(rows, until_s, energy_wh),
-            able.reason[rows],
+            able.reason_in(scene.task.instruction.mode)[rows],
         )
         for was_w, its_place, could_wait_s, bound, ended_by, reason in zip(*(column.tolist() for column in columns), strict=True):
             yield Why(

@@ -105,7 +105,7 @@ def reconcile(
     returns = present & ~memory.active & ready & ~task.busy
     active = (present & memory.active & ~leaves) | returns | (newcomer & ready)
     ends = np.full(len(image), DropOutKind.ENDED, dtype=np.int8)
-    left = _departures(memory, capability, ended, ends, counted=False) + _departures(memory, capability, leaves, kind, counted=True)
+    left = _departures(memory, reason, ended, ends, counted=False) + _departures(memory, reason, leaves, kind, counted=True)
     joins = newcomer | returns
     return Group(
         uid=np.where(newcomer, image.uid, uid),
@@ -150,14 +150,14 @@ def _baseline_w(image: FleetImage, task: DispatchTask) -> F8:
     return np.where(np.isnan(task.baseline_w), measured_w, task.baseline_w)
 
 
-def _departures(memory: TaskMemory, capability: Capability, rows: B1, kind: I1, *, counted: bool) -> tuple[Departure, ...]:
+def _departures(memory: TaskMemory, reason: I1, rows: B1, kind: I1, *, counted: bool) -> tuple[Departure, ...]:
     return tuple(
         Departure(
             uid=SessionUid(int(memory.group_uid[row])),
             kind=DropOutKind(int(kind[row])),
             lost_w=max(0.0, float(memory.expected_w[row])),
             counted=counted,
-            reason=Reason(int(capability.reason[row])),
+            reason=Reason(int(reason[row])),
         )
         for row in np.flatnonzero(rows).tolist()
     )
