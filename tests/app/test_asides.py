@@ -83,7 +83,7 @@ def test_in_a_relative_order_the_reason_is_that_against_a_pause_unless_stations_
     able = Able(*(Reason.NO_CONSENT,) * 3, pausing=(Reason.READY, Reason.MUST_CHARGE, Reason.NEED_UNKNOWN))
     journal, relative = MemoryJournal(), replace(instruction(), mode=DispatchMode.RELATIVE)
     Asides(journal, TOPOLOGY).note(relative, image([1, 2, 3]), able, 1.0)  # type: ignore[arg-type]
-    assert lines(journal) == [("must_charge", (2,)), ("need_unknown", (3,))]
+    assert lines(journal) == [("ready", (1,)), ("must_charge", (2,)), ("need_unknown", (3,))]
     journal = MemoryJournal()
     Asides(journal, TOPOLOGY).note(replace(relative, control_path=ControlPath.AFRR), image([1, 2, 3]), able, 1.0)  # type: ignore[arg-type]
     assert lines(journal) == [("no_consent", (1, 2, 3))]

@@ -8,7 +8,7 @@ from counterflow.app.explaining import under_way
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import SessionUid
-from counterflow.domain.instructions import Amendment, StreamTerms, StreamValue
+from counterflow.domain.instructions import Amendment, DispatchMode, StreamTerms, StreamValue
 from counterflow.domain.views import ExplanationView, Refusal
 
 END_S = 250.0
@@ -112,6 +112,20 @@ def test_who_never_could_be_used_is_told_why_without_a_line_a_tick(town: Any, id
     lines = [entry for entry in at.journal.dispatch_log(order.dispatch_id) if entry.kind == "aside"]
     assert len(lines) == 1
     assert len(lines[0].uids) == 20
+
+
+def test_in_a_relative_order_a_car_that_can_be_paused_but_was_not_needed_says_so(town: Any, ideal: dict[str, Any]) -> None:
+    terms = {"consent": False, "pausing": True, "max_pause_s": 3_600.0}
+    at = town(20, 45, plant=ideal, settings={"drivers": {"default": terms}})
+    at.order(100.0, power_w=5_000.0, mode=DispatchMode.RELATIVE)
+    at.run(40)
+    asked = {view.session_uid: view for view in at.operations.sessions()}
+    views = {uid: ask(at, uid) for uid, car in asked.items() if car.dispatch_id is None or car.setpoint_w is None}
+    assert "no_consent" not in {view.reason for view in views.values()}
+    spare = [view for uid, view in views.items() if asked[uid].pausing == "ready" and view.reason == "reserve"]
+    assert spare, {view.reason for view in views.values()}
+    assert "and not to charge less. Why: it" in text(spare[0])
+    assert "not needed" in text(spare[0])
 
 
 def test_a_value_of_a_stream_and_its_dead_man_are_named(town: Any, ideal: dict[str, Any]) -> None:

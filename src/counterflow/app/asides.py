@@ -16,6 +16,8 @@ from counterflow.engine.fleet.snapshot import I1, I8, FleetImage
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
 
+_UNSAID = np.int8(-1)
+
 
 class _Noted(Struct):
     """What the log says of each row, (N,): the session, and its `Reason`."""
@@ -33,14 +35,16 @@ class Asides:
         self._noted: dict[DispatchId, _Noted] = {}
 
     def note(self, instruction: DispatchInstruction, image: FleetImage, able: Capability, now_s: float) -> None:
-        """Write down what has changed since the last look. A session that was ready from the beginning is not mentioned."""
+        """Write down what has changed since the last look. A session that was ready to discharge from the beginning is not mentioned."""
         noted = self._noted.setdefault(instruction.dispatch_id, _Noted(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int8)))
         rows = len(image)
         same = image.uid == grown(noted.uid, rows, 0)
-        before = np.where(same, _sized(noted.reason, rows), np.int8(Reason.READY))
         # A band that stations follow by curves of their own has no use for charge reduction.
         central = instruction.control_path is ControlPath.CENTRAL
         reason = able.reason_in(instruction.mode) if central else able.reason
+        # Of a car that is ready to charge less only, even that is written: it joins no dispatch while it draws nothing.
+        unsaid = np.where(reason == able.reason, np.int8(Reason.READY), _UNSAID)
+        before = np.where(same, _sized(noted.reason, rows), unsaid)
         concerned = image.occupied & self._topology.pool_mask(instruction.pool)[image.site]
         changed = np.flatnonzero(concerned & (reason != before))
         noted.uid, noted.reason = image.uid, reason

@@ -216,6 +216,8 @@ def _not_used(course: _Course, setpoint: LogEntry | None, at_s: float) -> tuple[
     aside = course.aside
     if aside is not None and aside.text != Reason.READY.name.lower():
         return aside.text, [nothing, f"Why: {_reason_words(aside.text)} (since {_instant(aside.at_s)})."]
+    if relative and not course.own:
+        return "reserve", [nothing, "Why: it could have been slowed or paused, but was not needed, or drew too little.", *_met_by(course)]
     held = f"it was held at 0 W since {_instant(setpoint.at_s)}, because {_cause(course, setpoint)}" if setpoint is not None else ""
     return "reserve", [nothing, f"Why: it was not needed and stood by{'; ' + held if held else ''}.", *_met_by(course)]
 
