@@ -1,15 +1,19 @@
 """What a live process asks of the operating system and the interpreter."""
 
+import contextlib
+import ctypes
 import resource
 import sys
 from collections.abc import Coroutine
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import uvloop
 
 SWITCH_INTERVAL_S = 0.001
 """The journal's thread hands the interpreter over a few times a commit; with Python's own 5 ms each, answers wait for that."""
 
+_M_ARENA_MAX: Final = -8
+"""glibc's malloc.h: how many heaps there may be."""
 SPARE_FILES = 512
 Result = TypeVar("Result")
 
@@ -17,6 +21,9 @@ Result = TypeVar("Result")
 def run(main: Coroutine[object, object, Result]) -> Result:
     """Run a live process on uvloop, tuned for a server."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    with contextlib.suppress(OSError, AttributeError):  # another C library has its own ways
+        # Else every thread gets a heap of its own, and each keeps what its largest burst has needed.
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
     return uvloop.run(main)
 
 

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import uvloop
 from msgspec.structs import replace
 
 from counterflow.adapters.ocpp.credentials import hash_password
@@ -19,6 +18,7 @@ from counterflow.app.bench.messages import PASSWORD, station_id
 from counterflow.app.bench.processes import answer_requests, need_files, pin_from_command_line
 from counterflow.app.config import ServerSettings, Settings
 from counterflow.app.logs import configure_logging
+from counterflow.app.process import run
 from counterflow.app.server import Server
 from counterflow.domain.ids import DispatchId, SiteId, StationId
 from counterflow.domain.instructions import AllocationPolicy, DispatchOrder
@@ -129,4 +129,4 @@ async def _main() -> None:
 if __name__ == "__main__":
     pin_from_command_line()
     configure_logging("error")
-    uvloop.run(_main())
+    run(_main())
