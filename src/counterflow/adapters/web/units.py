@@ -121,7 +121,7 @@ Duration = Annotated[
     float,
     BeforeValidator(duration_s),
     _shown(
-        "Length of the window: a number in s, or a text with its unit (s, min, h, or 1h30min); at most 7 days.",
+        "Length of the window: a number in s, or a text with its unit (s, min, h, d, or 1h30min); at most 7 days.",
         {"exclusiveMinimum": 0, "maximum": MAX_DURATION_S},
         {"pattern": r"^\s*\+?(\d+(\.\d+)?\s*[A-Za-z]+\s*)+$"},
         ["15min", 900],

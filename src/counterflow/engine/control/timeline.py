@@ -72,8 +72,8 @@ class Timeline(Struct, frozen=True, kw_only=True):
                 yield step, min(following_s, until_s)
 
     def pieces(self, from_s: float) -> tuple[tuple[float, float], ...]:
-        """(length in s, power in W) of the steps between `from_s` and the end, at its power, or at what the ramp
-        reaches of it until the next one. On the way down to a step, and of the ramp-out, it is the step that counts."""
+        """(length in s, power in W) of the steps between `from_s` and the end, each at its power, or at what a ramp
+        reaches of it before the next one. On the way down, in the ramp-out too, the step counts."""
         begin_s = max(from_s, self.start_s)
         found: list[tuple[float, float]] = []
         for step, until_s in self._pieces(self.end_s):
