@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.instructions import Amendment, ControlPath, DispatchState
 from counterflow.domain.views import Refusal
 from counterflow.engine.control.curves import SIGNAL_STEPS
@@ -212,12 +213,31 @@ def test_a_restart_goes_on_with_the_band_and_tells_the_signal_again(town: Any, e
     assert at.left_behind() == []
 
 
-def test_stations_without_the_mode_take_no_part_in_local_frequency(town: Any, exact: dict[str, Any]) -> None:
+def test_stations_without_the_mode_take_no_part_in_local_frequency_nor_in_what_is_promised(town: Any, exact: dict[str, Any]) -> None:
     at = town(12, 8, plant=exact)
-    order = at.order(100.0, 0.4, control_path=ControlPath.LOCAL_FREQUENCY)
+    order = at.order(100.0, power_w=12_000.0, control_path=ControlPath.LOCAL_FREQUENCY)
+    assert (at.view(order).feasibility.sessions, at.view(order).feasibility.expected_power_w) == (0, 0.0)
+    assert at.view(order).feasibility.shortfall_power_w == pytest.approx(12_000.0)
     at.run(30)
     assert curve_profiles(at) == []
     assert at.calls()["SetChargingProfile"] == 0
-    assert at.view(order).shortfall_power_w == pytest.approx(order.steps[0].discharge_power_w, rel=0.01)
+    assert at.view(order).shortfall_power_w == pytest.approx(12_000.0, rel=0.01)
+    usable = [view for view in at.operations.sessions() if view.reason == "ready"]
+    view = at.operations._explaining.build(usable[0].session_uid, (order,), at.now_s)
+    assert view.reason == "no_local_frequency"
+    assert "LocalFrequency" in " ".join(view.sentences)
+    assert {view.dispatch_id for view in usable} == {None}, "they are free for other dispatches"
     at.run(80 + END_S)
     assert at.left_behind() == []
+
+
+def test_only_stations_with_the_mode_are_promised_in_local_frequency_and_all_in_afrr(town: Any, exact: dict[str, Any]) -> None:
+    """In aFRR a car without curves follows by setpoints, so that it counts."""
+    at = town(12, 8, plant=exact, station=ABLE)
+    local_w, afrr_w = (at.offer_w(100.0, control_path=path) for path in (ControlPath.LOCAL_FREQUENCY, ControlPath.AFRR))
+    assert local_w == afrr_w > 0.0
+    for station in at.world.stations[:6]:
+        for path in (ControlPath.LOCAL_FREQUENCY, ControlPath.AFRR):
+            at.room.placement.paths.close(StationId(station.station_id), EvseId(1), path.value, "InvalidOperationMode", at.now_s)
+    assert 0.0 < at.offer_w(100.0, control_path=ControlPath.LOCAL_FREQUENCY) < 0.8 * local_w
+    assert at.offer_w(100.0, control_path=ControlPath.AFRR) == afrr_w

@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
+from msgspec.structs import replace
 
 from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.instructions import ControlPath
+from counterflow.domain.reasons import Reason
 from counterflow.domain.records import DocumentKind, PathRecord
 from counterflow.domain.resources import ControlMode, EvseCapability
+from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.snapshot import B1, FleetImage
 from counterflow.engine.ports import Journal
 
@@ -71,7 +74,7 @@ class ControlPaths:
 
 
 def steered_rows(
-    image: FleetImage, capability_of: Callable[[str, EvseId], EvseCapability | None], paths: ControlPaths, path: ControlPath
+    image: FleetImage, path: ControlPath, *, capability_of: Callable[[str, EvseId], EvseCapability | None], paths: ControlPaths
 ) -> B1:
     """Rows (N,) whose EVSE can find its power by curves, as it said itself and has not been seen to refuse."""
     steered = np.zeros(len(image), dtype=np.bool_)
@@ -86,6 +89,17 @@ def steered_rows(
         offers = known is not None and LOCAL_FREQUENCY_MODE in known.operation_modes
         steered[row] = offers and paths.is_open(key[0], evse_id, path.value)
     return steered
+
+
+def by_curve_only(able: Capability, steered: B1) -> Capability:
+    """What is left for a dispatch in which the server does not know what is asked: only the rows that find their power by curves."""
+    out = ~steered & np.equal(able.reason, Reason.READY)
+    return replace(
+        able,
+        reason=np.where(out, np.int8(Reason.NO_LOCAL_FREQUENCY), able.reason),
+        max_power_w=np.where(out, 0.0, able.max_power_w),
+        sustained_power_w=np.where(out, 0.0, able.sustained_power_w),
+    )
 
 
 def _key(record: PathRecord) -> str:

@@ -4,14 +4,12 @@ from collections.abc import Callable
 
 from counterflow.app.asides import Asides
 from counterflow.app.carrying import Carrying
-from counterflow.app.control_paths import steered_rows
+from counterflow.app.control_paths import by_curve_only
 from counterflow.app.guarding import Guarding
 from counterflow.app.outlook import Outlook
 from counterflow.app.placing import Placement
 from counterflow.app.tasks import Book, RunningTask
-from counterflow.domain.ids import EvseId
 from counterflow.domain.instructions import ControlPath
-from counterflow.domain.resources import EvseCapability
 from counterflow.engine.control.balance import group_export_w
 from counterflow.engine.control.book import committed
 from counterflow.engine.control.curves import activation, signal_of
@@ -21,12 +19,12 @@ from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.control.tick import tick
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.settings import CapabilitySettings
-from counterflow.engine.fleet.snapshot import FleetImage
+from counterflow.engine.fleet.snapshot import B1, FleetImage
 from counterflow.engine.fleet.topology import Topology
 
 
 class Deciding:
-    """`latched` is true while the emergency stop is on."""
+    """`latched` is true while the emergency stop is on; `steered` tells the rows whose EVSE finds its power by curves."""
 
     def __init__(
         self,
@@ -39,7 +37,7 @@ class Deciding:
         outlook: Outlook,
         guarding: Guarding,
         latched: Callable[[], bool],
-        capability_of: Callable[[str, EvseId], EvseCapability | None],
+        steered: Callable[[FleetImage, ControlPath], B1],
         control: ControlSettings,
         capability_settings: CapabilitySettings,
     ) -> None:
@@ -51,7 +49,7 @@ class Deciding:
         self._outlook = outlook
         self._guarding = guarding
         self._latched = latched
-        self._capability_of = capability_of
+        self._steered = steered
         self._control = control
         self._capability_settings = capability_settings
 
@@ -61,6 +59,8 @@ class Deciding:
         memory = task.memory.sized(len(image))
         able = self._outlook.capability_now(image, instruction.end_s, memory.must_charge & (image.uid == memory.group_uid))
         able = self._guarding.of_dispatch(task, image, able)
+        if instruction.control_path is ControlPath.LOCAL_FREQUENCY:
+            able = by_curve_only(able, self._steered(image, instruction.control_path))
         share = activation(instruction, at_s)
         task.rests_since_s = None
         decision = self._decision(task, image, able, at_s, share)
@@ -107,6 +107,6 @@ class Deciding:
             self._capability_settings,
             self._control,
             able=able,
-            steered=steered_rows(image, self._capability_of, self._placement.paths, instruction.control_path),
+            steered=self._steered(image, instruction.control_path),
             share=share if instruction.control_path is ControlPath.AFRR else 1.0,
         )

@@ -6,6 +6,7 @@ carried out in `app.carrying`, in small portions, so that a fan-out to ten thous
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import numpy as np
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from counterflow.app.asides import Asides
 from counterflow.app.carrying import Carrying
 from counterflow.app.conflicts import Conflicts
+from counterflow.app.control_paths import steered_rows
 from counterflow.app.course_log import CourseLog
 from counterflow.app.deciding import Deciding
 from counterflow.app.dispatcher_settings import DispatcherSettings
@@ -77,11 +79,13 @@ class Dispatcher:
         self.faults = Faults()
         self.latch = Latch(on=False, at_s=0.0, by="")
         self.topology = topology
+        steered = partial(steered_rows, capability_of=capability_of, paths=placement.paths)
         self.outlook = Outlook(
             fleet=fleet,
             topology=topology,
             book=self.book,
             latched=lambda: self.latch.on,
+            steered=steered,
             capability_settings=capability_settings,
             response=response,
             feasibility=feasibility,
@@ -130,7 +134,7 @@ class Dispatcher:
             outlook=self.outlook,
             guarding=self.guarding,
             latched=lambda: self.latch.on,
-            capability_of=capability_of,
+            steered=steered,
             control=control,
             capability_settings=capability_settings,
         )

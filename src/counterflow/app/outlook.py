@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from counterflow.app.control_paths import by_curve_only
 from counterflow.app.experience import Experience
 from counterflow.app.tasks import Book, RunningTask
 from counterflow.domain.ids import DispatchId
@@ -27,7 +28,10 @@ LONGEST_LOOK_S = 60.0
 
 
 class Outlook:
-    """`latched` is true while the emergency stop is on. What was learned of the cars is kept here, and learned at each tick."""
+    """`latched` is true while the emergency stop is on; `steered` tells the rows whose EVSE finds its power by curves.
+
+    What was learned of the cars is kept here, and learned at each tick.
+    """
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class Outlook:
         topology: Topology,
         book: Book,
         latched: Callable[[], bool],
+        steered: Callable[[FleetImage, ControlPath], B1],
         capability_settings: CapabilitySettings,
         response: ResponseSettings,
         feasibility: FeasibilitySettings,
@@ -47,6 +52,7 @@ class Outlook:
         self._topology = topology
         self._book = book
         self._latched = latched
+        self._steered = steered
         self._capability_settings = capability_settings
         self._response_settings = response
         self._feasibility = feasibility
@@ -111,6 +117,8 @@ class Outlook:
         in_pool &= ~self.busy_rows(image, instruction.dispatch_id, (*outranked, *over))
         if not central:
             able = able.without_reduction()
+        if instruction.control_path is ControlPath.LOCAL_FREQUENCY:
+            able = by_curve_only(able, self._steered(image, instruction.control_path))
         if lead_s > 0.0:
             # While it waits a car charges, which keeps its laxity, until it is done; from then on laxity passes with time.
             then_s = able.laxity_s - lead_s + np.minimum(able.recharge_s, lead_s)

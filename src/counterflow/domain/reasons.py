@@ -49,6 +49,7 @@ class Reason(IntEnum):
     GUARDED = 40
     COOLING_DOWN = 20
     NOT_RESPONDING = 21
+    NO_LOCAL_FREQUENCY = 41
 
 
 REASON_WORDS: dict[Reason, str] = {
@@ -93,6 +94,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.GUARDED: "a guarantee was broken for this session (event session.guarded): it is not discharged until it is plugged in anew",
     Reason.COOLING_DOWN: "the station refused a profile; it is tried again later",
     Reason.NOT_RESPONDING: "the car does not follow its setpoint; it is probed again later",
+    Reason.NO_LOCAL_FREQUENCY: "the EVSE does not offer the operation mode LocalFrequency, or has refused its curve",
 }
 
 

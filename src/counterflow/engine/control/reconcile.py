@@ -43,6 +43,7 @@ _LEAVES: dict[Reason, DropOutKind] = {
     Reason.MUST_CHARGE_TOGETHER: DropOutKind.MUST_CHARGE,
     Reason.COOLING_DOWN: DropOutKind.REFUSED,
     Reason.NOT_RESPONDING: DropOutKind.NOT_RESPONDING,
+    Reason.NO_LOCAL_FREQUENCY: DropOutKind.WITHDRAWN,
 }
 """What a member's reason means for its dispatch. Reasons that are not here keep it: READY; BELOW_FLOOR, DISCHARGE_CAP and
 BELOW_MIN_POWER (it is held at 0 W); STATION_OFFLINE (it may still discharge, and counts until its order ends or it is silent too long);
