@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from counterflow.adapters.storage.schema import MIGRATIONS, StorageError, migrate, open_database, prepare_intake, table_of
+from counterflow.adapters.storage.schema import (
+    DROP_COLUMNS,
+    INTAKE_COLUMNS,
+    INTAKE_STATEMENT,
+    MIGRATIONS,
+    PUT_COLUMNS,
+    StorageError,
+    migrate,
+    open_database,
+    prepare_intake,
+    table_of,
+)
 from counterflow.domain.records import DocumentKind
 
 
@@ -59,4 +70,27 @@ def test_an_intake_is_all_or_nothing(tmp_path: Path) -> None:
     assert connection.execute("SELECT count(*) FROM sample_chunk").fetchone() == (0,)
     connection.execute(columns, (1, b"x" * 56, '[["d","{}"]]'))
     assert connection.execute("SELECT count(*) FROM sample_chunk").fetchone() == (1,)
+    connection.close()
+
+
+def test_each_kind_of_document_is_put_and_dropped_by_the_intake_and_nothing_else_with_it(tmp_path: Path) -> None:
+    connection = open_database(tmp_path / "a.db")
+    prepare_intake(connection)
+
+    def take(**columns: object) -> None:
+        connection.execute(INTAKE_STATEMENT, tuple(columns.get(name) for name in INTAKE_COLUMNS))
+
+    def held() -> dict[DocumentKind, list[tuple[str, str]]]:
+        return {kind: connection.execute(f"SELECT key, body FROM {table_of(kind)} ORDER BY key").fetchall() for kind in DocumentKind}
+
+    for kind, put, drop in zip(DocumentKind, PUT_COLUMNS, DROP_COLUMNS, strict=True):
+        take(**{put: '[["a",{"n":1}],["b",{"n":2}]]'})
+        assert held() == {other: [("a", '{"n":1}'), ("b", '{"n":2}')] if other is kind else [] for other in DocumentKind}
+        take(**{put: '[["b",{"n":3}]]', drop: '["a"]'})
+        assert held()[kind] == [("b", '{"n":3}')]
+        take(**{drop: '["b"]'})
+        assert not any(held().values())
+    take(chunk_key=7, chunk_body=b"x", logs='[["d-1",{"n":1}]]')
+    assert connection.execute("SELECT * FROM sample_chunk").fetchall() == [(7, b"x")]
+    assert connection.execute("SELECT dispatch_id, body FROM dispatch_log").fetchall() == [("d-1", '{"n":1}')]
     connection.close()
