@@ -34,7 +34,7 @@ def facts_of(path: Path) -> CertificateFacts:
         others = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names += [str(name.value) for name in others]
     except x509.ExtensionNotFound:
-        pass
+        pass  # then its common name is all it is called
     return CertificateFacts(
         key=kind,
         names=tuple(dict.fromkeys(names)),
