@@ -1,6 +1,6 @@
 """What the engine is owed by the outside, and what the outside may ask of it. Adapters see of the engine only this file."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from counterflow.domain.access import ApiToken, AuditEntry, Role, TokenView
@@ -8,6 +8,7 @@ from counterflow.domain.commands import Command
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint
 from counterflow.domain.drivers import Scope, SessionOverride
+from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, Program, Wire
 from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId
 from counterflow.domain.instructions import Amendment, DispatchOrder, StreamValue
 from counterflow.domain.records import DocumentKind
@@ -343,4 +344,51 @@ class Operations(DriverOperations, Protocol):
 
     def now_s(self) -> float:
         """The server's clock."""
+        ...
+
+
+class GridSide(Protocol):
+    """What the wire of a grid operator may see and ask. Every order is bounded by its program; a refusal is an answer, and is audited.
+
+    Answers come once their effect is durable. Wires do not know each other.
+    """
+
+    def now_s(self) -> float:
+        """The server's clock."""
+        ...
+
+    def programs(self, wire: Wire) -> Sequence[Program]:
+        """The programs whose orders come by this wire."""
+        ...
+
+    async def place(self, order: GridOrder) -> GridAnswer:
+        """A new order, a changed one, or the same again."""
+        ...
+
+    async def withdraw(self, program: str, key: str, why: str) -> GridAnswer:
+        """An order is taken back: charging is resumed paced. One that is over stays as it is."""
+        ...
+
+    async def tell(self, program: str, discharge_power_w: float, said_at_s: float | None, sequence: int | None) -> GridAnswer:
+        """A streamed set-point, W. The first above zero opens a dispatch of the program; it goes on for as long as values come."""
+        ...
+
+    def standing(self, program: str) -> Sequence[GridOrderRecord]:
+        """The orders of a program that were heard and whose window has not passed long ago, refused ones among them."""
+        ...
+
+    def note(self, wire: Wire, key: str, body: Any) -> None:
+        """Keep something over restarts; None drops it."""
+        ...
+
+    def notes(self, wire: Wire) -> Mapping[str, Any]:
+        """What was noted, by key."""
+        ...
+
+    def alarm(self, wire: Wire, subject: str, sentence: str | None) -> None:
+        """Something that the operator's staff must know, in a sentence; None = it is over."""
+        ...
+
+    def notices(self) -> AsyncIterator[Notice]:
+        """What happens, as it happens."""
         ...
