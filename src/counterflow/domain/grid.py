@@ -115,7 +115,7 @@ class GridStep(Struct, frozen=True, kw_only=True):
 
 
 class GridOrder(Struct, frozen=True, kw_only=True):
-    """What an operator's system orders. The same `key` again is the same order: with the same content nothing happens, with another it is changed."""
+    """What an operator's system orders. The same `key` again is the same order: the same content changes nothing, another changes it."""
 
     program: str
     key: str
