@@ -7,9 +7,11 @@ from threading import Lock
 from counterflow.domain.delivery import DeliveryReport, LogKind, SeriesPoint, Stored
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.settlement import IntervalFigures
 from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Journal, ReportSink
-from counterflow.engine.settlement.delivery import build_report, build_series
+from counterflow.engine.settlement.delivery import build_report
+from counterflow.engine.settlement.intervals import build_intervals, build_series
 from counterflow.engine.settlement.settings import SettlementSettings
 
 MARGIN_S = 1000.0
@@ -40,6 +42,12 @@ class Reporting:
     async def series(self, instruction: DispatchInstruction, step_s: float, now_s: float) -> Sequence[SeriesPoint]:
         """The series on a grid of `step_s`."""
         return await asyncio.to_thread(lambda: build_series(self._stored(instruction, now_s), step_s, now_s, settings=self._settings))
+
+    def intervals(self, instruction: DispatchInstruction, edges_s: Sequence[float], now_s: float) -> tuple[IntervalFigures, ...]:
+        """Blocking: the figures between each two of `edges_s`, with the version of the report that they belong to."""
+        kept = self._newest(instruction.dispatch_id)
+        version = 1 if kept is None else kept.version
+        return build_intervals(self._stored(instruction, now_s), edges_s, now_s, settings=self._settings, version=version)
 
     def build(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
         """Blocking: read the journal and settle. One at a time, so that versions follow one another."""

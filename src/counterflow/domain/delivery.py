@@ -1,11 +1,22 @@
 """What was delivered: the report and its parts. Discharge is positive here, since these face people and operators."""
 
 from collections.abc import Sequence
+from math import nan
 
 from msgspec import Struct
 
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.settlement import (
+    BaselineStatement,
+    CarState,
+    ClockSkew,
+    Evidence,
+    PastSession,
+    Quality,
+    Recovery,
+    Revision,
+)
 
 
 class SeriesPoint(Struct, frozen=True, kw_only=True):
@@ -18,6 +29,10 @@ class SeriesPoint(Struct, frozen=True, kw_only=True):
     headroom_power_w: float | None
     metered_share: float
     """Share of the members' time in this step that is covered by meter data, 0..1."""
+    baseline_energy_wh: float = 0.0
+    """What the members would have given without the dispatch, Wh; below zero where they would have charged."""
+    quality: Quality | None = None
+    """None in older reports."""
 
 
 class Gap(Struct, frozen=True, kw_only=True):
@@ -44,6 +59,19 @@ class SessionDelivery(Struct, frozen=True, kw_only=True):
     from_register: bool
     setpoint_changes: int
     drop_out: str | None
+    evse_id: int = 0
+    """0 = not known (older reports)."""
+    baseline_wh: float = 0.0
+    """What it would have given without the dispatch, Wh; below zero where it would have charged."""
+    flagged_wh: float = 0.0
+    """Of its energy, what no register vouches for: from power alone, or spread evenly for want of any power."""
+    availability_frac: float | None = None
+    """Share of the time from its joining to the end in which it could be counted on; None in older reports."""
+    quality: Quality | None = None
+    samples: int = 0
+    """Meter values that it was settled from."""
+    samples_sha256: str = ""
+    """Their fingerprint."""
 
 
 class DropOut(Struct, frozen=True, kw_only=True):
@@ -96,6 +124,19 @@ class DeliveryReport(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     not_judged: tuple[Pause, ...] = ()
     """What the three figures of quality leave out, in the order of time."""
+    baseline: BaselineStatement | None = None
+    """None in older reports; so are those that follow."""
+    availability_frac: float | None = None
+    """Share of the target that could have been given, by what was delivered and what stood by, averaged over the window."""
+    flagged_wh: float = 0.0
+    """Of the metered energy, what no register vouches for."""
+    quality: Quality | None = None
+    recovery: Recovery | None = None
+    clocks: tuple[ClockSkew, ...] = ()
+    """Stations whose clock is off by more than is tolerated."""
+    revision: Revision | None = None
+    """None = the first version."""
+    evidence: Evidence | None = None
 
 
 NOT_RESPONDING = "not_responding"
@@ -118,6 +159,8 @@ class Sample(Struct, frozen=True, gc=False):
     export_wh: float
     import_wh: float
     soc_frac: float
+    received_s: float = nan
+    """When it came; NaN = not kept."""
 
 
 class LogKind:
@@ -140,6 +183,10 @@ class LogKind:
     """From now on `text` (a `Reason`) is why these sessions of the pool can, or cannot, be used."""
     RESTED = "rested"
     """A member that was handed back to charging while nothing is asked; JOINED when it is needed again."""
+    CAR = "car"
+    """A member as it was when it joined (`car`): where its charging is simulated from, for a baseline."""
+    LATE = "late"
+    """In the minute from `at_s` on, meter values of the window came in after the dispatch had ended."""
 
 
 class Why(Struct, frozen=True, array_like=True, gc=False):
@@ -193,6 +240,10 @@ class LogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """SETPOINT: the figures behind it."""
     uids: tuple[int, ...] = ()
     """ASIDE: the sessions that it is about."""
+    evse_id: int = 0
+    """JOINED: the EVSE; 0 = not known."""
+    car: CarState | None = None
+    """CAR: its state."""
 
 
 class Stored(Struct, frozen=True, kw_only=True):
@@ -201,3 +252,10 @@ class Stored(Struct, frozen=True, kw_only=True):
     instruction: DispatchInstruction
     log: tuple[LogEntry, ...]
     samples: tuple[Sample, ...]
+    after: tuple[Sample, ...] = ()
+    """Some later samples, which tell only what was drawn after the window."""
+    history: tuple[Sample, ...] = ()
+    """Some samples of `past` sessions, around the window's time of day."""
+    past: tuple[PastSession, ...] = ()
+    past_days_s: tuple[float, ...] = ()
+    """The instants on earlier days that answer to the start of the window, newest first."""

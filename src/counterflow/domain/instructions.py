@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId
+from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.units import format_power
 
 NOTICEABLE_FRAC = 1e-3
@@ -107,6 +108,8 @@ class DispatchOrder(Struct, frozen=True, kw_only=True):
     """The target goes down to zero over the last part of the window."""
     headroom: Headroom | None = None
     """What is to stand by; None = as the settings say."""
+    baseline: BaselineMethod | None = None
+    """What a relative order is settled against; None = as the settings say."""
 
 
 class Amendment(Struct, frozen=True, kw_only=True):
@@ -164,6 +167,8 @@ class DispatchInstruction(Struct, frozen=True, kw_only=True):
     """The target comes value by value; the steps are the most that may be asked."""
     ramp_w_per_s: float | None = None
     ramp_out_s: float = 0.0
+    baseline: BaselineMethod | None = None
+    """What it is settled against, frozen when it was accepted; None in records of versions that did not keep it."""
     feasibility: Feasibility | None = None
     """As told to the operator when the order was accepted or last amended."""
 

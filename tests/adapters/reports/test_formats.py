@@ -16,6 +16,7 @@ from counterflow.adapters.reports.as_picture import axis_length_s, order_words
 from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, Pause, SeriesPoint, SessionDelivery, drop_out_words
 from counterflow.domain.ids import ALL_SITES, DispatchId, SessionUid
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, DispatchState, TargetStep
+from counterflow.domain.settlement import Quality
 
 START_S = 1_795_366_800.0
 
@@ -41,6 +42,7 @@ def make_report(*, steps=60, drops=3, unknown=(20, 30), dispatch_id="D-1", mode=
             delivered_energy_wh=1555.0,
             headroom_power_w=None if k > 50 else 2e5,
             metered_share=0.5 if unknown[0] <= k < unknown[1] else 1.0,
+            quality=Quality.MISSING if unknown[0] <= k < unknown[1] else Quality.GOOD,
         )
         for k in range(steps)
     )
@@ -57,6 +59,11 @@ def make_report(*, steps=60, drops=3, unknown=(20, 30), dispatch_id="D-1", mode=
         from_register=True,
         setpoint_changes=2,
         drop_out=None,
+        evse_id=3,
+        baseline_wh=-120.0,
+        availability_frac=1.0,
+        quality=Quality.GOOD,
+        samples=24,
     )
     return DeliveryReport(
         dispatch_id=DispatchId(dispatch_id),
@@ -115,6 +122,13 @@ def test_csv_has_a_table_of_the_series_and_one_of_the_sessions():
             "from_register": "true",
             "setpoint_changes": "2",
             "drop_out": "",
+            "evse_id": "3",
+            "baseline_wh": "-120",
+            "flagged_wh": "0",
+            "availability_frac": "1",
+            "quality": "good",
+            "samples": "24",
+            "samples_sha256": "",
             "joined": "2026-11-22T17:00:00Z",
             "left": "",
         }
@@ -126,6 +140,7 @@ def test_parquet_holds_the_series_and_the_rest_in_its_metadata():
     (content,) = render(report, "parquet").values()
     table = pq.read_table(BytesIO(content))
     assert table.column("delivered_power_w").null_count == 10
+    assert table.column("quality").to_pylist().count("missing") == 10
     assert table.column("from")[0].as_py().isoformat() == "2026-11-22T17:00:00+00:00"
     summary = msgspec.json.decode(table.schema.metadata[SUMMARY_KEY], type=DeliveryReport)
     assert summary == msgspec.structs.replace(report, series=())

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from counterflow.domain.delivery import LogKind
 from counterflow.domain.instructions import DispatchMode, DispatchState
-from counterflow.engine.settlement.delivery import apportioned, build_report, build_series
+from counterflow.engine.settlement.delivery import build_report
+from counterflow.engine.settlement.intervals import build_series
+from counterflow.engine.settlement.settled import apportioned
 
 GRIDS_S = (1.0, 4.0, 60.0, 900.0)
 TENS = [float(at) for at in range(-60, 661, 10)]

@@ -12,60 +12,21 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, Pause, SeriesPoint, SessionDelivery, Stored
+from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, Pause, SessionDelivery, Stored
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.settlement import target as targets
-from counterflow.engine.settlement.members import LOST_TO_SIGHT, Member, drop_outs, members, messages_sent
-from counterflow.engine.settlement.samples import NO_SAMPLES, meter_columns
+from counterflow.engine.settlement.intervals import delivered_and_target_w, series_of
+from counterflow.engine.settlement.members import LOST_TO_SIGHT, Member, drop_outs, messages_sent
 from counterflow.engine.settlement.score import bursts, outside, rmse_frac, time_in_band_frac, worst_error_frac
-from counterflow.engine.settlement.session import MemberEnergy, Spread, gaps, member_energy, power_only_wh, spread
+from counterflow.engine.settlement.session import MemberEnergy, Spread, gaps, power_only_wh, spread
 from counterflow.engine.settlement.settings import SettlementSettings
+from counterflow.engine.settlement.settled import FleetEnergy, Settled, apportioned, counted, fleet_energy, settle, whole
 
 F8 = NDArray[np.float64]
 
 _COVERAGE = 2.0
 """Report figures are this many standard uncertainties, about 95 %."""
-
-
-class Settled(NamedTuple):
-    """All that a series or a report is cut from."""
-
-    stored: Stored
-    start_s: float
-    until_s: float
-    """The end of the window, its early stop, or now."""
-    members: tuple[Member, ...]
-    energies: tuple[MemberEnergy | None, ...]
-    target: targets.Held
-    settings: SettlementSettings
-
-    @property
-    def mode(self) -> DispatchMode:
-        """What counts as delivery."""
-        return self.stored.instruction.mode
-
-
-class FleetEnergy(NamedTuple):
-    """Cumulative sums over the members at the edges of a grid, all (M,), in Wh and s."""
-
-    exported_wh: F8
-    imported_wh: F8
-    planned_wh: F8
-    metered_s: F8
-    member_s: F8
-
-    def cut(self, begin: int, end: int) -> "FleetEnergy":
-        """The same at some of the instants."""
-        return FleetEnergy(*(column[begin:end] for column in self))
-
-    def counted_wh(self, mode: DispatchMode) -> F8:
-        """Delivered energy, unrounded."""
-        return _counted(mode, self.exported_wh, self.imported_wh, self.planned_wh)
-
-    def counted_whole_wh(self, mode: DispatchMode) -> F8:
-        """Delivered energy in whole Wh: each part rounded on its own, so that sessions can be rounded to the same sums."""
-        return _counted(mode, _whole(self.exported_wh), _whole(self.imported_wh), _whole(self.planned_wh))
 
 
 def build_report(
@@ -105,7 +66,7 @@ def build_report(
         drop_outs=drops,
         gaps=tuple(gap for energy, member in zip(settled.energies, settled.members, strict=True) for gap in _gaps(energy, member)),
         sessions=sessions,
-        series=_series(settled, grids.series_s, fleet.cut(0, len(grids.series_s))),
+        series=series_of(settled, grids.series_s, fleet.cut(0, len(grids.series_s))),
         series_step_s=step_s,
         final=final,
         notes=_notes(settled),
@@ -133,128 +94,10 @@ class _Grids(NamedTuple):
         )
 
 
-def build_series(stored: Stored, step_s: float, now_s: float, *, settings: SettlementSettings) -> tuple[SeriesPoint, ...]:
-    """The same curve on another grid, from the start of the window; the last step may be shorter. Raises ValueError."""
-    settled = settle(stored, now_s, settings)
-    edges_s = targets.edges_s(settled.start_s, settled.until_s, step_s)
-    return _series(settled, edges_s, fleet_energy(settled, edges_s)[0])
-
-
-def settle(stored: Stored, now_s: float, settings: SettlementSettings) -> Settled:
-    """Find members and build their curves; the costly part of a report."""
-    start_s = stored.instruction.start_s
-    until_s = max(start_s, min(targets.stop_s(stored.instruction, stored.log), now_s))
-    stays = stored.instruction.mode is not DispatchMode.GROSS_EXPORT
-    found = members(stored.log, start_s, until_s, stays=stays)
-    columns = meter_columns(stored.samples, start_s - settings.context_s, until_s + settings.context_s)
-    return Settled(
-        stored=stored,
-        start_s=start_s,
-        until_s=until_s,
-        members=found,
-        energies=tuple(member_energy(member, columns.get(member.session_uid, NO_SAMPLES), settings) for member in found),
-        target=targets.target(stored.instruction, stored.log),
-        settings=settings,
-    )
-
-
-def fleet_energy(settled: Settled, at_s: F8) -> tuple[FleetEnergy, F8]:
-    """Sums over the members at `at_s` (M,), counted from the start of the window, and (exported, imported, planned) Wh of each
-    member at the last of these instants, (N, 3)."""
-    sums = FleetEnergy(*(np.zeros(len(at_s)) for _ in FleetEnergy._fields))
-    each_wh = np.zeros((len(settled.members), 3))
-    for row, (member, energy) in enumerate(zip(settled.members, settled.energies, strict=True)):
-        plan = targets.held(member.plan) if settled.mode is DispatchMode.RELATIVE else None
-        for from_s, to_s in member.spans:
-            probe_s = np.minimum(np.maximum(np.append(at_s, from_s), from_s), to_s)
-            sums.member_s[:] += probe_s[:-1] - from_s
-            if plan is not None:
-                each_wh[row, 2] += _add(sums.planned_wh, plan.integrals(probe_s)[0] * WH_PER_WS)
-            if energy is None:
-                continue
-            _add(sums.metered_s, energy.metered_s(probe_s))
-            each_wh[row, 0] += _add(sums.exported_wh, energy.exported.energy_at(probe_s))
-            each_wh[row, 1] += _add(sums.imported_wh, energy.imported.energy_at(probe_s))
-    return sums, each_wh
-
-
-def _add(sums: F8, cumulative: F8) -> float:
-    """Add a curve (M+1,), counted from its value at the last instant, to the sums (M,); returns what it adds at the end."""
-    sums += cumulative[:-1] - cumulative[-1]
-    return float(cumulative[-2] - cumulative[-1])
-
-
-def _counted(mode: DispatchMode, exported: F8, imported: F8, planned: F8) -> F8:
-    match mode:
-        case DispatchMode.NET_EXPORT:
-            return exported - imported
-        case DispatchMode.GROSS_EXPORT:
-            return exported
-        case DispatchMode.RELATIVE:
-            return planned + exported - imported
-
-
-def _whole(energy_wh: F8) -> F8:
-    """Whole Wh; the inner rounding makes the last bits of a float sum harmless."""
-    whole: F8 = np.rint(np.round(energy_wh, 6))
-    return whole
-
-
-def apportioned(parts_wh: F8, total_wh: float) -> F8:
-    """Whole Wh for each part (N,) that add up to `total_wh`, their rounded sum: the largest remainders are rounded up."""
-    floors = np.floor(parts_wh + 1e-6)
-    missing = round(total_wh - float(np.sum(floors)))
-    if missing > 0:
-        floors[np.argsort(floors - parts_wh, kind="stable")[:missing]] += 1.0
-    return floors
-
-
-def _series(settled: Settled, edges_s: F8, energy: FleetEnergy) -> tuple[SeriesPoint, ...]:
-    if len(edges_s) < 2:
-        return ()
-    power_w, share = _power(settled, edges_s, energy)
-    whole_wh = np.diff(energy.counted_whole_wh(settled.mode))
-    target_w = np.diff(settled.target.integrals(edges_s)[0]) / np.diff(edges_s)
-    spare, known_s = targets.headroom(settled.stored.log, settled.settings.hold_s).integrals(edges_s)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        headroom_w = np.diff(spare) / np.diff(known_s)
-    return tuple(
-        SeriesPoint(
-            from_s=from_s,
-            target_power_w=target,
-            delivered_power_w=_known(power),
-            delivered_energy_wh=wh,
-            headroom_power_w=_known(spare_w),
-            metered_share=heard,
-        )
-        for from_s, target, power, wh, spare_w, heard in zip(
-            edges_s[:-1].tolist(),
-            target_w.tolist(),
-            power_w.tolist(),
-            whole_wh.tolist(),
-            headroom_w.tolist(),
-            share.tolist(),
-            strict=True,
-        )
-    )
-
-
-def _known(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-def _power(settled: Settled, edges_s: F8, energy: FleetEnergy) -> tuple[F8, F8]:
-    """Mean power of each step, NaN where too few members were heard, and the metered share; (M-1,). Without members all is known."""
-    member_s, metered_s = np.diff(energy.member_s), np.diff(energy.metered_s)
-    share = np.where(member_s > 1e-9, np.clip(metered_s / np.maximum(member_s, 1e-9), 0.0, 1.0), 1.0)
-    power_w = np.diff(energy.counted_wh(settled.mode)) / (np.diff(edges_s) * WH_PER_WS)
-    return np.where(share >= settled.settings.min_metered_share, power_w, np.nan), share
-
-
 def _sessions(settled: Settled, fleet: FleetEnergy, totals_wh: F8) -> tuple[tuple[SessionDelivery, ...], tuple[Spread, ...]]:
-    sums_wh = _whole(np.array([fleet.exported_wh[-1], fleet.imported_wh[-1], fleet.planned_wh[-1]]))
+    sums_wh = whole(np.array([fleet.exported_wh[-1], fleet.imported_wh[-1], fleet.planned_wh[-1]]))
     exported, imported, planned = (apportioned(parts, total) for parts, total in zip(totals_wh.T, sums_wh.tolist(), strict=True))
-    delivered = _counted(settled.mode, exported, imported, planned)
+    delivered = counted(settled.mode, exported, imported, planned)
     net = settled.mode is not DispatchMode.GROSS_EXPORT
     spreads = tuple(_spread(member, energy, net) for member, energy in zip(settled.members, settled.energies, strict=True))
     rows = zip(settled.members, settled.energies, exported.tolist(), imported.tolist(), delivered.tolist(), spreads, strict=True)
@@ -310,11 +153,11 @@ def _scores(
     left_out = [(pause.from_s, pause.to_s) for pause in pauses]
     score_from = len(grids.series_s)
     worst_from = score_from + len(grids.score_s)
-    delivered_w, target_w = _both(settled, grids.score_s, fleet.cut(score_from, worst_from))
+    delivered_w, target_w = delivered_and_target_w(settled, grids.score_s, fleet.cut(score_from, worst_from))
     weight_s = np.diff(grids.score_s) * outside(grids.score_s, left_out)
     rmse = rmse_frac(delivered_w, target_w, weight_s)
     in_band = time_in_band_frac(delivered_w, target_w, weight_s, settings.band_frac)
-    delivered_w, target_w = _both(settled, grids.worst_s, fleet.cut(worst_from, worst_from + len(grids.worst_s)))
+    delivered_w, target_w = delivered_and_target_w(settled, grids.worst_s, fleet.cut(worst_from, worst_from + len(grids.worst_s)))
     whole = np.diff(grids.worst_s) >= settings.worst_step_s - 1e-6
     return rmse, worst_error_frac(delivered_w, target_w, whole & outside(grids.worst_s, left_out)), in_band
 
@@ -337,11 +180,6 @@ def _pauses(settled: Settled, drops: Sequence[DropOut]) -> tuple[Pause, ...]:
         for from_s, to_s, why in sorted(found)
         if max(from_s, settled.start_s) < min(to_s, settled.until_s)
     )
-
-
-def _both(settled: Settled, edges_s: F8, energy: FleetEnergy) -> tuple[F8, F8]:
-    delivered_w, _ = _power(settled, edges_s, energy)
-    return delivered_w, np.diff(settled.target.integrals(edges_s)[0]) / np.diff(edges_s)
 
 
 def _with_onsets(drops: Sequence[DropOut], energies: Sequence[MemberEnergy | None]) -> tuple[DropOut, ...]:

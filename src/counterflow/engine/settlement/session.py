@@ -13,6 +13,7 @@ from counterflow.engine.settlement.samples import MeterColumns
 from counterflow.engine.settlement.settings import SettlementSettings
 
 F8 = NDArray[np.float64]
+B1 = NDArray[np.bool_]
 
 _STEPPED = 1.0 / np.sqrt(12.0)
 """Standard deviation of a uniform error of full width 1."""
@@ -32,7 +33,8 @@ class Spread(NamedTuple):
 
 
 class MemberEnergy(NamedTuple):
-    """A member with its curves. `heard_s` (N,) and `heard_total_s` (N,) are nodes of the cumulative time covered by meter data."""
+    """A member with its curves. `heard_s` (N,) and `heard_total_s` (N,) are nodes of the cumulative time covered by meter data;
+    `counted_s` (K,), `known_total_s` (K,) and `firm_total_s` (K,) of the time whose energy is counted, and vouched for."""
 
     member: Member
     exported: Curve
@@ -40,10 +42,21 @@ class MemberEnergy(NamedTuple):
     heard_s: F8
     heard_total_s: F8
     gap_s: float
+    counted_s: F8
+    known_total_s: F8
+    firm_total_s: F8
 
     def metered_s(self, at_s: F8) -> F8:
         """Cumulative seconds with meter data up to each instant, (M,)."""
         return np.interp(at_s, self.heard_s, self.heard_total_s)
+
+    def known_s(self, at_s: F8) -> F8:
+        """Cumulative seconds of which the energy is counted, by registers or by power, up to each instant, (M,)."""
+        return np.interp(at_s, self.counted_s, self.known_total_s)
+
+    def firm_s(self, at_s: F8) -> F8:
+        """Cumulative seconds with meter data, the energy of which registers tell, up to each instant, (M,)."""
+        return np.interp(at_s, self.counted_s, self.firm_total_s)
 
 
 def member_energy(member: Member, columns: MeterColumns, settings: SettlementSettings) -> MemberEnergy | None:
@@ -61,8 +74,34 @@ def member_energy(member: Member, columns: MeterColumns, settings: SettlementSet
     at = nodes(columns)
     exported = energy_curve(at, exported=True, **limits)
     imported = energy_curve(at, exported=False, **limits)
-    heard = np.concatenate(([0.0], np.cumsum(np.where(lengths_s <= gap_s, lengths_s, 0.0))))
-    return MemberEnergy(member, exported, imported, at_s, heard, gap_s)
+    heard = lengths_s <= gap_s
+    known, firm = _backed(exported, imported)
+    pieces_s = np.diff(exported.at_s)
+    inside = np.searchsorted(at_s, 0.5 * (exported.at_s[:-1] + exported.at_s[1:]), side="right") - 1
+    return MemberEnergy(
+        member=member,
+        exported=exported,
+        imported=imported,
+        heard_s=at_s,
+        heard_total_s=_running(lengths_s, heard),
+        gap_s=gap_s,
+        counted_s=exported.at_s,
+        known_total_s=_running(pieces_s, known),
+        firm_total_s=_running(pieces_s, firm & heard[inside]),
+    )
+
+
+def _running(lengths_s: F8, chosen: B1) -> F8:
+    return np.concatenate(([0.0], np.cumsum(np.where(chosen, lengths_s, 0.0))))
+
+
+def _backed(exported: Curve, imported: Curve) -> tuple[B1, B1]:
+    """Which pieces are counted at all, and which by registers. A direction without a single register is told by power, if by anything."""
+    read = [curve for curve in (exported, imported) if curve.by_register.any()]
+    if not read:
+        return exported.by_power, np.zeros(len(exported.by_power), dtype=np.bool_)
+    known = np.logical_and.reduce([curve.by_register | curve.by_power for curve in read])
+    return known, np.logical_and.reduce([curve.by_register for curve in read])
 
 
 def gaps(energy: MemberEnergy) -> tuple[Gap, ...]:
