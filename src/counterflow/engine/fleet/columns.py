@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.domain.ids import SessionKey, SessionUid
+from counterflow.engine.fleet.meters import METER_COLUMNS, Meters
 from counterflow.engine.fleet.snapshot import COLUMNS, FleetImage, empty_columns, freeze
 
 FIRST_ROWS = 256
@@ -148,6 +149,11 @@ class Columns:
     def image(self, at_s: float) -> FleetImage:
         """A frozen copy of all rows."""
         return freeze(self._arrays, tuple(self._keys), at_s)
+
+    def meters(self, at_s: float) -> Meters:
+        """What the meters say, a frozen copy of a few columns."""
+        rows = len(self._keys)
+        return Meters(at_s=at_s, **{name: self._arrays[name][:rows].copy() for name in METER_COLUMNS})
 
     def add_offered(self, uid: NDArray[np.int64], energy_wh: NDArray[np.float64]) -> None:
         """Add energy (n,) to `offered_wh` of the first rows where they still hold the sessions `uid` (n,)."""

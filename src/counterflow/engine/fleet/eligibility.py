@@ -7,6 +7,7 @@ from counterflow.domain.reasons import Reason
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.engine.fleet.lifecycle import PHASE_DROP_OUT
+from counterflow.engine.fleet.meters import Meters
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, I1, FleetImage
 
@@ -31,19 +32,19 @@ MUST_CHARGE_REASONS = (Reason.MUST_CHARGE, Reason.MUST_CHARGE_TOGETHER)
 NOT_READY_PHASES = tuple(phase for phase in TransactionPhase if PHASE_DROP_OUT[phase] is not None)
 
 
-def silent_sessions(image: FleetImage, now_s: float, settings: CapabilitySettings) -> B1:
+def silent_sessions(image: FleetImage | Meters, now_s: float, settings: CapabilitySettings) -> B1:
     """Open sessions without a live power value for longer than their meter interval explains, or without any, (N,)."""
     limit_s = np.maximum(settings.silence_factor * interval_s(image, settings), settings.silence_min_s)
     fresh = now_s - image.last_sample_s <= limit_s
     return image.occupied & ~fresh
 
 
-def measured_sessions(image: FleetImage, now_s: float, settings: CapabilitySettings) -> B1:
+def measured_sessions(image: FleetImage | Meters, now_s: float, settings: CapabilitySettings) -> B1:
     """Open sessions whose power is known now: a value that came lately enough, (N,). An old one is unknown, not unchanged."""
     return image.occupied & ~np.isnan(image.power_w) & ~silent_sessions(image, now_s, settings)
 
 
-def interval_s(image: FleetImage, settings: CapabilitySettings) -> F8:
+def interval_s(image: FleetImage | Meters, settings: CapabilitySettings) -> F8:
     """The meter interval, or the assumed one where none is known, (N,)."""
     return np.where(np.isnan(image.meter_interval_s), settings.default_meter_interval_s, image.meter_interval_s)
 
