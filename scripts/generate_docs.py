@@ -17,6 +17,7 @@ from counterflow.adapters.ocpp.versions import VERSIONS
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.adapters.storage.report_files import ReportFiles
 from counterflow.adapters.storage.sqlite import SqliteJournal
+from counterflow.adapters.storage.telemetry_store import TelemetryStore
 from counterflow.adapters.web.metrics import Metrics
 from counterflow.adapters.web.stream import EventStreams
 from counterflow.app.clock import SystemClock
@@ -27,6 +28,7 @@ from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
 from counterflow.app.recovery_metrics import RecoveryMetrics
 from counterflow.app.reporting import Reporting
+from counterflow.app.telemetry_metrics import TelemetryMetrics
 from counterflow.domain.notices import NOTICES
 from counterflow.domain.reasons import REASON_WORDS
 from counterflow.engine.control import book, ledger
@@ -171,8 +173,18 @@ def _families() -> list[Metric]:
             alarms=journal.alarms,
             disconnect=lambda _station: None,
         )
-        own = ProcessMetrics(room, GatewayCounters(), journal, FrameRing(Path(folder), 0), RecoveryMetrics(room, SystemClock(), lambda: 0))
-        return list(Metrics(operations, own, EventStreams(1, 1.0)).families())
+        store = TelemetryStore(Path(folder) / "telemetry.sqlite3", 1.0, lambda _records: None)
+        own = ProcessMetrics(
+            room,
+            GatewayCounters(),
+            journal,
+            FrameRing(Path(folder), 0),
+            RecoveryMetrics(room, SystemClock(), lambda: 0),
+            TelemetryMetrics(store, lambda: 0.0),
+        )
+        families = list(Metrics(operations, own, EventStreams(1, 1.0)).families())
+        store.close()
+        return families
 
 
 async def _settled() -> None:

@@ -36,6 +36,7 @@ from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
 from counterflow.engine.fleet.settings import CapabilitySettings, FleetSettings
 from counterflow.engine.fleet.terms import TermsSettings
+from counterflow.engine.grid.telemetry import TelemetrySettings
 from counterflow.engine.settlement.settings import SettlementSettings
 
 ENVIRONMENT_PREFIX = "COUNTERFLOW_"
@@ -86,6 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger: LedgerSettings = LedgerSettings()
     resume: ResumeSettings = ResumeSettings()
     settlement: SettlementSettings = SettlementSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     storage: StorageSettings = StorageSettings()
 
 

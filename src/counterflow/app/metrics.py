@@ -10,19 +10,27 @@ from counterflow.adapters.storage.frames import FrameRing
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.recovery_metrics import RecoveryMetrics
+from counterflow.app.telemetry_metrics import TelemetryMetrics
 
 
 class ProcessMetrics:
     """A `prometheus_client` collector over counters that are kept anyway; nothing is counted twice."""
 
     def __init__(
-        self, room: ControlRoom, gateway: GatewayCounters, journal: SqliteJournal, frames: FrameRing, recovery: RecoveryMetrics
+        self,
+        room: ControlRoom,
+        gateway: GatewayCounters,
+        journal: SqliteJournal,
+        frames: FrameRing,
+        recovery: RecoveryMetrics,
+        telemetry: TelemetryMetrics,
     ) -> None:
         self._room = room
         self._gateway = gateway
         self._journal = journal
         self._frames = frames
         self._recovery = recovery
+        self._telemetry = telemetry
 
     def collect(self) -> Iterable[Metric]:
         """Current values."""
@@ -30,6 +38,7 @@ class ProcessMetrics:
         yield from self._of_ocpp()
         yield from self._of_journal()
         yield from self._recovery.collect()
+        yield from self._telemetry.collect()
         dispatcher = self._room.dispatcher
         yield _gauge("setpoints_waiting", "Setpoints decided and not handed out yet.", dispatcher.carrying.pending)
         yield _gauge("tick_duration_seconds", "Time that the last control tick took.", dispatcher.last_tick_took_s)

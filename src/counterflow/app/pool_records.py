@@ -60,7 +60,7 @@ class PoolRecords:
         self._ready: I8 = np.zeros(0, dtype=np.int64)
         self._looked_at_s = -np.inf
         self.store = open_store(self._on_written)
-        # An empty store begins at the time: where the file is lost, numbers of before are not given again (a record takes a second or more).
+        # An empty store begins at the time: where the file is lost, numbers of before are not given again (a period is a second or more).
         self._numbers = {pool: self.store.last_sequence(pool) or floor(now_s()) for pool in self.pools}
 
     # --- looking -------------------------------------------------------------------------------------------------------------
@@ -94,10 +94,10 @@ class PoolRecords:
 
     async def begin(self) -> None:
         """The first records, so that there is a newest one of each pool from now on."""
-        news = self._news
         await self._look(self._now_s())
         self.record(self._now_s())
-        await news.wait()
+        while any(not kept or kept[-1].sequence < self._numbers[pool] for pool, kept in self._kept.items()):
+            await self._news.wait()
 
     async def keep(self) -> None:
         """For ever: a record of each pool a period, on round instants."""

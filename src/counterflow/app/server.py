@@ -20,6 +20,7 @@ from counterflow.adapters.storage.frames import FrameRing, Hiding
 from counterflow.adapters.storage.report_files import ReportFiles
 from counterflow.adapters.storage.retention import Retention
 from counterflow.adapters.storage.sqlite import SqliteJournal
+from counterflow.adapters.storage.telemetry_store import TelemetryStore
 from counterflow.adapters.web.api import create_app
 from counterflow.app.authorizing import Question, Told, Verdict
 from counterflow.app.certifying import Certifying
@@ -34,12 +35,14 @@ from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
 from counterflow.app.own_certificates import OwnCertificates, issued_view
+from counterflow.app.pool_records import PoolRecords
 from counterflow.app.process import allow_connections
 from counterflow.app.pseudonyms import Pseudonyms, ensure_key
 from counterflow.app.recovery_metrics import RecoveryMetrics
 from counterflow.app.rendering import render_report
 from counterflow.app.reporting import Reporting
 from counterflow.app.settling import Settling
+from counterflow.app.telemetry_metrics import TelemetryMetrics
 from counterflow.app.token import ensure_token
 from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.views import CertificateView, IssuedCertificateView, Notice
@@ -124,8 +127,18 @@ class Server:
             disconnect=self.lines.disconnect,
             certificates=self,
         )
+        keep_s = self.settings.telemetry.keep_days * _DAY_S
+        self.pool_records = PoolRecords(
+            self.room,
+            lambda told: TelemetryStore(self._data_dir / "telemetry.sqlite3", keep_s, told),
+            (),
+            now_s=self._now_s,
+            broken=lambda: not self.operations.health().ready,
+            stopwatch=time.perf_counter,
+        )
         recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)
-        metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery)
+        telemetry = TelemetryMetrics(self.pool_records.store, lambda: self.pool_records.took_s)
+        metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry)
         app = create_app(
             self.operations,
             {token},
@@ -158,6 +171,8 @@ class Server:
             if self._api.should_exit:
                 raise OSError(f"The API port {self.settings.api.port} cannot be opened; is another server running?")
             await asyncio.sleep(0.005)
+        await self.pool_records.begin()
+        self._spawn(self.pool_records.keep())
         await self.gateway.start()
         self._spawn(self._keep_house())
         self._spawn(self._settle_finished())
@@ -180,6 +195,7 @@ class Server:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.frames.close()
+        self.pool_records.close()
         self.retention.close()
         self.journal.close()
 
@@ -198,7 +214,15 @@ class Server:
         housekeeping = (self.retention.alarm,) if self.retention.alarm else ()
         frames = (f"Raw frames are not kept: {self.frames.failed}",) if self.frames.failed else ()
         clock = tuple(text for text in (self._clock.alarm(),) if text is not None)
-        return (*self.journal.alarms(), *housekeeping, *clock, *frames, *self.settling.alarms(), *self.certificates.alarms())
+        return (
+            *self.journal.alarms(),
+            *housekeeping,
+            *clock,
+            *frames,
+            *self.pool_records.alarms(),
+            *self.settling.alarms(),
+            *self.certificates.alarms(),
+        )
 
     @property
     def ocpp_port(self) -> int:

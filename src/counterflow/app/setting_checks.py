@@ -29,6 +29,9 @@ def complaints(settings: "Settings") -> Iterator[str]:
         yield f"The {'[[sites]] or [[feeders]]' if settings.feeders else '[[sites]]'} are wrong: {error}."
         return
     yield from _sites(settings, topology)
+    for pool in settings.telemetry.pools:
+        if pool not in topology.pools():
+            yield f"The setting 'telemetry.pools' names the pool '{pool}', and no [[sites]] entry does.{_meant(pool, topology.pools())}"
     yield from _pairs(settings)
     for number, listener in enumerate(settings.gateway.listeners, start=1):
         if listener.keys and len(listener.keys) != len(listener.certificates):

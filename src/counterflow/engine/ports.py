@@ -8,8 +8,8 @@ from counterflow.domain.commands import Command
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint
 from counterflow.domain.drivers import Scope, SessionOverride
-from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, Program, Wire
-from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId
+from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, PoolTelemetry, Program, Wire
+from counterflow.domain.ids import DispatchId, PoolId, SessionUid, SiteId, StationId
 from counterflow.domain.instructions import Amendment, DispatchOrder, StreamValue
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.resources import StationRegistration
@@ -375,6 +375,16 @@ class GridSide(Protocol):
 
     def standing(self, program: str) -> Sequence[GridOrderRecord]:
         """The orders of a program that were heard and whose window has not passed long ago, refused ones among them."""
+        ...
+
+    def telemetry(self, pool: PoolId) -> PoolTelemetry:
+        """The newest record of a pool. Raises KeyError for a pool that is not recorded (`[telemetry] pools`, or one of a program)."""
+        ...
+
+    async def telemetry_since(self, pool: PoolId, sequence: int, most: int, wait_s: float = 0.0) -> Sequence[PoolTelemetry]:
+        """Up to `most` records of a pool behind `sequence`, in their order, from disk where they are old; where there are none yet, what
+        comes within `wait_s`. `sequence` 0 = from the oldest that is kept. Raises KeyError as above.
+        """
         ...
 
     def note(self, wire: Wire, key: str, body: Any) -> None:

@@ -158,10 +158,7 @@ class TelemetryStore:
                 pools[name] = _number_of(writer, "pools", "name", name)
             writer.executemany(
                 "INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)",
-                [
-                    (pools[one.pool], one.sequence, int(one.at_s * 1e3), self._layout, _encode(astuple(one)))
-                    for one in records
-                ],
+                [(pools[one.pool], one.sequence, int(one.at_s * 1e3), self._layout, _encode(astuple(one))) for one in records],
             )
             if abs(newest_s - self._swept_at_s) >= _SWEEP_S:
                 self._sweep(pools, newest_s)

@@ -43,11 +43,11 @@ from counterflow.engine.fleet import actors, transactions
 from counterflow.engine.fleet.accounts import Accounts
 from counterflow.engine.fleet.applied import NOTHING, Applied
 from counterflow.engine.fleet.metering import restore_soc, take_measurement
+from counterflow.engine.fleet.meters import Meters
 from counterflow.engine.fleet.orders import Order
 from counterflow.engine.fleet.roster import Roster, TermsOf
 from counterflow.engine.fleet.sessions import Session
 from counterflow.engine.fleet.settings import FleetSettings
-from counterflow.engine.fleet.meters import Meters
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 from counterflow.engine.fleet.topology import DEFAULT_SITE, Topology
 

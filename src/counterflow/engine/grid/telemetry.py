@@ -42,9 +42,9 @@ class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
             le=1,
         ),
     ] = 0.01
-    following_frac: Annotated[
-        float, Meta(description="The target is met within this share of it.", extra={"unit": "0..1"}, gt=0, le=1)
-    ] = 0.05
+    following_frac: Annotated[float, Meta(description="The target is met within this share of it.", extra={"unit": "0..1"}, gt=0, le=1)] = (
+        0.05
+    )
     following_w: Annotated[float, Meta(description="And within this power at least.", extra={"unit": "W"}, gt=0)] = 1_000.0
 
 
