@@ -76,7 +76,7 @@ def settings_page() -> str:
         lines.append(f"| `--{shortcut.replace('_', '-')}` | `{ENVIRONMENT_PREFIX}{shortcut.upper()}` | `[{section}] {name}` |")
     lines += ["| `--config` | `COUNTERFLOW_CONFIG` | the TOML file |", ""]
     for section, kind in _hints(Settings).items():
-        many = section in ("sites", "feeders")
+        many = get_origin(kind) is tuple
         bare = get_args(kind)[0] if many else _bare(kind)
         title = f"[[{section}]]" if many else f"[{section}]"
         lines += [f"## `{title}`", "", _first_sentence(bare), "", "| setting | unit | default | meaning |", "|---|---|---|---|"]

@@ -9,6 +9,7 @@ from counterflow.app.config import Settings, SettingsError, load
 
 SITE = '[[sites]]\nsite_id = "depot"\n'
 
+PROGRAM = "[[programs]]\nname = 'north'\nwire = 'mqtt'\nmax_discharge_power_w = 1e6\n"
 NEGATIVE = "[[ocpp.negative_limit_models]]\n"
 WRONG = [
     (SITE + SITE, "The [[sites]] are wrong: the site 'depot' is given twice."),
@@ -26,6 +27,14 @@ WRONG = [
     (SITE + "uncontrolled_load_w = inf", "'uncontrolled_load_w' of the site 'depot' must be a number of watts."),
     ("[[sites]]\nmax_export_power_w = 1", "[[sites]] number 1 needs the setting 'site_id'; "),
     (SITE + "limit_w = 1", "There is no setting 'limit_w' in [[sites]] number 1; "),
+    (PROGRAM, "The [[programs]] entry 'north' must say what a positive power means: sign = \"load\""),
+    (PROGRAM + "sign = 'load'", "The [[programs]] entry 'north' must say in which unit its powers are"),
+    (PROGRAM + "sign = 'load'\nunit = 'kW'\n" + PROGRAM, "The [[programs]] entry 'north' is there more than once"),
+    (PROGRAM + "sign = 'load'\nunit = 'kW'\npool = 'south'", "names the pool 'south'; known pools: all."),
+    (
+        PROGRAM + "sign = 'minus'",
+        "The setting 'sign' of [[programs]] number 1 knows no 'minus'; the table tells which words it takes; see docs/settings.md.",
+    ),
     ("sites = 3", "The setting 'sites' must be a list in brackets, not a whole number; "),
     (
         '[stations]\ndefault_site = "nowhere"',

@@ -27,6 +27,7 @@ from counterflow.domain.conflicts import (
 )
 from counterflow.domain.delivery import LogEntry, LogKind, Sample
 from counterflow.domain.drivers import AccountRecord, AgreedTerms, DriverRecord, PartialTerms, Scope
+from counterflow.domain.grid import GridOrder, GridOrderRecord, GridOutcome, GridStep, Wire, WireNote
 from counterflow.domain.ids import ConnectorId, DispatchId, EvseId, PoolId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
 from counterflow.domain.records import (
@@ -144,6 +145,14 @@ def documents() -> dict[DocumentKind, Any]:
         DocumentKind.LEARNED_RESPONSE: LearnedResponse(
             subject="vehicle:ab12", at_s=T0, gain=0.93, gain_readings=12.0, transitions=(2.0, 7e3, 3e7, 14.0, 5e4), out_until_s=T0 + 900.0
         ),
+        DocumentKind.GRID_ORDER: GridOrderRecord(
+            order=GridOrder(program="north", key="e-17", steps=(GridStep(from_s=T0, discharge_power_w=2e6),), end_s=T0 + 900.0),
+            revision=2,
+            heard_at_s=T0,
+            outcome=GridOutcome.CHANGED,
+            dispatch_id=DispatchId("d-1"),
+        ),
+        DocumentKind.WIRE_NOTE: WireNote(wire=Wire.OPENADR, key="anchor/e-17", body={"now_s": T0, "parts": [1, 2]}),
         DocumentKind.STATION_FAULTS: StationFaults(
             station_id=STATION,
             alarms={"FreqDroop": T0},

@@ -23,6 +23,7 @@ from counterflow.app.registry import RegistrySettings
 from counterflow.app.setpoint_commands import PlacingSettings
 from counterflow.app.setting_checks import complaints
 from counterflow.app.setting_words import sentence_of
+from counterflow.domain.grid import Program
 from counterflow.domain.resources import Feeder, Site
 from counterflow.engine.conflicts.settings import ConflictSettings
 from counterflow.engine.control.book import BookSettings
@@ -58,7 +59,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every section. Each field is a table of the TOML file; `sites` and `feeders` are arrays of tables."""
+    """Every section. Each field is a table of the TOML file; `sites`, `feeders` and `programs` are arrays of tables."""
 
     server: ServerSettings = ServerSettings()
     gateway: GatewaySettings = GatewaySettings()
@@ -68,6 +69,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     certificates: CertificateSettings = CertificateSettings()
     sites: tuple[Site, ...] = ()
     feeders: tuple[Feeder, ...] = ()
+    programs: tuple[Program, ...] = ()
     drivers: TermsSettings = TermsSettings()
     authorization: AuthorizationSettings = AuthorizationSettings()
     fleet: FleetSettings = FleetSettings()

@@ -72,6 +72,7 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
         alarms: Callable[[], tuple[str, ...]],
         disconnect: Callable[[StationId], None],
         certificates: ServerCertificates = NoCertificates(),  # noqa: B008  # it has no state
+        wire_alarms: Callable[[], tuple[str, ...]] = tuple,
         new_id: Callable[[], str] = lambda: token_hex(4),
     ) -> None:
         super().__init__(room, now_s, settled, certificates)
@@ -80,18 +81,19 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
         self._explaining = Explaining(room.journal)
         self._alarms = alarms
         self._disconnect = disconnect
+        self._wire_alarms = wire_alarms
         self._new_id = new_id
         self._started_at_s = now_s()
 
     # --- looking -------------------------------------------------------------------------------------------------------------
 
     def health(self) -> HealthView:
-        """Ready means: the journal writes, and nothing is broken. An emergency stop, an overdue source and a session that was stopped
-        are alarms that leave it ready: a reset and new values must get in."""
+        """Ready means: the journal writes, and nothing is broken. An emergency stop, an overdue source, a session that was stopped
+        and what wires complain of are alarms that leave it ready: a reset and new values must get in."""
         serious = (*self._alarms(), *self._room.dispatcher.faults.alarms(self._now_s()))
         alarms = serious
         dispatcher, now_s = self._room.dispatcher, self._now_s()
-        alarms = (*alarms, *dispatcher.streams.alarms(now_s), *dispatcher.guarding.alarms(now_s))
+        alarms = (*alarms, *dispatcher.streams.alarms(now_s), *dispatcher.guarding.alarms(now_s), *self._wire_alarms())
         if self._room.dispatcher.latch.on:
             alarms = (*alarms, "The emergency stop is on.")
         return HealthView(ready=not serious, alarms=alarms, started_at_s=self._started_at_s, version=__version__)

@@ -10,9 +10,11 @@ import msgspec
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.grid_desk import GridDesk
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
 from counterflow.app.reporting import Reporting
+from counterflow.app.wire_alarms import WireAlarms
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import DispatchId, StationId
 from counterflow.domain.views import Notice
@@ -100,6 +102,7 @@ class Replay:
         self.on_sent: list[Callable[[Sent], object]] = []
         self.room: ControlRoom
         self.operations: LiveOperations
+        self.grid: GridDesk
         self._clock: Callable[[], float] = lambda: start_s
         self._seed = seed
         self._lives = 0
@@ -190,15 +193,27 @@ class Replay:
         )
         self.room.restore(self.now_s)
         self.operations_reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
+        board, wire_alarms = NoticeBoard("replay"), WireAlarms()
         self.operations = LiveOperations(
             self.room,
-            board=NoticeBoard("replay"),
+            board=board,
             reporting=self.operations_reporting,
             now_s=lambda: self.now_s,
             settled=_at_once,
             alarms=lambda: (),
             disconnect=lambda station_id: self.world.cut(station_id, 5.0),
+            wire_alarms=wire_alarms.all,
         )
+        self.grid = GridDesk(
+            self.operations,
+            self.settings.programs,
+            self.journal,
+            settings=self.settings.orders,
+            settled=_at_once,
+            alarms=wire_alarms,
+            notify=self.notices.append,
+        )
+        self.grid.restore()
 
 
 class _Dead:

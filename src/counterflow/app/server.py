@@ -28,6 +28,7 @@ from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.garbage import Garbage
+from counterflow.app.grid_desk import GridDesk
 from counterflow.app.http_authorizer import HttpAuthorizer
 from counterflow.app.lines import Lines
 from counterflow.app.message_ids import new_message_ids
@@ -44,6 +45,7 @@ from counterflow.app.reporting import Reporting
 from counterflow.app.settling import Settling
 from counterflow.app.telemetry_metrics import TelemetryMetrics
 from counterflow.app.token import ensure_token
+from counterflow.app.wire_alarms import WireAlarms
 from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.views import CertificateView, IssuedCertificateView, Notice
 from counterflow.engine.control.book import OPEN_STATES
@@ -117,6 +119,7 @@ class Server:
         self.gateway = Gateway(self.lines, self.settings.gateway, self.certificates.context_of, self.certificates.revocations_of)
         self.reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
         self.retention = Retention(self.journal, self.reports, self.settings.storage)
+        wire_alarms = WireAlarms()
         self.operations = LiveOperations(
             self.room,
             board=self.board,
@@ -126,6 +129,7 @@ class Server:
             alarms=self.alarms,
             disconnect=self.lines.disconnect,
             certificates=self,
+            wire_alarms=wire_alarms.all,
         )
         keep_s = self.settings.telemetry.keep_days * _DAY_S
         self.pool_records = PoolRecords(
@@ -136,6 +140,16 @@ class Server:
             broken=lambda: not self.operations.health().ready,
             stopwatch=time.perf_counter,
         )
+        self.grid = GridDesk(
+            self.operations,
+            self.settings.programs,
+            self.journal,
+            settings=self.settings.orders,
+            settled=self.lines.settled,
+            alarms=wire_alarms,
+            notify=self.board.publish,
+        )
+        self.grid.restore()
         recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)
         telemetry = TelemetryMetrics(self.pool_records.store, lambda: self.pool_records.took_s)
         metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry)
@@ -176,6 +190,7 @@ class Server:
         await self.gateway.start()
         self._spawn(self._keep_house())
         self._spawn(self._settle_finished())
+        self._spawn(self.grid.keep())
         self.lines.kick()
         self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks)).keep(time.monotonic))
         if self._limit:

@@ -7,6 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, get_args
 
 from counterflow.adapters.ocpp.messages import MeasurandEnumType
+from counterflow.domain.grid import Wire
 from counterflow.domain.ids import SiteId
 from counterflow.engine.fleet.topology import Topology
 
@@ -48,6 +49,7 @@ def complaints(settings: "Settings") -> Iterator[str]:
         yield "The setting 'certificates.signer' is 'call-out'; then 'certificates.call_out_url' must say where to ask."
     yield from _api(settings)
     yield from _negative_limits(settings)
+    yield from _programs(settings, topology)
     known = get_args(MeasurandEnumType)
     for name in settings.ocpp.measurands:
         if name not in known:
@@ -114,6 +116,21 @@ def _api(settings: "Settings") -> Iterator[str]:
             f"The API would send its tokens in the clear on {api.host}. Set 'api.tls_certificate' and 'api.tls_key', listen on 127.0.0.1 "
             "behind a TLS proxy, or set 'api.plain_http_beyond_this_host' where nobody else can listen in."
         )
+
+
+def _programs(settings: "Settings", topology: Topology) -> Iterator[str]:
+    """Sign and unit of what a grid operator writes are agreed, never guessed."""
+    names = [program.name for program in settings.programs]
+    for program in settings.programs:
+        entry = f"The [[programs]] entry '{program.name}'"
+        if names.count(program.name) > 1:
+            yield f"{entry} is there more than once; give each program a name of its own."
+        if program.sign is None:
+            yield f'{entry} must say what a positive power means: sign = "load" (consumption) or sign = "generator" (export).'
+        if program.unit is None and program.wire not in (Wire.OPENADR, Wire.OPENADR2):
+            yield f'{entry} must say in which unit its powers are: unit = "W", "kW" or "MW".'
+        if program.pool not in topology.pools():
+            yield f"{entry} names the pool '{program.pool}'; known pools: {', '.join(sorted(topology.pools()))}."
 
 
 def _is_loopback(host: str) -> bool:

@@ -32,6 +32,8 @@ def sentence_of(message: str) -> str:
 
 
 def _must_be(what: str) -> str:
+    if what.startswith("Invalid enum value"):
+        return f"knows no {what.removeprefix('Invalid enum value ')}; the table tells which words it takes"
     found = _EXPECTED.fullmatch(what)
     if found is None:
         return f"is wrong ({what[:1].lower()}{what[1:]})"

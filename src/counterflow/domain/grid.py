@@ -75,7 +75,8 @@ class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     max_discharge_power_w: Annotated[float, Meta(description="The most that it may order.", extra={"unit": "W"}, gt=0)]
     max_ramp_w_per_s: Annotated[
-        float | None, Meta(description="The target moves no faster, whatever is ordered; none = in steps.", extra={"unit": "W/s"}, gt=0)
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="The target moves no faster, whatever is ordered; none = in steps.", extra={"unit": "W/s"}),
     ] = None
     max_orders_per_min: Annotated[
         float,
@@ -152,8 +153,6 @@ class GridAnswer(Struct, frozen=True, kw_only=True):
     """What can be given; below what was ordered: say so before it starts."""
     refusal: Refusal | None = None
     """There if refused, in sentences."""
-    bounded: bool = False
-    """A value of a stream was more than the program may order, and counts as the most."""
 
     @property
     def accepted(self) -> bool:

@@ -110,6 +110,8 @@ class DispatchOrder(Struct, frozen=True, kw_only=True):
     """What is to stand by; None = as the settings say."""
     baseline: BaselineMethod | None = None
     """What a relative order is settled against; None = as the settings say."""
+    replaces: DispatchId | None = None
+    """A dispatch that ends where this one begins, whatever its priority: the same order of a grid operator, changed."""
 
 
 class Amendment(Struct, frozen=True, kw_only=True):

@@ -59,6 +59,16 @@ NOTICES: dict[str, NoticeKind] = {
     "fleet.second": NoticeKind(
         "Once a second while a dispatch is open.", "fleet", {"measured_power_w": "Sum of the known powers, discharge positive [W]."}
     ),
+    "grid.alarm": NoticeKind(
+        "A wire of a grid operator has something to complain of, such as a lost server, or it is over; `text` tells.",
+        "wire",
+        {"on": "true = it lasts."},
+    ),
+    "grid.order": NoticeKind(
+        "A grid operator's program ordered something, or took it back; `text` tells what became of it.",
+        "program/order",
+        {"outcome": "accepted, changed, withdrawn, over or refused.", "dispatch_id": "The dispatch that it became; null = none."},
+    ),
     "lost": NoticeKind(
         "This reader missed notices: it was too slow, or away for too long.",
         "stream",

@@ -36,6 +36,8 @@ class DocumentKind(StrEnum):
     TRANSACTION_NUMBER = "transaction_number"
     STATION_FAULTS = "station_faults"
     LEARNED_RESPONSE = "learned_response"
+    GRID_ORDER = "grid_order"
+    WIRE_NOTE = "wire_note"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):

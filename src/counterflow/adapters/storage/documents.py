@@ -10,6 +10,7 @@ from counterflow.domain.access import ApiToken, AuditEntry
 from counterflow.domain.conflicts import HeldOut, KnownProfiles, SitePriority
 from counterflow.domain.delivery import LogEntry
 from counterflow.domain.drivers import AccountRecord, DriverRecord
+from counterflow.domain.grid import GridOrderRecord, WireNote
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.records import (
     DiscoveryRecord,
@@ -54,6 +55,8 @@ DOCUMENT_TYPES: Final[dict[DocumentKind, type[msgspec.Struct]]] = {
     DocumentKind.TRANSACTION_NUMBER: TransactionNumber,
     DocumentKind.STATION_FAULTS: StationFaults,
     DocumentKind.LEARNED_RESPONSE: LearnedResponse,
+    DocumentKind.GRID_ORDER: GridOrderRecord,
+    DocumentKind.WIRE_NOTE: WireNote,
 }
 """The Struct that each kind of document is; a test holds it complete."""
 

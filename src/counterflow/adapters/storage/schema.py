@@ -48,6 +48,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("CREATE TABLE document_transaction_number(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
     ("CREATE TABLE document_station_faults(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
     ("CREATE TABLE document_learned_response(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
+    tuple(f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)" for kind in ("grid_order", "wire_note")),
 )
 """Step n brings version n to n + 1. Steps are only ever appended, never changed once released."""
 

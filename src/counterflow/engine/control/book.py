@@ -148,8 +148,9 @@ def conflicts_of(wanted: DispatchInstruction, others: Iterable[DispatchInstructi
 
 def settle_conflicts(wanted: DispatchInstruction, conflicts: Sequence[DispatchInstruction]) -> tuple[DispatchInstruction, ...] | Refusal:
     """The conflicting dispatches that must give way to `wanted`, or the refusal that names the first that does not."""
+    replaced = wanted.order.replaces if wanted.order is not None else None
     for other in conflicts:
-        if other.priority >= wanted.priority:
+        if other.priority >= wanted.priority and other.dispatch_id != replaced:
             return Refusal(
                 kind=RefusalKind.CONFLICT,
                 sentence=(

@@ -1,0 +1,403 @@
+"""`GridSide`: what the wires of grid operators may ask, on top of `Operations`. One order of a wire is one dispatch, also over restarts.
+
+What was ordered is written down before it is placed, so that a crash in between leaves a record that finds its dispatch again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from math import inf
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+
+from counterflow.adapters.web.problems import STATUS_OF
+from counterflow.app.wire_alarms import WireAlarms
+from counterflow.domain.access import AuditEntry
+from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, GridOutcome, GridStep, Program, Wire, WireNote
+from counterflow.domain.ids import DispatchId
+from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder, DispatchState, StreamValue
+from counterflow.domain.records import DocumentKind
+from counterflow.domain.units import MAX_DURATION_S, format_power
+from counterflow.domain.views import DispatchView, Notice, Refusal, RefusalKind
+from counterflow.engine.control.book import LIVE_STATES, BookSettings
+from counterflow.engine.control.stream import AT_REST
+from counterflow.engine.grid.bounds import STREAM_WINDOW_S, Later, Nothing, beyond, bounded, streamed
+from counterflow.engine.ports import Journal, Operations
+
+STREAM_KEY = "(stream)"
+KEEP_PAUSE_S = 30.0
+FORGET_AFTER_S = 7 * 86_400.0
+IDLE_STREAM_S = 900.0
+"""A stream that has asked for nothing, or was not heard, for so long gives its pool free."""
+SAID_AGAIN_S = 300.0
+
+log = structlog.get_logger("counterflow")
+
+
+class GridDesk:
+    """One instance a process. Orders of all wires are taken one after the other."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        programs: Iterable[Program],
+        journal: Journal,
+        *,
+        settings: BookSettings,
+        settled: Callable[[], Any],
+        alarms: WireAlarms,
+        notify: Callable[[Notice], None],
+    ) -> None:
+        self._operations = operations
+        self._programs = {program.name: program for program in programs}
+        self._journal = journal
+        self._settings = settings
+        self._settled = settled
+        self._alarms = alarms
+        self._notify = notify
+        self._records: dict[tuple[str, str], GridOrderRecord] = {}
+        self._notes: dict[tuple[Wire, str], Any] = {}
+        self._room_for: dict[str, tuple[float, float]] = {}
+        self._asked_since: dict[str, float] = {}
+        self._refused_last: dict[str, tuple[str, float]] = {}
+        self._turn = asyncio.Lock()
+
+    def restore(self) -> None:
+        """After a start, once the dispatches are known again."""
+        for _, record in self._journal.documents(DocumentKind.GRID_ORDER):
+            self._records[record.order.program, record.order.key] = record
+        for _, note in self._journal.documents(DocumentKind.WIRE_NOTE):
+            self._notes[note.wire, note.key] = note.body
+
+    def now_s(self) -> float:
+        """The server's clock."""
+        return self._operations.now_s()
+
+    def programs(self, wire: Wire) -> Sequence[Program]:
+        """The programs whose orders come by this wire."""
+        return [program for program in self._programs.values() if program.wire is wire]
+
+    async def place(self, order: GridOrder) -> GridAnswer:
+        """A new order, a changed one, or the same again."""
+        async with self._turn:
+            answer = await self._place(order, counts=True)
+        if answer.outcome is not GridOutcome.UNCHANGED:
+            self._audit(order.program, "order", order.key, order, answer)
+        return answer
+
+    async def withdraw(self, program: str, key: str, why: str) -> GridAnswer:
+        """An order is taken back: charging is resumed paced."""
+        async with self._turn:
+            answer = await self._withdraw(program, key, why)
+        self._audit(program, "withdraw", key, {"why": why}, answer)
+        return answer
+
+    async def tell(self, program: str, discharge_power_w: float, said_at_s: float | None, sequence: int | None) -> GridAnswer:
+        """A streamed set-point. Refused ones are audited, and the first one; the log of the dispatch has them all."""
+        async with self._turn:
+            answer, opened = await self._tell(program, discharge_power_w, said_at_s, sequence)
+        if opened or (answer.refusal is not None and self._is_news(program, answer.refusal)):
+            self._audit(program, "set-point", STREAM_KEY, {"discharge_power_w": discharge_power_w}, answer)
+        return answer
+
+    def standing(self, program: str) -> Sequence[GridOrderRecord]:
+        """The orders of a program, streams left out."""
+        return [record for (name, key), record in self._records.items() if name == program and key != STREAM_KEY]
+
+    def note(self, wire: Wire, key: str, body: Any) -> None:
+        """Keep something over restarts; None drops it."""
+        if body is None:
+            if self._notes.pop((wire, key), None) is not None:
+                self._journal.delete(DocumentKind.WIRE_NOTE, f"{wire}/{key}")
+            return
+        self._notes[wire, key] = body
+        self._journal.put(DocumentKind.WIRE_NOTE, f"{wire}/{key}", WireNote(wire=wire, key=key, body=body))
+
+    def notes(self, wire: Wire) -> Mapping[str, Any]:
+        """What was noted, by key."""
+        return {key: body for (whose, key), body in self._notes.items() if whose is wire}
+
+    def alarm(self, wire: Wire, subject: str, sentence: str | None) -> None:
+        """Something that the operator's staff must know; None = it is over."""
+        if self._alarms.set(wire, subject, sentence):
+            log.warning("grid wire", wire=wire.value, subject=subject, text=sentence or "over")
+            values: dict[str, float | int | str | bool | None] = {"on": sentence is not None}
+            self._notify(
+                Notice(at_s=self.now_s(), kind="grid.alarm", subject=f"{wire}:{subject}", text=sentence or "It is over.", values=values)
+            )
+
+    def notices(self) -> AsyncIterator[Notice]:
+        """What happens, as it happens."""
+        return self._operations.notices()
+
+    async def keep(self) -> None:
+        """For ever: what lies too far ahead is placed in time, what has no end goes on, idle streams give their pool free."""
+        while True:
+            await asyncio.sleep(KEEP_PAUSE_S)
+            await self.look_after()
+
+    async def look_after(self) -> None:
+        """One round of `keep`."""
+        async with self._turn:
+            for record in tuple(self._records.values()):
+                if record.order.key == STREAM_KEY:
+                    await self._look_after_stream(record)
+                elif record.order.end_s < self.now_s() - FORGET_AFTER_S:
+                    self._forget(record)
+                elif record.outcome in (GridOutcome.ACCEPTED, GridOutcome.CHANGED):
+                    await self._look_after_order(record)
+
+    # --- orders --------------------------------------------------------------------------------------------------------------
+
+    async def _place(self, order: GridOrder, *, counts: bool) -> GridAnswer:
+        program, now_s = self._programs.get(order.program), self.now_s()
+        if program is None:
+            return _refused(_no_program(order.program))
+        known = self._records.get((order.program, order.key))
+        if known is not None and known.order == order and known.outcome in (GridOutcome.ACCEPTED, GridOutcome.CHANGED):
+            return self._answer_of(known, GridOutcome.UNCHANGED)
+        if counts and not self._may_order(program, now_s):
+            return _refused(_too_often(program))
+        wanted = bounded(program, order, now_s, self._settings.max_lead_s)
+        if isinstance(wanted, Refusal):
+            return self._keep_refused(order, known, wanted)
+        former = self._live_of(known)
+        if isinstance(wanted, Nothing):
+            if former is not None:
+                await self._operations.cancel(former.dispatch_id, program.wire.value)
+            outcome = (
+                GridOutcome.OVER if order.end_s <= now_s and former is None else GridOutcome.CHANGED if known else GridOutcome.ACCEPTED
+            )
+            return self._answer_of(await self._record(order, known, outcome, None), outcome)
+        outcome = GridOutcome.CHANGED if known is not None and known.dispatch_id is not None else GridOutcome.ACCEPTED
+        if isinstance(wanted, Later):
+            if former is not None:
+                await self._operations.cancel(former.dispatch_id, program.wire.value)
+            return self._answer_of(await self._record(order, known, outcome, None), outcome)
+        return await self._order(order, replace(wanted, replaces=former.dispatch_id if former else None), known, former, outcome)
+
+    async def _order(
+        self,
+        order: GridOrder,
+        wanted: DispatchOrder,
+        known: GridOrderRecord | None,
+        former: DispatchInstruction | None,
+        outcome: GridOutcome,
+    ) -> GridAnswer:
+        dry = await self._operations.order(wanted, None, dry_run=True)
+        obstacle = dry if isinstance(dry, Refusal) else dry.obstacle
+        if obstacle is not None:
+            return self._keep_refused(order, known, obstacle)
+        if former is not None and wanted.start_s is not None:
+            # It begins later than now: the former version must not run until then.
+            await self._operations.cancel(former.dispatch_id, "its grid operator, who changed it")
+        record = self._put(order, known, outcome, None)
+        answer = await self._operations.order(wanted, _key_of(record), dry_run=False)
+        if isinstance(answer, Refusal):  # pragma: no cover  # nothing happens between the dry run and this
+            return self._keep_refused(order, known, answer)
+        record = replace(record, dispatch_id=answer.dispatch.instruction.dispatch_id)
+        self._write(record)
+        await self._settled()
+        return GridAnswer(outcome=outcome, dispatch_id=record.dispatch_id, feasibility=answer.dispatch.feasibility)
+
+    async def _withdraw(self, program: str, key: str, why: str) -> GridAnswer:
+        known = self._records.get((program, key))
+        if known is None:
+            return _refused(
+                Refusal(
+                    kind=RefusalKind.NOT_FOUND,
+                    sentence=f"Program '{program}' has no order '{key}'.",
+                    remedy="Check the program and the order's own name.",
+                )
+            )
+        live = self._live_of(known)
+        if live is not None:
+            await self._operations.cancel(live.dispatch_id, f"its grid operator ({why})" if why else "its grid operator")
+        over = live is None and known.order.end_s <= self.now_s()
+        outcome = GridOutcome.OVER if over else GridOutcome.WITHDRAWN
+        self._write(replace(known, outcome=outcome, heard_at_s=self.now_s()))
+        await self._settled()
+        return GridAnswer(outcome=outcome, dispatch_id=known.dispatch_id)
+
+    async def _look_after_order(self, record: GridOrderRecord) -> None:
+        """Place what lay too far ahead, or goes on for longer than one dispatch may last. What a person ended stays ended."""
+        program, now_s = self._programs.get(record.order.program), self.now_s()
+        if program is None or record.order.end_s <= now_s or self._live_of(record) is not None or not self._is_due(record):
+            return
+        wanted = bounded(program, record.order, now_s, self._settings.max_lead_s)
+        if isinstance(wanted, DispatchOrder):
+            answer = await self._order(record.order, wanted, record, None, GridOutcome.ACCEPTED)
+            self._audit(record.order.program, "order", record.order.key, record.order, answer)
+
+    def _is_due(self, record: GridOrderRecord) -> bool:
+        """It has no dispatch yet, or its dispatch has lasted as long as one may."""
+        dispatch_id = record.dispatch_id or self._found_again(record)
+        view = None if dispatch_id is None else self._operations.dispatch(dispatch_id)
+        if not isinstance(view, DispatchView):
+            return dispatch_id is None
+        instruction = view.instruction
+        return instruction.ends_as is DispatchState.COMPLETED and instruction.end_s - instruction.start_s >= MAX_DURATION_S - 1.0
+
+    def _is_news(self, program: str, refusal: Refusal) -> bool:
+        """A refused set-point is said again every four seconds: the same refusal is written down now and then."""
+        said, at_s = self._refused_last.get(program, ("", -inf))
+        news = said != refusal.sentence or self.now_s() - at_s >= SAID_AGAIN_S
+        if news:
+            self._refused_last[program] = (refusal.sentence, self.now_s())
+        return news
+
+    # --- streams -------------------------------------------------------------------------------------------------------------
+
+    async def _tell(self, name: str, discharge_power_w: float, said_at_s: float | None, sequence: int | None) -> tuple[GridAnswer, bool]:
+        program = self._programs.get(name)
+        if program is None:
+            return _refused(_no_program(name)), False
+        wrong = beyond(program, discharge_power_w)
+        if wrong is not None:
+            return _refused(wrong), False
+        now_s = self.now_s()
+        if discharge_power_w > 0.0:
+            self._asked_since[name] = now_s
+        known = self._records.get((name, STREAM_KEY))
+        live, opened = self._live_of(known), False
+        if live is None:
+            if discharge_power_w == 0.0:
+                return GridAnswer(outcome=GridOutcome.UNCHANGED), False
+            order = GridOrder(
+                program=name,
+                key=STREAM_KEY,
+                steps=(GridStep(from_s=now_s, discharge_power_w=program.max_discharge_power_w),),
+                end_s=now_s + STREAM_WINDOW_S,
+            )
+            answer = await self._order(order, streamed(program), known, None, GridOutcome.ACCEPTED)
+            if answer.dispatch_id is None:
+                return answer, True
+            dispatch_id, opened = answer.dispatch_id, True
+        else:
+            dispatch_id = live.dispatch_id
+        value = StreamValue(discharge_power_w=discharge_power_w, sequence=sequence, said_at_s=said_at_s)
+        told = await self._operations.tell(dispatch_id, value)
+        if isinstance(told, Refusal):
+            return _refused(told), opened
+        outcome = GridOutcome.ACCEPTED if told.outcome == "taken" else GridOutcome.UNCHANGED
+        return GridAnswer(outcome=outcome, dispatch_id=dispatch_id), opened
+
+    async def _look_after_stream(self, record: GridOrderRecord) -> None:
+        live, now_s = self._live_of(record), self.now_s()
+        if live is None:
+            return
+        view = self._operations.dispatch(live.dispatch_id)
+        assert isinstance(view, DispatchView), "it is live"
+        asked_s = self._asked_since.setdefault(record.order.program, now_s)
+        resting = view.stream is not None and view.stream.phase in {phase.value for phase in AT_REST}
+        if now_s - asked_s > IDLE_STREAM_S and (resting or not view.target_power_w):
+            await self._operations.cancel(live.dispatch_id, "us: its stream asked for nothing")
+        elif live.end_s - now_s < STREAM_WINDOW_S / 2 and live.start_s + MAX_DURATION_S > now_s + STREAM_WINDOW_S:
+            await self._operations.amend(live.dispatch_id, Amendment(end_s=now_s + STREAM_WINDOW_S), "its stream, which goes on")
+
+    # --- records -------------------------------------------------------------------------------------------------------------
+
+    def _live_of(self, record: GridOrderRecord | None) -> DispatchInstruction | None:
+        """The dispatch of an order, if it is scheduled or runs."""
+        if record is None:
+            return None
+        dispatch_id = record.dispatch_id or self._found_again(record)
+        view = None if dispatch_id is None else self._operations.dispatch(dispatch_id)
+        return view.instruction if isinstance(view, DispatchView) and view.instruction.state in LIVE_STATES else None
+
+    def _found_again(self, record: GridOrderRecord) -> DispatchId | None:
+        """A crash came between the dispatch and its record."""
+        key = _key_of(record)
+        found = (view.instruction for view in self._operations.dispatches() if view.instruction.idempotency_key == key)
+        return next((instruction.dispatch_id for instruction in found), None)
+
+    def _answer_of(self, record: GridOrderRecord, outcome: GridOutcome) -> GridAnswer:
+        live = self._live_of(record)
+        return GridAnswer(
+            outcome=outcome, dispatch_id=live.dispatch_id if live else record.dispatch_id, feasibility=live.feasibility if live else None
+        )
+
+    def _keep_refused(self, order: GridOrder, known: GridOrderRecord | None, refusal: Refusal) -> GridAnswer:
+        """What was refused changes nothing: a former version of the order stands."""
+        if self._live_of(known) is None:
+            self._put(order, known, GridOutcome.REFUSED, None, f"{refusal.sentence} {refusal.remedy}")
+        return _refused(refusal)
+
+    async def _record(
+        self, order: GridOrder, known: GridOrderRecord | None, outcome: GridOutcome, dispatch: DispatchId | None
+    ) -> GridOrderRecord:
+        record = self._put(order, known, outcome, dispatch)
+        await self._settled()
+        return record
+
+    def _put(
+        self, order: GridOrder, known: GridOrderRecord | None, outcome: GridOutcome, dispatch: DispatchId | None, sentence: str = ""
+    ) -> GridOrderRecord:
+        record = GridOrderRecord(
+            order=order,
+            revision=known.revision + 1 if known else 1,
+            heard_at_s=self.now_s(),
+            outcome=outcome,
+            dispatch_id=dispatch,
+            sentence=sentence,
+        )
+        self._write(record)
+        return record
+
+    def _write(self, record: GridOrderRecord) -> None:
+        self._records[record.order.program, record.order.key] = record
+        self._journal.put(DocumentKind.GRID_ORDER, f"{record.order.program}/{record.order.key}", record)
+
+    def _forget(self, record: GridOrderRecord) -> None:
+        del self._records[record.order.program, record.order.key]
+        self._journal.delete(DocumentKind.GRID_ORDER, f"{record.order.program}/{record.order.key}")
+
+    def _may_order(self, program: Program, now_s: float) -> bool:
+        """A bucket of a minute's orders."""
+        room, filled_s = self._room_for.get(program.name, (program.max_orders_per_min, -inf))
+        room = min(program.max_orders_per_min, room + (now_s - filled_s) / 60.0 * program.max_orders_per_min)
+        allowed = room >= 1.0
+        self._room_for[program.name] = (room - 1.0 if allowed else room, now_s)
+        return allowed
+
+    def _audit(self, program: str, action: str, key: str, sent: Any, answer: GridAnswer) -> None:
+        wire = self._programs[program].wire.value if program in self._programs else "unknown"
+        status = STATUS_OF[answer.refusal.kind] if answer.refusal else 200
+        after = {"outcome": answer.outcome.value, "dispatch_id": answer.dispatch_id}
+        if answer.refusal is not None:
+            after["sentence"] = answer.refusal.sentence
+        self._operations.record(
+            AuditEntry(
+                at_s=self.now_s(), who=f"{wire}:{program}", role="grid", action=f"{action} {key}", sent=sent, status=status, after=after
+            )
+        )
+        short = answer.feasibility.shortfall_power_w if answer.feasibility else 0.0
+        text = f"Program '{program}': {action} '{key}' {answer.outcome}"
+        text += f": {answer.refusal.sentence}" if answer.refusal else f"; {format_power(short)} cannot be promised" if short > 0.0 else ""
+        values: dict[str, float | int | str | bool | None] = {"outcome": answer.outcome.value, "dispatch_id": answer.dispatch_id}
+        self._notify(Notice(at_s=self.now_s(), kind="grid.order", subject=f"{program}/{key}", text=text, values=values))
+
+
+def _key_of(record: GridOrderRecord) -> str:
+    return f"{record.order.program}/{record.order.key}/{record.revision}"
+
+
+def _refused(refusal: Refusal) -> GridAnswer:
+    return GridAnswer(outcome=GridOutcome.REFUSED, refusal=refusal)
+
+
+def _no_program(name: str) -> Refusal:
+    return Refusal(
+        kind=RefusalKind.NOT_FOUND,
+        sentence=f"There is no program '{name}'.",
+        remedy="Name it in a [[programs]] entry of the settings.",
+    )
+
+
+def _too_often(program: Program) -> Refusal:
+    return Refusal(
+        kind=RefusalKind.TOO_OFTEN,
+        sentence=f"Program '{program.name}' orders more than {program.max_orders_per_min:g} times a minute.",
+        remedy="Send fewer changes, or a stream of set-points.",
+    )
