@@ -135,6 +135,7 @@ class Outlook:
             settings=self._feasibility,
             pieces=Timeline.of(instruction).pieces(from_s) if central else (),
             headroom=instruction.order.headroom if instruction.order is not None else None,
+            from_s=from_s,
         )
 
     def offer(self, image: FleetImage, able: Capability, window_s: float) -> Feasibility:

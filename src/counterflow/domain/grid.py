@@ -5,6 +5,7 @@ A wire speaks in the sign and unit of its program; `value_of` and `discharge_pow
 
 from collections.abc import Mapping
 from enum import StrEnum
+from math import inf
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -170,6 +171,19 @@ class GridOrderRecord(Struct, frozen=True, kw_only=True):
     dispatch_id: DispatchId | None = None
     sentence: str = ""
     """Why it was refused."""
+
+
+class CapacityBound(Struct, frozen=True, kw_only=True):
+    """For a time the sites of a pool export, or import, no more than this together. inf = no limit on that side."""
+
+    program: str
+    key: str
+    """The wire's own identity of it, such as OpenADR's event id; the same again replaces it."""
+    pool: PoolId
+    from_s: float
+    to_s: float
+    max_export_w: float = inf
+    max_import_w: float = inf
 
 
 class WireNote(Struct, frozen=True, kw_only=True):

@@ -90,11 +90,13 @@ def feasible(
     settings: FeasibilitySettings,
     pieces: Pieces = (),
     headroom: Headroom | None = None,
+    from_s: float | None = None,
 ) -> Feasibility:
     """Feasible power and energy of the rows in `in_pool` (N,) over `window_s`, W and Wh, discharge positive.
 
     `pieces` is the target when it is not constant; `ordered_power_w` is its peak then, the expected and the low power are the peaks of a
-    target of the same shape that the pool could give, and the committed power is where the target is cut off.
+    target of the same shape that the pool could give, and the committed power is where the target is cut off. The window begins at
+    `from_s` (None = now): limits that hold for a time count as far as it meets them, the tightest for all of it.
 
     A car survives the window with `exp(-attrition * window)`. What is asked is capped by the tree of export limits, as in the
     allocation: what is delivered is less by the gain. In NET_EXPORT the power of pool members that must charge is taken off; in
@@ -109,7 +111,8 @@ def feasible(
     else:
         charging_w = np.zeros_like(sustained_w)
     stays = float(np.exp(-settings.attrition_per_h * window_s / 3600.0))
-    limits = export_limits(image, topology)
+    begin_s = image.at_s if from_s is None else from_s
+    limits = export_limits(image, topology, begin_s, begin_s + window_s)
     capped_w = gain * _capped(sustained_w, limits) + charging_w
     must_charge = in_pool & np.isin(capability.reason, MUST_CHARGE_REASONS) & ~np.isnan(image.power_w)
     against_w = float(np.maximum(image.power_w[must_charge], 0.0).sum()) if mode is DispatchMode.NET_EXPORT else 0.0

@@ -154,7 +154,7 @@ def ripened(image: FleetImage, flags: Flags, before: Suspicions) -> tuple[Suspic
 
 def _over_limits(image: FleetImage, topology: Topology, orders: B1) -> Rows:
     """Rows with an order that give most, as many as bring each group back inside its limit, by the meters."""
-    if np.isinf(topology.max_export_w).all() or not orders.any():
+    if np.isinf(topology.export_limit_w(image.at_s)).all() or not orders.any():
         return np.zeros(0, dtype=np.intp)
     limits = export_limits(image, topology)
     given_w: F8 = np.where(image.occupied & ~np.isnan(image.power_w), np.maximum(-image.power_w, 0.0), 0.0)

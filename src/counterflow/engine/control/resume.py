@@ -140,7 +140,7 @@ def _inside_sites(
     topology: Topology,
     settings: ResumeSettings,
 ) -> NDArray[np.intp]:
-    if np.isinf(topology.max_import_w).all():
+    if not topology.limits_import:
         return rows
     counted_w = np.where(np.isnan(image.power_w), charge_w, np.maximum(image.power_w, 0.0))
     fresh_release = ~np.isnan(released_at_s) & (image.at_s - released_at_s < settings.settle_s)

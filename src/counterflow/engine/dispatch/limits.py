@@ -32,6 +32,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     parent: Rows
     first_phase: Rows | None = None
     supply: I1 | None = None
+    whole_w: F8 | None = None
+    """The limit of each group before anything was taken off or put on (G,), for words."""
 
     def __post_init__(self) -> None:
         groups = len(self.cap_w)
@@ -52,7 +54,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     def of_rows(self, rows: Rows) -> "Limits":
         """The same tree for a selection of rows."""
         supply = None if self.supply is None else self.supply[rows]
-        return Limits(group=self.group[rows], cap_w=self.cap_w, parent=self.parent, first_phase=self.first_phase, supply=supply)
+        return Limits(
+            group=self.group[rows],
+            cap_w=self.cap_w,
+            parent=self.parent,
+            first_phase=self.first_phase,
+            supply=supply,
+            whole_w=self.whole_w,
+        )
 
     def levels(self) -> list[Rows]:
         """For each depth, deepest first: the group of every row at that depth (N,), -1 where the row's branch is shorter."""
@@ -90,6 +99,7 @@ class Limits(Struct, frozen=True, kw_only=True):
             parent=self.parent,
             first_phase=self.first_phase,
             supply=self.supply,
+            whole_w=self.whole_w,
         )
 
     def least_above(self, value: F8) -> F8:

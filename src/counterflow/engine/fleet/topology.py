@@ -1,7 +1,7 @@
 """Grid connections as arrays: feeders of any depth, sites, and the phases of sites, each with its limits; and the pools of sites.
 
 Groups stand in one order everywhere: feeders from the top down, then the sites, then three phases for every site that limits them.
-A topology is immutable, but for the last reading of each load.
+A topology is immutable, but for the last reading of each load and the limits that hold for a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from counterflow.domain.ids import ALL_SITES, EvseId, FeederId, PoolId, SiteId, StationId
 from counterflow.domain.resources import Feeder, GridConnection, Site, Supply
+from counterflow.engine.fleet.capacity import LEAD_S, Capacities
 from counterflow.engine.fleet.loads import Loads
 from counterflow.engine.fleet.snapshot import B1, F8
 
@@ -45,7 +46,7 @@ class Topology:
     """
 
     __slots__ = (
-        "_index", "_masks", "_supplies", "first_phase", "first_site", "group_names", "limits_import", "loads",
+        "_imports_limited", "_index", "_masks", "_supplies", "capacities", "first_phase", "first_site", "group_names", "loads",
         "max_export_w", "max_import_w", "parent", "phased", "site_ids",
     )  # fmt: skip
 
@@ -80,7 +81,7 @@ class Topology:
             imports += [rows[row].max_import_power_per_phase_w] * 3
         self.max_export_w: F8 = _limits("max_export_power", exports)
         self.max_import_w: F8 = _limits("max_import_power", imports)
-        self.limits_import = bool(np.isfinite(self.max_import_w).any())
+        self._imports_limited = bool(np.isfinite(self.max_import_w).any())
         self.loads = Loads(connections, self.group_names, self.parent, self.first_phase)
         self._index = {site.site_id: row for row, site in enumerate(rows)}
         self._supplies = dict(_supplies(rows))
@@ -90,6 +91,7 @@ class Topology:
             mask = np.array([site.in_pool(pool) for site in rows], dtype=np.bool_)
             mask.setflags(write=False)
             self._masks[pool] = mask
+        self.capacities = Capacities(self._masks, self.first_site, len(self.group_names))
 
     def __len__(self) -> int:
         """Number of sites, the default site included."""
@@ -100,13 +102,30 @@ class Topology:
         """Number of groups that can have a limit."""
         return len(self.group_names)
 
-    def export_room_w(self, at_s: float) -> F8:
+    @property
+    def limits_import(self) -> bool:
+        """Some group may not import all that it likes, now or for a time."""
+        return self._imports_limited or self.capacities.limits_import
+
+    def export_limit_w(self, at_s: float, until_s: float | None = None) -> F8:
+        """What each group may export (G,), W, inf = no limit, with the limits that hold for a time in [at_s, until_s], or soon."""
+        if not self.capacities.limits_export:
+            return self.max_export_w
+        return np.minimum(self.max_export_w, self.capacities.export_w(at_s, _soon(at_s, until_s)))
+
+    def import_limit_w(self, at_s: float) -> F8:
+        """What each group may import (G,), W, inf = no limit, with the limits that hold for a time, now or soon."""
+        if not self.capacities.limits_import:
+            return self.max_import_w
+        return np.minimum(self.max_import_w, self.capacities.import_w(at_s, _soon(at_s, None)))
+
+    def export_room_w(self, at_s: float, until_s: float | None = None) -> F8:
         """What our cars may export together in each group (G,), W, inf = no limit; below zero where something else generates too much."""
-        return self.max_export_w + self.loads.least_w(at_s)
+        return self.export_limit_w(at_s, until_s) + self.loads.least_w(at_s)
 
     def import_room_w(self, at_s: float) -> F8:
         """What our cars may import together in each group (G,), W, inf = no limit; below zero where others draw too much already."""
-        return self.max_import_w - self.loads.most_w(at_s)
+        return self.import_limit_w(at_s) - self.loads.most_w(at_s)
 
     def site_index(self, site_id: SiteId) -> int:
         """The row of a site. One that is not configured (any more) counts as the default site, row 0."""
@@ -126,6 +145,10 @@ class Topology:
     def pools(self) -> tuple[PoolId, ...]:
         """All pool names, `all` among them, sorted."""
         return tuple(self._masks)
+
+
+def _soon(at_s: float, until_s: float | None) -> float:
+    return at_s + LEAD_S if until_s is None else max(until_s, at_s + LEAD_S)
 
 
 def _top_down(feeders: Sequence[Feeder]) -> tuple[Feeder, ...]:
