@@ -1,5 +1,6 @@
 """What payloads ask of our cars: signs, units, levels, limits, and what is refused in a sentence."""
 
+from itertools import pairwise
 from math import inf, nan
 
 import pytest
@@ -45,7 +46,8 @@ def powers(found: Meaning) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("sign", "value", "asked_w"), [(Sign.LOAD, -500.0, 500e3), (Sign.GENERATOR, 500.0, 500e3), (Sign.LOAD, 0, 0.0), (Sign.GENERATOR, 0, 0.0)]
+    ("sign", "value", "asked_w"),
+    [(Sign.LOAD, -500.0, 500e3), (Sign.GENERATOR, 500.0, 500e3), (Sign.LOAD, 0, 0.0), (Sign.GENERATOR, 0, 0.0)],
 )
 def test_the_sign_is_that_of_the_program(sign: Sign, value: float, asked_w: float) -> None:
     assert powers(meaning("DISPATCH_SETPOINT", value, mine=program(sign))) == [asked_w]
@@ -181,4 +183,4 @@ def test_at_every_instant_the_first_layer_that_asks_holds(layers: list[tuple[Set
         asked = [(number, one) for number, asks in enumerate(layers) for one in asks if one.from_s <= at < one.to_s]
         holds = [(number, one) for number, one in found if one.from_s <= at < one.to_s]
         assert [(number, one.discharge_power_w) for number, one in holds] == [(number, one.discharge_power_w) for number, one in asked[:1]]
-    assert all(before.to_s <= after.from_s for (_, before), (_, after) in zip(found, found[1:], strict=False))
+    assert all(before.to_s <= after.from_s for (_, before), (_, after) in pairwise(found))

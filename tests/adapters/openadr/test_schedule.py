@@ -1,6 +1,7 @@
 """Events of one program together: priority, overlap, and the orders that follow from them as time goes on."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import inf
 
 from hypothesis import given, settings
@@ -131,12 +132,14 @@ def test_an_event_without_end_is_one_order_without_end() -> None:
 
 steps = st.lists(st.integers(0, 60), min_size=2, max_size=6, unique=True).map(sorted)
 drawn_askings = st.lists(
-    st.tuples(st.sampled_from("abcd"), steps, st.integers(1, 3), st.one_of(st.none(), st.integers(0, 2))), max_size=4, unique_by=lambda one: one[0]
+    st.tuples(st.sampled_from("abcd"), steps, st.integers(1, 3), st.one_of(st.none(), st.integers(0, 2))),
+    max_size=4,
+    unique_by=lambda one: one[0],
 ).map(
     lambda drawn: [
         asking(
             name,
-            *((float(a), float(b), float(power + number)) for number, (a, b) in enumerate(zip(edges, edges[1:], strict=False))),
+            *((float(a), float(b), float(power + number)) for number, (a, b) in enumerate(pairwise(edges))),
             priority=priority,
         )
         for name, edges, power, priority in drawn

@@ -1,5 +1,6 @@
 """Events over time: intervals, defaults, "now", the random shift, loops and cuts (User Guide §7)."""
 
+from itertools import pairwise
 from math import inf
 
 import pytest
@@ -7,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterflow.adapters.openadr.models import Event, Interval, IntervalPeriod, ValuesMap
-from counterflow.adapters.openadr.times import ENDLESS_S, NOW_S
 from counterflow.adapters.openadr.timeline import Course, Piece, UnclearError, lay_out, says_cancelled, says_now
+from counterflow.adapters.openadr.times import ENDLESS_S, NOW_S
 
 T0 = 1_800_000_000.0
 KIND = "DISPATCH_SETPOINT"
@@ -157,12 +158,14 @@ def test_a_course_never_overlaps_has_no_empty_piece_and_does_not_depend_on_when_
     )
     course = lay_out(one, "ven-1", 0.0, look_s, look_s + 10_000.0).pieces.get(KIND, ())
     assert all(piece.from_s < piece.to_s for piece in course)
-    assert all(before.to_s <= after.from_s for before, after in zip(course, course[1:], strict=False))
+    assert all(before.to_s <= after.from_s for before, after in pairwise(course))
     later = lay_out(one, "ven-1", 0.0, look_s + 777.0, look_s + 10_777.0).pieces.get(KIND, ())
 
     def within(pieces: tuple[Piece, ...]) -> set[tuple[float, float, object]]:
         return {
-            (piece.from_s, piece.to_s, piece.value) for piece in pieces if look_s + 777.0 <= piece.from_s and piece.to_s <= look_s + 10_000.0
+            (piece.from_s, piece.to_s, piece.value)
+            for piece in pieces
+            if look_s + 777.0 <= piece.from_s and piece.to_s <= look_s + 10_000.0
         }
 
     assert within(course) == within(later)

@@ -5,6 +5,7 @@ in our settings of the program.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from math import inf, isfinite
 
 from msgspec import Struct
@@ -187,7 +188,7 @@ def layered(layers: Sequence[Sequence[Setpoint]]) -> list[tuple[int, Setpoint]]:
     edges = sorted({edge for layer in layers for setpoint in layer for edge in (setpoint.from_s, setpoint.to_s)})
     at = [0] * len(layers)
     found: list[tuple[int, Setpoint]] = []
-    for from_s, to_s in zip(edges, edges[1:], strict=False):
+    for from_s, to_s in pairwise(edges):
         for number, layer in enumerate(layers):
             while at[number] < len(layer) and layer[at[number]].to_s <= from_s:
                 at[number] += 1

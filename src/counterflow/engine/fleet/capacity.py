@@ -65,8 +65,10 @@ class Capacities:
         return [held for held in self._held if held.from_s <= until_s and at_s < held.to_s]
 
     def _tightest(self, limits_w: list[F8]) -> F8:
-        none_w = np.full(self._groups, inf)
-        return np.minimum.reduce([none_w, *limits_w])
+        tightest_w: F8 = np.full(self._groups, inf)
+        for limit_w in limits_w:
+            tightest_w = np.minimum(tightest_w, limit_w)
+        return tightest_w
 
     def _shared(self, mask: B1, limit_w: float, weights_w: F8) -> F8:
         shared_w = np.full(self._groups, inf)
