@@ -12,6 +12,7 @@ import pytest
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.adapters.storage.telemetry_store import TelemetryStore
 from counterflow.app.config import Settings, SettingsError, load
+from counterflow.app.pool_figures import PoolFigures
 from counterflow.app.pool_records import KEPT_IN_MEMORY, PoolRecords
 from counterflow.app.replay import Replay
 from counterflow.domain.grid import PoolTelemetry, Program, Quality, Sign, Wire
@@ -37,17 +38,15 @@ def town(stations: int) -> Replay:
 class Recorder:
     """The records of one life of a process."""
 
-    def __init__(self, folder: Path, place: Replay, **more: Any) -> None:
+    def __init__(self, folder: Path, place: Replay) -> None:
         program = Program(name="p", wire=Wire.MQTT, pool=NORTH, sign=Sign.GENERATOR, max_discharge_power_w=1e6)
         self.place = place
         self.broken = False
         self.records = PoolRecords(
             place.room,
             lambda told: TelemetryStore(folder / "telemetry.sqlite3", 5 * 86_400.0, told),
-            (program,),
+            PoolFigures(place.room, (program,), broken=lambda: self.broken),
             now_s=lambda: place.now_s,
-            broken=lambda: self.broken,
-            **more,
         )
 
     async def shown(self, seconds: int) -> PoolTelemetry:
@@ -173,6 +172,16 @@ def test_who_waits_gets_the_next_one_at_once_and_nothing_after_its_time(live: Li
         assert await records.since(ALL_SITES, newest + 1, 10, 0.02) == ()
 
     live(test)
+
+
+def test_a_wire_sees_the_pool_as_it_is_on_a_virtual_clock() -> None:
+    place = town(5)
+    one, other = place.grid.telemetry(ALL_SITES), place.grid.telemetry(ALL_SITES)
+    assert (one.at_s, one.sessions, one.sessions_ready > 0, other.sequence) == (place.now_s, 5, True, one.sequence + 1)
+    (found,) = place.do(place.grid.telemetry_since(ALL_SITES, other.sequence, 10))
+    assert found.sequence == other.sequence + 1
+    with pytest.raises(KeyError):
+        place.grid.telemetry(PoolId("nobody"))
 
 
 def test_a_pool_that_no_site_names_is_a_wrong_setting(tmp_path: Path) -> None:

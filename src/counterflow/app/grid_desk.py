@@ -6,7 +6,7 @@ What was ordered is written down before it is placed, so that a crash in between
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from msgspec.structs import replace
@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from counterflow.adapters.web.problems import STATUS_OF
 from counterflow.app.wire_alarms import WireAlarms
 from counterflow.domain.access import AuditEntry
-from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, GridOutcome, GridStep, Program, Wire, WireNote
-from counterflow.domain.ids import DispatchId
+from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, GridOutcome, GridStep, PoolTelemetry, Program, Wire, WireNote
+from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder, DispatchState, StreamValue
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.units import MAX_DURATION_S, format_power
@@ -35,6 +35,18 @@ SAID_AGAIN_S = 300.0
 log = structlog.get_logger("counterflow")
 
 
+class Records(Protocol):
+    """Telemetry of pools, as `GridSide` tells of it."""
+
+    def newest(self, pool: PoolId) -> PoolTelemetry:
+        """The newest record of a pool."""
+        ...
+
+    async def since(self, pool: PoolId, sequence: int, most: int, wait_s: float = 0.0) -> Sequence[PoolTelemetry]:
+        """Records behind `sequence`."""
+        ...
+
+
 class GridDesk:
     """One instance a process. Orders of all wires are taken one after the other."""
 
@@ -48,7 +60,9 @@ class GridDesk:
         settled: Callable[[], Any],
         alarms: WireAlarms,
         notify: Callable[[Notice], None],
+        records: Records,
     ) -> None:
+        self._records_of_pools = records
         self._operations = operations
         self._programs = {program.name: program for program in programs}
         self._journal = journal
@@ -104,6 +118,19 @@ class GridDesk:
     def standing(self, program: str) -> Sequence[GridOrderRecord]:
         """The orders of a program, streams left out."""
         return [record for (name, key), record in self._records.items() if name == program and key != STREAM_KEY]
+
+    def dispatch(self, dispatch_id: DispatchId) -> DispatchView | None:
+        """Where the dispatch of an order stands; None = it is not known (any more)."""
+        view = self._operations.dispatch(dispatch_id)
+        return view if isinstance(view, DispatchView) else None
+
+    def telemetry(self, pool: PoolId) -> PoolTelemetry:
+        """The newest record of a pool. Raises KeyError for a pool that is not recorded."""
+        return self._records_of_pools.newest(pool)
+
+    async def telemetry_since(self, pool: PoolId, sequence: int, most: int, wait_s: float = 0.0) -> Sequence[PoolTelemetry]:
+        """Up to `most` records of a pool behind `sequence`. Raises KeyError for a pool that is not recorded."""
+        return await self._records_of_pools.since(pool, sequence, most, wait_s)
 
     def note(self, wire: Wire, key: str, body: Any) -> None:
         """Keep something over restarts; None drops it."""

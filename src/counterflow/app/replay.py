@@ -13,6 +13,7 @@ from counterflow.app.control_room import ControlRoom
 from counterflow.app.grid_desk import GridDesk
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
+from counterflow.app.pool_figures import Momentary, PoolFigures
 from counterflow.app.reporting import Reporting
 from counterflow.app.wire_alarms import WireAlarms
 from counterflow.domain.delivery import DeliveryReport
@@ -212,6 +213,7 @@ class Replay:
             settled=_at_once,
             alarms=wire_alarms,
             notify=self.notices.append,
+            records=Momentary(PoolFigures(self.room, self.settings.programs, broken=lambda: False), lambda: self.now_s),
         )
         self.grid.restore()
 

@@ -36,6 +36,7 @@ from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
 from counterflow.app.own_certificates import OwnCertificates, issued_view
+from counterflow.app.pool_figures import PoolFigures
 from counterflow.app.pool_records import PoolRecords
 from counterflow.app.process import allow_connections
 from counterflow.app.pseudonyms import Pseudonyms, ensure_key
@@ -135,9 +136,8 @@ class Server:
         self.pool_records = PoolRecords(
             self.room,
             lambda told: TelemetryStore(self._data_dir / "telemetry.sqlite3", keep_s, told),
-            (),
+            PoolFigures(self.room, self.settings.programs, broken=lambda: not self.operations.health().ready),
             now_s=self._now_s,
-            broken=lambda: not self.operations.health().ready,
             stopwatch=time.perf_counter,
         )
         self.grid = GridDesk(
@@ -148,6 +148,7 @@ class Server:
             settled=self.lines.settled,
             alarms=wire_alarms,
             notify=self.board.publish,
+            records=self.pool_records,
         )
         self.grid.restore()
         recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)

@@ -377,6 +377,10 @@ class GridSide(Protocol):
         """The orders of a program that were heard and whose window has not passed long ago, refused ones among them."""
         ...
 
+    def dispatch(self, dispatch_id: DispatchId) -> DispatchView | None:
+        """Where the dispatch of an order stands; None = it is not known (any more)."""
+        ...
+
     def telemetry(self, pool: PoolId) -> PoolTelemetry:
         """The newest record of a pool. Raises KeyError for a pool that is not recorded (`[telemetry] pools`, or one of a program)."""
         ...
