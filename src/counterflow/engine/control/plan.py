@@ -230,12 +230,13 @@ def _levers(scene: Scene, level_w: F8, gap_w: float) -> Levers:
 
 
 def _turns(scene: Scene, level_w: F8, *, upward: bool) -> F8:
-    """Who goes first up, and last down, least first (N,): merit; of a stream the quick go first both ways."""
+    """Who goes first up, and last down, least first (N,): merit; of a stream the quick and large go first both ways."""
     if not scene.task.streamed:
         return scene.rank
+    size_worth_s = scene.settings.stream_size_worth * scene.lag.fleet_s
     if upward:
-        return by_quickness(scene.rank, scene.lag.car_s, scene.cap_w)
-    return 1.0 - by_quickness(1.0 - scene.rank, scene.lag.car_s, np.fmax(level_w, 0.0))
+        return by_quickness(scene.rank, scene.lag.car_s, scene.cap_w, size_worth_s)
+    return 1.0 - by_quickness(1.0 - scene.rank, scene.lag.car_s, np.fmax(level_w, 0.0), size_worth_s)
 
 
 def _runs_long_enough(scene: Scene, level_w: F8) -> B1:

@@ -15,6 +15,7 @@ from counterflow.domain.setpoints import SetpointState
 from counterflow.engine.control.balance import worst_export_w
 from counterflow.engine.control.decision import Decision, DispatchTask, Release, SetpointChange, TaskMemory, TickFigures
 from counterflow.engine.control.grid import limits_of
+from counterflow.engine.control.lookahead import Trail
 from counterflow.engine.control.orders import ends_for
 from counterflow.engine.control.reconcile import Group, reconcile
 from counterflow.engine.control.response import ResponseMemory
@@ -91,7 +92,7 @@ def reserve(
             resorted_at_s=memory.resorted_at_s,
             ticked_at_s=now_s,
             integral_ws=0.0,
-            trail=(),
+            trail=Trail(),
             group_uid=group.uid,
             active=group.active,
             must_charge=group.must_charge,

@@ -10,7 +10,7 @@ from counterflow.domain.reasons import Reason
 from counterflow.engine.control.balance import as_delivery_w, engage_w, group_export_w, lent_w, soon_w, worst_export_w
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
 from counterflow.engine.control.grid import limits_of
-from counterflow.engine.control.lookahead import Lag, Trail, anticipated_w, trail_of
+from counterflow.engine.control.lookahead import Lag, Trail
 from counterflow.engine.control.reconcile import Group
 from counterflow.engine.control.response import ResponseMemory, expected_w, level_in_force_w
 from counterflow.engine.control.settings import ControlSettings
@@ -129,7 +129,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def trail(self) -> Trail:
         """The last values of the target, that of now included."""
-        return trail_of(self.memory.trail, self.target_w, self.now_s)
+        return self.memory.trail.with_value(self.target_w, self.now_s, self.lag.fleet_s)
 
     @cached_property
     def aim_w(self) -> float:
@@ -138,7 +138,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
             return self.target_w
         if not self.task.streamed:
             return self.led_w
-        return anticipated_w(self.trail, self.now_s, self.settings.stream_lead_share * self.lag.fleet_s)
+        return self.trail.anticipated_w(self.now_s, self.lag.fleet_s, self.settings.stream_lead_share)
 
     @cached_property
     def unmeasured(self) -> B1:

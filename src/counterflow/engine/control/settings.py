@@ -33,13 +33,23 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     stream_lead_share: Annotated[
         float,
         Meta(
-            description="A streamed target is anticipated by this share of the cars' learned lag, where its last values agree on a trend. "
-            "0 = never.",
+            description="A streamed target whose last values agree on a trend is anticipated over the cars' learned lag by this share of "
+            "what such trends went on by before. 0 = never.",
             extra={"unit": "0..1"},
             ge=0,
             le=1,
         ),
-    ] = 0.55
+    ] = 0.8
+    stream_size_worth: Annotated[
+        float,
+        Meta(
+            description="On a stream the quick cars are moved first, and the large ones, for fewer messages: the largest car's size makes "
+            "up for so many times the fleet's lag.",
+            extra={"unit": "-"},
+            ge=0,
+            le=10,
+        ),
+    ] = 1.5
     tick_interval_s: Annotated[
         float, Meta(description="Period of the loop; known losses are acted on at once.", extra={"unit": "s"}, gt=0)
     ] = 4.0
