@@ -24,6 +24,7 @@ $(VENV)/.run: requirements/run.lock pyproject.toml | deps
 $(VENV)/.dev: requirements/dev.lock $(VENV)/.run
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	@$(BIN)/python -m pip check -q --disable-pip-version-check
+	@$(BIN)/python scripts/fetch_openadr.py
 	@touch $@
 
 demo: $(VENV)/.run ## the main job, live: 200 stations, one dispatch, a report and a picture
