@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test unit lint soak fuzz bench lock messages docs clean
+.PHONY: help deps demo test unit lint soak fuzz bench bench-realtime lock messages docs clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 deps: ## the one system package that a virtual environment needs
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Counterflow needs Python 3.11 or newer; set PYTHON=/path/to/python3."; exit 1; }
@@ -53,6 +53,9 @@ fuzz: $(VENV)/.fuzz ## fuzz what reads the words of others (FOR=60, seconds a ta
 
 bench: $(VENV)/.dev ## the figures in the README, measured here
 	$(BIN)/counterflow bench
+
+bench-realtime: $(VENV)/.dev ## 1 000 stations in real time beside the virtual clock (ARGS="--minutes 5")
+	@$(BIN)/counterflow bench realtime $(ARGS)
 
 messages: $(VENV)/.dev ## regenerate the OCPP 2.1 wire types from the official schemas
 	$(BIN)/python scripts/generate_messages.py

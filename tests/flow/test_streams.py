@@ -238,3 +238,19 @@ def test_a_trend_is_anticipated_and_a_value_that_stands_is_not(town: Any, ideal:
     keep_telling(at, order, rising_w, 40)
     settled_w = at.room.dispatcher.book.tasks[order.dispatch_id].figures.expected_w
     assert settled_w == pytest.approx(rising_w, abs=0.01 * full_w)
+
+
+def test_what_is_lost_on_the_line_costs_little_and_leaves_nothing_behind(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(60, 27, plant=ideal, station={"unread_share": 0.03, "unanswered_share": 0.03})
+    full_w = 0.7 * at.offer_w(400.0)
+    order = at.order(400.0, power_w=full_w, stream=TERMS)
+    begun = len(at.power_w)
+    for _, power_w in zip(range(100), signal(full_w), strict=False):
+        tell(at, order, power_w)
+        at.run(4)
+    assert at.room.csms.counters.outcomes["TimedOut"] > 5
+    target_w = [power_w for _, power_w in zip(range(100), signal(full_w), strict=False) for _ in range(4)]
+    errors = [(given_w + asked_w) / full_w for given_w, asked_w in zip(at.power_w[begun + 60 :], target_w[60:], strict=False)]
+    assert (sum(error * error for error in errors) / len(errors)) ** 0.5 < 0.05
+    at.run(60 + END_S)
+    assert at.left_behind() == []

@@ -469,3 +469,24 @@ def test_the_table_of_answers_is_complete() -> None:
 def test_an_unknown_action_is_not_implemented(bench: Any) -> None:
     bench.station.receive(rpc.encode_call("z", "MakeCoffee", m.HeartbeatRequest()), bench.now_s)
     assert bench.station.take_outbox()[0].startswith(b'[4,"z","NotImplemented"')
+
+
+def test_a_call_about_profiles_may_not_be_read_or_be_carried_out_without_an_answer(
+    make_bench: Callable[..., Any], fallback_profile: Callable[..., Any]
+) -> None:
+    for lost, stored in (({"unread_share": 1.0}, 0), ({"unanswered_share": 1.0}, 1)):
+        bench = make_bench(**lost).begin()
+        answered = len(bench.csms.done)
+        bench.csms.call("T-00001", "SetChargingProfile", fallback_profile(bench.transaction_id), bench.now_s)
+        bench.exchange()
+        assert len(bench.csms.done) == answered
+        assert len(bench.station.installed_profiles) == stored
+        bench.run(60)
+        assert meter_events(bench), "everything else goes on"
+
+
+def test_losses_of_calls_come_at_their_share(make_bench: Callable[..., Any]) -> None:
+    bench = make_bench(unread_share=0.1, unanswered_share=0.1).begin()
+    for number in range(1_000):
+        bench.station.receive(b'[2,"c%d","ClearChargingProfile",{"chargingProfileId":7}]' % number, bench.now_s)
+    assert len(bench.station.take_outbox()) / 1_000 == pytest.approx(0.81, abs=0.04)

@@ -13,6 +13,7 @@ import ssl
 import time
 import urllib.parse
 from collections.abc import Callable
+from math import floor
 from pathlib import Path
 from typing import Final
 
@@ -87,6 +88,10 @@ class FleetClient:
         self._forgotten: list[ClientLine] = []
         self._stopping = False
         self._plant_s = 0.0
+        self.began_s = 0.0
+        """When the plant began to run, on a whole second as in `world`."""
+        self.each_step: Callable[[float], object] | None = None
+        """Called after each second of the plant with the time up to which it has run."""
         self._back_off = random.Random(settings.seed)
         self._shared_context: ssl.SSLContext | None = None
 
@@ -95,7 +100,7 @@ class FleetClient:
     async def start(self) -> None:
         """Begin to connect; returns at once. `wait_ready` tells when the fleet stands."""
         now_s = time.time()
-        self._plant_s = now_s
+        self._plant_s = self.began_s = floor(now_s)
         for seat in self._seats:
             seat.station.plug_in(now_s)
         self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._connect_all())]
@@ -153,6 +158,12 @@ class FleetClient:
         for station in gone:
             self._flush(self._by_id[station.station_id])
         return [station.station_id for station in gone]
+
+    def leave(self, station_id: str, *, silently: bool) -> None:
+        """The car at a station leaves now."""
+        seat = self._by_id[station_id]
+        self.fleet.leave(seat.station, time.time(), silently=silently)
+        self._flush(seat)
 
     # ---- what can go wrong
 
@@ -316,6 +327,8 @@ class FleetClient:
             for station in self.fleet.step_plant(self._plant_s, 1.0):
                 self._flush(self._by_id[station.station_id])
             self._plant_s += 1.0
+            if self.each_step is not None:
+                self.each_step(self._plant_s)
 
     def _step_stations(self, now_s: float) -> None:
         due = self._due

@@ -83,7 +83,7 @@ class Fleet:
         gone = []
         for row, silently in self.plant.leavers(dt_s):
             station = self.stations[row]
-            self._leave(station, now_s, silently=silently)
+            self.leave(station, now_s, silently=silently)
             gone.append(station)
         return gone
 
@@ -95,11 +95,12 @@ class Fleet:
         silent = round(silent_share * count)
         gone = [present[int(place)] for place in picked]
         for number, station in enumerate(gone):
-            self._leave(station, now_s, silently=number < silent)
+            self.leave(station, now_s, silently=number < silent)
         return gone
 
     @staticmethod
-    def _leave(station: SimStation, now_s: float, *, silently: bool) -> None:
+    def leave(station: SimStation, now_s: float, *, silently: bool) -> None:
+        """The car at a station leaves now."""
         if silently:
             station.go_silent(now_s)
         else:

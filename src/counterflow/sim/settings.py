@@ -177,6 +177,15 @@ class StationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     profile_rate_limit_s: Annotated[
         float, Meta(description="Least time between two profiles for one EVSE; 0 = none.", extra=_unit("s"), ge=0)
     ] = 0.0
+    unread_share: Annotated[
+        float, Meta(description="Share of the calls about charging profiles that it never reads.", extra=_unit("0..1"), ge=0, le=1)
+    ] = 0.0
+    unanswered_share: Annotated[
+        float,
+        Meta(
+            description="Share of the calls about charging profiles that it carries out without an answer.", extra=_unit("0..1"), ge=0, le=1
+        ),
+    ] = 0.0
     call_timeout_s: Annotated[float, Meta(description="How long the station waits for an answer.", extra=_unit("s"), gt=0)] = 30.0
     message_attempts: Annotated[int, Meta(description="Tries of an unanswered TransactionEvent.", extra=_unit("-"), ge=1)] = 3
     message_attempt_interval_s: Annotated[float, Meta(description="Wait before try n+1, times n.", extra=_unit("s"), ge=0)] = 10.0

@@ -23,6 +23,8 @@ from counterflow.sim.uplink import QueuedEvent, Timers, Uplink
 from counterflow.sim.variables import rebooted, too_much
 
 BOOT_RETRY_S: Final = 30.0
+LOST_NOW_AND_THEN: Final = frozenset({"SetChargingProfile", "ClearChargingProfile", "UpdateDynamicSchedule"})
+"""Calls that a station with losses may not read, or not answer."""
 
 
 class SimStation:
@@ -160,11 +162,18 @@ class SimStation:
         if too_much(self.state.settings, call.request):
             session.respond_error(call, "OccurrenceConstraintViolation", "More than ItemsPerMessage or BytesPerMessage admits.")
             return
+        loses = call.action in LOST_NOW_AND_THEN
+        if loses and self._happens(self.state.settings.unread_share):
+            return
         handler = ANSWERS[call.action]
         response, after = handler(self.operation, call.request, now_s)
-        session.respond(call, response)
+        if not (loses and self._happens(self.state.settings.unanswered_share)):
+            session.respond(call, response)
         if after is not None:
             after(now_s)
+
+    def _happens(self, share: float) -> bool:
+        return share > 0.0 and self.operation.draws.uniform() < share
 
     def _event_done(self, event: CallDone, now_s: float) -> None:
         self.uplink.event_done(event.context, event.outcome, now_s)

@@ -130,6 +130,12 @@ class World:
             self._flush(self._seats[station_id])
         return gone
 
+    def leave(self, station_id: str, *, silently: bool) -> None:
+        """The car at a station leaves now."""
+        seat = self._seats[station_id]
+        self.fleet.leave(seat.station, self.now_s, silently=silently)
+        self._flush(seat)
+
     def set_frequency(self, frequency_hz: float) -> None:
         """The grid's frequency, which every station measures."""
         for seat in self._seats.values():

@@ -7,14 +7,14 @@ import typer
 
 from counterflow.app.cli.shared import FailedError, WrongUsageError, screen
 
-SCENARIOS = "scenarios"
+SCENARIOS, REALTIME = "scenarios", "realtime"
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         epilog="Example: counterflow bench gateway --quick --json figures.json --against docs/measured-first.json   or   "
-        "counterflow bench scenarios --only 4,8"
+        "counterflow bench scenarios --only 4,8   or   counterflow bench realtime --minutes 5 --stations 300"
     )(bench)
 
 
@@ -22,7 +22,8 @@ def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", help="allocation, ingest, gateway, fan_out, memory, storm; all of these when none. Or: scenarios."
+            metavar="[NAME]...",
+            help="allocation, ingest, gateway, fan_out, memory, storm; all of these when none. Or: scenarios. Or: realtime.",
         ),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file, too.")] = None,
@@ -36,18 +37,28 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, under a minute; not comparable with the full run.")] = False,
     only: Annotated[str, typer.Option("--only", metavar="LIST", help="scenarios: only these, such as 4,8.")] = "",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="scenarios: so many plays of each.")] = 5,
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="scenarios: where table, JSON and pictures go.")] = Path(
-        "out/scenarios"
-    ),
+    minutes: Annotated[float, typer.Option("--minutes", min=0.5, max=1_440.0, help="realtime: length of the window.")] = 15.0,
+    stations: Annotated[int, typer.Option("--stations", metavar="N", min=1, max=100_000, help="realtime: number of stations.")] = 1_000,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="realtime: same seed, same cars, signal and leavers.")] = 1,
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="realtime: settings of the server (TOML).")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="scenarios, realtime: where table, JSON and pictures go. Default: out/<name>."),
+    ] = None,
 ) -> None:
     """Measure how fast this machine runs Counterflow, and print the table that the README shows. Takes about five minutes.
 
     `bench scenarios` measures how well the fleet follows its target instead: on simulated plants, beside an open loop and a PI
     controller, each figure with its goal. It ends with 1 where a goal was missed.
+
+    `bench realtime` lets stations over WebSockets follow a streamed target in real time, beside the same on the virtual clock, and ends
+    with 1 where the two disagree.
     """
     try:
         if SCENARIOS in (names or ()):
-            code = _scenarios(names or [], only, seeds, quick, out)
+            code = _scenarios(names or [], only, seeds, quick, out or Path("out") / SCENARIOS)
+        elif REALTIME in (names or ()):
+            code = _realtime(names or [], (stations, minutes, seed), json_file, config, out or Path("out") / REALTIME)
         else:
             code = _speed(names or [], json_file, against, measured, quick)
     except ModuleNotFoundError as missing:
@@ -81,6 +92,23 @@ def _scenarios(names: list[str], only: str, seeds: int, quick: bool, out: Path) 
     try:
         return run_scenarios(Request(only=only, seeds=seeds, quick=quick, folder=out), screen())
     except UnknownScenarioError as error:
+        raise WrongUsageError(str(error)) from None
+    except OSError as error:
+        raise FailedError(f"The results cannot be written to '{out}': {error.strerror}.") from None
+
+
+def _realtime(names: list[str], course: tuple[int, float, int], json_file: Path | None, config: Path | None, out: Path) -> int:
+    from counterflow.app.bench.realtime import Request, course_of, run_realtime
+    from counterflow.app.config import SettingsError, load
+
+    if names != [REALTIME]:
+        raise WrongUsageError("`realtime` is measured by itself: counterflow bench realtime.")
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise WrongUsageError(f"The folder of '{json_file}' does not exist.")
+    try:
+        load(config, {}, {})  # before a quarter of an hour is spent on it
+        return run_realtime(Request(course=course_of(*course), folder=out, json_file=json_file, config=config), screen())
+    except SettingsError as error:
         raise WrongUsageError(str(error)) from None
     except OSError as error:
         raise FailedError(f"The results cannot be written to '{out}': {error.strerror}.") from None

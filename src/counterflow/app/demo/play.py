@@ -2,10 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +16,7 @@ from rich.live import Live
 from counterflow.app.cli.words import counted
 from counterflow.app.demo.screen import Figures, plain, render
 from counterflow.app.demo.verdict import GRACE_S, SETTLE_S, TOLERANCE_FRAC, Mean, Verdict, graces, judge, means_of
-from counterflow.app.token import find_token
+from counterflow.app.own_server import START_S, OwnServer, OwnServerError
 from counterflow.domain.delivery import DeliveryReport, drop_out_words
 from counterflow.domain.units import format_energy
 from counterflow.sim.client import FleetClient
@@ -49,7 +45,7 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
     """Run it; 0 = the promise was kept and nothing of ours remained at any station."""
     try:
         return asyncio.run(_Demo(settings, console).run())
-    except DemoFailedError as error:
+    except (DemoFailedError, OwnServerError) as error:
         console.print(f"[red]The demo could not be run:[/] {error}")
         return 1
 
@@ -72,30 +68,23 @@ class _Demo:
         self._settings = settings
         self._console = console
         self._folder = settings.out / time.strftime("demo-%Y%m%d-%H%M%S")
-        self._data_dir = self._folder / "data"
         self._figures = Figures(stations=settings.stations, duration_s=settings.duration_s, history=[])
         self._truth: list[tuple[float, float]] = []
         self._dropped_at_s: list[float] = []
 
     async def run(self) -> int:
-        self._data_dir.mkdir(parents=True)
-        ocpp_port, api_port = _free_port(), _free_port()
-        server = self._start_server(ocpp_port, api_port)
-        fleet = FleetClient(
-            FleetClientSettings(url=f"ws://127.0.0.1:{ocpp_port}/ocpp", stations=self._settings.stations, seed=self._settings.seed)
-        )
+        self._folder.mkdir(parents=True)
+        server = OwnServer(self._folder)
+        fleet = FleetClient(FleetClientSettings(url=server.ocpp_url, stations=self._settings.stations, seed=self._settings.seed))
         try:
             with self._screen() as redraw:
                 token = await self._wait_for_server(server)
                 headers = {"Authorization": f"Bearer {token}"}
-                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api_port}", headers=headers, timeout=30.0) as api:
+                async with httpx.AsyncClient(base_url=server.api_url, headers=headers, timeout=30.0) as api:
                     outcome = await self._play(api, fleet, redraw)
         finally:
             await fleet.stop()
-            server.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(10.0)
-            server.kill()
+            server.stop()
         self._print_verdict(outcome)
         return 0 if outcome.kept else 1
 
@@ -123,23 +112,15 @@ class _Demo:
 
     # --- phases --------------------------------------------------------------------------------------------------------------
 
-    def _start_server(self, ocpp_port: int, api_port: int) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-c", "from counterflow.app.cli import main; main()", "serve", "--data-dir", str(self._data_dir)]
-        command += ["--ocpp-port", str(ocpp_port), "--api-port", str(api_port), "--accept-unknown-stations", "--default-consent"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFLOW_")}
-        with (self._folder / "server.log").open("wb") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-
-    async def _wait_for_server(self, server: "subprocess.Popen[bytes]") -> str:
+    async def _wait_for_server(self, server: OwnServer) -> str:
         self._figures.phase = "starting the server"
-        for _ in range(600):
-            if server.poll() is not None:
-                raise DemoFailedError(f"the server ended at once; see {self._folder / 'server.log'}.")
-            token = find_token(self._data_dir)
-            if token and b"serving" in (self._folder / "server.log").read_bytes():
+        deadline_s = time.monotonic() + START_S
+        while time.monotonic() < deadline_s:
+            token = server.token()
+            if token:
                 return token
             await asyncio.sleep(0.05)
-        raise DemoFailedError(f"the server did not come up within 30 s; see {self._folder / 'server.log'}.")
+        raise DemoFailedError(f"the server did not come up within {START_S:g} s; see {server.log}.")
 
     async def _gather_fleet(self, api: httpx.AsyncClient, fleet: FleetClient, redraw: Callable[[], None]) -> None:
         """Until every station is in, discovered and metered: the number of cars that can be discharged has stopped growing."""
@@ -259,10 +240,3 @@ def _json(answer: httpx.Response) -> Any:
     if answer.is_error:
         raise DemoFailedError(f"{answer.request.method} {answer.request.url.path} answered {answer.status_code}: {answer.text[:300]}")
     return answer.json()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
