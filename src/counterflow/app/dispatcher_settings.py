@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from counterflow.engine.control.stream import StreamSettings
+from counterflow.engine.offers.settings import OfferSettings
 
 
 class DispatcherSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,3 +26,4 @@ class DispatcherSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
         ),
     ] = "drift"
     streams: StreamSettings = StreamSettings()
+    offers: OfferSettings = OfferSettings()

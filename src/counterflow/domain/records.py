@@ -38,6 +38,10 @@ class DocumentKind(StrEnum):
     LEARNED_RESPONSE = "learned_response"
     GRID_ORDER = "grid_order"
     WIRE_NOTE = "wire_note"
+    LEARNED_DEPARTURES = "learned_departures"
+    COMMITMENT = "commitment"
+    COVERAGE_DAY = "coverage_day"
+    OFFER_GUARD = "offer_guard"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):

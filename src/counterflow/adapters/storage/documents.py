@@ -12,6 +12,7 @@ from counterflow.domain.delivery import LogEntry
 from counterflow.domain.drivers import AccountRecord, DriverRecord
 from counterflow.domain.grid import GridOrderRecord, WireNote
 from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.offers import Commitment, CoverageDay, LearnedDepartures, OfferGuard
 from counterflow.domain.records import (
     DiscoveryRecord,
     DocumentKind,
@@ -55,6 +56,10 @@ DOCUMENT_TYPES: Final[dict[DocumentKind, type[msgspec.Struct]]] = {
     DocumentKind.TRANSACTION_NUMBER: TransactionNumber,
     DocumentKind.STATION_FAULTS: StationFaults,
     DocumentKind.LEARNED_RESPONSE: LearnedResponse,
+    DocumentKind.LEARNED_DEPARTURES: LearnedDepartures,
+    DocumentKind.COMMITMENT: Commitment,
+    DocumentKind.COVERAGE_DAY: CoverageDay,
+    DocumentKind.OFFER_GUARD: OfferGuard,
     DocumentKind.GRID_ORDER: GridOrderRecord,
     DocumentKind.WIRE_NOTE: WireNote,
 }

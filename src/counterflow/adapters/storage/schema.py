@@ -49,6 +49,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("CREATE TABLE document_station_faults(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
     ("CREATE TABLE document_learned_response(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
     tuple(f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)" for kind in ("grid_order", "wire_note")),
+    tuple(
+        f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)"
+        for kind in ("learned_departures", "commitment", "coverage_day", "offer_guard")
+    ),
 )
 """Step n brings version n to n + 1. Steps are only ever appended, never changed once released."""
 

@@ -1,0 +1,90 @@
+"""What can become of an offer: a table of moves, and what a commitment keeps from others."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from counterflow.domain.ids import PoolId
+from counterflow.domain.offers import Commitment, CommitmentState
+from counterflow.engine.fleet.topology import Topology
+
+
+class OfferMove(StrEnum):
+    """What can happen to an offer."""
+
+    COMMIT = "commit"
+    CALL = "call"
+    SETTLE = "settle"
+    WITHDRAW = "withdraw"
+    LAPSE = "lapse"
+
+
+MOVES: dict[tuple[CommitmentState, OfferMove], CommitmentState] = {
+    (CommitmentState.OFFERED, OfferMove.COMMIT): CommitmentState.COMMITTED,
+    (CommitmentState.OFFERED, OfferMove.WITHDRAW): CommitmentState.WITHDRAWN,
+    (CommitmentState.OFFERED, OfferMove.LAPSE): CommitmentState.EXPIRED,
+    (CommitmentState.COMMITTED, OfferMove.CALL): CommitmentState.DELIVERING,
+    (CommitmentState.COMMITTED, OfferMove.WITHDRAW): CommitmentState.WITHDRAWN,
+    (CommitmentState.COMMITTED, OfferMove.LAPSE): CommitmentState.EXPIRED,
+    (CommitmentState.DELIVERING, OfferMove.CALL): CommitmentState.DELIVERING,
+    (CommitmentState.DELIVERING, OfferMove.SETTLE): CommitmentState.SETTLED,
+}
+"""The state table; a missing key is a broken rule. An offer lapses when nobody commits to it in time, a commitment when its window passes
+and nothing was ordered."""
+
+SLACK_S = 1.0
+"""By so much an order may begin before, or end after, the window of the commitment that it calls."""
+BINDING = frozenset({CommitmentState.COMMITTED, CommitmentState.DELIVERING})
+OPEN = BINDING | {CommitmentState.OFFERED}
+
+
+def moved(commitment: Commitment, move: OfferMove, at_s: float, reason: str = "") -> Commitment:
+    """The commitment after `move`. Raises KeyError when the state table does not know the move."""
+    return replace(commitment, state=MOVES[commitment.state, move], changed_at_s=at_s, reason=reason or commitment.reason)
+
+
+def may(commitment: Commitment, move: OfferMove) -> bool:
+    """Whether the state table knows the move."""
+    return (commitment.state, move) in MOVES
+
+
+def lapses(commitment: Commitment, now_s: float) -> str:
+    """Why an offer or a commitment is over by time alone, in words; empty = it is not."""
+    if commitment.state is CommitmentState.OFFERED and now_s >= commitment.offer.valid_until_s:
+        return "nobody committed to it in time"
+    if commitment.state is CommitmentState.COMMITTED and now_s >= commitment.end_s:
+        return "nothing was ordered in its window"
+    return ""
+
+
+def reserved_w(
+    commitments: Iterable[Commitment], topology: Topology, *, pool: PoolId, start_s: float, end_s: float, without: str = ""
+) -> float:
+    """What binding commitments keep from an order for `pool` between two instants, W: those whose pool shares a site with it, the most at
+    any time. `without`: the commitment that the order itself calls."""
+    held = [
+        one
+        for one in commitments
+        if one.state in BINDING
+        and one.commitment_id != without
+        and one.start_s < end_s
+        and start_s < one.end_s
+        and bool((topology.pool_mask(one.offer.pool) & topology.pool_mask(pool)).any())
+    ]
+    instants_s = {max(start_s, one.start_s) for one in held}
+    return max((sum(one.power_w for one in held if one.start_s <= at_s < one.end_s) for at_s in instants_s), default=0.0)
+
+
+def called_by(commitments: Iterable[Commitment], *, by: str, pool: PoolId, start_s: float, end_s: float) -> Commitment | None:
+    """The commitment that an order calls: that of the same party, for the same pool, whose window holds the order's."""
+    fitting = [
+        one
+        for one in commitments
+        if one.state in BINDING
+        and one.committed_by == by
+        and one.offer.pool == pool
+        and one.start_s <= start_s + 1.0
+        and end_s <= one.end_s + 1.0
+    ]
+    return min(fitting, key=lambda one: (one.start_s, one.commitment_id), default=None)

@@ -1,0 +1,142 @@
+"""From the image of the fleet to an offer: which cars count, what they can give, and what of it is sure. Pure."""
+
+from math import inf
+
+import numpy as np
+from msgspec import Struct
+from numpy.random import Generator
+
+from counterflow.domain.offers import LEVELS, OfferGrounds, OfferLevel
+from counterflow.domain.reasons import Reason
+from counterflow.domain.units import WH_PER_WS
+from counterflow.engine.control.grid import export_limits, overrun
+from counterflow.engine.dispatch.limits import cap_proportionally
+from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.eligibility import MUST_CHARGE_REASONS
+from counterflow.engine.fleet.reckoning import run_within_s
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
+from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.offers.bounds import mean_of_worst, quantile
+from counterflow.engine.offers.flow import firm_power_w
+from counterflow.engine.offers.hazard import hazard_before
+from counterflow.engine.offers.scenarios import Cars, Courses, Risks, Span, courses
+from counterflow.engine.offers.settings import OfferSettings
+
+
+class Stock(Struct, frozen=True, kw_only=True):
+    """The cars of a pool for one window. `rows` (N,) are those of the image that `cars` holds, in order; power in W, discharge positive."""
+
+    rows: B1
+    cars: Cars
+    sessions: int
+    sessions_ready: int
+    rated_power_w: float
+    limited_power_w: float
+    against_power_w: float
+    limits: tuple[str, ...]
+
+
+class Promise(Struct, frozen=True, kw_only=True):
+    """What the model says: at the confidence asked for, at each of `LEVELS`, and how it comes about."""
+
+    power_w: float
+    levels: tuple[OfferLevel, ...]
+    grounds: OfferGrounds
+
+
+def stock_of(
+    image: FleetImage, able: Capability, gain: F8, in_pool: B1, free: B1, topology: Topology, span: Span, settings: CapabilitySettings
+) -> Stock:
+    """The rows `in_pool` and `free` (N,) that may be discharged; `able` is of a window of this length that begins now.
+
+    While it waits a car charges, which keeps its laxity, until it is done; from then on laxity passes with time. One that could not make
+    its departure any more after the whole window is counted for a window to come not at all, for one that begins now until it must charge.
+    """
+    ready = in_pool & free & (able.reason == Reason.READY)
+    then_s = able.laxity_s - span.lead_s + np.minimum(able.recharge_s, span.lead_s)
+    counted = ready & ((then_s > able.guard_s + span.window_s) if span.lead_s > 0.0 else True)
+    ahead_w = np.where(image.external_ahead_s < image.at_s + span.lead_s + span.window_s, image.external_ahead_w, np.nan)
+    rated_w = np.where(counted, np.fmin(able.max_power_w, ahead_w), 0.0)
+    limits = export_limits(image, topology)
+    limited_w = cap_proportionally(rated_w, np.maximum(rated_w, 1.0), limits)
+    must_charge = in_pool & np.isin(able.reason, MUST_CHARGE_REASONS) & ~np.isnan(image.power_w)
+    energy_wh, until_s = _lasting(able, rated_w, span, settings)
+    rows = counted & (rated_w > 0.0)
+    return Stock(
+        rows=rows,
+        cars=Cars(
+            power_w=(gain * limited_w)[rows],
+            energy_wh=energy_wh[rows],
+            until_s=until_s[rows],
+            plugged_s=np.fmax(image.at_s - image.started_s, 0.0)[rows],
+        ),
+        sessions=int(np.count_nonzero(in_pool)),
+        sessions_ready=int(np.count_nonzero(ready)),
+        rated_power_w=float(rated_w.sum()),
+        limited_power_w=float(limited_w.sum()),
+        against_power_w=float(np.maximum(image.power_w[must_charge], 0.0).sum()),
+        limits=overrun(limits, rated_w, topology, short=True),
+    )
+
+
+def promise(
+    stock: Stock, span: Span, risks: Risks, confidence: float, settings: OfferSettings, random: Generator, *, departures_learned: float
+) -> Promise:
+    """What can be promised of a stock, by scenarios drawn from `random`."""
+    drawn, alone = courses(stock.cars, span, risks, settings, random, independent=True)
+    power_w, energy_wh = np.sort(drawn.power_w), np.sort(drawn.energy_wh)
+    hours = span.window_s * WH_PER_WS
+    against_w = stock.against_power_w
+    levels = []
+    for level in LEVELS:
+        held_w = max(0.0, _sure(power_w, level, settings) - against_w)
+        most_wh = max(0.0, _sure(energy_wh, level, settings) - against_w * hours)
+        levels.append(OfferLevel(confidence=level, power_w=held_w, energy_wh=held_w * hours, deliverable_energy_wh=most_wh))
+    cars = stock.cars
+    plugged_s, count = np.unique(np.rint(cars.plugged_s / 900.0) * 900.0, return_counts=True)
+    hazard = hazard_before(risks.rates_per_h, span.at_s, plugged_s, np.array([span.lead_s + span.window_s]))[:, 0]
+    grounds = OfferGrounds(
+        sessions=stock.sessions,
+        sessions_ready=stock.sessions_ready,
+        sessions_counted=len(cars),
+        leaving_expected=float(-np.expm1(-hazard) @ count),
+        rated_power_w=stock.rated_power_w,
+        limited_power_w=stock.limited_power_w,
+        responding_power_w=float(cars.power_w.sum()),
+        lasting_power_w=float(firm_power_w(cars.power_w, cars.energy_wh, cars.until_s, span.window_s)),
+        median_power_w=float(np.median(power_w)),
+        independent_power_w=max(0.0, _sure(np.sort(alone.power_w), confidence, settings) - against_w),
+        against_power_w=against_w,
+        shock_spread_frac=risks.shock_spread,
+        departures_learned=departures_learned,
+        limits=stock.limits,
+    )
+    return Promise(power_w=max(0.0, _sure(power_w, confidence, settings) - against_w), levels=tuple(levels), grounds=grounds)
+
+
+def _sure(ascending: F8, confidence: float, settings: OfferSettings) -> float:
+    if settings.method == "cvar":
+        return mean_of_worst(ascending, confidence)
+    return quantile(ascending, confidence, settings.bound_doubt)
+
+
+def _lasting(able: Capability, rated_w: F8, span: Span, settings: CapabilitySettings) -> tuple[F8, F8]:
+    """Energy that each car may give in the window (N,), Wh, and until when, s after its begin: a car that can hold some power to the end,
+    until then; one that must charge before, all it can give until then."""
+    budget_s = np.maximum(able.laxity_s - able.guard_s, 0.0)
+    at_full_wh = np.fmin(able.energy_wh, rated_w * run_within_s(able.reckoned, rated_w, budget_s, settings) * WH_PER_WS)
+    held_w, hours = able.sustained_power_w, span.window_s * WH_PER_WS
+    # Who can hold his full power has more than the window takes, which errors of his energy use up first.
+    spread = (held_w > 0.0) & (held_w < rated_w * (1.0 - 1e-9))
+    energy_wh = np.where(spread, held_w * hours, at_full_wh)
+    until_s = np.where(held_w > 0.0, inf, able.useful_until_s - able.at_s)
+    return np.nan_to_num(energy_wh, nan=0.0), np.minimum(until_s, able.open_s) - span.lead_s
+
+
+def there_w(cars: Cars, stayed_s: F8, window_s: float, against_w: float) -> float:
+    """What would have been held over a window that is over, W: by how long each of the cars (N,) was there, as far as it could be seen."""
+    return max(0.0, float(firm_power_w(cars.power_w, cars.energy_wh, np.minimum(cars.until_s, stayed_s), window_s)) - against_w)
+
+
+__all__ = ["Courses", "Promise", "Stock", "promise", "stock_of", "there_w"]

@@ -1,0 +1,58 @@
+"""What makes cars leave together: how much the rate of all departures goes up and down from one block of three hours to the next.
+
+A holiday, a football match, the end of a shift: the bigger the fleet, the more of its risk is this, since it does not average out. In a
+scenario it is one factor, mean 1, on the rates of all cars (a shared frailty).
+"""
+
+from collections.abc import Sequence
+from math import log1p, sqrt
+
+import numpy as np
+
+from counterflow.domain.offers import DepartureBlock
+from counterflow.engine.fleet.snapshot import F8
+from counterflow.engine.offers.hazard import HOUR_S, Watch
+from counterflow.engine.offers.settings import OfferSettings
+
+BLOCK_S = 3.0 * HOUR_S
+KEPT_BLOCKS = 480
+"""Sixty days."""
+LEAST_EXPECTED = 1.0
+"""A block in which fewer departures were expected says nothing about what is common to all."""
+
+
+def counted(blocks: tuple[DepartureBlock, ...], watches: Sequence[Watch], rates: F8) -> tuple[DepartureBlock, ...]:
+    """`blocks` with more sessions, by the rates (HOURS, KINDS) that were known; the newest `KEPT_BLOCKS` are kept."""
+    known = {block.number: [block.left, block.expected] for block in blocks}
+    flat = rates.ravel()
+    for watched in watches:
+        numbers = np.floor(watched.from_s / BLOCK_S).astype(np.int64).tolist()
+        for number, more in zip(numbers, (flat[watched.cell] * watched.watched_h).tolist(), strict=True):
+            known.setdefault(number, [0.0, 0.0])[1] += more
+        known[numbers[-1]][0] += watched.left
+    return tuple(DepartureBlock(number=number, left=known[number][0], expected=known[number][1]) for number in sorted(known)[-KEPT_BLOCKS:])
+
+
+def spread_of(blocks: tuple[DepartureBlock, ...], settings: OfferSettings) -> float:
+    """Standard deviation of the common rate of departure, as a share of the usual one: what varies more than chance alone would.
+
+    The mean over the blocks is taken out, since a rate that is wrong all the time is no shock.
+    """
+    left, expected = (np.array([getattr(block, name) for block in blocks]) for name in ("left", "expected"))
+    said = expected >= LEAST_EXPECTED
+    prior = settings.shock_spread**2
+    if not said.any():
+        return settings.shock_spread
+    left, expected = left[said], expected[said]
+    expected = expected * max(left.sum() / expected.sum(), 1e-3)
+    # E[(left - expected)^2] = expected + v * expected^2, each block by how surely it tells v.
+    weight = expected**2 / (1.0 + prior * expected)
+    learned = float((weight * ((left - expected) ** 2 - expected) / expected**2).sum() / weight.sum())
+    count = float(weight.sum() ** 2 / (weight**2).sum())
+    return sqrt(max(0.0, (count * learned + settings.shock_weight * prior) / (count + settings.shock_weight)))
+
+
+def factors(spread: float, score: F8) -> F8:
+    """Factors on the rates of departure (W,), mean 1 and this standard deviation, from standard normal scores (W,)."""
+    sigma2 = log1p(spread**2)
+    return np.exp(sqrt(sigma2) * score - 0.5 * sigma2)
