@@ -13,15 +13,19 @@ from msgspec.structs import replace
 
 from counterflow.app.asides import Asides
 from counterflow.app.carrying import Carrying
+from counterflow.app.commitments import Commitments
 from counterflow.app.conflicts import Conflicts
 from counterflow.app.control_paths import steered_rows
 from counterflow.app.course_log import CourseLog
 from counterflow.app.deciding import Deciding
+from counterflow.app.departure_lessons import DepartureLessons
 from counterflow.app.dispatcher_settings import DispatcherSettings
 from counterflow.app.experience import Experience
 from counterflow.app.failures import Refused
 from counterflow.app.faults import Faults
+from counterflow.app.forecasting import Forecasting
 from counterflow.app.guarding import Guarding
+from counterflow.app.offering import Offering
 from counterflow.app.outlook import Outlook
 from counterflow.app.placing import Placement
 from counterflow.app.rhythm import Rhythm
@@ -80,6 +84,8 @@ class Dispatcher:
         self.latch = Latch(on=False, at_s=0.0, by="")
         self.topology = topology
         steered = partial(steered_rows, capability_of=capability_of, paths=placement.paths)
+        self.lessons = DepartureLessons(journal, settings.offers, capability_settings.laxity_margin_s)
+        self.commitments = Commitments(topology, journal, notify, settings.offers.kept_days)
         self.outlook = Outlook(
             fleet=fleet,
             topology=topology,
@@ -90,6 +96,28 @@ class Dispatcher:
             response=response,
             feasibility=feasibility,
             experience=experience,
+            lessons=self.lessons,
+            commitments=self.commitments,
+        )
+        self.offering = Offering(
+            fleet=fleet,
+            topology=topology,
+            book=self.book,
+            outlook=self.outlook,
+            lessons=self.lessons,
+            commitments=self.commitments,
+            settings=settings.offers,
+            capability_settings=capability_settings,
+            feasibility=feasibility,
+        )
+        self.forecasting = Forecasting(
+            offering=self.offering,
+            outlook=self.outlook,
+            fleet=fleet,
+            topology=topology,
+            journal=journal,
+            latched=lambda: self.latch.on,
+            settings=settings.offers,
         )
         self._fleet = fleet
         self._placement = placement
@@ -208,6 +236,7 @@ class Dispatcher:
     def accept(self, instruction: DispatchInstruction, now_s: float) -> None:
         """Take an instruction into the book; a start that has come runs its first tick at once."""
         self.store(instruction, now_s)
+        self.commitments.accepted(instruction, now_s)
         self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.ACCEPTED, text=instruction.ordered_by))
         self._say(now_s, "dispatch.accepted", instruction.dispatch_id, "accepted", power_w=asked_power_w(instruction))
         if instruction.start_s <= now_s:
@@ -275,6 +304,9 @@ class Dispatcher:
 
     def restore(self, instructions: Iterable[DispatchInstruction], now_s: float) -> None:
         """After a restart: dispatches under way go on with the sessions whose profiles the ledger knows (I8)."""
+        self.lessons.restore()
+        self.commitments.restore()
+        self.forecasting.restore()
         for instruction in instructions:
             self.book.keep(instruction)
         for instruction in self.book.in_state(*LIVE_STATES):

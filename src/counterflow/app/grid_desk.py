@@ -17,6 +17,7 @@ from counterflow.domain.access import AuditEntry
 from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, GridOutcome, GridStep, PoolTelemetry, Program, Wire, WireNote
 from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder, DispatchState, StreamValue
+from counterflow.domain.offers import Offer
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.units import MAX_DURATION_S, format_power
 from counterflow.domain.views import DispatchView, Notice, Refusal, RefusalKind
@@ -131,6 +132,10 @@ class GridDesk:
     async def telemetry_since(self, pool: PoolId, sequence: int, most: int, wait_s: float = 0.0) -> Sequence[PoolTelemetry]:
         """Up to `most` records of a pool behind `sequence`. Raises KeyError for a pool that is not recorded."""
         return await self._records_of_pools.since(pool, sequence, most, wait_s)
+
+    async def offer(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
+        """What a pool can surely give over a window, dispatches within it included."""
+        return await self._operations.firm(pool, window_s, confidence, start_s)
 
     def note(self, wire: Wire, key: str, body: Any) -> None:
         """Keep something over restarts; None drops it."""

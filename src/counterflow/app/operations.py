@@ -18,6 +18,7 @@ from counterflow.app.dispatch_desk import DispatchDesk, no_dispatch
 from counterflow.app.explaining import Explaining
 from counterflow.app.limit_views import limit_views
 from counterflow.app.notices import NoticeBoard
+from counterflow.app.offer_desk import OfferDesk
 from counterflow.app.reporting import Reporting
 from counterflow.app.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
 from counterflow.app.views import dispatch_view, fleet_view, session_view, session_views, sessions_by_station, station_view, view_of
@@ -58,7 +59,7 @@ from counterflow.engine.fleet.topology import Topology
 SECURITY_EVENTS_SHOWN = 10
 
 
-class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
+class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk, OfferDesk):
     """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
 
     def __init__(
@@ -83,6 +84,7 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
         self._disconnect = disconnect
         self._wire_alarms = wire_alarms
         self._new_id = new_id
+        self._one_offer = asyncio.Lock()
         self._started_at_s = now_s()
 
     # --- looking -------------------------------------------------------------------------------------------------------------
@@ -298,7 +300,7 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
         if isinstance(instruction, Refusal):
             return instruction
         conflicts = conflicts_of(instruction, dispatcher.book.in_state(*LIVE_STATES), self._room.topology)
-        settled = settle_conflicts(instruction, conflicts)
+        settled = settle_conflicts(instruction, conflicts, dispatcher.commitments.outranked(instruction, conflicts))
         losers = () if isinstance(settled, Refusal) else settled
         # Refused or not, the figures are those without the dispatches that it meets.
         instruction = with_feasibility(instruction, dispatcher.outlook.of(instruction, now_s, [other.dispatch_id for other in conflicts]))
@@ -328,7 +330,7 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk):
         if isinstance(changed, Refusal):
             return changed
         conflicts = conflicts_of(changed, dispatcher.book.in_state(*LIVE_STATES), self._room.topology)
-        losers = settle_conflicts(changed, conflicts)
+        losers = settle_conflicts(changed, conflicts, dispatcher.commitments.outranked(changed, conflicts))
         if isinstance(losers, Refusal):
             return losers
         dispatcher.displace(losers, changed, now_s)

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from msgspec.structs import replace
 
+from counterflow.app.commitments import Commitments
 from counterflow.app.control_paths import by_curve_only
+from counterflow.app.departure_lessons import DepartureLessons
 from counterflow.app.experience import Experience
 from counterflow.app.tasks import Book, RunningTask
 from counterflow.domain.ids import DispatchId
@@ -45,6 +48,8 @@ class Outlook:
         response: ResponseSettings,
         feasibility: FeasibilitySettings,
         experience: Experience,
+        lessons: DepartureLessons,
+        commitments: Commitments,
     ) -> None:
         self.response = ResponseMemory.fresh(0, response)
         self.lags = LagMemory.fresh(0)
@@ -57,6 +62,8 @@ class Outlook:
         self._response_settings = response
         self._feasibility = feasibility
         self._experience = experience
+        self._lessons = lessons
+        self._commitments = commitments
 
     def learn(self, image: FleetImage) -> None:
         """Take in what the cars' meters say about how they follow, and how soon."""
@@ -96,6 +103,7 @@ class Outlook:
             self._experience.expect(record, now_s)
         else:
             self._experience.over(record, self.response, self.lags)
+            self._lessons.over(record)
 
     def _welcome(self, image: FleetImage) -> None:
         self.response, self.lags = self._experience.welcome(image, self._fleet.row_of, self.response, self.lags)
@@ -123,7 +131,8 @@ class Outlook:
             # While it waits a car charges, which keeps its laxity, until it is done; from then on laxity passes with time.
             then_s = able.laxity_s - lead_s + np.minimum(able.recharge_s, lead_s)
             in_pool &= (then_s > able.guard_s + window_s) | (able.reduces(instruction.mode) & np.isnan(able.laxity_s))
-        return feasible(
+        called = self._commitments.called(instruction)
+        told = feasible(
             image,
             able,
             self.gains(image),
@@ -136,7 +145,13 @@ class Outlook:
             pieces=Timeline.of(instruction).pieces(from_s) if central else (),
             headroom=instruction.order.headroom if instruction.order is not None else None,
             from_s=from_s,
+            reserved_w=self._commitments.reserved_w(
+                instruction.pool, from_s, instruction.end_s, without=called.commitment_id if called is not None else ""
+            ),
         )
+        if called is None:
+            return told
+        return replace(told, commitment_id=called.commitment_id, commitment_power_w=called.power_w)
 
     def offer(self, image: FleetImage, able: Capability, window_s: float) -> Feasibility:
         """What an order for all sites could get over the coming `window_s` from cars that no dispatch holds; `able` is of that window."""

@@ -140,6 +140,12 @@ class Feasibility(Struct, frozen=True, kw_only=True):
     sessions: int
     limits: tuple[str, ...] = ()
     """Limits of sites, feeders or phases that are below what the cars could give, in words."""
+    reserved_power_w: float = 0.0
+    """Held for commitments that this order does not call; others cannot be committed it."""
+    commitment_id: str = ""
+    """The commitment that this order calls; empty = none."""
+    commitment_power_w: float | None = None
+    """What was committed there: what is ordered above it was never promised."""
 
 
 class DispatchInstruction(Struct, frozen=True, kw_only=True):

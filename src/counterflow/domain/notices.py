@@ -12,6 +12,11 @@ class NoticeKind(Struct, frozen=True):
 
 
 NOTICES: dict[str, NoticeKind] = {
+    "commitment.state": NoticeKind(
+        "A commitment was made, called, settled or withdrawn, or has expired; `text` names its state.",
+        "commitment",
+        {"power_w": "Committed discharge power [W].", "reason": "Why, where there is one."},
+    ),
     "conflicts.found": NoticeKind("A station has charging profiles that are not ours; `text` names them.", "station"),
     "conflicts.priority": NoticeKind("A site's operator said who has priority there; `text` tells who said what.", "site"),
     "dispatch.accepted": NoticeKind("An order was accepted.", "dispatch", {"power_w": "Ordered discharge power [W]."}),

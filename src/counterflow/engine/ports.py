@@ -11,6 +11,7 @@ from counterflow.domain.drivers import Scope, SessionOverride
 from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, PoolTelemetry, Program, Wire
 from counterflow.domain.ids import DispatchId, PoolId, SessionUid, SiteId, StationId
 from counterflow.domain.instructions import Amendment, DispatchOrder, StreamValue
+from counterflow.domain.offers import Commitment, CoverageView, Offer
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.views import (
@@ -303,6 +304,30 @@ class Operations(DriverOperations, Protocol):
         """The settlement so far; final once the dispatch has ended and its meter data are in."""
         ...
 
+    async def offer(self, pool: PoolId, window_s: float, confidence: float | None, start_s: float | None) -> Offer | Refusal:
+        """What a pool can surely give over a window (from now on, unless `start_s` says when); whoever wants it commits to it."""
+        ...
+
+    async def firm(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
+        """The same for looking only, as if the cars of dispatches within the pool were free: what it can give in all."""
+        ...
+
+    def commitments(self) -> Sequence[Commitment]:
+        """Offers and commitments, newest first."""
+        ...
+
+    async def commit(self, offer_id: str, power_w: float | None, holder: str) -> Commitment | Refusal:
+        """Hold what was offered, or `power_w` of it, for `holder`, whose orders for this pool and window call it."""
+        ...
+
+    async def withdraw_commitment(self, commitment_id: str, by: str) -> Commitment | Refusal:
+        """Take an offer or a commitment back that nothing was ordered from."""
+        ...
+
+    def coverage(self, pool: PoolId | None) -> Sequence[CoverageView]:
+        """How forecasts of the last 30 days were kept, by pool, window and confidence."""
+        ...
+
     async def clear_all(self, by: str) -> ClearingView:
         """Clear every profile of ours everywhere (offline stations keep a tombstone)."""
         ...
@@ -379,6 +404,13 @@ class GridSide(Protocol):
 
     def dispatch(self, dispatch_id: DispatchId) -> DispatchView | None:
         """Where the dispatch of an order stands; None = it is not known (any more)."""
+
+    async def offer(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
+        """What a pool can surely give over a window from `start_s` (None = now) on, dispatches within it included.
+
+        P50, P90, P95 and P99 are in its `levels`, what counts at `confidence` (None = 0.9, as the settings say) is `power_w`. It takes
+        part of a second, and nothing is kept of it.
+        """
         ...
 
     def telemetry(self, pool: PoolId) -> PoolTelemetry:

@@ -4,7 +4,7 @@ Overlap rule: two dispatches conflict when their windows overlap and their pools
 the conflict named, unless its priority is higher than that of every dispatch it conflicts with; then those are cut short.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -146,11 +146,16 @@ def conflicts_of(wanted: DispatchInstruction, others: Iterable[DispatchInstructi
     )
 
 
-def settle_conflicts(wanted: DispatchInstruction, conflicts: Sequence[DispatchInstruction]) -> tuple[DispatchInstruction, ...] | Refusal:
-    """The conflicting dispatches that must give way to `wanted`, or the refusal that names the first that does not."""
+def settle_conflicts(
+    wanted: DispatchInstruction, conflicts: Sequence[DispatchInstruction], outranked: Collection[DispatchId] = ()
+) -> tuple[DispatchInstruction, ...] | Refusal:
+    """The conflicting dispatches that must give way to `wanted`, or the refusal that names the first that does not.
+
+    Those in `outranked` give way whatever their priority: they took cars that were held for a commitment.
+    """
     replaced = wanted.order.replaces if wanted.order is not None else None
     for other in conflicts:
-        if other.priority >= wanted.priority and other.dispatch_id != replaced:
+        if other.priority >= wanted.priority and other.dispatch_id != replaced and other.dispatch_id not in outranked:
             return Refusal(
                 kind=RefusalKind.CONFLICT,
                 sentence=(

@@ -91,12 +91,15 @@ def feasible(
     pieces: Pieces = (),
     headroom: Headroom | None = None,
     from_s: float | None = None,
+    reserved_w: float = 0.0,
 ) -> Feasibility:
     """Feasible power and energy of the rows in `in_pool` (N,) over `window_s`, W and Wh, discharge positive.
 
     `pieces` is the target when it is not constant; `ordered_power_w` is its peak then, the expected and the low power are the peaks of a
     target of the same shape that the pool could give, and the committed power is where the target is cut off. The window begins at
     `from_s` (None = now): limits that hold for a time count as far as it meets them, the tightest for all of it.
+    target of the same shape that the pool could give, and the committed power is where the target is cut off. `reserved_w` of what could
+    be committed is held for others.
 
     A car survives the window with `exp(-attrition * window)`. What is asked is capped by the tree of export limits, as in the
     allocation: what is delivered is less by the gain. In NET_EXPORT the power of pool members that must charge is taken off; in
@@ -130,6 +133,8 @@ def feasible(
         peak_w = largest_scale(supply, pieces) * ordered_power_w
         low_w *= peak_w / expected_w if expected_w > 0.0 else 0.0
         expected_w, committed_w = peak_w, largest_cap_w(supply, pieces, commits)
+    if reserved_w > 0.0:
+        committed_w = min(committed_w, max(0.0, commits * expected_w - reserved_w))
     shortfall_w = max(0.0, ordered_power_w - committed_w)
     return Feasibility(
         expected_power_w=expected_w,
@@ -140,6 +145,7 @@ def feasible(
         shortfall_power_w=shortfall_w,
         sessions=int(np.count_nonzero((ready & (sustained_w > 0.0)) | (reduces & (charging_w > 0.0)))),
         limits=overrun(limits, sustained_w, topology, short=shortfall_w > NOTICEABLE_FRAC * ordered_power_w),
+        reserved_power_w=reserved_w,
     )
 
 

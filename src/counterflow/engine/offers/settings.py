@@ -107,5 +107,6 @@ class OfferSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Meta(description="Lengths of the windows that are forecast and judged.", extra={"unit": "s"}, max_length=6),
     ] = (900.0, 3600.0)
     look_every_s: Annotated[
-        float, Meta(description="While a window runs it is looked this often which cars are still there.", extra={"unit": "s"}, ge=1, le=300)
+        float,
+        Meta(description="While a window runs it is looked this often which cars are still there.", extra={"unit": "s"}, ge=1, le=300),
     ] = 30.0
