@@ -33,6 +33,7 @@ from counterflow.domain.notices import NOTICES
 from counterflow.domain.reasons import REASON_WORDS
 from counterflow.engine.control import book, ledger
 from counterflow.engine.fleet.snapshot import COLUMNS
+from counterflow.engine.offers import ledger as offer_ledger
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NOTE = "<!-- Made by `make docs` from the code; change it there. -->\n"
@@ -108,6 +109,10 @@ def states_page() -> str:
             "## A profile in the ledger",
             "",
             *_diagram((str(a or "none"), str(m), str(b or "none")) for (a, m), b in ledger.MOVES.items() if a is not b),
+            "",
+            "## A firm offer",
+            "",
+            *_diagram((str(a), str(m), str(b)) for (a, m), b in offer_ledger.MOVES.items()),
             "",
         ]
     )

@@ -3,15 +3,17 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.sqlite import SqliteJournal
+from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.domain.access import ApiToken, AuditEntry
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.conflicts import (
@@ -30,6 +32,15 @@ from counterflow.domain.drivers import AccountRecord, AgreedTerms, DriverRecord,
 from counterflow.domain.grid import GridOrder, GridOrderRecord, GridOutcome, GridStep, Wire, WireNote
 from counterflow.domain.ids import ConnectorId, DispatchId, EvseId, PoolId, ProfileId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
+from counterflow.domain.offers import (
+    Commitment,
+    CommitmentState,
+    CoverageDay,
+    DepartureBlock,
+    LearnedDepartures,
+    Offer,
+    OfferGuard,
+)
 from counterflow.domain.records import (
     ConnectorState,
     DiscoveryRecord,
@@ -145,6 +156,21 @@ def documents() -> dict[DocumentKind, Any]:
         DocumentKind.LEARNED_RESPONSE: LearnedResponse(
             subject="vehicle:ab12", at_s=T0, gain=0.93, gain_readings=12.0, transitions=(2.0, 7e3, 3e7, 14.0, 5e4), out_until_s=T0 + 900.0
         ),
+        DocumentKind.LEARNED_DEPARTURES: LearnedDepartures(
+            at_s=T0, watched_h=(0.5, 7.25), left=(0.0, 1.0), blocks=(DepartureBlock(number=166_666, left=3.0, expected=2.5),)
+        ),
+        DocumentKind.COMMITMENT: Commitment(
+            commitment_id="o-1",
+            state=CommitmentState.DELIVERING,
+            changed_at_s=T0,
+            offer=replace(cast(Offer, EXAMPLES[Offer]), offer_id="o-1"),
+            power_w=4e5,
+            committed_by="api:tso",
+            committed_at_s=T0,
+            dispatch_ids=(DispatchId("d-1"),),
+        ),
+        DocumentKind.COVERAGE_DAY: CoverageDay(pool=PoolId("all"), window_s=900.0, day=20_833, forecasts=3, reached=(1, 3, 3, 3)),
+        DocumentKind.OFFER_GUARD: OfferGuard(pool=PoolId("all"), window_s=900.0, factor=0.98, windows=17),
         DocumentKind.GRID_ORDER: GridOrderRecord(
             order=GridOrder(program="north", key="e-17", steps=(GridStep(from_s=T0, discharge_power_w=2e6),), end_s=T0 + 900.0),
             revision=2,

@@ -16,6 +16,7 @@ from counterflow.domain.instructions import (
     Feasibility,
     TargetStep,
 )
+from counterflow.domain.offers import LEVELS, Commitment, CommitmentState, CoverageView, Offer, OfferGrounds, OfferLevel
 from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.station_settings import ChangedSetting, StationVariable
 from counterflow.domain.views import (
@@ -47,6 +48,42 @@ _NOW_S = 1_795_366_860.0
 _START_S = 1_795_366_800.0
 _ID = DispatchId("d-3f2a91c4")
 
+_OFFER = Offer(
+    offer_id="o-9b1d4e70",
+    made_at_s=_NOW_S,
+    valid_until_s=_NOW_S + 300.0,
+    pool=ALL_SITES,
+    start_s=_NOW_S,
+    window_s=3600.0,
+    confidence=0.9,
+    method="quantile",
+    scenarios=2_000,
+    power_w=12_600.0,
+    energy_wh=12_600.0,
+    model_power_w=13_100.0,
+    guard_factor=0.99,
+    committable_power_w=12_600.0,
+    reserved_power_w=0.0,
+    levels=tuple(
+        OfferLevel(confidence=confidence, power_w=power_w, energy_wh=power_w, deliverable_energy_wh=power_w + 400.0)
+        for confidence, power_w in zip(LEVELS, (14_000.0, 13_100.0, 12_900.0, 7_000.0), strict=True)
+    ),
+    grounds=OfferGrounds(
+        sessions=2,
+        sessions_ready=2,
+        sessions_counted=2,
+        leaving_expected=0.1,
+        rated_power_w=14_800.0,
+        limited_power_w=14_800.0,
+        responding_power_w=14_200.0,
+        lasting_power_w=14_200.0,
+        median_power_w=14_000.0,
+        independent_power_w=13_200.0,
+        against_power_w=0.0,
+        shock_spread_frac=0.3,
+        departures_learned=212.0,
+    ),
+)
 _INSTRUCTION = DispatchInstruction(
     dispatch_id=_ID,
     start_s=_START_S,
@@ -344,6 +381,31 @@ _ALL: tuple[Struct, ...] = (
     ),
     IssuedCertificateView(
         serial="4f1d02a96c3e", name="CS-1", issued_at_s=_START_S, not_after_s=_NOW_S + 300.0 * 86_400.0, revoked_at_s=None, reason=None
+    ),
+    _OFFER,
+    Commitment(
+        commitment_id=_OFFER.offer_id,
+        state=CommitmentState.COMMITTED,
+        changed_at_s=_NOW_S + 20.0,
+        offer=_OFFER,
+        power_w=12_000.0,
+        committed_by="api:tso-north",
+        committed_at_s=_NOW_S + 20.0,
+    ),
+    CoverageView(
+        pool=ALL_SITES,
+        window_s=900.0,
+        confidence=0.9,
+        forecasts=2_880,
+        effective_forecasts=2_880.0,
+        reached_frac=0.914,
+        reached_low_frac=0.903,
+        reached_high_frac=0.924,
+        guarded_reached_frac=0.902,
+        sharpness_frac=0.981,
+        pinball_frac=0.0021,
+        guard_factor=1.004,
+        dispatched_share_frac=0.03,
     ),
     TokenView(name="tso-north", role="grid", added_at_s=_START_S, added_by="api:3f2a91c4", expires_at_s=None, token=None),
     AuditEntry(

@@ -98,8 +98,7 @@ def feasible(
     `pieces` is the target when it is not constant; `ordered_power_w` is its peak then, the expected and the low power are the peaks of a
     target of the same shape that the pool could give, and the committed power is where the target is cut off. The window begins at
     `from_s` (None = now): limits that hold for a time count as far as it meets them, the tightest for all of it.
-    target of the same shape that the pool could give, and the committed power is where the target is cut off. `reserved_w` of what could
-    be committed is held for others.
+    `reserved_w` of what could be committed is held for others.
 
     A car survives the window with `exp(-attrition * window)`. What is asked is capped by the tree of export limits, as in the
     allocation: what is delivered is less by the gain. In NET_EXPORT the power of pool members that must charge is taken off; in

@@ -58,7 +58,8 @@ def stock_of(
     counted = ready & ((then_s > able.guard_s + span.window_s) if span.lead_s > 0.0 else True)
     ahead_w = np.where(image.external_ahead_s < image.at_s + span.lead_s + span.window_s, image.external_ahead_w, np.nan)
     rated_w = np.where(counted, np.fmin(able.max_power_w, ahead_w), 0.0)
-    limits = export_limits(image, topology)
+    begin_s = image.at_s + span.lead_s
+    limits = export_limits(image, topology, begin_s, begin_s + span.window_s)
     limited_w = cap_proportionally(rated_w, np.maximum(rated_w, 1.0), limits)
     must_charge = in_pool & np.isin(able.reason, MUST_CHARGE_REASONS) & ~np.isnan(image.power_w)
     energy_wh, until_s = _lasting(able, rated_w, span, settings)
