@@ -1,5 +1,7 @@
 """The closed form of the firm power against a linear program: grid reference 5.2."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from highspy import Highs, HighsModelStatus
@@ -19,13 +21,10 @@ def by_program_w(power_w: list[float], energy_wh: list[float], stay_s: list[floa
     held = program.addVariable(lb=0.0)
     given_wh = []
     for power, energy, stay in zip(power_w, energy_wh, stay_s, strict=True):
-        mine = [
-            program.addVariable(lb=0.0, ub=power * (end - begin) / 3600.0 if stay >= end else 0.0)
-            for begin, end in zip(cuts_s[:-1], cuts_s[1:], strict=True)
-        ]
+        mine = [program.addVariable(lb=0.0, ub=power * (end - begin) / 3600.0 if stay >= end else 0.0) for begin, end in pairwise(cuts_s)]
         program.addConstr(sum(mine[1:], mine[0]) <= energy)
         given_wh.append(mine)
-    for place, (begin, end) in enumerate(zip(cuts_s[:-1], cuts_s[1:], strict=True)):
+    for place, (begin, end) in enumerate(pairwise(cuts_s)):
         parts = [mine[place] for mine in given_wh]
         program.addConstr(sum(parts[1:], parts[0]) >= held * ((end - begin) / 3600.0))
     program.maximize(held)

@@ -22,8 +22,8 @@ def firm_power_w(power_w: F8, energy_wh: F8, stay_s: F8, window_s: float) -> F8:
     # Going back in time from the end, a car adds its power from the time it leaves until its energy is used up.
     begin_s = np.maximum(stay_s - run_s, 0.0)
     none = np.zeros((*power_w.shape[:-1], 1))
-    at_s = np.concatenate([begin_s, stay_s, none], axis=-1)
-    bend_w = np.concatenate([-power_w, power_w, none], axis=-1)
+    at_s = np.concatenate([none + window_s, begin_s, stay_s, none], axis=-1)
+    bend_w = np.concatenate([none, -power_w, power_w, none], axis=-1)
     order = np.argsort(-at_s, axis=-1, kind="stable")
     at_s, bend_w = np.take_along_axis(at_s, order, axis=-1), np.take_along_axis(bend_w, order, axis=-1)
     slope_w = np.cumsum(bend_w, axis=-1)
