@@ -299,7 +299,7 @@ def test_samples_are_selected_by_session_and_by_the_time_of_receipt_half_open(jo
         journal.sample(OTHER, T0 + step, T0, 1.0, NAN, NAN, NAN)
     journal.flush()
     found = journal.samples([UID, SessionUid(99)], T0 + 2, T0 + 5)
-    expected = [Sample(UID, T0 - 100 + step, -1.0 * step, 2.0, NAN, 0.5) for step in (2, 3, 4)]
+    expected = [Sample(UID, T0 - 100 + step, -1.0 * step, 2.0, NAN, 0.5, T0 + step) for step in (2, 3, 4)]
     assert list(map(repr, found)) == list(map(repr, expected))
     assert list(journal.samples([], T0, T0 + 10)) == []
     assert list(journal.samples([UID], T0 + 10, T0 + 20)) == []
@@ -349,3 +349,12 @@ def test_sqlite_and_its_twin_answer_alike_to_the_last_bit(
             assert list(map(repr, sqlite.samples(window, from_s, to_s))) == list(map(repr, twin.samples(window, from_s, to_s)))
             assert list(map(repr, sqlite.samples(window, 0.0, math.inf))) == list(map(repr, twin.samples(window, 0.0, math.inf)))
             assert list(map(repr, sqlite.last_samples(window))) == list(map(repr, twin.last_samples(window)))
+
+
+def test_who_listens_hears_of_each_sample_that_came_late(journal: SqliteJournal | MemoryJournal) -> None:
+    late: list[tuple[SessionUid, float, float]] = []
+    journal.sample(UID, T0, T0 - 500.0, 1.0, NAN, NAN, NAN)
+    journal.on_late(30.0, lambda *told: late.append(told))
+    for age_s in (0.5, 30.0, 31.0, NAN, -40.0):
+        journal.sample(UID, T0, T0 - age_s, 1.0, NAN, NAN, NAN)
+    assert late == [(UID, T0, T0 - 31.0)]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
+from counterflow.app.car_states import car_state
 from counterflow.app.conflicts import Conflicts
 from counterflow.app.outlook import Outlook
 from counterflow.app.placing import Placement
@@ -347,11 +348,21 @@ class Carrying:
     def _log_join(self, joins: _Joins, row: int, uid: SessionUid) -> None:
         key = joins.image.keys[row]
         assert key is not None, "only occupied rows join"
-        joined = LogEntry(at_s=joins.at_s, kind=LogKind.JOINED, session_uid=uid, station_id=key[0], transaction_id=key[1])
+        image = joins.image
+        joined = LogEntry(
+            at_s=joins.at_s,
+            kind=LogKind.JOINED,
+            session_uid=uid,
+            station_id=key[0],
+            transaction_id=key[1],
+            evse_id=int(image.evse_id[row]),
+        )
         self._journal.log(joins.dispatch_id, joined)
         if joins.baseline_w is not None:
             planned_w = float(joins.baseline_w[row])
             self._journal.log(joins.dispatch_id, LogEntry(at_s=joins.at_s, kind=LogKind.BASELINE, session_uid=uid, power_w=planned_w))
+            car = LogEntry(at_s=joins.at_s, kind=LogKind.CAR, session_uid=uid, car=car_state(image, row))
+            self._journal.log(joins.dispatch_id, car)
 
     def _leave(self, task: RunningTask, gone: Departure, replaced_by: int, now_s: float) -> None:
         task.drop_outs += 1

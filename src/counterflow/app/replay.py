@@ -193,7 +193,13 @@ class Replay:
             self.settings, self.journal, new_message_id=message_ids(1000 * self._lives + self._seed), notify=self.notices.append
         )
         self.room.restore(self.now_s)
-        self.operations_reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
+        self.operations_reporting = Reporting(
+            self.journal,
+            self.reports,
+            self.settings.settlement,
+            self.reports.newest,
+            lambda: tuple(self.room.dispatcher.book.instructions.values()),
+        )
         board, wire_alarms = NoticeBoard("replay"), WireAlarms()
         self.operations = LiveOperations(
             self.room,

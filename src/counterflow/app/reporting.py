@@ -1,10 +1,14 @@
 """Reports from the journal: read, settle and keep, off the event loop. Made again from the log they come out the same."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 
-from counterflow.domain.delivery import DeliveryReport, LogKind, SeriesPoint, Stored
+from msgspec.structs import replace
+
+from counterflow.app.gathering import gather
+from counterflow.app.late_values import LateValues
+from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.settlement import IntervalFigures
@@ -12,14 +16,14 @@ from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Journal, ReportSink
 from counterflow.engine.settlement.delivery import build_report
 from counterflow.engine.settlement.intervals import build_intervals, build_series
+from counterflow.engine.settlement.revision import revision, substance
 from counterflow.engine.settlement.settings import SettlementSettings
 
-MARGIN_S = 1000.0
-"""Samples are read this far around the window, so that registers bracket it even at 15-minute metering."""
+_DAY_S = 86_400.0
 
 
 class Reporting:
-    """Builds reports; a final one is kept, with a new version when its content has changed."""
+    """Builds reports; a final one is kept, and is the answer from then on. Late meter values make a new version until the gate closes."""
 
     def __init__(
         self,
@@ -27,12 +31,15 @@ class Reporting:
         sink: ReportSink,
         settings: SettlementSettings,
         newest: Callable[[DispatchId], DeliveryReport | None],
+        instructions: Callable[[], Iterable[DispatchInstruction]] = tuple,
     ) -> None:
-        """`newest` finds the last version that was kept."""
+        """`newest` finds the last version that was kept; `instructions` are all dispatches that are known."""
         self._journal = journal
         self._sink = sink
         self._settings = settings
         self._newest = newest
+        self._instructions = instructions
+        self.late = LateValues(journal, instructions, settings)
         self._one_at_a_time = Lock()
 
     async def report(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
@@ -41,39 +48,35 @@ class Reporting:
 
     async def series(self, instruction: DispatchInstruction, step_s: float, now_s: float) -> Sequence[SeriesPoint]:
         """The series on a grid of `step_s`."""
-        return await asyncio.to_thread(lambda: build_series(self._stored(instruction, now_s), step_s, now_s, settings=self._settings))
+        return await asyncio.to_thread(lambda: build_series(self.stored(instruction, now_s), step_s, now_s, settings=self._settings))
 
     def intervals(self, instruction: DispatchInstruction, edges_s: Sequence[float], now_s: float) -> tuple[IntervalFigures, ...]:
         """Blocking: the figures between each two of `edges_s`, with the version of the report that they belong to."""
         kept = self._newest(instruction.dispatch_id)
         version = 1 if kept is None else kept.version
-        return build_intervals(self._stored(instruction, now_s), edges_s, now_s, settings=self._settings, version=version)
+        return build_intervals(self.stored(instruction, now_s), edges_s, now_s, settings=self._settings, version=version)
 
     def build(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
         """Blocking: read the journal and settle. One at a time, so that versions follow one another."""
         with self._one_at_a_time:
             return self._build(instruction, now_s)
 
+    def stored(self, instruction: DispatchInstruction, now_s: float) -> Stored:
+        """Blocking: all that a report of `now_s` is made from."""
+        self._journal.flush()
+        return gather(self._journal, instruction, now_s, self._settings, self._instructions)
+
     def _build(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
         final = instruction.state not in OPEN_STATES
         kept = self._newest(instruction.dispatch_id) if final else None
-        stored = self._stored(instruction, now_s)
-        version = kept.version if kept is not None else 1
-        report = build_report(stored, now_s, settings=self._settings, final=final, version=version)
-        if final and (kept is None or _substance(kept) != _substance(report)):
-            if kept is not None:
-                report = build_report(stored, now_s, settings=self._settings, final=final, version=version + 1)
+        if kept is not None and now_s > instruction.end_s + self._settings.gate_closure_days * _DAY_S:
+            return kept
+        stored = self.stored(instruction, now_s)
+        report = build_report(stored, now_s, settings=self._settings, final=final, version=1 if kept is None else kept.version)
+        if kept is not None:
+            if substance(kept) == substance(report):
+                return kept
+            report = replace(report, version=kept.version + 1, revision=revision(kept, report))
+        if final:
             self._sink.keep(report)
         return report
-
-    def _stored(self, instruction: DispatchInstruction, now_s: float) -> Stored:
-        self._journal.flush()
-        log = tuple(self._journal.dispatch_log(instruction.dispatch_id))
-        members = {entry.session_uid for entry in log if entry.kind == LogKind.JOINED}
-        to_s = min(now_s, instruction.end_s) + MARGIN_S
-        samples = self._journal.samples(members, instruction.start_s - MARGIN_S, to_s)
-        return Stored(instruction=instruction, log=log, samples=tuple(samples))
-
-
-def _substance(report: DeliveryReport) -> tuple[object, ...]:
-    return (report.delivered_energy_wh, report.uncertainty_wh, report.gaps, report.sessions)

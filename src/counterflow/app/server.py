@@ -47,8 +47,9 @@ from counterflow.app.settling import Settling
 from counterflow.app.telemetry_metrics import TelemetryMetrics
 from counterflow.app.token import ensure_token
 from counterflow.app.wire_alarms import WireAlarms
+from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import DispatchId, SiteId
-from counterflow.domain.views import CertificateView, IssuedCertificateView, Notice
+from counterflow.domain.views import CertificateView, IssuedCertificateView, Notice, Refusal
 from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Clock
 
@@ -94,7 +95,9 @@ class Server:
         self._authorizer = HttpAuthorizer(self.settings.authorization, self._now_s) if self.settings.authorization.url else None
         self.board = NoticeBoard(token_hex(4))
         self.reports = ReportFiles(self._data_dir / "reports")
-        self.settling = Settling(self._settle, lambda dispatch_id: bool(self.reports.versions(dispatch_id)))
+        self.settling = Settling(
+            self._settle, lambda dispatch_id: bool(self.reports.versions(dispatch_id)), self.settings.settlement.recovery_s
+        )
         self.room = ControlRoom(
             self.settings,
             self.journal,
@@ -118,7 +121,14 @@ class Server:
         )
         self.room.certifier = self.certifying
         self.gateway = Gateway(self.lines, self.settings.gateway, self.certificates.context_of, self.certificates.revocations_of)
-        self.reporting = Reporting(self.journal, self.reports, self.settings.settlement, self.reports.newest)
+        self.reporting = Reporting(
+            self.journal,
+            self.reports,
+            self.settings.settlement,
+            self.reports.newest,
+            lambda: tuple(self.room.dispatcher.book.instructions.values()),
+        )
+        self.reporting.late.tell = self.settling.late
         self.retention = Retention(self.journal, self.reports, self.settings.storage)
         wire_alarms = WireAlarms()
         self.operations = LiveOperations(
@@ -327,13 +337,13 @@ class Server:
         """Keep a final report of each dispatch that has ended, those that an earlier process could not settle any more among them."""
         days = self.settings.storage.report_days
         kept_since_s = self._now_s() - days * _DAY_S if days else -inf
-        await self.settling.find_missing(self.room.dispatcher.book.instructions.values(), kept_since_s)
+        await self.settling.find_missing(self.room.dispatcher.book.instructions.values(), kept_since_s, self._now_s())
         while True:
             await self.settling.settle_due(self._now_s())
             await asyncio.sleep(SETTLE_PAUSE_S)
 
-    async def _settle(self, dispatch_id: DispatchId) -> None:
-        await self.operations.report(dispatch_id)
+    async def _settle(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
+        return await self.operations.report(dispatch_id)
 
     def _heard(self, notice: Notice) -> None:
         """A notice of the control room: to all who listen, and straight to whoever settles (the board drops what is not read soon)."""

@@ -64,7 +64,9 @@ class SessionDelivery(Struct, frozen=True, kw_only=True):
     baseline_wh: float = 0.0
     """What it would have given without the dispatch, Wh; below zero where it would have charged."""
     flagged_wh: float = 0.0
-    """Of its energy, what no register vouches for: from power alone, or spread evenly for want of any power."""
+    """Of its energy, what no register vouches for: it is from power alone."""
+    recovery_wh: float = 0.0
+    """What it drew after the stop to make good what it gave, as far as it was counted."""
     availability_frac: float | None = None
     """Share of the time from its joining to the end in which it could be counted on; None in older reports."""
     quality: Quality | None = None

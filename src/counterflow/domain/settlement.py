@@ -1,6 +1,7 @@
 """The words of settlement: baselines, the quality of a figure, revisions, and what a report was made from."""
 
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct
 
@@ -71,6 +72,8 @@ class Recovery(Struct, frozen=True, kw_only=True):
     """Drawn by the members after the stop, of each no more than the dispatch took from it."""
     until_s: float
     """How far it was counted."""
+    ends_s: float
+    """How far it will be."""
     complete: bool
     """False = more is to come in a later version."""
 
@@ -102,7 +105,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Of the meter values of all members, in one order."""
     log_sha256: str
     """Of the dispatch's log."""
-    settings: dict[str, float | int | str | bool]
+    settings: dict[str, Any]
     """The settlement settings that were in force."""
 
 

@@ -72,6 +72,10 @@ class Journal(Protocol):
         """`callback(durable_position)` after each commit; it may be called from another thread."""
         ...
 
+    def on_late(self, after_s: float, callback: Callable[[SessionUid, float, float], object]) -> None:
+        """`callback(session, received_s, at_s)` for each sample that is older than `after_s` when it comes."""
+        ...
+
     def sample(
         self,
         session_uid: SessionUid,

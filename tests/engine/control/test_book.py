@@ -8,6 +8,7 @@ from counterflow.domain.instructions import (
     Amendment,
     ControlPath,
     DispatchInstruction,
+    DispatchMode,
     DispatchOrder,
     DispatchState,
     Feasibility,
@@ -15,6 +16,7 @@ from counterflow.domain.instructions import (
     StreamTerms,
 )
 from counterflow.domain.resources import Site
+from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.control.book import (
     MOVES,
@@ -278,3 +280,27 @@ def test_a_target_that_cannot_be_is_refused_in_a_sentence(fields: dict[str, obje
     refusal = refused(DispatchOrder(discharge_power_w=1e6, duration_s=900.0, **fields))  # type: ignore[arg-type]  # fields of the order
     assert word in refusal.sentence
     assert refusal.remedy
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked", "frozen"),
+    [
+        (DispatchMode.NET_EXPORT, None, BaselineMethod.ZERO),
+        (DispatchMode.GROSS_EXPORT, BaselineMethod.ZERO, BaselineMethod.ZERO),
+        (DispatchMode.RELATIVE, None, BaselineMethod.FORWARD),
+        (DispatchMode.RELATIVE, BaselineMethod.TEN_OF_TEN, BaselineMethod.TEN_OF_TEN),
+        (DispatchMode.RELATIVE, BaselineMethod.ZERO, BaselineMethod.ZERO),
+    ],
+)
+def test_the_baseline_is_frozen_when_an_order_is_accepted(mode, asked, frozen):
+    settings = BookSettings(baseline=BaselineMethod.FORWARD)
+    order = DispatchOrder(discharge_power_w=1e6, duration_s=900.0, mode=mode, baseline=asked)
+    made = draw_up(order, dispatch_id=DispatchId("D1"), now_s=0.0, topology=TOPOLOGY, settings=settings)
+    assert made.baseline is frozen
+
+
+def test_a_baseline_belongs_to_a_relative_order():
+    order = DispatchOrder(discharge_power_w=1e6, duration_s=900.0, baseline=BaselineMethod.DECLARED)
+    refused = draw_up(order, dispatch_id=DispatchId("D1"), now_s=0.0, topology=TOPOLOGY, settings=BookSettings())
+    assert "belongs to a relative order" in refused.sentence
+    assert "relative" in refused.remedy

@@ -2,12 +2,24 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from counterflow.adapters.storage.documents import DOCUMENT_TYPES
-from counterflow.adapters.storage.samples import PACK, NewestValues, as_rows, in_order_of_receipt, no_rows, select, sorted_uids, to_samples
+from counterflow.adapters.storage.samples import (
+    PACK,
+    LateSample,
+    NewestValues,
+    as_rows,
+    ignore_late,
+    in_order_of_receipt,
+    no_rows,
+    select,
+    sorted_uids,
+    to_samples,
+)
 from counterflow.domain.delivery import LogEntry, Sample
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.records import DocumentKind
@@ -30,6 +42,8 @@ class MemoryJournal:
         self._full: list[tuple[float, float, bytes]] = []
         self._rows: list[bytes] = []
         self._pending: list[Callable[[], object]] = []
+        self._late_after_s = inf
+        self._late: LateSample = ignore_late
 
     @property
     def position(self) -> int:
@@ -49,6 +63,10 @@ class MemoryJournal:
         """`callback(durable_position)` after each commit, on the caller's thread."""
         self._callbacks.append(callback)
 
+    def on_late(self, after_s: float, callback: LateSample) -> None:
+        """`callback(session, received_s, at_s)` for each sample that is older than `after_s` when it comes."""
+        self._late_after_s, self._late = after_s, callback
+
     def sample(
         self,
         session_uid: SessionUid,
@@ -63,10 +81,12 @@ class MemoryJournal:
         row = PACK(session_uid, received_s, at_s, power_w, export_wh, import_wh, soc_frac)
         if self._manual or self._callbacks:
             self._write(lambda: self._rows.append(row))
-            return
-        self._rows.append(row)
-        self._position += 1
-        self._durable_position = self._position
+        else:
+            self._rows.append(row)
+            self._position += 1
+            self._durable_position = self._position
+        if received_s - at_s > self._late_after_s:
+            self._late(session_uid, received_s, at_s)
 
     def put(self, kind: DocumentKind, key: str, document: Any) -> None:
         """Insert or replace one document. Raises TypeError when it is not the Struct of its kind."""

@@ -6,7 +6,7 @@ the lock, so that 2 000 samples took 2 s to commit; one blob is one step, exact 
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import isfinite
 
 import numpy as np
@@ -28,6 +28,14 @@ _LATEST_MS = 1 << 42
 
 Rows = NDArray[np.void]
 """(M,) of `ROW`."""
+
+
+LateSample = Callable[[SessionUid, float, float], object]
+"""Hears of a sample that came late: its session, when it came, its own time."""
+
+
+def ignore_late(_session_uid: SessionUid, _received_s: float, _at_s: float) -> None:
+    """Nobody wants to know."""
 
 
 def no_rows() -> Rows:
@@ -108,7 +116,7 @@ def in_order_of_receipt(rows: Rows) -> Rows:
 
 def to_samples(rows: Rows) -> list[Sample]:
     """Rows as Structs."""
-    columns = [rows[name].tolist() for name in ("session_uid", "at_s", *VALUE_COLUMNS)]
+    columns = [rows[name].tolist() for name in ("session_uid", "at_s", *VALUE_COLUMNS, "received_s")]
     return list(map(Sample, *columns))
 
 

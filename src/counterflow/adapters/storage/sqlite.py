@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,8 +18,10 @@ from counterflow.adapters.storage.pending import keyed, spell_key
 from counterflow.adapters.storage.samples import (
     DAY_MS,
     PACK,
+    LateSample,
     NewestValues,
     Rows,
+    ignore_late,
     in_order_of_receipt,
     no_rows,
     select,
@@ -50,6 +53,8 @@ class SqliteJournal:
         self._settings = settings
         self._read_lock = threading.Lock()
         self._broken: dict[str, dict[str, str]] = {}
+        self._late_after_s = inf
+        self._late: LateSample = ignore_late
         self._lock_file = DataLock(path.with_suffix(".lock"))
         try:
             self._writer = GroupWriter(path, open_database(path), settings)
@@ -87,6 +92,10 @@ class SqliteJournal:
         """`callback(durable_position)` after each commit, from the writer's thread."""
         self._writer.callbacks.append(callback)
 
+    def on_late(self, after_s: float, callback: LateSample) -> None:
+        """`callback(session, received_s, at_s)` for each sample that is older than `after_s` when it comes, on the caller's thread."""
+        self._late_after_s, self._late = after_s, callback
+
     def sample(
         self,
         session_uid: SessionUid,
@@ -106,6 +115,8 @@ class SqliteJournal:
         writes.append(PACK(session_uid, received_s, at_s, power_w, export_wh, import_wh, soc_frac))
         if writer.idle:
             writer.wake()
+        if received_s - at_s > self._late_after_s:
+            self._late(session_uid, received_s, at_s)
 
     def put(self, kind: DocumentKind, key: str, document: Any) -> None:
         """Insert or replace one document. Raises TypeError when it is not the Struct of its kind."""

@@ -19,6 +19,7 @@ from counterflow.domain.instructions import (
     StreamTerms,
     StreamValue,
 )
+from counterflow.domain.settlement import BaselineMethod
 
 ReportFormat = Literal["json", "csv", "parquet", "png"]
 
@@ -110,6 +111,9 @@ class OrderBody(BaseModel):
         Field(strict=True, ge=0, lt=1, description="Share of what the pool can give that stands by [0..1]; default: as the server is set."),
     ] = None
     headroom_power_w: AskedPower | None = None
+    baseline: Annotated[
+        BaselineMethod | None, Field(description="What a relative order is settled against; default: as the server is set.")
+    ] = None
     dry_run: Annotated[bool, Field(strict=True, description="Answer what is feasible, and start nothing.")] = False
 
     @model_validator(mode="after")
@@ -141,6 +145,7 @@ class OrderBody(BaseModel):
             ramp_w_per_s=self.discharge_power_w / self.full_activation_s if self.full_activation_s is not None else self.ramp_w_per_s,
             ramp_out_s=self.ramp_out_s or 0.0,
             headroom=None if named is None else Headroom(share_frac=self.headroom_frac, power_w=self.headroom_power_w),
+            baseline=self.baseline,
         )
 
 

@@ -34,6 +34,7 @@ from counterflow.app.cli.words import (
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES
 from counterflow.domain.instructions import AllocationPolicy, ControlPath, DispatchMode, asked_power_w
+from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.units import (
     UNITS,
     parse_asked_power_w,
@@ -148,6 +149,14 @@ def dispatch(
         str | None,
         typer.Option(metavar="SHARE|POWER", help="What stands by as idle cars: 15% of what the pool can give, or 200kW. Default: as set."),
     ] = None,
+    baseline: Annotated[
+        BaselineMethod | None,
+        typer.Option(
+            metavar="METHOD",
+            help="What a relative order is settled against: declared, forward, meter_before_after, ten_of_ten, high_five_of_ten, zero. "
+            "Default: as set.",
+        ),
+    ] = None,
     require_full: Annotated[
         bool, typer.Option("--require-full", help="Refuse the order unless all of its power can be committed.")
     ] = False,
@@ -181,6 +190,7 @@ def dispatch(
         "ramp_w_per_s": None if ramp is None else parse_ramp_w_per_s(ramp),
         "full_activation_s": None if full_activation is None else parse_duration_s(full_activation),
         "ramp_out_s": None if ramp_out is None else parse_duration_s(ramp_out),
+        "baseline": None if baseline is None else baseline.value,
         "stream": _stream_terms({"--timeout": timeout, "--hold": hold, "--ramp-down": ramp_down}, stream=stream),
     }
     if headroom is not None:

@@ -16,10 +16,12 @@ from counterflow.domain.instructions import (
     NOTICEABLE_FRAC,
     Amendment,
     DispatchInstruction,
+    DispatchMode,
     DispatchOrder,
     DispatchState,
     Feasibility,
 )
+from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.units import MAX_DURATION_S, format_instant, format_power
 from counterflow.domain.views import Displacement, Refusal, RefusalKind
 from counterflow.engine.control.targets import TargetSettings, amended_steps, invalid, target_steps
@@ -70,6 +72,14 @@ class BookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     )
     late_start_s: Annotated[float, Meta(description="A start this much in the past still counts as now.", extra={"unit": "s"}, ge=0)] = 60.0
     targets: TargetSettings = TargetSettings()
+    baseline: Annotated[
+        BaselineMethod,
+        Meta(
+            description="What a relative order is settled against where it does not say: declared, forward, meter_before_after, "
+            "ten_of_ten, high_five_of_ten or zero.",
+            extra={"unit": "-"},
+        ),
+    ] = BaselineMethod.DECLARED
 
 
 def move(instruction: DispatchInstruction, what: Move, now_s: float, reason: str = "") -> DispatchInstruction:
@@ -110,6 +120,11 @@ def draw_up(
     if order.pool != ALL_SITES and order.pool not in topology.pools():
         known = ", ".join(sorted(topology.pools()))
         return Refusal(kind=RefusalKind.NOT_FOUND, sentence=f"There is no pool '{order.pool}'.", remedy=f"Known pools: {known}.")
+    if order.mode is not DispatchMode.RELATIVE and order.baseline not in (None, BaselineMethod.ZERO):
+        return invalid(
+            f"The baseline {order.baseline} belongs to a relative order; this one is {order.mode} and counts from zero.",
+            "Order it with the mode relative, or leave the baseline out.",
+        )
     steps = target_steps(order, start_s, settings.targets)
     if isinstance(steps, Refusal):
         return steps
@@ -126,6 +141,7 @@ def draw_up(
         stream=order.stream,
         ramp_w_per_s=order.ramp_w_per_s,
         ramp_out_s=order.ramp_out_s,
+        baseline=(order.baseline or settings.baseline) if order.mode is DispatchMode.RELATIVE else BaselineMethod.ZERO,
         accepted_at_s=now_s,
         ordered_by=order.ordered_by,
         idempotency_key=idempotency_key,

@@ -12,21 +12,24 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, Pause, SessionDelivery, Stored
-from counterflow.domain.instructions import DispatchMode
+from counterflow.domain.delivery import DeliveryReport, DropOut, Pause, SeriesPoint, Stored
+from counterflow.domain.settlement import BaselineMethod, BaselineStatement, Quality
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.settlement import target as targets
+from counterflow.engine.settlement.around import ready_s
+from counterflow.engine.settlement.baselines import WORDS
+from counterflow.engine.settlement.clocks import clock_skews
+from counterflow.engine.settlement.evidence import evidence, fingerprint
 from counterflow.engine.settlement.intervals import delivered_and_target_w, series_of
-from counterflow.engine.settlement.members import LOST_TO_SIGHT, Member, drop_outs, messages_sent
+from counterflow.engine.settlement.members import LOST_TO_SIGHT, drop_outs, messages_sent
+from counterflow.engine.settlement.recovery import recovered
 from counterflow.engine.settlement.score import bursts, outside, rmse_frac, time_in_band_frac, worst_error_frac
-from counterflow.engine.settlement.session import MemberEnergy, Spread, gaps, power_only_wh, spread
+from counterflow.engine.settlement.session import MemberEnergy
+from counterflow.engine.settlement.sessions import COVERAGE, gaps_of, sessions, shares, spreads
 from counterflow.engine.settlement.settings import SettlementSettings
-from counterflow.engine.settlement.settled import FleetEnergy, Settled, apportioned, counted, fleet_energy, settle, whole
+from counterflow.engine.settlement.settled import FleetEnergy, Settled, fleet_energy, quality_of, settle
 
 F8 = NDArray[np.float64]
-
-_COVERAGE = 2.0
-"""Report figures are this many standard uncertainties, about 95 %."""
 
 
 def build_report(
@@ -41,14 +44,19 @@ def build_report(
     settled = settle(stored, now_s, settings)
     grids = _Grids.of(settled, step_s)
     fleet, totals_wh = fleet_energy(settled, np.concatenate(grids))
-    sessions, spreads = _sessions(settled, fleet, totals_wh)
+    skews = clock_skews(settled.members, stored.samples, settings.clock_skew_s)
+    given, unsure = shares(settled, fleet, totals_wh), spreads(settled, skews)
+    back = recovered(settled, given.taken_wh(settled.mode), now_s)
+    prints = tuple(map(fingerprint, settled.columns))
     drops = _with_onsets(drop_outs(stored.log, settled.start_s, settled.until_s), settled.energies)
     pauses = _pauses(settled, drops)
     target_wh = float(np.ptp(settled.target.integrals(np.array([settled.start_s, settled.until_s]))[0])) * WH_PER_WS
-    delivered_wh = float(sum(session.delivered_wh for session in sessions))
-    own = sum(each.own_wh**2 for each in spreads)
-    shared = sum(each.shared_wh for each in spreads)
+    delivered_wh = float(given.delivered_wh.sum())
+    own = sum(each.own_wh**2 for each in unsure)
+    shared = sum(each.shared_wh for each in unsure)
     rmse, worst, in_band = _scores(settled, grids, fleet, pauses)
+    members = sessions(settled, given, unsure, prints, back.each_wh)
+    series = series_of(settled, grids.series_s, fleet.cut(0, len(grids.series_s)))
     return DeliveryReport(
         dispatch_id=stored.instruction.dispatch_id,
         version=version,
@@ -56,7 +64,7 @@ def build_report(
         instruction=stored.instruction,
         target_energy_wh=target_wh,
         delivered_energy_wh=delivered_wh,
-        uncertainty_wh=_COVERAGE * float(np.sqrt(own + shared**2)),
+        uncertainty_wh=COVERAGE * float(np.sqrt(own + shared**2)),
         shortfall_energy_wh=max(0.0, target_wh - delivered_wh),
         tracking_rmse_frac=rmse,
         worst_10s_error_frac=worst,
@@ -64,13 +72,20 @@ def build_report(
         members=len(settled.members),
         messages_sent=messages_sent(stored.log),
         drop_outs=drops,
-        gaps=tuple(gap for energy, member in zip(settled.energies, settled.members, strict=True) for gap in _gaps(energy, member)),
-        sessions=sessions,
-        series=series_of(settled, grids.series_s, fleet.cut(0, len(grids.series_s))),
+        gaps=gaps_of(settled),
+        sessions=members,
+        series=series,
         series_step_s=step_s,
         final=final,
         notes=_notes(settled),
         not_judged=pauses,
+        baseline=_statement(settled, float(given.planned_wh.sum()), now_s),
+        availability_frac=_availability(series, settled.until_s),
+        flagged_wh=sum(session.flagged_wh for session in members),
+        quality=_quality(settled, fleet.cut(len(fleet.member_s) - 1, len(fleet.member_s))),
+        recovery=back.pool if final and settings.recovery_s > 0.0 else None,
+        clocks=tuple(skew for skew in skews if skew.flagged),
+        evidence=evidence(settled, prints),
     )
 
 
@@ -94,53 +109,35 @@ class _Grids(NamedTuple):
         )
 
 
-def _sessions(settled: Settled, fleet: FleetEnergy, totals_wh: F8) -> tuple[tuple[SessionDelivery, ...], tuple[Spread, ...]]:
-    sums_wh = whole(np.array([fleet.exported_wh[-1], fleet.imported_wh[-1], fleet.planned_wh[-1]]))
-    exported, imported, planned = (apportioned(parts, total) for parts, total in zip(totals_wh.T, sums_wh.tolist(), strict=True))
-    delivered = counted(settled.mode, exported, imported, planned)
-    net = settled.mode is not DispatchMode.GROSS_EXPORT
-    spreads = tuple(_spread(member, energy, net) for member, energy in zip(settled.members, settled.energies, strict=True))
-    rows = zip(settled.members, settled.energies, exported.tolist(), imported.tolist(), delivered.tolist(), spreads, strict=True)
-    return tuple(
-        SessionDelivery(
-            session_uid=member.session_uid,
-            station_id=member.station_id,
-            transaction_id=member.transaction_id,
-            joined_s=member.joined_s,
-            left_s=member.left_s,
-            exported_wh=out_wh,
-            imported_wh=in_wh,
-            delivered_wh=wh,
-            uncertainty_wh=_COVERAGE * float(np.hypot(unsure.own_wh, unsure.shared_wh)),
-            from_register=energy is not None and _from_register(energy, net),
-            setpoint_changes=member.setpoint_changes,
-            drop_out=member.drop_out,
-        )
-        for member, energy, out_wh, in_wh, wh, unsure in rows
-    ), spreads
+def _statement(settled: Settled, planned_wh: float, now_s: float) -> BaselineStatement:
+    """The baseline in words. A meter that is still to be read after the dispatch makes it incomplete."""
+    method, words = settled.baseline, WORDS[settled.baseline]
+    after = method is BaselineMethod.METER_BEFORE_AFTER
+    return BaselineStatement(
+        method=method,
+        description=words.description,
+        known_error=words.known_error,
+        energy_wh=planned_wh,
+        complete=not after or now_s >= ready_s(settled.until_s, settled.settings.baselines),
+    )
 
 
-def _from_register(energy: MemberEnergy, net: bool) -> bool:
-    """All counted energy but 1 Wh or 0.5 % is from registers. A post that only charges has none for export, and shows no export."""
-    curves = (energy.exported, energy.imported) if net else (energy.exported,)
-    only_charges = net and energy.imported.by_register.any() and float(energy.exported.energy_wh[-1]) <= 1.0
-    if not energy.exported.by_register.any() and not only_charges:
-        return False
-    total = sum(float(curve.energy_wh[-1]) for curve in curves)
-    return sum(power_only_wh(curve, energy.member) for curve in curves) <= max(1.0, 0.005 * total)
+def _availability(series: Sequence[SeriesPoint], until_s: float) -> float | None:
+    """Mean share of the target that could have been given, over the steps in which that is known and something was asked."""
+    ends_s = [*(point.from_s for point in series[1:]), until_s]
+    shares_s = [
+        (min(1.0, max(0.0, point.delivered_power_w + (point.headroom_power_w or 0.0)) / point.target_power_w), end_s - point.from_s)
+        for point, end_s in zip(series, ends_s, strict=False)
+        if point.delivered_power_w is not None and point.target_power_w > 0.0
+    ]
+    asked_s = sum(length_s for _, length_s in shares_s)
+    return sum(share * length_s for share, length_s in shares_s) / asked_s if asked_s > 0.0 else None
 
 
-def _spread(member: Member, energy: MemberEnergy | None, net: bool) -> Spread:
-    if energy is not None:
-        return spread(energy, count_import=net)
-    member_s = sum(to_s - from_s for from_s, to_s in member.spans)
-    return Spread(member.setpoint_max_w * member_s * WH_PER_WS / float(np.sqrt(3.0)), 0.0)
-
-
-def _gaps(energy: MemberEnergy | None, member: Member) -> tuple[Gap, ...]:
-    if energy is not None:
-        return gaps(energy)
-    return tuple(Gap(session_uid=member.session_uid, from_s=a, to_s=b, bridged_by_register=False) for a, b in member.spans)
+def _quality(settled: Settled, totals: FleetEnergy) -> Quality:
+    """Of all members' time together."""
+    member_s, least = float(totals.member_s[0]), settled.settings.min_metered_share
+    return quality_of(float(totals.firm_s[0]) >= least * member_s, float(totals.known_s[0]) >= least * member_s)
 
 
 def _scores(
@@ -198,7 +195,10 @@ def _with_onsets(drops: Sequence[DropOut], energies: Sequence[MemberEnergy | Non
 def _notes(settled: Settled) -> tuple[str, ...]:
     """Sentences about what a reader must know: anomalies of registers, missing meters, missing plans."""
     found: list[str] = []
-    for member, energy in zip(settled.members, settled.energies, strict=True):
+    history, wanted = len(settled.stored.past_days_s), settled.settings.baselines.history_days
+    if settled.baseline in (BaselineMethod.TEN_OF_TEN, BaselineMethod.HIGH_FIVE_OF_TEN) and history < wanted:
+        found.append(f"Of the {wanted} earlier days that the baseline is made from, {history} are kept.")
+    for member, energy, plan in zip(settled.members, settled.energies, settled.plans, strict=True):
         name = f"{member.station_id or 'session'} {member.transaction_id or member.session_uid}"
         if energy is None:
             found.append(f"{name}: no meter values; nothing is counted for it.")
@@ -209,7 +209,7 @@ def _notes(settled: Settled) -> tuple[str, ...]:
                 for anomaly in curve.anomalies
                 if settled.start_s <= anomaly.at_s <= settled.until_s + settled.settings.context_s
             ]
-        if settled.mode is DispatchMode.RELATIVE and not member.plan:
-            found.append(f"{name}: no plan was recorded; its plan is taken as 0 W.")
+        if plan is None and settled.baseline is not BaselineMethod.ZERO:
+            found.append(f"{name}: no plan by the method {settled.baseline} can be told; its baseline is taken as 0 W.")
     most = settled.settings.notes_max
     return tuple(found) if len(found) <= most else (*found[: most - 1], f"... and {len(found) - most + 1} more notes.")

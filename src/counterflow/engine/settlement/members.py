@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from counterflow.domain.delivery import DropOut, LogEntry, LogKind
 from counterflow.domain.ids import NO_SESSION, SessionUid
+from counterflow.domain.settlement import CarState
 
 LOST_TO_SIGHT = frozenset({"silent", "offline"})
 """Drop-outs of which we only know that we no longer heard of the car."""
@@ -23,6 +24,8 @@ class Member(NamedTuple):
     transaction_id: str
     spans: tuple[tuple[float, float], ...]
     """When it counts, (from_s, to_s), inside the window, in order."""
+    since_s: float
+    """When it was chosen, which may be before the window."""
     joined_s: float
     left_s: float | None
     drop_out: str | None
@@ -31,6 +34,9 @@ class Member(NamedTuple):
     """Largest magnitude of discharge that it was asked for; 0 when it never was."""
     plan: tuple[tuple[float, float], ...]
     """Baseline steps (from_s, planned_power_w), import positive."""
+    evse_id: int = 0
+    car: CarState | None = None
+    """Its state when it joined first."""
 
 
 def by_session(log: Iterable[LogEntry]) -> dict[SessionUid, list[LogEntry]]:
@@ -93,12 +99,15 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
         station_id=named.station_id,
         transaction_id=named.transaction_id,
         spans=clipped,
+        since_s=begins[0].at_s,
         joined_s=max(begins[0].at_s, start_s),
         left_s=None if left is None else left.at_s,
         drop_out=left.text if left is not None and left.text else None,
         setpoint_changes=sum(1 for before, after in zip([None, *powers], powers, strict=False) if before != after),
         setpoint_max_w=max((max(-power, 0.0) for power in powers), default=0.0),
         plan=tuple((entry.at_s, entry.power_w) for entry in entries if entry.kind == LogKind.BASELINE and entry.power_w is not None),
+        evse_id=next((entry.evse_id for entry in entries if entry.evse_id), 0),
+        car=next((entry.car for entry in entries if entry.car is not None), None),
     )
 
 

@@ -5,6 +5,53 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 
+class BaselineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tunables of the baselines."""
+
+    around_s: Annotated[
+        float,
+        Meta(
+            description="Meter before and after: length of the window before a car joins and of the one after the stop; also of "
+            "what an X-of-Y baseline compares of today.",
+            extra={"unit": "s"},
+            gt=0,
+            le=900,
+        ),
+    ] = 900.0
+    after_delay_s: Annotated[
+        float, Meta(description="The window after begins this long after the stop.", extra={"unit": "s"}, ge=0, le=900)
+    ] = 60.0
+    charge_efficiency: Annotated[
+        float,
+        Meta(description="Forward simulation: energy into the battery over energy from the grid.", extra={"unit": "0..1"}, gt=0, le=1),
+    ] = 0.92
+    taper_from_frac: Annotated[
+        float,
+        Meta(description="Forward simulation: above this state of charge a car charges ever slower.", extra={"unit": "0..1"}, ge=0, le=1),
+    ] = 0.8
+    taper_slope: Annotated[
+        float,
+        Meta(
+            description="Forward simulation: share of its full rate that a car loses for each 100 % of charge above.",
+            extra={"unit": "-"},
+            ge=0,
+        ),
+    ] = 3.75
+    taper_least: Annotated[
+        float, Meta(description="Forward simulation: no slower than this share of its full rate.", extra={"unit": "0..1"}, gt=0, le=1)
+    ] = 0.1
+    forward_step_s: Annotated[float, Meta(description="Step of the forward simulation.", extra={"unit": "s"}, ge=1, le=900)] = 60.0
+    history_days: Annotated[
+        int, Meta(description="X of Y: so many earlier days of the same kind (Y).", extra={"unit": "d"}, ge=1, le=30)
+    ] = 10
+    history_step_s: Annotated[
+        float, Meta(description="X of Y: the profile of an EVSE is in steps of this.", extra={"unit": "s"}, ge=300, le=3600)
+    ] = 900.0
+    same_day_frac: Annotated[
+        float, Meta(description="10 of 10: today shifts it by this share at most.", extra={"unit": "0..1"}, ge=0, le=1)
+    ] = 0.2
+
+
 class SettlementSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tunables of delivery curves and scores."""
 
@@ -68,4 +115,26 @@ class SettlementSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     band_frac: Annotated[
         float, Meta(description="Half-width of the band around the target for the time in band.", extra={"unit": "0..1"}, gt=0)
     ] = 0.05
+    baselines: BaselineSettings = BaselineSettings()
+    clock_skew_s: Annotated[
+        float, Meta(description="A station whose clock is off by more than this is named in the report.", extra={"unit": "s"}, gt=0)
+    ] = 2.0
+    recovery_s: Annotated[
+        float,
+        Meta(
+            description="Charging up to this long after the stop is counted as recovery; 0 = it is not counted.",
+            extra={"unit": "s"},
+            ge=0,
+            le=86_400,
+        ),
+    ] = 3600.0
+    gate_closure_days: Annotated[
+        float,
+        Meta(
+            description="So long after the end late meter values still make a new version of a report; after that its figures stand.",
+            extra={"unit": "d"},
+            gt=0,
+            le=366,
+        ),
+    ] = 7.0
     notes_max: Annotated[int, Meta(description="Most notes that one report carries.", extra={"unit": "-"}, ge=1)] = 50

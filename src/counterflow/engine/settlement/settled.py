@@ -14,6 +14,7 @@ from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.settlement import BaselineMethod, Quality
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.settlement import target as targets
+from counterflow.engine.settlement.baselines import Plans, baseline_of, baseline_plans
 from counterflow.engine.settlement.members import Member, members
 from counterflow.engine.settlement.samples import NO_SAMPLES, MeterColumns, meter_columns
 from counterflow.engine.settlement.session import MemberEnergy, member_energy
@@ -37,8 +38,7 @@ class Settled(NamedTuple):
     columns: tuple[MeterColumns, ...]
     """The samples of each member."""
     baseline: BaselineMethod
-    plans: tuple[targets.Held | None, ...]
-    """What each member would have drawn, W, import positive; None = no plan, which counts as 0 W."""
+    plans: Plans
     target: targets.Held
     settings: SettlementSettings
 
@@ -92,26 +92,20 @@ def settle(stored: Stored, now_s: float, settings: SettlementSettings) -> Settle
     found = members(stored.log, start_s, until_s, stays=stays)
     by_uid = meter_columns(stored.samples, start_s - settings.context_s, until_s + settings.context_s)
     columns = tuple(by_uid.get(member.session_uid, NO_SAMPLES) for member in found)
+    energies = tuple(member_energy(member, each, settings) for member, each in zip(found, columns, strict=True))
     method = baseline_of(stored)
     return Settled(
         stored=stored,
         start_s=start_s,
         until_s=until_s,
         members=found,
-        energies=tuple(member_energy(member, each, settings) for member, each in zip(found, columns, strict=True)),
+        energies=energies,
         columns=columns,
         baseline=method,
-        plans=tuple(targets.held(member.plan) if method is BaselineMethod.DECLARED and member.plan else None for member in found),
+        plans=baseline_plans(method, stored, found, energies, until_s, settings),
         target=targets.target(stored.instruction, stored.log),
         settings=settings,
     )
-
-
-def baseline_of(stored: Stored) -> BaselineMethod:
-    """What a dispatch is settled against: only a relative one counts from anything but zero."""
-    if stored.instruction.mode is not DispatchMode.RELATIVE:
-        return BaselineMethod.ZERO
-    return stored.instruction.baseline or BaselineMethod.DECLARED
 
 
 def fleet_energy(settled: Settled, at_s: F8) -> tuple[FleetEnergy, F8]:

@@ -1,0 +1,234 @@
+"""Recovery, clocks, availability, flagged energy, fingerprints and what makes a new version."""
+
+from itertools import pairwise
+from math import nan
+
+import pytest
+from msgspec.structs import replace
+
+from counterflow.domain.delivery import LogEntry, LogKind, Sample
+from counterflow.domain.ids import SessionUid
+from counterflow.domain.instructions import DispatchMode
+from counterflow.domain.settlement import Quality
+from counterflow.engine.settlement.delivery import build_report
+from counterflow.engine.settlement.revision import revision, substance
+from counterflow.engine.settlement.settings import SettlementSettings
+
+TENS = [float(at) for at in range(-60, 661, 10)]
+
+
+@pytest.fixture
+def settled(start_s):
+    def make(stored, now=5000.0, final=True, **settings):
+        return build_report(stored, start_s + now, settings=SettlementSettings(**settings), final=final, version=1)
+
+    return make
+
+
+def discharged_then_charged(world, *, after_w=3600.0, until=1600.0, mode_power=7200.0):
+    """Car 1 gives `mode_power` for the ten minutes, and draws `after_w` from then on."""
+    world.join(1)
+    world.entry(0, LogKind.SETPOINT, 1, power_w=-mode_power)
+    out = into = 0.0
+    ats = [float(at) for at in range(-100, int(until) + 1, 10)]
+    for before, at in pairwise([ats[0] - 10.0, *ats]):
+        inside = before >= 0.0 and at <= 600.0
+        out += mode_power / 360.0 if inside else 0.0
+        into += after_w / 360.0 if before >= 600.0 else 0.0
+        power = -mode_power if inside else after_w if before >= 600.0 else 0.0
+        world.sample(1, at, power, 1000.0 + out, 500.0 + into)
+    return into
+
+
+def test_recovery_is_told_apart_and_is_no_delivery(world, settled):
+    into_wh = discharged_then_charged(world)
+    made = settled(world.stored(), now=1600.0)
+    assert made.delivered_energy_wh == 1200.0
+    assert (made.recovery.energy_wh, made.recovery.complete) == (round(into_wh), False)
+    assert made.sessions[0].recovery_wh == round(into_wh)
+    assert made.recovery.ends_s - made.instruction.end_s == 3600.0
+
+
+def test_no_more_recovers_than_was_taken_and_later_registers_are_read(world, settled):
+    into_wh = discharged_then_charged(world, after_w=1800.0)
+    more = [
+        Sample(SessionUid(1), world.stored().instruction.end_s + at, nan, nan, 500.0 + 1800.0 * at / 3600.0, nan) for at in (1200, 1800)
+    ]
+    stored = replace(world.stored(), after=tuple(more))
+    made = settled(stored, now=600.0 + 1800.0)
+    assert made.recovery.energy_wh == 900.0
+    assert into_wh < 900.0
+    greedy = replace(stored, after=(replace(more[0], import_wh=9_000.0),))
+    made = settled(greedy, now=600.0 + 4000.0)
+    assert (made.recovery.energy_wh, made.recovery.complete) == (1200.0, True)
+
+
+def test_a_register_that_fell_after_the_window_recovers_nothing_more(world, settled):
+    into_wh = discharged_then_charged(world)
+    fallen = Sample(SessionUid(1), world.stored().instruction.end_s + 1200.0, nan, nan, 3.0, nan)
+    assert settled(replace(world.stored(), after=(fallen,))).recovery.energy_wh == round(into_wh)
+
+
+def test_a_relative_order_takes_also_what_was_not_drawn(make_world, settled):
+    world = make_world(mode=DispatchMode.RELATIVE)
+    world.entry(-10, LogKind.BASELINE, 1, power_w=3600.0)
+    discharged_then_charged(world, mode_power=0.0, after_w=1800.0)
+    made = settled(world.stored())
+    assert made.delivered_energy_wh == 600.0
+    assert made.recovery.energy_wh == 500.0
+
+
+def test_recovery_is_not_told_before_the_end_or_where_it_is_not_counted(world, settled):
+    discharged_then_charged(world)
+    world.join(2)
+    assert settled(world.stored(), final=False).recovery is None
+    assert settled(world.stored(), recovery_s=0.0).recovery is None
+    assert settled(world.stored()).sessions[1].recovery_wh == 0.0
+
+
+# --- clocks ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("behind_s", "flagged"), [(0.4, False), (1.9, False), (2.5, True), (-2.5, True)])
+def test_a_clock_that_is_off_is_named_and_widens_the_uncertainty(world, settled, behind_s, flagged):
+    world.join(1)
+    world.steady(1, 7200.0, TENS)
+    plain = settled(world.stored())
+    world.samples = [replace(sample, received_s=sample.at_s + behind_s + 5.0 * (number % 3)) for number, sample in enumerate(world.samples)]
+    made = settled(world.stored())
+    assert [skew.station_id for skew in made.clocks] == (["CS1"] if flagged else [])
+    assert [skew.behind_s for skew in made.clocks] == ([pytest.approx(behind_s)] if flagged else [])
+    assert (made.uncertainty_wh > plain.uncertainty_wh + 5.0) == flagged
+    assert plain.clocks == ()
+
+
+def test_the_clock_of_a_stranger_is_nobodys(world, settled):
+    world.join(1)
+    world.steady(1, 7200.0, TENS)
+    stray = [replace(sample, session_uid=SessionUid(9), received_s=sample.at_s + 60.0) for sample in world.samples]
+    assert settled(replace(world.stored(), samples=(*world.samples, *stray))).clocks == ()
+
+
+# --- availability, flags, quality -----------------------------------------------------------------------------------------------
+
+
+def test_availability_is_what_could_have_been_given_of_the_target(world, settled):
+    world.join(1)
+    world.steady(1, 3500.0, TENS)
+    assert settled(world.stored()).availability_frac == pytest.approx(0.5)
+    for at in range(0, 600, 10):
+        world.entry(at, LogKind.TICK, headroom_power_w=1750.0)
+    assert settled(world.stored()).availability_frac == pytest.approx(0.75)
+    assert settled(world.stored()).sessions[0].availability_frac == 1.0
+
+
+def test_a_car_that_left_was_available_for_as_long_as_it_stayed(world, settled):
+    world.join(1)
+    world.steady(1, 7000.0, TENS)
+    world.entry(150, LogKind.LEFT, 1, text="ended", power_w=7000.0)
+    made = settled(world.stored())
+    assert made.sessions[0].availability_frac == pytest.approx(0.25)
+    assert made.availability_frac == pytest.approx(0.25)
+
+
+def test_availability_is_unknown_where_nothing_is_known_or_asked(world, make_world, settled):
+    world.join(1)
+    assert settled(world.stored()).availability_frac is None
+    idle = make_world(target_w=0.0)
+    assert settled(idle.stored()).availability_frac is None
+
+
+def test_energy_without_a_register_is_flagged_and_estimated(world, settled):
+    world.join(1, 2)
+    world.steady(1, 7200.0, TENS)
+    for at in TENS:
+        world.sample(2, at, -3600.0)
+    made = settled(world.stored())
+    assert [session.flagged_wh for session in made.sessions] == [0.0, 600.0]
+    assert [session.quality for session in made.sessions] == [Quality.GOOD, Quality.ESTIMATED]
+    assert (made.flagged_wh, made.quality) == (600.0, Quality.ESTIMATED)
+
+
+def test_a_reset_is_integrated_by_power_for_its_interval_alone_and_flagged(world, settled):
+    world.join(1)
+    for at in TENS:
+        world.sample(1, at, -7200.0, (1000.0 if at < 300 else 0.0) + 2.0 * at + 120.0, 500.0)
+    made = settled(world.stored())
+    assert made.delivered_energy_wh == 1200.0
+    assert made.flagged_wh == 20.0
+    assert "reset of the export register" in made.notes[0]
+
+
+# --- evidence and versions ------------------------------------------------------------------------------------------------------
+
+
+def test_the_fingerprint_is_of_the_values_and_not_of_their_order(world, settled):
+    world.join(1)
+    world.steady(1, 7200.0, TENS)
+    stored = world.stored()
+    made = settled(stored)
+    mixed = settled(replace(stored, samples=(*reversed(stored.samples), *stored.samples[:9]), log=tuple(reversed(stored.log))))
+    assert mixed == made
+    assert made.evidence.samples == made.sessions[0].samples == len(TENS)
+    assert made.evidence.settings["gate_closure_days"] == 7.0
+    late = LogEntry(at_s=stored.instruction.end_s + 600.0, kind=LogKind.LATE)
+    assert settled(replace(stored, log=(*stored.log, late))) == made
+
+
+@pytest.mark.parametrize("part", ["samples", "after", "history", "log"])
+def test_another_value_anywhere_gives_another_fingerprint(world, settled, part):
+    world.join(1)
+    world.steady(1, 7200.0, TENS)
+    stored = replace(world.stored(), after=tuple(world.samples[-2:]), history=tuple(world.samples[:2]))
+    made = settled(stored).evidence
+    if part == "log":
+        other = replace(stored, log=(*stored.log[1:], replace(stored.log[0], at_s=stored.log[0].at_s + 1.0)))
+    else:
+        first, *rest = getattr(stored, part)
+        other = replace(stored, **{part: (replace(first, export_wh=first.export_wh + 0.001), *rest)})
+    changed = settled(other).evidence
+    assert (changed.log_sha256 != made.log_sha256) == (part == "log")
+    assert (changed.samples_sha256 != made.samples_sha256) == (part != "log")
+
+
+def test_a_version_is_its_figures_and_says_what_changed(world, settled):
+    world.join(1, 2)
+    world.steady(1, 7200.0, TENS)
+    for at in TENS:
+        if not 100 < at < 400:
+            world.sample(2, at, -3600.0)
+    first = settled(world.stored(), now=700.0)
+    again = settled(world.stored(), now=900.0)
+    assert substance(first) == substance(again)
+    for at in TENS:
+        if 100 < at < 400:
+            world.sample(2, at, -3600.0)
+    second = settled(world.stored(), now=9000.0)
+    assert substance(second) != substance(first)
+    said = revision(first, second)
+    assert (said.of_version, said.delivered_before_wh, said.sessions_changed) == (1, 1500.0, 1)
+    assert said.reasons == (
+        "Meter values that came in since changed 1 of 2 sessions.",
+        "Delivered energy is 1,800 Wh instead of 1,500 Wh (+300 Wh).",
+        "Recovery has been counted to its end: 0 Wh.",
+        "Gaps in the meter values: 0 instead of 1.",
+    )
+
+
+def test_a_version_may_change_nothing_but_recovery_notes_or_baseline(make_world, settled):
+    world = make_world(mode=DispatchMode.RELATIVE)
+    world.join(1)
+    world.steady(1, 7200.0, TENS)
+    first, last = settled(world.stored(), now=700.0), settled(world.stored(), now=9000.0)
+    assert revision(first, last).reasons == (
+        "Delivered energy is unchanged: 1,200 Wh.",
+        "Recovery has been counted to its end: 0 Wh.",
+    )
+    early = replace(last, baseline=replace(last.baseline, complete=False), notes=())
+    assert revision(early, last).reasons[1:] == (
+        "The meter after the dispatch is in, and with it the baseline is complete.",
+        "The notes on the meters are others.",
+    )
+    older = replace(last, baseline=None, recovery=None)
+    assert revision(older, last).reasons[1:] == ("Recovery has been counted to its end: 0 Wh.",)
+    assert substance(older) != substance(last)
