@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,8 +30,19 @@ from counterflow.domain.conflicts import (
 )
 from counterflow.domain.delivery import LogEntry, LogKind, Sample
 from counterflow.domain.drivers import AccountRecord, AgreedTerms, DriverRecord, PartialTerms, Scope
-from counterflow.domain.grid import GridOrder, GridOrderRecord, GridOutcome, GridStep, Wire, WireNote
-from counterflow.domain.ids import ConnectorId, DispatchId, EvseId, PoolId, ProfileId, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.grid import CapacityBound, GridOrder, GridOrderRecord, GridOutcome, GridStep, ProgramCapacity, Wire, WireNote
+from counterflow.domain.ids import (
+    ALL_SITES,
+    ConnectorId,
+    DispatchId,
+    EvseId,
+    PoolId,
+    ProfileId,
+    SessionUid,
+    SiteId,
+    StationId,
+    TransactionId,
+)
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
 from counterflow.domain.offers import (
     Commitment,
@@ -177,6 +189,9 @@ def documents() -> dict[DocumentKind, Any]:
             heard_at_s=T0,
             outcome=GridOutcome.CHANGED,
             dispatch_id=DispatchId("d-1"),
+        ),
+        DocumentKind.CAPACITY: ProgramCapacity(
+            program="dso", bounds=(CapacityBound(program="dso", key="e", pool=ALL_SITES, from_s=1.0, to_s=inf, max_export_w=5e3),)
         ),
         DocumentKind.WIRE_NOTE: WireNote(wire=Wire.OPENADR, key="anchor/e-17", body={"now_s": T0, "parts": [1, 2]}),
         DocumentKind.STATION_FAULTS: StationFaults(

@@ -12,9 +12,21 @@ import structlog
 from msgspec.structs import replace
 
 from counterflow.adapters.web.problems import STATUS_OF
+from counterflow.app.capacity_desk import CapacityDesk
 from counterflow.app.wire_alarms import WireAlarms
 from counterflow.domain.access import AuditEntry
-from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, GridOutcome, GridStep, PoolTelemetry, Program, Wire, WireNote
+from counterflow.domain.grid import (
+    CapacityBound,
+    GridAnswer,
+    GridOrder,
+    GridOrderRecord,
+    GridOutcome,
+    GridStep,
+    PoolTelemetry,
+    Program,
+    Wire,
+    WireNote,
+)
 from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder, DispatchState, StreamValue
 from counterflow.domain.offers import Offer
@@ -62,7 +74,10 @@ class GridDesk:
         alarms: WireAlarms,
         notify: Callable[[Notice], None],
         records: Records,
+        capacity: CapacityDesk,
     ) -> None:
+        self._capacity = capacity
+        self._over_capacity: set[tuple[Wire, str]] = set()
         self._records_of_pools = records
         self._operations = operations
         self._programs = {program.name: program for program in programs}
@@ -84,6 +99,7 @@ class GridDesk:
             self._records[record.order.program, record.order.key] = record
         for _, note in self._journal.documents(DocumentKind.WIRE_NOTE):
             self._notes[note.wire, note.key] = note.body
+        self._capacity.restore(self.now_s())
 
     def now_s(self) -> float:
         """The server's clock."""
@@ -115,6 +131,42 @@ class GridDesk:
         if opened or (answer.refusal is not None and self._is_news(program, answer.refusal)):
             self._audit(program, "set-point", STREAM_KEY, {"discharge_power_w": discharge_power_w}, answer)
         return answer
+
+    async def decline(self, program: str, key: str, end_s: float, refusal: Refusal) -> GridAnswer:
+        """An order of which the wire itself can make no sense; told once, until it is another sentence."""
+        async with self._turn:
+            known = self._records.get((program, key))
+            sentence = f"{refusal.sentence} {refusal.remedy}"
+            if known is not None and known.outcome is GridOutcome.REFUSED and known.sentence == sentence:
+                return _refused(refusal)
+            live = self._live_of(known)
+            if live is not None:
+                await self._operations.cancel(live.dispatch_id, "its grid operator, whose change makes no sense")
+            self._put(GridOrder(program=program, key=key, steps=(), end_s=end_s), known, GridOutcome.REFUSED, None, sentence)
+            await self._settled()
+        answer = _refused(refusal)
+        self._audit(program, "order", key, None, answer)
+        return answer
+
+    async def bound(self, program: str, bounds: Sequence[CapacityBound]) -> GridAnswer:
+        """These limits, and no others, hold on the program's pool; a change is audited."""
+        if program not in self._programs:
+            return _refused(_no_program(program))
+        before = tuple(self._capacity.of(program))
+        news = self._capacity.set(program, bounds, self.now_s())
+        if isinstance(news, Refusal):
+            answer = _refused(news)
+        elif not news:
+            return GridAnswer(outcome=GridOutcome.UNCHANGED)
+        else:
+            await self._settled()
+            answer = GridAnswer(outcome=GridOutcome.CHANGED if before else GridOutcome.ACCEPTED)
+        self._audit(program, "limits", ", ".join(dict.fromkeys(bound.key for bound in bounds)) or "none", bounds, answer)
+        return answer
+
+    def bounds(self, program: str) -> Sequence[CapacityBound]:
+        """The limits of a program, in force or to come."""
+        return self._capacity.of(program)
 
     def standing(self, program: str) -> Sequence[GridOrderRecord]:
         """The orders of a program, streams left out."""
@@ -171,6 +223,7 @@ class GridDesk:
 
     async def look_after(self) -> None:
         """One round of `keep`."""
+        self._look_after_capacity()
         async with self._turn:
             for record in tuple(self._records.values()):
                 if record.order.key == STREAM_KEY:
@@ -179,6 +232,18 @@ class GridDesk:
                     self._forget(record)
                 elif record.outcome in (GridOutcome.ACCEPTED, GridOutcome.CHANGED):
                     await self._look_after_order(record)
+
+    def _look_after_capacity(self) -> None:
+        """Limits that are over go, and those that are not kept are an alarm."""
+        self._capacity.refresh(self.now_s())
+        over = {
+            (self._programs[bound.program].wire, f"limit {bound.program}/{bound.key}"): sentence
+            for bound, sentence in self._capacity.alarms(self.now_s())
+            if bound.program in self._programs
+        }
+        for wire, subject in self._over_capacity | over.keys():
+            self.alarm(wire, subject, over.get((wire, subject)))
+        self._over_capacity = set(over)
 
     # --- orders --------------------------------------------------------------------------------------------------------------
 

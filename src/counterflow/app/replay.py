@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from counterflow.adapters.storage.memory import MemoryJournal
+from counterflow.app.capacity_desk import CapacityDesk
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.grid_desk import GridDesk
@@ -220,6 +221,7 @@ class Replay:
             alarms=wire_alarms,
             notify=self.notices.append,
             records=Momentary(PoolFigures(self.room, self.settings.programs, broken=lambda: False), lambda: self.now_s),
+            capacity=CapacityDesk(self.room, self.journal),
         )
         self.grid.restore()
 

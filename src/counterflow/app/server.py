@@ -23,6 +23,7 @@ from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.adapters.storage.telemetry_store import TelemetryStore
 from counterflow.adapters.web.api import create_app
 from counterflow.app.authorizing import Question, Told, Verdict
+from counterflow.app.capacity_desk import CapacityDesk
 from counterflow.app.certifying import Certifying
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
@@ -159,6 +160,7 @@ class Server:
             alarms=wire_alarms,
             notify=self.board.publish,
             records=self.pool_records,
+            capacity=CapacityDesk(self.room, self.journal),
         )
         self.grid.restore()
         recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)

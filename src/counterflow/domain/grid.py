@@ -123,7 +123,8 @@ class GridOrder(Struct, frozen=True, kw_only=True):
     key: str
     """The wire's own identity of the order, such as OpenADR's event id."""
     steps: tuple[GridStep, ...]
-    """In the order of time, at least one; the first says when it starts (in the past = it began before we heard of it)."""
+    """In the order of time; the first says when it starts (in the past = it began before we heard of it). None in the record of an order
+    whose wire could not make sense of it."""
     end_s: float
     mode: DispatchMode | None = None
     """None = as the program says."""
@@ -184,6 +185,13 @@ class CapacityBound(Struct, frozen=True, kw_only=True):
     to_s: float
     max_export_w: float = inf
     max_import_w: float = inf
+
+
+class ProgramCapacity(Struct, frozen=True, kw_only=True):
+    """The limits of a program, kept over restarts."""
+
+    program: str
+    bounds: tuple[CapacityBound, ...]
 
 
 class WireNote(Struct, frozen=True, kw_only=True):

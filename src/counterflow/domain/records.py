@@ -42,6 +42,7 @@ class DocumentKind(StrEnum):
     COMMITMENT = "commitment"
     COVERAGE_DAY = "coverage_day"
     OFFER_GUARD = "offer_guard"
+    CAPACITY = "capacity"
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):

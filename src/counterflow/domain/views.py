@@ -228,6 +228,11 @@ class LimitView(Struct, frozen=True, kw_only=True):
     above: str | None
     max_export_power_w: float | None
     max_import_power_w: float | None
+    held_export_power_w: float | None
+    """What a grid operator allows for the time being, and for how long `held` says; None = as always."""
+    held_import_power_w: float | None
+    held: tuple[str, ...]
+    """Limits of grid operators on a pool of the site, in force or to come, in words."""
     load_least_w: float
     load_most_w: float
     load_read_at_s: float | None

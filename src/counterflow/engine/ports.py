@@ -8,7 +8,7 @@ from counterflow.domain.commands import Command
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint
 from counterflow.domain.drivers import Scope, SessionOverride
-from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, PoolTelemetry, Program, Wire
+from counterflow.domain.grid import CapacityBound, GridAnswer, GridOrder, GridOrderRecord, PoolTelemetry, Program, Wire
 from counterflow.domain.ids import DispatchId, PoolId, SessionUid, SiteId, StationId
 from counterflow.domain.instructions import Amendment, DispatchOrder, StreamValue
 from counterflow.domain.offers import Commitment, CoverageView, Offer
@@ -400,6 +400,18 @@ class GridSide(Protocol):
 
     async def tell(self, program: str, discharge_power_w: float, said_at_s: float | None, sequence: int | None) -> GridAnswer:
         """A streamed set-point, W. The first above zero opens a dispatch of the program; it goes on for as long as values come."""
+        ...
+
+    async def decline(self, program: str, key: str, end_s: float, refusal: Refusal) -> GridAnswer:
+        """An order of which the wire itself can make no sense: refused, kept and audited as one. A former version of it is taken back."""
+        ...
+
+    async def bound(self, program: str, bounds: Sequence[CapacityBound]) -> GridAnswer:
+        """These limits, in force or to come, and no others, hold on the program's pool."""
+        ...
+
+    def bounds(self, program: str) -> Sequence[CapacityBound]:
+        """The limits of a program, in force or to come."""
         ...
 
     def standing(self, program: str) -> Sequence[GridOrderRecord]:

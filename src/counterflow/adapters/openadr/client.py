@@ -18,7 +18,7 @@ import httpx
 import msgspec
 import structlog
 
-from counterflow.adapters.openadr.models import AnyObject, Program, Wired
+from counterflow.adapters.openadr.models import AnyObject, Wired
 from counterflow.adapters.openadr.reading import Page, UnreadableError, read_json, read_object, read_page, read_problem
 from counterflow.adapters.openadr.settings import VtnSettings
 from counterflow.adapters.openadr.writing import write_object
@@ -33,6 +33,7 @@ _RENEW_EARLY_S = 30.0
 _CLOCK_TOLERANCE_S = 2.0
 _MOST_BYTES = 16 << 20
 _A = TypeVar("_A", bound=AnyObject)
+_T = TypeVar("_T")
 
 log = structlog.get_logger("counterflow")
 
@@ -191,7 +192,7 @@ class VtnClient:
         words = f": {said[:300]}" if said else ""
         return VtnError(f"VTN '{self._settings.name}' answers {method} {path} with {response.status_code}{words}.", response.status_code)
 
-    def _read(self, response: httpx.Response, read: Callable[[bytes], _A | Any]) -> Any:
+    def _read(self, response: httpx.Response, read: Callable[[bytes], _T]) -> _T:
         try:
             return read(response.content)
         except UnreadableError as fault:
@@ -274,7 +275,9 @@ def _secret(settings: VtnSettings) -> str:
         try:
             return Path(settings.client_secret_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise SecretError(f"The client secret {settings.client_secret_file} of VTN '{settings.name}' cannot be read: {error}.") from None
+            raise SecretError(
+                f"The client secret {settings.client_secret_file} of VTN '{settings.name}' cannot be read: {error}."
+            ) from None
     secret = os.environ.get(settings.client_secret_env, "")
     if not secret:
         raise SecretError(f"The client secret of VTN '{settings.name}' is not in the environment ({settings.client_secret_env}).")

@@ -55,9 +55,7 @@ class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = ""
     host: Annotated[str, Meta(description="Address to listen on.", extra={"unit": "-"})] = "127.0.0.1"
     port: Annotated[int, Meta(description="Port to listen on.", extra={"unit": "-"}, ge=0, le=65_535)] = 8910
-    tls_certificate: Annotated[
-        str, Meta(description="Certificate file; empty = a proxy in front does TLS.", extra={"unit": "-"})
-    ] = ""
+    tls_certificate: Annotated[str, Meta(description="Certificate file; empty = a proxy in front does TLS.", extra={"unit": "-"})] = ""
     tls_key: Annotated[str, Meta(description="Its key file.", extra={"unit": "-"})] = ""
 
 
@@ -151,12 +149,12 @@ def _of_program(vtn: VtnSettings, one: FollowedProgram, known: dict[str, Program
     where = f"[[openadr.vtns]] '{vtn.name}' follows the program '{one.program}'"
     program = known.get(one.program)
     if program is None:
-        yield f"{where}, and there is no [[programs]] entry of that name with wire = \"openadr\"."
+        yield f'{where}, and there is no [[programs]] entry of that name with wire = "openadr".'
         return
     if program.sign is None:
         yield (
             f"The program '{one.program}' does not say its sign: set sign = \"load\" where consumption is positive (as OpenADR has it), or "
-            "\"generator\" where export is. It is never guessed."
+            '"generator" where export is. It is never guessed.'
         )
     if program.unit is None:
         yield f"The program '{one.program}' does not say the unit of values whose unit the VTN does not tell: set unit to W, kW or MW."

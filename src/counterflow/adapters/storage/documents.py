@@ -10,7 +10,7 @@ from counterflow.domain.access import ApiToken, AuditEntry
 from counterflow.domain.conflicts import HeldOut, KnownProfiles, SitePriority
 from counterflow.domain.delivery import LogEntry
 from counterflow.domain.drivers import AccountRecord, DriverRecord
-from counterflow.domain.grid import GridOrderRecord, WireNote
+from counterflow.domain.grid import GridOrderRecord, ProgramCapacity, WireNote
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.offers import Commitment, CoverageDay, LearnedDepartures, OfferGuard
 from counterflow.domain.records import (
@@ -62,6 +62,7 @@ DOCUMENT_TYPES: Final[dict[DocumentKind, type[msgspec.Struct]]] = {
     DocumentKind.OFFER_GUARD: OfferGuard,
     DocumentKind.GRID_ORDER: GridOrderRecord,
     DocumentKind.WIRE_NOTE: WireNote,
+    DocumentKind.CAPACITY: ProgramCapacity,
 }
 """The Struct that each kind of document is; a test holds it complete."""
 

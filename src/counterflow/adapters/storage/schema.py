@@ -53,6 +53,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         f"CREATE TABLE document_{kind}(key TEXT PRIMARY KEY, body TEXT NOT NULL)"
         for kind in ("learned_departures", "commitment", "coverage_day", "offer_guard")
     ),
+    ("CREATE TABLE document_capacity(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
 )
 """Step n brings version n to n + 1. Steps are only ever appended, never changed once released."""
 

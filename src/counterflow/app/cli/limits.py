@@ -33,6 +33,8 @@ def limits(
         typer.echo(reply.text)
         return
     print_table(screen(), reply.read(list[LimitView]), _columns(server.around.now_s()), empty="There is no site.")
+    for words in dict.fromkeys(words for view in reply.read(list[LimitView]) for words in view.held):
+        say(screen(), words)
 
 
 @limits_app.command("load", epilog="Example: counterflow limits load 'site depot' 12.5kW")
@@ -67,8 +69,10 @@ def _columns(now_s: float) -> list[Column[LimitView]]:
         column("Hangs on", lambda view: view.above or "-", 3),
         figures("Export kW", lambda view: kilo(view.export_power_w)),
         figures("Export max", lambda view: kilo(view.max_export_power_w)),
+        figures("Held to", lambda view: kilo(view.held_export_power_w), 2),
         figures("Import kW", lambda view: kilo(view.import_power_w)),
         figures("Import max", lambda view: kilo(view.max_import_power_w), 1),
+        figures("Held to", lambda view: kilo(view.held_import_power_w), 2),
         figures("Load kW", lambda view: f"{kilo(view.load_least_w)}..{kilo(view.load_most_w)}", 2),
         column("Read", lambda view: "-" if view.load_read_at_s is None else clock(view.load_read_at_s, now_s), 3),
     ]

@@ -28,11 +28,13 @@ class _Held(Struct, frozen=True):
 class Capacities:
     """The limits in force, and those to come. `masks` says which sites (S,) a pool has; groups stand as in `Topology`."""
 
-    __slots__ = ("_first_site", "_groups", "_held", "_masks", "limits_export", "limits_import")
+    __slots__ = ("_first_site", "_groups", "_held", "_masks", "bounds", "limits_export", "limits_import")
 
     def __init__(self, masks: Mapping[PoolId, B1], first_site: int, groups: int) -> None:
         self._masks, self._first_site, self._groups = masks, first_site, groups
         self._held: tuple[_Held, ...] = ()
+        self.bounds: tuple[CapacityBound, ...] = ()
+        """As set last."""
         self.limits_export = self.limits_import = False
         """Whether there is any limit on this side, in force or to come."""
 
@@ -41,6 +43,7 @@ class Capacities:
 
         Raises KeyError for a pool that no site names.
         """
+        self.bounds = tuple(bounds)
         self._held = tuple(
             _Held(
                 bound.from_s,
