@@ -1,5 +1,6 @@
 """Versions of a report on the virtual clock: what comes late makes a new one, until the gate closes."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction, DispatchMode, DispatchOrder, DispatchState
 from counterflow.domain.records import DocumentKind, SessionRecord
 from counterflow.domain.settlement import BaselineMethod
-from counterflow.domain.views import DispatchAnswer
+from counterflow.domain.views import DispatchAnswer, Refusal
 from counterflow.engine.settlement.settings import SettlementSettings
 from counterflow.sim.settings import WorldSettings
 
@@ -188,3 +189,15 @@ def test_a_report_of_the_live_operations_is_the_kept_one(played: Replay) -> None
     made = played.report(the_dispatch(played).dispatch_id)
     assert isinstance(made, DeliveryReport)
     assert played.report(made.dispatch_id) is made
+
+
+def test_a_wire_gets_the_figures_of_single_intervals_from_the_grid_side(played: Replay) -> None:
+    report = played.report(the_dispatch(played).dispatch_id)
+    start_s, end_s = report.instruction.start_s, report.instruction.end_s
+    told = asyncio.run(played.grid.intervals(report.dispatch_id, [start_s, start_s + 60.0, end_s]))
+    assert not isinstance(told, Refusal)
+    assert sum(each.delivered_wh for each in told) == report.delivered_energy_wh
+    assert {each.version for each in told} == {report.version}
+    assert all(each.baseline_wh < 0.0 < each.delivered_wh for each in told)
+    unknown = asyncio.run(played.grid.intervals(DispatchId("nobody"), [start_s, end_s]))
+    assert isinstance(unknown, Refusal)

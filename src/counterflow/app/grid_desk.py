@@ -31,6 +31,7 @@ from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder, DispatchState, StreamValue
 from counterflow.domain.offers import Offer
 from counterflow.domain.records import DocumentKind
+from counterflow.domain.settlement import IntervalFigures
 from counterflow.domain.units import MAX_DURATION_S, format_power
 from counterflow.domain.views import DispatchView, Notice, Refusal, RefusalKind
 from counterflow.engine.control.book import LIVE_STATES, BookSettings
@@ -184,6 +185,10 @@ class GridDesk:
     async def telemetry_since(self, pool: PoolId, sequence: int, most: int, wait_s: float = 0.0) -> Sequence[PoolTelemetry]:
         """Up to `most` records of a pool behind `sequence`. Raises KeyError for a pool that is not recorded."""
         return await self._records_of_pools.since(pool, sequence, most, wait_s)
+
+    async def intervals(self, dispatch_id: DispatchId, edges_s: Sequence[float]) -> Sequence[IntervalFigures] | Refusal:
+        """What was delivered between each two of `edges_s`."""
+        return await self._operations.intervals(dispatch_id, edges_s)
 
     async def offer(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
         """What a pool can surely give over a window, dispatches within it included."""

@@ -28,6 +28,7 @@ from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId, Tr
 from counterflow.domain.instructions import Amendment, DispatchOrder
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import StationRegistration
+from counterflow.domain.settlement import IntervalFigures
 from counterflow.domain.telemetry import CapabilitiesDiscovered
 from counterflow.domain.views import (
     ClearingView,
@@ -147,6 +148,11 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk, OfferDesk):
         """Power and energy on a grid of `step_s`."""
         instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
         return no_dispatch(dispatch_id) if instruction is None else await self._reporting.series(instruction, step_s, self._now_s())
+
+    async def intervals(self, dispatch_id: DispatchId, edges_s: Sequence[float]) -> Sequence[IntervalFigures] | Refusal:
+        """What was delivered between each two of `edges_s`. Raises ValueError when they do not grow."""
+        instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
+        return no_dispatch(dispatch_id) if instruction is None else await self._reporting.intervals(instruction, edges_s, self._now_s())
 
     async def report(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
         """The settlement so far."""

@@ -50,8 +50,12 @@ class Reporting:
         """The series on a grid of `step_s`."""
         return await asyncio.to_thread(lambda: build_series(self.stored(instruction, now_s), step_s, now_s, settings=self._settings))
 
-    def intervals(self, instruction: DispatchInstruction, edges_s: Sequence[float], now_s: float) -> tuple[IntervalFigures, ...]:
-        """Blocking: the figures between each two of `edges_s`, with the version of the report that they belong to."""
+    async def intervals(self, instruction: DispatchInstruction, edges_s: Sequence[float], now_s: float) -> Sequence[IntervalFigures]:
+        """The figures between each two of `edges_s`, with the version of the report that they belong to."""
+        return await asyncio.to_thread(self.cut, instruction, edges_s, now_s)
+
+    def cut(self, instruction: DispatchInstruction, edges_s: Sequence[float], now_s: float) -> Sequence[IntervalFigures]:
+        """Blocking: the same."""
         kept = self._newest(instruction.dispatch_id)
         version = 1 if kept is None else kept.version
         return build_intervals(self.stored(instruction, now_s), edges_s, now_s, settings=self._settings, version=version)

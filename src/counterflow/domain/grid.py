@@ -12,6 +12,8 @@ from msgspec import Meta, Struct
 
 from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId
 from counterflow.domain.instructions import AllocationPolicy, DispatchMode, Feasibility
+from counterflow.domain.settlement import BaselineMethod
+from counterflow.domain.settlement import Quality as Quality  # a word of wires, too
 from counterflow.domain.views import Refusal
 
 
@@ -42,17 +44,6 @@ class GridUnit(StrEnum):
 
 WATTS: Mapping[GridUnit, float] = {GridUnit.W: 1.0, GridUnit.KW: 1e3, GridUnit.MW: 1e6}
 """Watts in one of each unit."""
-
-
-class Quality(StrEnum):
-    """How far a figure that an operator is shown can be trusted."""
-
-    GOOD = "good"
-    STALE = "stale"
-    """Older than it should be."""
-    ESTIMATED = "estimated"
-    """Parts of it are filled in."""
-    MISSING = "missing"
 
 
 class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,6 +81,10 @@ class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mode: Annotated[DispatchMode, Meta(description="What counts as delivery, where the wire does not tell.", extra={"unit": "-"})] = (
         DispatchMode.NET_EXPORT
     )
+    baseline: Annotated[
+        BaselineMethod | None,
+        Meta(description="What its relative orders are settled against; none = as `orders.baseline` says.", extra={"unit": "-"}),
+    ] = None
     policy: Annotated[AllocationPolicy, Meta(description="How its target is split over cars.", extra={"unit": "-"})] = (
         AllocationPolicy.HYBRID
     )
@@ -234,23 +229,6 @@ class PoolTelemetry(Struct, frozen=True, kw_only=True):
     following: bool
     """A dispatch runs, and its target is met within its tolerance or on its way there."""
     fault: bool
-
-
-class DeliveredInterval(Struct, frozen=True, kw_only=True):
-    """One interval of what was delivered. Discharge positive; unknown is None, never zero."""
-
-    from_s: float
-    to_s: float
-    measured_power_w: float | None
-    """Mean net export of the members."""
-    measured_energy_wh: int | None
-    baseline_power_w: float | None
-    delivered_energy_wh: int | None
-    """Measured less baseline."""
-    target_power_w: float | None
-    quality: Quality
-    version: int
-    """Of the report that it is from; a later version corrects it."""
 
 
 def discharge_power_w_of(value: float, sign: Sign, unit: GridUnit) -> float:

@@ -21,12 +21,14 @@ class BaselineMethod(StrEnum):
 
 
 class Quality(StrEnum):
-    """How well a figure is known."""
+    """How far a figure that an operator is shown can be trusted."""
 
     GOOD = "good"
-    """From registers, with meter values all along."""
+    """From meters that are heard; an energy from registers, with meter values all along."""
+    STALE = "stale"
+    """Older than it should be."""
     ESTIMATED = "estimated"
-    """All of it is counted, but a part came from power alone, or nobody heard when in a bridged gap it flowed."""
+    """Parts of it are filled in: by power alone, or across a gap that registers bridge."""
     MISSING = "missing"
     """Of a part nothing is known, and nothing is counted for it."""
 

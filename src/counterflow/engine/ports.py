@@ -14,6 +14,7 @@ from counterflow.domain.instructions import Amendment, DispatchOrder, StreamValu
 from counterflow.domain.offers import Commitment, CoverageView, Offer
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.resources import StationRegistration
+from counterflow.domain.settlement import IntervalFigures
 from counterflow.domain.views import (
     CallAnswer,
     CertificateView,
@@ -304,6 +305,10 @@ class Operations(DriverOperations, Protocol):
         """Power and energy on a grid of `step_s`."""
         ...
 
+    async def intervals(self, dispatch_id: DispatchId, edges_s: Sequence[float]) -> Sequence[IntervalFigures] | Refusal:
+        """What was delivered between each two of `edges_s` (epoch seconds, growing), as known now. Raises ValueError for other edges."""
+        ...
+
     async def report(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
         """The settlement so far; final once the dispatch has ended and its meter data are in."""
         ...
@@ -420,6 +425,14 @@ class GridSide(Protocol):
 
     def dispatch(self, dispatch_id: DispatchId) -> DispatchView | None:
         """Where the dispatch of an order stands; None = it is not known (any more)."""
+
+    async def intervals(self, dispatch_id: DispatchId, edges_s: Sequence[float]) -> Sequence[IntervalFigures] | Refusal:
+        """What was delivered between each two of `edges_s` (epoch seconds, growing), as known now, with quality and version.
+
+        Whatever the grid, the energies add up to the same whole Wh. A version above the last one seen corrects what was told. It reads
+        the journal: ask once an interval is over, not each second. Raises ValueError for edges that do not grow.
+        """
+        ...
 
     async def offer(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
         """What a pool can surely give over a window from `start_s` (None = now) on, dispatches within it included.

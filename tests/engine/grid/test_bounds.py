@@ -5,9 +5,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from counterflow.domain.grid import GridOrder, GridStep, Program, Sign, Wire
 from counterflow.domain.instructions import DispatchMode, DispatchOrder
+from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.units import MAX_DURATION_S
 from counterflow.domain.views import Refusal
 from counterflow.engine.grid.bounds import STREAM_WINDOW_S, Later, Nothing, beyond, bounded, streamed
@@ -124,3 +126,11 @@ def _power_at(wanted: object, at_s: float) -> float:
         return 0.0
     begun = [step.discharge_power_w for step in wanted.steps if step.from_s is not None and step.from_s <= at_s]
     return begun[-1] if begun else wanted.discharge_power_w
+
+
+def test_the_baseline_of_a_program_is_for_its_relative_orders() -> None:
+    agreed = replace(PROGRAM, baseline=BaselineMethod.FORWARD)
+    wanted = [bounded(agreed, order_of((0.0, 1e6), end=900.0, mode=mode), NOW_S, MAX_DURATION_S) for mode in DispatchMode]
+    assert [each.baseline for each in wanted if isinstance(each, DispatchOrder)] == [None, None, BaselineMethod.FORWARD]
+    assert streamed(agreed).baseline is None
+    assert streamed(replace(agreed, mode=DispatchMode.RELATIVE)).baseline is BaselineMethod.FORWARD

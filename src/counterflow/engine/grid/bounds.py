@@ -6,7 +6,8 @@ from math import isfinite
 from msgspec import Struct
 
 from counterflow.domain.grid import GridOrder, GridStep, Program
-from counterflow.domain.instructions import DispatchOrder, OrderStep, StreamTerms
+from counterflow.domain.instructions import DispatchMode, DispatchOrder, OrderStep, StreamTerms
+from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.units import MAX_DURATION_S, format_power
 from counterflow.domain.views import Refusal
 from counterflow.engine.control.targets import invalid
@@ -45,6 +46,7 @@ def bounded(program: Program, order: GridOrder, now_s: float, max_lead_s: float)
         pool=program.pool,
         policy=program.policy,
         mode=order.mode or program.mode,
+        baseline=_baseline(program, order.mode or program.mode),
         priority=program.priority if order.priority is None else order.priority,
         ordered_by=f"{program.wire}:{program.name}",
         steps=tuple(OrderStep(from_s=step.from_s, discharge_power_w=step.discharge_power_w) for step in rest if step.from_s < end_s),
@@ -60,11 +62,17 @@ def streamed(program: Program) -> DispatchOrder:
         pool=program.pool,
         policy=program.policy,
         mode=program.mode,
+        baseline=_baseline(program, program.mode),
         priority=program.priority,
         ordered_by=f"{program.wire}:{program.name}",
         stream=StreamTerms(timeout_s=program.stream_timeout_s, hold_s=program.stream_hold_s, ramp_down_s=program.stream_ramp_down_s),
         ramp_w_per_s=program.max_ramp_w_per_s,
     )
+
+
+def _baseline(program: Program, mode: DispatchMode) -> BaselineMethod | None:
+    """Only a relative order counts from what the program agreed; any other counts from zero."""
+    return program.baseline if mode is DispatchMode.RELATIVE else None
 
 
 def beyond(program: Program, discharge_power_w: float) -> Refusal | None:
