@@ -9,6 +9,7 @@ from counterflow.app.faults import Faults
 from counterflow.app.lines import FAULT_PAUSE_S, LOOK_S, Lines
 
 NOW_S = 1_800_000_000.0
+FRAMES: Any = SimpleNamespace(record=lambda *_: None, record_all=lambda _: None)
 
 
 class Room:
@@ -16,7 +17,7 @@ class Room:
 
     def __init__(self) -> None:
         self.settings = Settings()
-        self.csms = SimpleNamespace(call_left_late=lambda _station_id, _now_s: None)
+        self.csms = SimpleNamespace(call_left_late=lambda _station_id, _now_s: None, names_nobody=False)
         self.dispatcher = SimpleNamespace(faults=Faults())
         self.advanced = 0
         self.asked_what_departs = 0
@@ -41,7 +42,7 @@ def test_after_a_fault_answers_leave_and_the_timer_goes_on_in_its_own_time() -> 
 
     async def life() -> None:
         loop = asyncio.get_running_loop()
-        lines = Lines(room, SimpleNamespace(on_durable=lambda _: None), SimpleNamespace(), lambda: NOW_S)  # type: ignore[arg-type]
+        lines = Lines(room, SimpleNamespace(on_durable=lambda _: None), FRAMES, lambda: NOW_S)  # type: ignore[arg-type]
         later = loop.call_later
         loop.call_later = lambda wait_s, what: waits.append(wait_s) or later(0.0, what)  # type: ignore[method-assign,assignment,func-returns-value]
         lines.kick()
@@ -82,8 +83,7 @@ def test_what_messages_make_due_is_done_a_moment_later_and_asked_for_once_for_al
 
     async def life() -> None:
         loop = asyncio.get_running_loop()
-        frames = SimpleNamespace(record=lambda *_: None)
-        lines = Lines(room, SimpleNamespace(on_durable=lambda _: None), frames, lambda: NOW_S)  # type: ignore[arg-type]
+        lines = Lines(room, SimpleNamespace(on_durable=lambda _: None), FRAMES, lambda: NOW_S)  # type: ignore[arg-type]
         later = loop.call_later
         loop.call_later = lambda wait_s, what: waits.append(wait_s) or later(0.0, what)  # type: ignore[method-assign,assignment,func-returns-value]
         for _ in range(50):

@@ -15,6 +15,8 @@ from counterflow.engine.ports import Journal
 
 LOOK_S: Final = 0.005
 """At most this long after a message the timer sees what has become due by it: asking all rooms each time cost a tenth of a message."""
+_SAYS_NOTHING: Final = b",{}]"
+"""How an answer without content ends."""
 FAULT_PAUSE_S = 1.0
 """After a fault of ours in what the timer does it is not called again at once: the fault would keep everything else from its turn."""
 
@@ -55,9 +57,11 @@ class Lines:
 
     def received(self, line: Line, text: bytes) -> None:
         """One text from a station."""
-        now_s = self._now_s()
-        self._frames.record(line.station_id, "in", now_s, text)
-        self._room.received(line.station_id, text, now_s)
+        now_s, csms = self._now_s(), self._room.csms
+        try:
+            self._room.received(line.station_id, text, now_s)
+        finally:
+            self._frames.record(line.station_id, "in", now_s, text, csms.names_nobody)
         if not self._kick_is_near:
             # Once for all that came in together: the answers wait for the same commit anyway.
             self._kick_is_near = True
@@ -128,8 +132,9 @@ class Lines:
 
     def _send_durable(self) -> None:
         now_s = self._now_s()
-        for line, item in self._departures.take_ready(self._journal.durable_position, now_s):
-            self._frames.record(item.station_id, "out", now_s, item.text)
+        ready = list(self._departures.take_ready(self._journal.durable_position, now_s))
+        self._frames.record_all([(item.station_id, "out", now_s, item.text, item.text.endswith(_SAYS_NOTHING)) for _, item in ready])
+        for line, item in ready:
             line.send(item.text, is_call=item.is_call)
 
     def _on_durable(self, position: int) -> None:

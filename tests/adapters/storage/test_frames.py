@@ -105,12 +105,31 @@ def test_frames_that_come_faster_than_the_disk_are_counted_as_dropped(tmp_path: 
         ring.record(ONE, "in", T0, str(number))
     assert ring.dropped == 2
     assert [frame.text for frame in ring.newest(ONE, 5)] == ["0", "1", "2"]
+    ring.record_all([(ONE, "out", T0, str(number), True) for number in range(5)])
+    ring.record_all([(ONE, "out", T0, "late", True)])
+    assert ring.dropped == 5
+    assert [frame.text for frame in ring.newest(ONE, 9)] == ["0", "1", "2", "0", "1", "2"]
     ring.close()
+
+
+def test_only_what_may_have_something_to_hide_is_searched(tmp_path: Path) -> None:
+    asked: list[str] = []
+    hiding = Hiding(("secret",), lambda text: asked.append(text) or "hidden")  # type: ignore[func-returns-value]
+    with FrameRing(tmp_path, 100_000, hidings=[hiding]) as ring:
+        ring.record(ONE, "in", T0, "a secret")
+        ring.record(ONE, "in", T0, "nothing", False)
+        ring.record(ONE, "in", T0, "a secret, said to be plain", True)
+        ring.record_all([(ONE, "out", T0, b"another SECRET", False), (ONE, "out", T0, b'[3,"17",{}]', True)])
+        assert [frame.text for frame in ring.newest(ONE, 9)] == [
+            "hidden", "nothing", "a secret, said to be plain", "hidden", '[3,"17",{}]',
+        ]  # fmt: skip
+    assert asked == ["a secret", "another SECRET"]
 
 
 def test_a_size_of_0_turns_the_ring_off(tmp_path: Path) -> None:
     with FrameRing(tmp_path / "frames", 0) as ring:
         ring.record(ONE, "in", T0, "a")
+        ring.record_all([(ONE, "out", T0, "a", True)])
         assert ring.newest(ONE, 5) == ()
         assert ring.dropped == 0
     assert not (tmp_path / "frames").exists()

@@ -38,10 +38,9 @@ class Answering:
         for ticket in [ticket for ticket, (waiting, _) in self._deferred.items() if waiting is line]:
             del self._deferred[ticket]
 
-    def count_request(self, line: Line, event: rpc.IncomingCall | rpc.IncomingSend, now_s: float, happened: list[StationEvent]) -> None:
-        """Count a request of a station, and what had to be repaired in it."""
-        requests = self._counters.requests
-        requests[event.action] = requests.get(event.action, 0) + 1
+    def count_send(self, line: Line, event: rpc.IncomingSend, now_s: float, happened: list[StationEvent]) -> None:
+        """Count a message that wants no answer, and what had to be repaired in it."""
+        self._counters.requests[event.action] += 1
         if event.salvaged:
             self.count_salvaged(line, event.action, event.salvaged, now_s, happened)
 
@@ -54,7 +53,9 @@ class Answering:
     def answer(self, line: Line, call: rpc.IncomingCall, now_s: float, happened: list[StationEvent]) -> None:
         """Let the action's handler answer it. Whatever goes wrong there, the station is answered."""
         action, context = call.action, line.context
-        self.count_request(line, call, now_s, happened)
+        self._counters.requests[action] += 1
+        if call.salvaged:
+            self.count_salvaged(line, action, call.salvaged, now_s, happened)
         if line.standing is not Standing.ACCEPTED and action != "BootNotification" and action not in line.invited:
             self._turn_away(line, call, now_s, happened)
             return

@@ -1,12 +1,14 @@
 """What has passed over the lines, for the metrics page."""
 
+from collections import Counter
+
 from msgspec import Struct, field
 
 
 class OcppCounters(Struct, kw_only=True):
     """What has passed since the start, over all stations. `dropped_values` counts meter values left out, by reason."""
 
-    requests: dict[str, int] = field(default_factory=dict)
+    requests: Counter[str] = field(default_factory=Counter)
     """CALLs and SENDs from stations that could be read, by action."""
     calls: dict[str, int] = field(default_factory=dict)
     """CALLs of ours, by action."""

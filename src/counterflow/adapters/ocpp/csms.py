@@ -20,6 +20,7 @@ from counterflow.adapters.ocpp.discovery.dialogue import Discovery, Errand
 from counterflow.adapters.ocpp.handlers.context import StationContext, WarningKind, warn_once
 from counterflow.adapters.ocpp.line import Line, Standing, allowed, invited_by, needs_discovery
 from counterflow.adapters.ocpp.outcomes import command_result
+from counterflow.adapters.ocpp.plain import PLAIN_TYPES
 from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, BootAnswer, BootStatus, Deferred, NeedsAnswer
 from counterflow.adapters.ocpp.profiles import ExpiredError, NotInVersionError, PlacementError
 from counterflow.adapters.ocpp.session import Session
@@ -72,6 +73,8 @@ class Csms:
     ) -> None:
         """`lowest_profile_id`: ours are not below it; a station where others own such ids is not dispatched (K01.FR.81)."""
         self.counters = OcppCounters()
+        self.names_nobody = False
+        """The text received last holds no identifier of a person or car, by its type (see `plain`)."""
         self._settings = settings
         self._policy = policy
         self._new_message_id = new_message_id
@@ -123,18 +126,22 @@ class Csms:
         """One WebSocket text message of a station. Never raises; a station that is not open is not heard."""
         line = self._lines.get(station_id)
         if line is None:
+            self.names_nobody = False
             return []
+        names_nobody = False
         happened: list[StationEvent] = []
         session = line.session
         violations = session.violations
         for event in session.receive(text, now_s):
             if type(event) is rpc.IncomingCall:  # the usual case, tested the quick way
+                names_nobody = type(event.request) in PLAIN_TYPES
                 self._answering.answer(line, event, now_s, happened)
             else:
                 self._on_rpc(line, event, now_s, happened)
         if session.violations != violations:
             self.counters.violations += session.violations - violations
             happened += warn_once(line.context, WarningKind.VIOLATION, session.last_violation, now_s)
+        self.names_nobody = names_nobody
         if line.in_flight or not line.is_idle():
             self._go_on(line, now_s, happened)
         else:
@@ -325,7 +332,7 @@ class Csms:
             case rpc.IncomingCall():
                 self._answering.answer(line, event, now_s, happened)
             case rpc.IncomingSend():
-                self._answering.count_request(line, event, now_s, happened)
+                self._answering.count_send(line, event, now_s, happened)
             case rpc.CallDone():
                 self._on_done(line, event, now_s, happened)
             case rpc.LateAnswer():

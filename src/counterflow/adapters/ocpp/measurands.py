@@ -11,7 +11,7 @@ What stations do differently is evened out here:
 What cannot be trusted (unknown unit, absurd size, SoC outside 0..100, a phase missing) is left out and counted by reason.
 """
 
-from math import nan
+from math import inf, nan
 from typing import Final, NamedTuple
 
 from msgspec import UNSET, UnsetType
@@ -60,7 +60,7 @@ _Kind = tuple[str | UnsetType, str | UnsetType, str | UnsetType, str | UnsetType
 
 
 class _Reading(NamedTuple):
-    """What to do with every sampled value of one kind; `slot` _IGNORED = nothing, `scale` 0 = the unit cannot be used."""
+    """What to do with every sampled value of one kind; `slot` _IGNORED = nothing, `scale` 0 = no use for the unit, and no value fits."""
 
     slot: int
     scale: float
@@ -68,9 +68,10 @@ class _Reading(NamedTuple):
     highest: float
 
 
-_readings: Final[dict[_Kind, _Reading]] = {}
 MAX_READINGS: Final = 4096
 """Stations use a few dozen kinds of values; what one invents beyond this many is worked out anew each time."""
+_NO_SIZE: Final = (inf, -inf)
+"""Bounds of what cannot be used: no value is within."""
 
 
 def normalise(meter_values: list[MeterValueType], dropped: Dropped) -> tuple[Measurement, ...]:
@@ -97,11 +98,11 @@ def _measurement(at_s: float, sampled: list[SampledValueType], dropped: Dropped)
             kind: _Kind = (sample.measurand, sample.location, sample.phase, UNSET, UNSET)
         else:
             kind = (sample.measurand, sample.location, sample.phase, unit.unit, unit.multiplier)
-        slot, scale, lowest, highest = _readings.get(kind) or _reading(kind)
+        slot, scale, lowest, highest = _readings[kind]
         if slot < 0:
             continue
         value = sample.value * scale
-        if scale != 0.0 and lowest <= value <= highest:  # never true of NaN
+        if lowest <= value <= highest:  # never true of NaN
             if slot not in values:
                 values[slot] = value
         else:
@@ -125,10 +126,21 @@ def _reading(kind: _Kind) -> _Reading:
         scale = 1.0 if unit is UNSET else _SCALES[number].get(unit.casefold(), 0.0)
         if multiplier is not UNSET:
             scale = scale * 10.0**multiplier if -MAX_MULTIPLIER <= multiplier <= MAX_MULTIPLIER else 0.0
-        reading = _Reading(slot, scale, _LOWEST[number], _HIGHEST[number])
-    if len(_readings) < MAX_READINGS:
-        _readings[kind] = reading
+        reading = _Reading(slot, scale, *((_LOWEST[number], _HIGHEST[number]) if scale != 0.0 else _NO_SIZE))
     return reading
+
+
+class _Readings(dict[_Kind, _Reading]):
+    """What is worked out once for each kind."""
+
+    def __missing__(self, kind: _Kind) -> _Reading:
+        reading = _reading(kind)
+        if len(self) < MAX_READINGS:
+            self[kind] = reading
+        return reading
+
+
+_readings: Final = _Readings()
 
 
 def _sum_phases(values: dict[int, float], dropped: Dropped) -> None:

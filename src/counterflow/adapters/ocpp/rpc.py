@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from counterflow.adapters.ocpp.dialect import OCPP_2_1, Dialect
+from counterflow.adapters.ocpp.plain import twin_of
 from counterflow.adapters.ocpp.salvage import Unusable, salvage, unknown_fields
 
 MAX_MESSAGE_ID_LENGTH: Final = 36
@@ -121,6 +122,7 @@ _frame_decoder: Final[msgspec.json.Decoder[WellFormed]] = msgspec.json.Decoder(W
 _parts_decoder: Final = msgspec.json.Decoder(list[Raw])
 _encoder: Final = msgspec.json.Encoder()
 _payload_decoders: Final[dict[type[Struct], msgspec.json.Decoder[Any]]] = {}
+_quick_decoders: Final[dict[type[Struct], msgspec.json.Decoder[Any]]] = {}
 # msgspec writes microseconds with six digits; OCPP allows three (part 2, datatypes).
 _LONG_FRACTION: Final = re.compile(rb'(\.\d{3})\d{3}(?=Z"|[+-]\d\d:\d\d")')
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -134,6 +136,18 @@ def decode_frame(text: bytes | str | bytearray | memoryview) -> Frame:
         return _frame_decoder.decode(text)
     except _UNREADABLE:
         return _diagnose(text)
+
+
+def read_payload(raw: Raw | bytes, kind: type[T]) -> T | None:
+    """`raw` as a `kind` or its strict twin (see `plain`), in one quick try; None = it takes `decode_payload` to say what is wrong."""
+    decoder = _quick_decoders.get(kind)
+    if decoder is None:
+        decoder = _quick_decoders[kind] = msgspec.json.Decoder(twin_of(kind))
+    try:
+        request: T = decoder.decode(raw)
+    except _UNREADABLE:
+        return None
+    return request
 
 
 def decode_payload(raw: Raw | bytes, kind: type[T], *, lenient: bool = True) -> Decoded[T] | Refused:

@@ -146,26 +146,29 @@ class Session:
         """Take in one WebSocket text message and say what it means. Never raises on the peer's account."""
         if self._closed:
             return self._take_undelivered()
-        event: RpcEvent | None
         frame = rpc.decode_frame(text)
-        match frame:
-            case rpc.Call():
-                event = self._on_call(frame)
-            case rpc.CallResult() | rpc.CallError():
-                event = self._on_answer(frame, now_s)
-            case rpc.Send():
-                event = self._on_send(frame)
-            case rpc.CallResultError():
-                self._count_violation("The peer refused an answer of ours.")
-                code, description = rpc.normal_code(frame.code), frame.description[: rpc.MAX_DESCRIPTION_LENGTH]
-                event = AnswerRefused(message_id=frame.message_id, code=code, description=description)
-            case rpc.Malformed():
-                event = self._on_malformed(frame, now_s)
-            case _:
-                assert_never(frame)
+        # The usual frame, and the usual case that nothing has waited, are tested the quick way.
+        event = self._on_call(frame) if type(frame) is rpc.Call else self._on_other(frame, now_s)
         if self._undelivered is None:
             return [] if event is None else [event]
         return self._take_undelivered() if event is None else [*self._take_undelivered(), event]
+
+    def _on_other(self, frame: rpc.Frame, now_s: float) -> RpcEvent | None:
+        match frame:
+            case rpc.Call():
+                return self._on_call(frame)
+            case rpc.CallResult() | rpc.CallError():
+                return self._on_answer(frame, now_s)
+            case rpc.Send():
+                return self._on_send(frame)
+            case rpc.CallResultError():
+                self._count_violation("The peer refused an answer of ours.")
+                code, description = rpc.normal_code(frame.code), frame.description[: rpc.MAX_DESCRIPTION_LENGTH]
+                return AnswerRefused(message_id=frame.message_id, code=code, description=description)
+            case rpc.Malformed():
+                return self._on_malformed(frame, now_s)
+            case _:
+                assert_never(frame)
 
     def _on_call(self, frame: rpc.Call) -> IncomingCall | None:
         action, message_id = frame.action, frame.message_id
@@ -176,14 +179,18 @@ class Session:
         if types is None or action not in self._incoming:
             self._refuse(message_id, "NotSupported", f"{action} is not served on this side.")
             return None
-        decoded = rpc.decode_payload(frame.payload, types[0], lenient=self._lenient)
-        if isinstance(decoded, rpc.Refused):
-            self._refuse(message_id, decoded.code, decoded.description)
-            return None
+        salvaged: tuple[str, ...] = ()
+        request = rpc.read_payload(frame.payload, types[0])
+        if request is None:
+            decoded = rpc.decode_payload(frame.payload, types[0], lenient=self._lenient)
+            if isinstance(decoded, rpc.Refused):
+                self._refuse(message_id, decoded.code, decoded.description)
+                return None
+            request, salvaged = decoded.value, decoded.salvaged
         if len(message_id) > rpc.MAX_MESSAGE_ID_LENGTH:
             self._count_violation("The message id has more than 36 characters.")
         self.unanswered += 1
-        return IncomingCall(message_id=message_id, action=action, request=decoded.value, salvaged=decoded.salvaged)
+        return IncomingCall(message_id=message_id, action=action, request=request, salvaged=salvaged)
 
     def _on_send(self, frame: rpc.Send) -> IncomingSend | None:
         kind = self._dialect.sends.get(frame.action)
@@ -249,8 +256,12 @@ class Session:
         expected = self._dialect.served[call.action][1]
         if type(response) is not expected:
             raise TypeError(f"{call.action} is answered with {expected.__name__}, not {type(response).__name__}.")
-        self._put(rpc.encode_call_result(call.message_id, response))
+        frame = rpc.encode_call_result(call.message_id, response)
         self.unanswered -= 1
+        if self._outbox is None and not self._closed:
+            self._outbox = [frame]  # the usual case
+        else:
+            self._put(frame)
 
     def respond_error(self, call: IncomingCall, code: rpc.ErrorCode, description: str = "") -> None:
         """Answer a call of the peer with CALLERROR; a business refusal is no error but a response with a status."""

@@ -40,8 +40,8 @@ class Hiding(Struct, frozen=True):
 
 _COULD_HOLD: Final = (r"\\u", r"[^\x00-\x7f]")
 """A JSON escape could spell any hint, and so could letters that only fold to those of a hint."""
-_Waiting = tuple[StationId, str, float, bytes | str]
-"""A frame before the thread has spelled it out."""
+Waiting = tuple[StationId, str, float, bytes | str, bool]
+"""A frame before the thread has spelled it out, and whether it needs no search."""
 _decode = msgspec.json.Decoder(Frame).decode
 
 
@@ -61,7 +61,7 @@ class FrameRing:
         self._hints = "|".join((*_COULD_HOLD, *(hint for hiding in hidings for hint in hiding.hints)))
         self._max_bytes = max_bytes
         self._segment_bytes = max_bytes // max(segments, 1)
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._stop = threading.Event()
         self._write_lock = threading.Lock()
         self._current: Path | None = None
@@ -71,15 +71,26 @@ class FrameRing:
             self._thread = threading.Thread(target=self._run, name="frame-ring", daemon=True)
             self._thread.start()
 
-    def record(self, station_id: StationId, direction: str, received_s: float, text: bytes | str) -> None:
-        """Keep one frame, if there is room; bytes are taken for UTF-8, and what is none is marked."""
-        waiting = self._waiting
+    def record(self, station_id: StationId, direction: str, received_s: float, text: bytes | str, is_plain: bool = False) -> None:
+        """Keep one frame, if there is room; bytes are taken for UTF-8, and what is none is marked. `is_plain` = whoever hands it over has
+        seen that there is nothing to hide in it."""
         if self._thread is None:
             return
+        waiting = self._waiting
         if len(waiting) >= _WAITING_MAX:
             self.dropped += 1
             return
-        waiting.append((station_id, direction, received_s, text))
+        waiting.append((station_id, direction, received_s, text, is_plain))
+
+    def record_all(self, frames: list[Waiting]) -> None:
+        """Keep many."""
+        if self._thread is None:
+            return
+        room = _WAITING_MAX - len(self._waiting)
+        if room < len(frames):
+            self.dropped += len(frames) - max(room, 0)
+            frames = frames[: max(room, 0)]
+        self._waiting.extend(frames)
 
     def newest(self, station_id: StationId, count: int) -> Sequence[Frame]:
         """Up to `count` newest frames of a station, oldest first; lines that cannot be read are passed over."""
@@ -128,7 +139,7 @@ class FrameRing:
         while not self._stop.wait(_WRITE_EVERY_S):
             self.write_out()
 
-    def _write(self, frames: list[_Waiting]) -> None:
+    def _write(self, frames: list[Waiting]) -> None:
         try:
             pieces, too_large = _fitting(self._encode_lines(frames), self._segment_bytes)
             self.dropped += too_large
@@ -140,17 +151,19 @@ class FrameRing:
         else:
             self.failed = None
 
-    def _encode_lines(self, frames: list[_Waiting]) -> bytes:
-        texts = [text.encode("utf-8", "replace") if isinstance(text, str) else text for _, _, _, text in frames]
+    def _encode_lines(self, frames: list[Waiting]) -> bytes:
+        texts = [text.encode("utf-8", "replace") if isinstance(text, str) else text for _, _, _, text, _ in frames]
         shown = [text.decode("utf-8", "replace") for text in texts]
-        if self._hidings:
-            for index in self._flagged(texts):
+        doubtful = [index for index, frame in enumerate(frames) if not frame[4]] if self._hidings else []
+        if doubtful:
+            for place in self._flagged([texts[index] for index in doubtful]):
+                index = doubtful[place]
                 for hiding in self._hidings:
                     shown[index] = hiding.hide(shown[index])
         return _encode_lines(
             [
                 Frame(station_id, direction, received_s, text)
-                for (station_id, direction, received_s, _), text in zip(frames, shown, strict=True)
+                for (station_id, direction, received_s, _, _), text in zip(frames, shown, strict=True)
             ]
         )
 
