@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from counterflow.adapters.storage.frames import Frame, FrameRing, segment_paths
+from counterflow.adapters.storage.frames import Frame, FrameRing, Hiding, segment_paths
 from counterflow.domain.ids import StationId
 
 T0 = 1_795_000_000.0
