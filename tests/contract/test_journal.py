@@ -45,6 +45,7 @@ from counterflow.domain.ids import (
 )
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
 from counterflow.domain.offers import (
+    CallFigures,
     Commitment,
     CommitmentState,
     CoverageDay,
@@ -179,7 +180,7 @@ def documents() -> dict[DocumentKind, Any]:
             power_w=4e5,
             committed_by="api:tso",
             committed_at_s=T0,
-            dispatch_ids=(DispatchId("d-1"),),
+            calls=(CallFigures(dispatch_id=DispatchId("d-1"), ordered_energy_wh=500.0, delivered_energy_wh=499.0),),
         ),
         DocumentKind.COVERAGE_DAY: CoverageDay(pool=PoolId("all"), window_s=900.0, day=20_833, forecasts=3, reached=(1, 3, 3, 3)),
         DocumentKind.OFFER_GUARD: OfferGuard(pool=PoolId("all"), window_s=900.0, factor=0.98, windows=17),

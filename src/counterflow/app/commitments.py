@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
+from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.instructions import DispatchInstruction
-from counterflow.domain.offers import Commitment, CommitmentState, Offer
+from counterflow.domain.offers import CallFigures, Commitment, CommitmentState, Offer
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.units import format_power
 from counterflow.domain.views import Notice, Refusal, RefusalKind
 from counterflow.engine.fleet.topology import Topology
-from counterflow.engine.offers.ledger import BINDING, OPEN, OfferMove, called_by, lapses, may, moved, reserved_w
+from counterflow.engine.offers.ledger import BINDING, OPEN, OfferMove, called_by, is_over, lapses, may, moved, reserved_w
 from counterflow.engine.ports import Journal
 
 DAY_S = 86_400.0
@@ -34,7 +35,7 @@ class Commitments:
         """From the journal. One whose pool is not there any more is withdrawn."""
         for _, record in self._journal.documents(DocumentKind.COMMITMENT):
             self._all[record.commitment_id] = record
-            self._by_dispatch.update(dict.fromkeys(record.dispatch_ids, record.commitment_id))
+            self._by_dispatch.update((call.dispatch_id, record.commitment_id) for call in record.calls)
         for record in tuple(self._all.values()):
             if record.offer.pool not in self._topology.pools() and may(record, OfferMove.WITHDRAW):
                 reason = f"the settings name no pool '{record.offer.pool}' any more"
@@ -114,7 +115,7 @@ class Commitments:
             return
         found = self.called(instruction)
         if found is not None:
-            called = replace(found, dispatch_ids=(*found.dispatch_ids, instruction.dispatch_id))
+            called = replace(found, calls=(*found.calls, CallFigures(dispatch_id=instruction.dispatch_id)))
             self._move(called, OfferMove.CALL, now_s)
             self._by_dispatch[instruction.dispatch_id] = found.commitment_id
 
@@ -126,30 +127,24 @@ class Commitments:
         since_s = called.committed_at_s
         return frozenset(one.dispatch_id for one in others if one.accepted_at_s >= since_s and self.of_dispatch(one.dispatch_id) is None)
 
-    def settled(self, dispatch_id: DispatchId, delivered_wh: float, ordered_wh: float) -> None:
-        """A dispatch has its final report: what it delivered counts for the commitment that it called."""
-        found = self.of_dispatch(dispatch_id)
-        if found is not None and found.state is CommitmentState.DELIVERING:
-            self._keep(
-                replace(
-                    found,
-                    delivered_energy_wh=(found.delivered_energy_wh or 0.0) + delivered_wh,
-                    ordered_energy_wh=(found.ordered_energy_wh or 0.0) + ordered_wh,
-                )
-            )
+    def settled(self, report: DeliveryReport) -> None:
+        """A dispatch has a report: what it delivered counts for the commitment that it called, the newest version alone."""
+        found = self.of_dispatch(report.dispatch_id)
+        if found is None or found.state not in (CommitmentState.DELIVERING, CommitmentState.SETTLED) or not report.final:
+            return
+        figures = CallFigures(
+            dispatch_id=report.dispatch_id, ordered_energy_wh=report.target_energy_wh, delivered_energy_wh=report.delivered_energy_wh
+        )
+        self._keep(replace(found, calls=tuple(figures if call.dispatch_id == report.dispatch_id else call for call in found.calls)))
 
     def advance(self, now_s: float) -> None:
-        """What is over by time alone: offers and commitments that lapse."""
+        """What is over by time: offers and commitments that lapse, and those whose window has passed and whose dispatches are settled."""
         for record in tuple(self._all.values()):
             if record.state not in OPEN:
                 self._forget_if_old(record, now_s)
             elif why := lapses(record, now_s):
                 self._move(record, OfferMove.LAPSE, now_s, why)
-
-    def settle_over(self, now_s: float, is_settled: Callable[[DispatchId], bool]) -> None:
-        """Commitments whose window has passed, and whose dispatches all have their final report, are settled."""
-        for record in tuple(self._all.values()):
-            if record.state is CommitmentState.DELIVERING and now_s >= record.end_s and all(map(is_settled, record.dispatch_ids)):
+            elif is_over(record, now_s):
                 self._move(record, OfferMove.SETTLE, now_s)
 
     def binding(self) -> Iterable[Commitment]:
@@ -160,8 +155,8 @@ class Commitments:
         keep_s = self._kept_days * DAY_S if record.committed_at_s is not None else OFFERS_KEPT_S
         if now_s - record.changed_at_s > keep_s:
             del self._all[record.commitment_id]
-            for dispatch_id in record.dispatch_ids:
-                self._by_dispatch.pop(dispatch_id, None)
+            for call in record.calls:
+                self._by_dispatch.pop(call.dispatch_id, None)
             self._journal.delete(DocumentKind.COMMITMENT, record.commitment_id)
 
     def _move(self, record: Commitment, what: OfferMove, now_s: float, reason: str = "") -> Commitment:

@@ -11,6 +11,8 @@ from counterflow.domain.offers import Commitment, CommitmentState, CoverageView,
 from counterflow.domain.views import Refusal
 from counterflow.engine.control.book import LIVE_STATES
 
+HORIZONS_S = (300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0)
+"""5 and 15 minutes, 1, 3, 12 and 24 hours."""
 SAME_S = 60.0
 """Who asks the same again within this time gets the same offer."""
 MOST_OPEN = 200
@@ -40,6 +42,15 @@ class OfferDesk:
         self._room.dispatcher.commitments.offered(offer)
         await self._settled()
         return offer
+
+    async def horizons(self, pool: PoolId, confidence: float | None, start_s: float | None) -> Sequence[Offer] | Refusal:
+        """What the pool can surely give over windows from 5 minutes to 24 hours, for looking only."""
+        requests = [Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s) for window_s in HORIZONS_S]
+        refusal = self._room.dispatcher.offering.refused(requests[0], self._now_s())
+        if refusal is not None:
+            return refusal
+        async with self._one_offer:
+            return [await self._worked_out(request, "") for request in requests]
 
     async def firm(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
         """The same for looking only, as if the cars of dispatches of this pool, or within it, were free: what it can give in all."""

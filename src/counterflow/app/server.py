@@ -35,6 +35,7 @@ from counterflow.app.lines import Lines
 from counterflow.app.message_ids import new_message_ids
 from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.notices import NoticeBoard
+from counterflow.app.offering import answer
 from counterflow.app.operations import LiveOperations
 from counterflow.app.own_certificates import OwnCertificates, issued_view
 from counterflow.app.pool_figures import PoolFigures
@@ -203,6 +204,7 @@ class Server:
         await self.gateway.start()
         self._spawn(self._keep_house())
         self._spawn(self._settle_finished())
+        self._spawn(self._forecast())
         self._spawn(self.grid.keep())
         self.lines.kick()
         self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks)).keep(time.monotonic))
@@ -344,8 +346,27 @@ class Server:
             await self.settling.settle_due(self._now_s())
             await asyncio.sleep(SETTLE_PAUSE_S)
 
+<<<<<<< HEAD
     async def _settle(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
         return await self.operations.report(dispatch_id)
+=======
+    async def _settle(self, dispatch_id: DispatchId) -> None:
+        report = await self.operations.report(dispatch_id)
+        if isinstance(report, DeliveryReport):
+            self.room.dispatcher.commitments.settled(report)
+
+    async def _forecast(self) -> None:
+        """Firm offers: what is over is closed, windows are watched and judged, new forecasts worked out off the loop."""
+        dispatcher = self.room.dispatcher
+        while True:
+            now_s = self._now_s()
+            with dispatcher.faults.guard("the forecasts", now_s):
+                dispatcher.commitments.advance(now_s)
+                dispatcher.forecasting.look(now_s)
+                questions = dispatcher.forecasting.due(now_s)
+                dispatcher.forecasting.begin(questions, [await asyncio.to_thread(answer, question) for question in questions])
+            await asyncio.sleep(self.settings.dispatcher.offers.look_every_s)
+>>>>>>> 815efb2 (Firm offers: API, command line, forecasts in the server)
 
     def _heard(self, notice: Notice) -> None:
         """A notice of the control room: to all who listen, and straight to whoever settles (the board drops what is not read soon)."""

@@ -96,6 +96,14 @@ class CommitmentState(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class CallFigures(Struct, frozen=True, kw_only=True):
+    """A dispatch that calls a commitment, with what it ordered and delivered by its final report; None = it has none yet."""
+
+    dispatch_id: DispatchId
+    ordered_energy_wh: float | None = None
+    delivered_energy_wh: float | None = None
+
+
 class Commitment(Struct, frozen=True, kw_only=True):
     """An offer and what became of it. Its id is that of the offer."""
 
@@ -107,11 +115,7 @@ class Commitment(Struct, frozen=True, kw_only=True):
     """What was committed; 0 = nothing yet."""
     committed_by: str = ""
     committed_at_s: float | None = None
-    dispatch_ids: tuple[DispatchId, ...] = ()
-    """Orders that call it."""
-    delivered_energy_wh: float | None = None
-    """Of those orders, as settled."""
-    ordered_energy_wh: float | None = None
+    calls: tuple[CallFigures, ...] = ()
     reason: str = ""
     """Why it was withdrawn or has expired."""
 

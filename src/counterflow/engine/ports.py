@@ -317,6 +317,10 @@ class Operations(DriverOperations, Protocol):
         """What a pool can surely give over a window (from now on, unless `start_s` says when); whoever wants it commits to it."""
         ...
 
+    async def horizons(self, pool: PoolId, confidence: float | None, start_s: float | None) -> Sequence[Offer] | Refusal:
+        """The same for looking only, for windows from 5 minutes to 24 hours, the shortest first."""
+        ...
+
     async def firm(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
         """The same for looking only, as if the cars of dispatches within the pool were free: what it can give in all."""
         ...

@@ -18,6 +18,7 @@ from counterflow.domain.conflicts import SitePriority
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
 from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.instructions import DispatchState
+from counterflow.domain.offers import Commitment, CoverageView, Offer
 from counterflow.domain.views import (
     CallAnswer,
     CertificateView,
@@ -229,6 +230,24 @@ class FakeOperations:
 
     async def override(self, station_id: str, transaction_id: str | None, said: Any) -> list[SessionView] | Refusal:
         return self._does("override", station_id, transaction_id, said, otherwise=[EXAMPLES[SessionView]])
+
+    async def offer(self, pool: str, window_s: float, confidence: float | None, start_s: float | None) -> Offer | Refusal:
+        return self._does("offer", pool, window_s, confidence, start_s, otherwise=EXAMPLES[Offer])
+
+    async def horizons(self, pool: str, confidence: float | None, start_s: float | None) -> list[Offer] | Refusal:
+        return self._does("horizons", pool, confidence, start_s, otherwise=[EXAMPLES[Offer]])
+
+    def commitments(self) -> list[Commitment]:
+        return [EXAMPLES[Commitment]]
+
+    async def commit(self, offer_id: str, power_w: float | None, holder: str) -> Commitment | Refusal:
+        return self._does("commit", offer_id, power_w, holder, otherwise=EXAMPLES[Commitment])
+
+    async def withdraw_commitment(self, commitment_id: str, by: str) -> Commitment | Refusal:
+        return self._does("withdraw_commitment", commitment_id, by, otherwise=EXAMPLES[Commitment])
+
+    def coverage(self, pool: str | None) -> list[CoverageView]:
+        return [EXAMPLES[CoverageView]] if pool in (None, "all") else []
 
     async def notices(self, after: str | None = None) -> AsyncIterator[Notice]:
         self.calls.append(("notices", after))

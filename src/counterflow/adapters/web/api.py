@@ -23,6 +23,7 @@ from counterflow.adapters.web.fleet_routes import event_routes, fleet_routes, sa
 from counterflow.adapters.web.gate import OPEN_PATHS, Gate
 from counterflow.adapters.web.limit_routes import limit_routes
 from counterflow.adapters.web.metrics import MEDIA_TYPE, Metrics, MetricsSource
+from counterflow.adapters.web.offer_routes import offer_routes
 from counterflow.adapters.web.problems import Problem, install, problem
 from counterflow.adapters.web.roles import PREFIX, permits
 from counterflow.adapters.web.security_routes import security_routes
@@ -77,6 +78,7 @@ def create_app(
         station_routes(operations, hash_password, default_site),
         conflict_routes(operations),
         limit_routes(operations),
+        offer_routes(operations),
         driver_routes(operations),
         override_routes(operations),
         dispatch_routes(operations, render_report, settings.render_threads),

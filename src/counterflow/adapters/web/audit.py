@@ -21,6 +21,10 @@ _VALUE: Final = re.compile(r"/dispatches/[^/]+/target")
 _Look = Callable[[Operations, str], object]
 _LOOKS: Final[tuple[tuple[re.Pattern[str], _Look], ...]] = (
     (re.compile(r"/dispatches/([^/]+)"), lambda operations, name: operations.dispatch(DispatchId(name))),
+    (
+        re.compile(r"/commitments/([^/]+)"),
+        lambda operations, name: next((one for one in operations.commitments() if one.commitment_id == name), None),
+    ),
     (re.compile(r"/stations/([^/]+)(?:/[a-z-]+)?"), lambda operations, name: operations.station(StationId(name))),
     (re.compile(r"/(emergency-stop|clear-all)"), lambda operations, _: operations.fleet()),
     (

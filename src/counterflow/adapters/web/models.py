@@ -238,6 +238,21 @@ class LoadBody(BaseModel):
     power_w: Annotated[float, Field(strict=True, ge=-1e10, le=1e10, description="Drawn from the grid; negative = something generates [W].")]
 
 
+class CommitmentBody(BaseModel):
+    """A commitment to an offer, or to a part of it."""
+
+    model_config = ConfigDict(**Strict, json_schema_extra={"examples": [{"offer_id": "o-9b1d4e70", "power_w": "400kW"}]})
+
+    offer_id: Annotated[Name, Field(description="The offer, as `GET /api/v1/offer` named it.", examples=["o-9b1d4e70"])]
+    power_w: Annotated[DischargePower | None, Field(description="How much of it; null = all.")] = None
+    holder: Annotated[
+        Name | None,
+        Field(
+            description="Whose orders call it, as `ordered_by` of a dispatch tells; null = those of this token.", examples=["api:tso-north"]
+        ),
+    ] = None
+
+
 class PriorityBody(BaseModel):
     """The word of a site's operator: who has priority there over other systems."""
 

@@ -21,6 +21,8 @@ NAMED: Final[dict[tuple[str, str], Role]] = {
     ("DELETE", "/dispatches/{dispatch_id}"): Role.GRID,
     ("PUT", "/dispatches/{dispatch_id}/target"): Role.GRID,
     ("PUT", "/limits/load"): Role.GRID,
+    ("POST", "/commitments"): Role.GRID,
+    ("DELETE", "/commitments/{commitment_id}"): Role.GRID,
     ("POST", "/drivers/erase"): Role.ADMIN,
     ("POST", "/certificates/reload"): Role.ADMIN,
     ("POST", "/certificates/revoke"): Role.ADMIN,
@@ -57,5 +59,9 @@ def permits(operations: Operations) -> Callable[[Request], Awaitable[None]]:
             view = operations.dispatch(DispatchId(request.path_params["dispatch_id"]))
             if isinstance(view, DispatchView) and view.instruction.ordered_by != bearer.name:
                 raise HTTPException(403, f"The token {bearer.name} may change only dispatches that it has ordered itself")
+        if bearer.role is Role.GRID and "{commitment_id}" in route:
+            held = next((one for one in operations.commitments() if one.commitment_id == request.path_params["commitment_id"]), None)
+            if held is not None and held.committed_by not in ("", bearer.name):
+                raise HTTPException(403, f"The token {bearer.name} may withdraw only commitments that it holds itself")
 
     return permitted

@@ -14,6 +14,7 @@ from counterflow.app.cli import (
     explain,
     limits,
     looks,
+    offers,
     orders,
     replay,
     run,
@@ -57,6 +58,7 @@ explain.register(app)
 looks.register(app)
 conflicts.register(app, looks.stations_app)
 limits.register(app)
+offers.register(app)
 drivers.register(app)
 certificates.register(app, looks.stations_app)
 access.register(app)

@@ -58,6 +58,12 @@ def lapses(commitment: Commitment, now_s: float) -> str:
     return ""
 
 
+def is_over(commitment: Commitment, now_s: float) -> bool:
+    """Its window has passed, and every dispatch that called it has its final report."""
+    known = all(call.delivered_energy_wh is not None for call in commitment.calls)
+    return commitment.state is CommitmentState.DELIVERING and now_s >= commitment.end_s and known
+
+
 def reserved_w(
     commitments: Iterable[Commitment], topology: Topology, *, pool: PoolId, start_s: float, end_s: float, without: str = ""
 ) -> float:

@@ -1,0 +1,226 @@
+"""Firm offers on the virtual clock: what is offered, committed, called and settled, and how forecasts are judged."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from counterflow.domain.instructions import DispatchOrder, DispatchState
+from counterflow.domain.offers import Commitment, CommitmentState, Offer
+from counterflow.domain.records import DocumentKind
+from counterflow.domain.views import DispatchAnswer, Refusal
+
+HOUR_S = 3_600.0
+
+
+def ask(at: Any, window_s: float = 900.0, **more: Any) -> Offer:
+    asked = {"pool": "all", "confidence": None, "start_s": None} | more
+    told = asyncio.run(at.operations.offer(asked["pool"], window_s, asked["confidence"], asked["start_s"]))
+    assert isinstance(told, Offer), told
+    return told
+
+
+def commit(at: Any, offer: Offer, power_w: float | None = None, holder: str = "api:tso") -> Commitment:
+    done = at.do(at.operations.commit(offer.offer_id, power_w, holder))
+    assert isinstance(done, Commitment), done
+    return done
+
+
+def order(at: Any, power_w: float, by: str, duration_s: float = 300.0, **more: Any) -> DispatchAnswer | Refusal:
+    answer: DispatchAnswer | Refusal = at.do(
+        at.operations.order(DispatchOrder(discharge_power_w=power_w, duration_s=duration_s, ordered_by=by, **more), None, False)
+    )
+    return answer
+
+
+def state_of(at: Any, commitment_id: str) -> CommitmentState:
+    return next(one.state for one in at.operations.commitments() if one.commitment_id == commitment_id)
+
+
+def test_an_offer_says_what_is_sure_and_how_that_comes_about(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(30, 2, plant=ideal)
+    told = ask(at)
+    powers = [level.power_w for level in told.levels]
+    assert powers == sorted(powers, reverse=True)
+    assert told.model_power_w == pytest.approx(powers[1])
+    assert 0.0 < told.power_w <= min(told.model_power_w, told.committable_power_w)
+    grounds = told.grounds
+    steps = [grounds.rated_power_w, grounds.limited_power_w, grounds.responding_power_w, grounds.lasting_power_w, grounds.median_power_w]
+    assert steps == sorted(steps, reverse=True)
+    assert grounds.sessions >= grounds.sessions_ready >= grounds.sessions_counted > 0
+    assert told.power_w <= at.offer_w(900.0), "no more than an order would be told to expect"
+    assert ask(at) == told, "who asks the same again gets the same offer"
+    assert ask(at, 3.0 * HOUR_S).power_w <= told.power_w
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"pool": "nowhere"}, "There is no pool 'nowhere'"),
+        ({"window_s": 60.0}, "A window of 60 s cannot be offered"),
+        ({"confidence": 0.2}, "A confidence of 0.2 cannot be offered"),
+        ({"start_s": 1.0}, "lies in the past"),
+    ],
+)
+def test_what_cannot_be_offered_is_refused_in_words(town: Any, asked: dict[str, Any], words: str) -> None:
+    at = town(2, 1, warm_up_s=1.0)
+    given = {"pool": "all", "window_s": 900.0, "confidence": None, "start_s": None} | asked
+    for ask_for in (at.operations.offer, at.operations.firm):
+        refusal = asyncio.run(ask_for(given["pool"], given["window_s"], given["confidence"], given["start_s"]))
+        assert isinstance(refusal, Refusal)
+        assert words in refusal.sentence
+    if "window_s" not in asked:
+        refusal = asyncio.run(at.operations.horizons(given["pool"], given["confidence"], given["start_s"]))
+        assert isinstance(refusal, Refusal)
+
+
+def test_a_commitment_is_held_for_its_holder_and_an_order_above_it_says_so_before_it_starts(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(30, 2, plant=ideal)
+    start_s = at.now_s + 120.0
+    told = ask(at, start_s=start_s)
+    held = commit(at, told, 0.5 * told.power_w)
+    assert held.state is CommitmentState.COMMITTED
+    # Others are committed that much less, while the window is touched.
+    other = order(at, 1e9, "api:other", start_s=start_s)
+    assert isinstance(other, DispatchAnswer)
+    told_other = other.dispatch.feasibility
+    assert told_other.reserved_power_w == pytest.approx(held.power_w)
+    assert told_other.committed_power_w == pytest.approx(0.9 * told_other.expected_power_w - held.power_w)
+    assert told_other.commitment_id == ""
+    # The holder's own order calls it, and takes the place of what others were accepted for after it.
+    mine = order(at, 0.7 * told.power_w, "api:tso", start_s=start_s)
+    assert isinstance(mine, DispatchAnswer)
+    assert mine.dispatch.feasibility.commitment_id == held.commitment_id
+    assert mine.dispatch.feasibility.commitment_power_w == pytest.approx(held.power_w)
+    assert mine.dispatch.instruction.state is DispatchState.SCHEDULED, "it was told before it starts"
+    assert mine.dispatch.feasibility.reserved_power_w == 0.0
+    assert [one.dispatch_id for one in mine.displaced] == [other.dispatch.instruction.dispatch_id]
+    assert state_of(at, held.commitment_id) is CommitmentState.DELIVERING
+    at.restart(away_s=3.0)
+    assert state_of(at, held.commitment_id) is CommitmentState.DELIVERING, "kept over restarts"
+    at.run(500)
+    assert at.view(mine.dispatch.instruction).instruction.state is DispatchState.COMPLETED
+    report = at.do(at.operations.report(mine.dispatch.instruction.dispatch_id))
+    at.room.dispatcher.commitments.settled(report)
+    at.run(600)
+    report = at.do(at.operations.report(mine.dispatch.instruction.dispatch_id))
+    at.room.dispatcher.commitments.settled(report)
+    [call] = next(one for one in at.operations.commitments() if one.commitment_id == held.commitment_id).calls
+    assert report.final
+    assert call.delivered_energy_wh == pytest.approx(report.delivered_energy_wh)
+    assert state_of(at, held.commitment_id) is CommitmentState.SETTLED
+
+
+def test_a_dispatch_that_was_there_before_the_commitment_does_not_give_way(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(20, 2, plant=ideal)
+    start_s = at.now_s + 120.0
+    told = ask(at, start_s=start_s)
+    first = order(at, 0.2 * told.power_w, "api:other", start_s=start_s)
+    assert isinstance(first, DispatchAnswer)
+    again = ask(at, start_s=start_s + 1.0)
+    assert again.power_w == 0.0, "its sites are taken"
+    refused = at.do(at.operations.commit(told.offer_id, None, "api:tso"))
+    assert isinstance(refused, Refusal)
+    assert "is accepted for this window" in refused.sentence
+
+
+def test_offers_lapse_and_commitments_that_nobody_calls_expire(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(12, 2, plant=ideal)
+    told = ask(at)
+    at.run(310)
+    assert state_of(at, told.offer_id) is CommitmentState.EXPIRED
+    late = at.do(at.operations.commit(told.offer_id, None, "api:tso"))
+    assert isinstance(late, Refusal)
+    assert "is expired (nobody committed to it in time)" in late.sentence
+    second = commit(at, ask(at, 300.0))
+    at.run(301)
+    assert state_of(at, second.commitment_id) is CommitmentState.EXPIRED
+    third = commit(at, ask(at))
+    gone = at.do(at.operations.withdraw_commitment(third.commitment_id, "api:tso"))
+    assert gone.state is CommitmentState.WITHDRAWN
+    for done in (at.operations.withdraw_commitment(third.commitment_id, "x"), at.operations.withdraw_commitment("o-?", "x")):
+        assert isinstance(at.do(done), Refusal)
+    assert isinstance(at.do(at.operations.commit("o-?", None, "x")), Refusal)
+    assert [notice.text for notice in at.notices if notice.kind == "commitment.state"] == ["committed", "expired", "committed", "withdrawn"]
+
+
+def test_no_more_can_be_committed_than_was_offered_and_is_left(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(12, 2, plant=ideal)
+    one, other = ask(at), ask(at, 1200.0)
+    too_much = at.do(at.operations.commit(one.offer_id, 1.1 * one.power_w, "a"))
+    assert isinstance(too_much, Refusal)
+    commit(at, one, 0.8 * one.power_w, "a")
+    rest = commit(at, other, holder="b")
+    assert rest.power_w == pytest.approx(other.power_w - 0.8 * one.power_w)
+    assert ask(at).power_w == pytest.approx(ask(at).committable_power_w - 0.8 * one.power_w - rest.power_w, abs=1.0)
+
+
+def test_forecasts_are_judged_when_their_window_has_passed_and_cars_that_left_were_not_there(town: Any, ideal: dict[str, Any]) -> None:
+    offers = {"offers": {"forecast_windows_s": [300.0], "forecast_every_s": 300.0}}
+    at = town(30, 2, plant=ideal, settings={"dispatcher": offers})
+    desk = at.room.dispatcher.forecasting
+
+    def a_window(leaving: int) -> None:
+        desk.forecast(at.now_s)
+        for second in range(320):
+            if second == 100:
+                gone = [station for station in at.world.stations if station.state.first_evse.occupied][:leaving]
+                at.world.at(at.now_s, lambda gone=gone: [station.unplug(at.now_s) for station in gone])
+            at.run(1)
+            if second % 30 == 0:
+                at.room.dispatcher.forecasting.look(at.now_s)
+        at.room.dispatcher.forecasting.look(at.now_s)
+
+    a_window(0)
+    by_level = {view.confidence: view for view in at.operations.coverage(None)}
+    assert by_level[0.9].forecasts == 1
+    assert by_level[0.9].reached_frac == 1.0
+    assert by_level[0.9].guard_factor > 1.0
+    assert by_level[0.9].guarded_reached_frac == 1.0
+    assert by_level[0.5].guarded_reached_frac is None
+    a_window(15)
+    view = at.operations.coverage("all")[1]
+    assert view.forecasts == 2
+    assert view.reached_frac == 0.5
+    assert view.guard_factor < 1.0
+    assert view.sharpness_frac is not None
+    assert view.sharpness_frac > 1.0
+    assert at.operations.coverage("nowhere") == []
+    before = at.operations.coverage(None)
+    at.restart(away_s=3.0)
+    assert at.operations.coverage(None) == before
+    # Fifteen left before they had said they would.
+    assert at.room.dispatcher.lessons.risks(at.now_s).rates_per_h.mean() > 0.05
+    [(_, seen)] = at.journal.documents(DocumentKind.LEARNED_DEPARTURES)
+    assert seen.departures == pytest.approx(15.0, abs=0.1)
+
+
+def test_a_forecast_in_whose_window_the_emergency_stop_was_set_is_no_forecast(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(10, 2, plant=ideal)
+    desk = at.room.dispatcher.forecasting
+    desk.forecast(at.now_s)
+    assert desk.made == 2
+    at.do(at.operations.emergency_stop(True, "somebody"))
+    desk.look(at.now_s)
+    assert desk.void == 2
+    at.run(900)
+    desk.forecast(at.now_s)
+    assert desk.made == 2, "none while the stop is on"
+    assert at.operations.coverage(None) == []
+
+
+def test_a_car_that_an_order_of_ours_held_was_there(town: Any, ideal: dict[str, Any]) -> None:
+    offers = {"offers": {"forecast_windows_s": [300.0], "forecast_every_s": 300.0}}
+    at = town(20, 2, plant=ideal, settings={"dispatcher": offers})
+    desk = at.room.dispatcher.forecasting
+    desk.forecast(at.now_s)
+    at.order(240.0, 0.8)
+    for _ in range(16):
+        at.run(20)
+        desk.look(at.now_s)
+    view = at.operations.coverage(None)[1]
+    assert view.reached_frac == 1.0
+    assert view.dispatched_share_frac is not None
+    assert view.dispatched_share_frac > 0.5
+    assert asyncio.run(at.operations.firm("all", 300.0)).power_w > 0.0
+    assert len(asyncio.run(at.operations.horizons("all", None, None))) == 6
