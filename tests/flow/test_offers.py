@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchOrder, DispatchState
 from counterflow.domain.offers import Commitment, CommitmentState, Offer
 from counterflow.domain.records import DocumentKind
@@ -100,10 +101,9 @@ def test_a_commitment_is_held_for_its_holder_and_an_order_above_it_says_so_befor
     assert state_of(at, held.commitment_id) is CommitmentState.DELIVERING, "kept over restarts"
     at.run(500)
     assert at.view(mine.dispatch.instruction).instruction.state is DispatchState.COMPLETED
-    report = at.do(at.operations.report(mine.dispatch.instruction.dispatch_id))
-    at.room.dispatcher.commitments.settled(report)
-    at.run(600)
-    report = at.do(at.operations.report(mine.dispatch.instruction.dispatch_id))
+    at.run(800)
+    report = asyncio.run(at.operations.report(mine.dispatch.instruction.dispatch_id))
+    assert isinstance(report, DeliveryReport)
     at.room.dispatcher.commitments.settled(report)
     [call] = next(one for one in at.operations.commitments() if one.commitment_id == held.commitment_id).calls
     assert report.final
@@ -187,6 +187,7 @@ def test_forecasts_are_judged_when_their_window_has_passed_and_cars_that_left_we
     assert view.sharpness_frac > 1.0
     assert at.operations.coverage("nowhere") == []
     before = at.operations.coverage(None)
+    at.room.dispatcher.lessons.risks(at.now_s)
     at.restart(away_s=3.0)
     assert at.operations.coverage(None) == before
     # Fifteen left before they had said they would.

@@ -8,7 +8,7 @@ from counterflow.app.control_room import ControlRoom
 from counterflow.app.offering import Request, answer
 from counterflow.domain.ids import PoolId
 from counterflow.domain.offers import Commitment, CommitmentState, CoverageView, Offer
-from counterflow.domain.views import Refusal
+from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.control.book import LIVE_STATES
 
 HORIZONS_S = (300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0)
@@ -71,6 +71,9 @@ class OfferDesk:
 
     async def commit(self, offer_id: str, power_w: float | None, holder: str) -> Commitment | Refusal:
         """Hold what was offered, or `power_w` of it, for `holder`, whose orders for this pool and window call it."""
+        obstacle = self._in_the_way(offer_id)
+        if obstacle is not None:
+            return obstacle
         done = self._room.dispatcher.commitments.commit(offer_id, power_w, holder, self._now_s())
         await self._settled()
         return done
@@ -84,6 +87,23 @@ class OfferDesk:
     def coverage(self, pool: PoolId | None) -> Sequence[CoverageView]:
         """How forecasts of the last 30 days were kept."""
         return self._room.dispatcher.forecasting.coverage(self._now_s(), pool)
+
+    def _in_the_way(self, offer_id: str) -> Refusal | None:
+        """An order that is accepted already would not give way to the one that calls the commitment."""
+        found = self._room.dispatcher.commitments.get(offer_id)
+        if found is None:
+            return None
+        mine = self._room.topology.pool_mask(found.offer.pool)
+        for other in self._room.dispatcher.book.in_state(*LIVE_STATES):
+            meets = other.start_s < found.end_s and found.start_s < other.end_s
+            if meets and (self._room.topology.pool_mask(other.pool) & mine).any():
+                return Refusal(
+                    kind=RefusalKind.CONFLICT,
+                    sentence=f"Dispatch {other.dispatch_id} is accepted for this window, and nothing else can be ordered there.",
+                    remedy="Choose another window or pool, or cancel that dispatch.",
+                    conflicting=other.dispatch_id,
+                )
+        return None
 
     async def _worked_out(self, request: Request, offer_id: str) -> Offer:
         dispatcher = self._room.dispatcher

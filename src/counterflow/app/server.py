@@ -28,6 +28,7 @@ from counterflow.app.certifying import Certifying
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.firm_figures import FirmFigures
 from counterflow.app.garbage import Garbage
 from counterflow.app.grid_desk import GridDesk
 from counterflow.app.http_authorizer import HttpAuthorizer
@@ -145,10 +146,17 @@ class Server:
             wire_alarms=wire_alarms.all,
         )
         keep_s = self.settings.telemetry.keep_days * _DAY_S
+        figures = PoolFigures(
+            self.room,
+            self.settings.programs,
+            broken=lambda: not self.operations.health().ready,
+            firm=lambda pool: self.firm.of(pool, self._now_s()),
+        )
+        self.firm = FirmFigures(self.room, self.operations, figures.pools)
         self.pool_records = PoolRecords(
             self.room,
             lambda told: TelemetryStore(self._data_dir / "telemetry.sqlite3", keep_s, told),
-            PoolFigures(self.room, self.settings.programs, broken=lambda: not self.operations.health().ready),
+            figures,
             now_s=self._now_s,
             stopwatch=time.perf_counter,
         )
@@ -346,14 +354,11 @@ class Server:
             await self.settling.settle_due(self._now_s())
             await asyncio.sleep(SETTLE_PAUSE_S)
 
-<<<<<<< HEAD
     async def _settle(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
-        return await self.operations.report(dispatch_id)
-=======
-    async def _settle(self, dispatch_id: DispatchId) -> None:
         report = await self.operations.report(dispatch_id)
         if isinstance(report, DeliveryReport):
             self.room.dispatcher.commitments.settled(report)
+        return report
 
     async def _forecast(self) -> None:
         """Firm offers: what is over is closed, windows are watched and judged, new forecasts worked out off the loop."""
@@ -362,11 +367,12 @@ class Server:
             now_s = self._now_s()
             with dispatcher.faults.guard("the forecasts", now_s):
                 dispatcher.commitments.advance(now_s)
+                dispatcher.lessons.risks(now_s)
                 dispatcher.forecasting.look(now_s)
                 questions = dispatcher.forecasting.due(now_s)
                 dispatcher.forecasting.begin(questions, [await asyncio.to_thread(answer, question) for question in questions])
+                await self.firm.refresh(now_s)
             await asyncio.sleep(self.settings.dispatcher.offers.look_every_s)
->>>>>>> 815efb2 (Firm offers: API, command line, forecasts in the server)
 
     def _heard(self, notice: Notice) -> None:
         """A notice of the control room: to all who listen, and straight to whoever settles (the board drops what is not read soon)."""

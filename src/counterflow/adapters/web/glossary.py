@@ -4,6 +4,7 @@ UNITS = {"_w": "W", "_wh": "Wh", "_s": "s", "_frac": "0..1", "_share": "0..1"}
 """Endings and units. Instants (`at_s`, `start_s` ...) are seconds since 1970-01-01T00:00Z; ages and lengths are seconds."""
 
 WORDS: dict[str, str] = {
+    "replaces": "The dispatch whose place it takes, whatever its priority; null = none.",
     "offer_id": "Its name, to commit to it; empty = made for looking only.",
     "made_at_s": "When it was made.",
     "valid_until_s": "Until when one can commit to it.",

@@ -3,12 +3,15 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from counterflow.adapters.web.answers import answer, bearer, shows
+from counterflow.adapters.web.auth import Bearer
 from counterflow.adapters.web.models import CommitmentBody, Name
 from counterflow.adapters.web.problems import refused
 from counterflow.adapters.web.units import InstantText
+from counterflow.domain.access import Role
 from counterflow.domain.ids import ALL_SITES, PoolId
 from counterflow.domain.offers import Commitment, CoverageView, Offer
 from counterflow.domain.views import Refusal
@@ -48,6 +51,9 @@ def offer_routes(operations: Operations) -> APIRouter:
     @routes.post("/commitments", status_code=201, responses=shows(Commitment, 400, 404, 409, 413, 415, 422, 503, status=201))
     async def commit(request: Request, body: CommitmentBody) -> Response:
         """Commit to an offer: it is held for orders of its holder in its window, and others are committed that much less."""
+        who: Bearer = request.state.who
+        if who.role is Role.GRID and body.holder not in (None, who.name):
+            raise HTTPException(403, f"The token {who.name} may commit only for itself")
         done = await operations.commit(body.offer_id, body.power_w, body.holder or bearer(request))
         return refused(request, done) if isinstance(done, Refusal) else answer(request, done, 201)
 
