@@ -2,6 +2,10 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -19,9 +23,9 @@ from counterflow.app.bench.scenarios.oracle import best_capacity_w, least_square
 from counterflow.app.bench.scenarios.outcome import Outcome
 from counterflow.app.bench.scenarios.pictures import draw
 from counterflow.app.bench.scenarios.play import Course, play, set_up
+from counterflow.app.bench.scenarios.regulation import regulation
 from counterflow.app.bench.scenarios.scenario import Demand, Scenario, Setup
 from counterflow.app.bench.scenarios.show import document, markdown, table, words
-from counterflow.app.bench.scenarios.signal import regulation
 from counterflow.app.bench.scenarios.steps import common, constant, drop_out, lose, stage_for, taught
 from counterflow.app.cli import app
 from counterflow.engine.control.settings import Tracker
@@ -148,6 +152,7 @@ def test_what_is_held_against_pi_is_paired_by_seed() -> None:
     judged = outcome(difference, ours=[0.9, 0.8, 0.1], pi=[0.7, 0.75]).judged(difference)
     assert judged.values == pytest.approx((0.2, 0.05))
     assert judged.verdict == "missed"
+    assert judged.baselines == {Tracker.PI: 0.0}
     ratio = demand(against_pi="ratio", goal=0.2, moonshot=None)
     assert outcome(ratio, ours=[10.0], pi=[100.0]).judged(ratio).verdict == "met"
 
@@ -161,6 +166,12 @@ def test_table_markdown_and_document_say_the_same() -> None:
     assert all(part in text for part in ("a figure (s)", "≤2", "1.5", "2.5", "missed", "This cannot be played."))
     assert all(row.title in " ".join(text.split()) for row in ELSEWHERE)
     assert "| 1 | a scenario: a figure (s) | ≤2 | 1 | 1.5 | 2.5 |  | 3 | **missed** |" in markdown(outcomes, whole=False)
+    allocator = replace(outcome(demand(), ours=[1.0]).scenario, number="18", cars=10_000, uncompared="an allocator is judged")
+    judged = [replace(outcome(demand(), ours=[1.0]), scenario=allocator)]
+    words_md = markdown(judged, whole=False, quick=True)
+    assert "| 18 | a scenario, 1 000 cars: a figure (s) | ≤2 | 1 | 1 | 1 | n/a | n/a | moonshot |" in words_md
+    assert "n/a in 18: an allocator is judged." in words_md
+    assert "a scenario, 10 000 cars" in markdown(judged, whole=False)
     written = document(outcomes, quick=False, seeds=2, took_s=1.0)
     assert json.loads(json.dumps(written))["scenarios"]["1"]["note"] == "This cannot be played."
     assert [words(value) for value in (float("inf"), float("nan"), 0.0, 12_345.0, 0.000123, 0.123456)] == [
@@ -193,15 +204,45 @@ def test_a_run_in_processes_writes_its_files_and_ends_with_its_verdict(tmp_path:
 
 
 def test_what_was_played_before_ctrl_c_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_pool: object, jobs: list[scenarios._Job], _console: object) -> Iterator[tuple[scenarios._Job, dict[str, float]]]:
+    def interrupted(jobs: list[scenarios._Job], _console: object) -> Iterator[tuple[scenarios._Job, dict[str, float]]]:
         yield jobs[0], {"share_mean": 99.0, "share_least": 98.0}
         raise KeyboardInterrupt
 
+    before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(scenarios, "_results", interrupted)
     assert run_scenarios(Request(only="18,19", seeds=2, folder=tmp_path), quiet()) == 130
     written = json.loads((tmp_path / "scenarios.json").read_text())["scenarios"]
+    signal.signal(signal.SIGINT, before)
     assert list(written) == ["18"]
     assert written["18"]["demands"][0]["values"] == [99.0]
+
+
+def test_ctrl_c_twice_ends_in_a_sentence_with_what_was_played(tmp_path: Path) -> None:
+    words_given = [
+        "-c",
+        "from counterflow.app.cli import main; main()",
+        "bench",
+        "scenarios",
+        "--only",
+        "19,1g",
+        "--quick",
+        "--seeds",
+        "1",
+        "--out",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, *words_given, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    said = [next(line for line in iter(process.stdout.readline, "") if "19 is played" in line)]
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.2)
+    said += process.stdout.readlines()
+    assert process.wait(20.0) == 130
+    assert "Traceback" not in "".join(said)
+    assert "Stopped. This is what was played until then." in "".join(said)
+    assert "19" in json.loads((tmp_path / "scenarios.json").read_text())["scenarios"]
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:

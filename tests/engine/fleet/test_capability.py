@@ -40,7 +40,7 @@ def test_a_ready_car_can_give_its_power_for_a_short_window(cars: Cars, t0: float
 def test_the_buffer_is_that_of_control_1_2(cars: Cars, t0: float) -> None:
     cap = of(cars(), t0)
     sigma = sqrt(0.015**2 + 0.01**2 / 12.0)
-    assert cap.buffer_frac[0] == pytest.approx(3.0 * sigma + 0.005 + 7000.0 * 20.0 / (3600.0 * 0.9 * 60_000.0))
+    assert cap.buffer_frac[0] == pytest.approx(3.6 * sigma + 0.005 + 7000.0 * 20.0 / (3600.0 * 0.9 * 60_000.0))
     assert cap.energy_wh[0] == pytest.approx(0.9 * 60_000.0 * (0.6 - 0.3 - cap.buffer_frac[0]))
 
 

@@ -40,10 +40,13 @@ def baseline(scene: Scene, level_w: F8) -> Baseline:
 
 
 def _pi_w(scene: Scene) -> tuple[float, float]:
-    """The controller's output, W, and its integral. It stops integrating where more cannot be asked, or less than nothing."""
+    """The controller's output, W, and its integral. It stops integrating where more cannot be asked, or less than nothing; what meters
+    say before the window is no error."""
     settings, memory = scene.settings, scene.memory
+    if memory.ticked_at_s < scene.task.instruction.start_s:
+        return scene.target_w, 0.0
     error_w = scene.target_w - float(scene.measured_w.sum())
-    elapsed_s = 0.0 if scene.first else max(0.0, scene.now_s - memory.ticked_at_s)
+    elapsed_s = max(0.0, scene.now_s - memory.ticked_at_s)
     integral_ws = memory.integral_ws + error_w * elapsed_s
     asked_w = scene.target_w + settings.pi_gain * (error_w + integral_ws / settings.pi_integral_s)
     most_w = float(np.where(scene.steerable, scene.cap_w, 0.0).sum())

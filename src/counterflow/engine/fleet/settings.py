@@ -75,7 +75,7 @@ class CapabilitySettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     k_sigma: Annotated[
         float,
         Meta(description="Standard deviations of the state of charge kept above the floor.", extra={"unit": "-"}, ge=0, le=10),
-    ] = 3.0
+    ] = 3.6
     sigma_bms: Annotated[
         float,
         Meta(description="Standard deviation of the reported state of charge.", extra={"unit": "0..1"}, ge=0, le=0.2),

@@ -7,9 +7,12 @@ outcome    judged over all seeds, beside the open loop and a PI controller with 
 
 import multiprocessing
 import os
+import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,7 +23,7 @@ from counterflow.app.bench.figures import CannotError
 from counterflow.app.bench.scenarios.catalogue import SCENARIOS, UnknownScenarioError, chosen
 from counterflow.app.bench.scenarios.outcome import Outcome
 from counterflow.app.bench.scenarios.pictures import PICTURES, draw
-from counterflow.app.bench.scenarios.scenario import Figures, Scenario, Setup
+from counterflow.app.bench.scenarios.scenario import Figures, Scenario
 from counterflow.app.bench.scenarios.show import document, markdown, table
 from counterflow.app.bench.table import write_json
 from counterflow.engine.control.settings import Tracker
@@ -29,6 +32,10 @@ __all__ = ["Request", "UnknownScenarioError", "run_scenarios"]
 
 
 STOPPED = 130
+QUICK = (
+    "Quick: a tenth of the cars, but 100 at least and 1 000 at most, as each title says; windows of 15 minutes, half an hour in 8 to 10. "
+    "A single car weighs much there, so that goals are missed which the full run meets: nothing here is comparable with it."
+)
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -61,33 +68,24 @@ def run_scenarios(request: Request, console: Console) -> int:
     found: dict[_Job, Figures] = {}
     faults: dict[str, str] = {}
     stopped = False
-    # Spawned, not forked: a copy of a process with threads may stand still.
-    with ProcessPoolExecutor(_workers(), mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            pictures = [pool.submit(draw, name, request.folder) for name in PICTURES] if not request.only else []
-            for job, result in _results(pool, jobs, console):
-                if isinstance(result, str):
-                    faults[job.number] = result
-                else:
-                    found[job] = result
-            for picture in pictures:
-                console.print(f"Drawn: {picture.result()}", markup=False, highlight=False)
-        except KeyboardInterrupt:
-            stopped = True
-            console.print("Stopped. This is what was played until then.")
-            pool.shutdown(cancel_futures=True)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    try:
+        for path in _pictures(request.folder) if not request.only else ():
+            console.print(f"Drawn: {path}", markup=False, highlight=False)
+        for job, result in _results(jobs, console):
+            if isinstance(result, str):
+                faults[job.number] = result
+            else:
+                found[job] = result
+    except KeyboardInterrupt:
+        # Writing what there is takes a moment; another Ctrl-C must not cost it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        stopped = True
+        console.print("Stopped. This is what was played until then.")
     played = {job.number for job in found if job.tracker is Tracker.LEARNED} | faults.keys()
     wanted = [scenario for scenario in scenarios if not stopped or scenario.number in played]
     outcomes = [_outcome(scenario, found, faults.get(scenario.number, "")) for scenario in wanted]
     _tell(outcomes, request, console, time.monotonic() - began_s)
     return STOPPED if stopped else 0 if all(outcome.met and not outcome.note for outcome in outcomes) else 1
-
-
-def _workers() -> int:
-    return max(1, len(os.sched_getaffinity(0)))
 
 
 def _jobs(scenario: Scenario, request: Request) -> Iterator[_Job]:
@@ -101,21 +99,58 @@ def _jobs(scenario: Scenario, request: Request) -> Iterator[_Job]:
 
 def _play(job: _Job) -> Figures | str:
     """In a process of its own; a sentence where it cannot be played."""
+    scenario = SCENARIOS[job.number]
     try:
-        return dict(SCENARIOS[job.number].measure(Setup(seed=job.seed, tracker=job.tracker, quick=job.quick)))
+        return dict(scenario.measure(scenario.setup(job.seed, job.tracker, quick=job.quick)))
     except CannotError as why:
         return str(why)
 
 
-def _results(pool: ProcessPoolExecutor, jobs: Sequence[_Job], console: Console) -> Iterator[tuple[_Job, Figures | str]]:
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes to play in; they leave Ctrl-C to us, and end at once when something comes up."""
+    others = set(multiprocessing.active_children())
+    # Spawned, not forked: a copy of a process with threads may stand still.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
+
+
+def _pictures(folder: Path) -> list[Path]:
+    with _pool(_workers()) as pool:
+        return list(pool.map(draw, PICTURES, [folder] * len(PICTURES)))
+
+
+def _workers() -> int:
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def _results(jobs: Sequence[_Job], console: Console) -> Iterator[tuple[_Job, Figures | str]]:
+    """All plays as they end; those that measure time come last, one by one. Where no bar can be shown, a line tells of each row."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    left = Counter(job.number for job in jobs)
+    done = 0
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("playing", total=len(jobs))
-        waiting: dict[Future[Figures | str], _Job] = {pool.submit(_play, job): job for job in jobs}
-        for done in as_completed(waiting):
-            job = waiting[done]
-            progress.update(bar, advance=1, description=f"{job.number:>3} {SCENARIOS[job.number].title}"[:36])
-            yield job, done.result()
+        for alone in (False, True):
+            now = [job for job in jobs if SCENARIOS[job.number].alone is alone]
+            if not now:
+                continue
+            with _pool(1 if alone else _workers()) as pool:
+                waiting: dict[Future[Figures | str], _Job] = {pool.submit(_play, job): job for job in now}
+                for ended in as_completed(waiting):
+                    job = waiting[ended]
+                    done, left[job.number] = done + 1, left[job.number] - 1
+                    progress.update(bar, advance=1, description=f"{job.number:>3} {SCENARIOS[job.number].title}"[:36])
+                    if not console.is_terminal and left[job.number] == 0:
+                        console.print(f"{done:4} of {len(jobs)} plays; {job.number} is played.", highlight=False)
+                    yield job, ended.result()
 
 
 def _outcome(scenario: Scenario, found: dict[_Job, Figures], note: str) -> Outcome:
@@ -128,11 +163,11 @@ def _outcome(scenario: Scenario, found: dict[_Job, Figures], note: str) -> Outco
 
 def _tell(outcomes: Sequence[Outcome], request: Request, console: Console, took_s: float) -> None:
     whole = not request.only
-    console.print(table(outcomes, whole=whole))
-    (request.folder / "scenarios.md").write_text(markdown(outcomes, whole=whole), encoding="utf-8")
+    console.print(table(outcomes, whole=whole, quick=request.quick))
+    (request.folder / "scenarios.md").write_text(markdown(outcomes, whole=whole, quick=request.quick), encoding="utf-8")
     write_json(request.folder / "scenarios.json", document(outcomes, quick=request.quick, seeds=request.seeds, took_s=took_s))
     missed = sum(not outcome.met for outcome in outcomes)
     words = f"{len(outcomes)} scenarios with {request.seeds} seeds each in {took_s / 60.0:.1f} minutes; {missed} with a goal missed."
     console.print(f"{words} Written to {request.folder}", markup=False, highlight=False)
     if request.quick:
-        console.print("Quick: smaller fleets and shorter windows; not comparable with the full run.")
+        console.print(QUICK)

@@ -20,29 +20,33 @@ class Outcome(Struct, frozen=True, kw_only=True):
         """What was measured for a demand, over all seeds."""
         ours = self.plays.get(Tracker.LEARNED, {})
         pi = self.plays.get(Tracker.PI, {})
-        seeds = [seed for seed in sorted(ours) if not demand.against_pi or seed in pi]
-        values = []
-        for seed in seeds:
-            value = ours[seed][demand.key]
-            match demand.against_pi:
-                case "difference":
-                    value -= pi[seed][demand.key]
-                case "ratio":
-                    value /= pi[seed][demand.key] or float("inf")
-                case "":
-                    pass
-            values.append(value)
         baselines: dict[Tracker, float] = {
-            tracker: fmean(figures[demand.key] for figures in plays.values())
+            tracker: fmean(values)
             for tracker, plays in self.plays.items()
-            if tracker is not Tracker.LEARNED and plays
+            if tracker is not Tracker.LEARNED and (values := _values(demand, plays, pi))
         }
-        return Judged(demand=demand, values=tuple(values), baselines=baselines)
+        return Judged(demand=demand, values=tuple(_values(demand, ours, pi)), baselines=baselines)
 
     @property
     def met(self) -> bool:
         """Whether every demand's goal was reached by the worst seed."""
         return all(self.judged(demand).met for demand in self.scenario.demands)
+
+
+def _values(demand: Demand, plays: Mapping[int, Figures], pi: Mapping[int, Figures]) -> list[float]:
+    """What a tracker reached, seed by seed; where it is held against PI, of the seeds that both have played."""
+    found = []
+    for seed in (seed for seed in sorted(plays) if not demand.against_pi or seed in pi):
+        value = plays[seed][demand.key]
+        match demand.against_pi:
+            case "difference":
+                value -= pi[seed][demand.key]
+            case "ratio":
+                value /= pi[seed][demand.key] or float("inf")
+            case "":
+                pass
+        found.append(value)
+    return found
 
 
 class Judged(Struct, frozen=True, kw_only=True):

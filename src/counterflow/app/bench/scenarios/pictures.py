@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from msgspec import Struct
 
 from counterflow.app.bench.scenarios.play import Course, Run, Stage, play
+from counterflow.app.bench.scenarios.regulation import BASE, SWING, regulation
 from counterflow.app.bench.scenarios.scenario import Setup
-from counterflow.app.bench.scenarios.signal import BASE, SWING, regulation
 from counterflow.app.bench.scenarios.steps import constant, lose, stage_for
 from counterflow.engine.control.settings import Tracker
 from counterflow.engine.fleet.snapshot import F8

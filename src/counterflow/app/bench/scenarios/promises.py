@@ -4,8 +4,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from counterflow.app.bench.scenarios.play import Course, play, set_up
-from counterflow.app.bench.scenarios.scenario import Demand, Figures, Scenario, Setup
-from counterflow.app.bench.scenarios.signal import regulation
+from counterflow.app.bench.scenarios.regulation import regulation
+from counterflow.app.bench.scenarios.scenario import OTHERS, Demand, Figures, Scenario, Setup
 from counterflow.app.bench.scenarios.steps import lose
 from counterflow.domain.ids import SiteId
 from counterflow.domain.resources import Site
@@ -27,7 +27,7 @@ DISPATCH_S = 600
 def floors(setup: Setup) -> Figures:
     """16: everybody is run down as far as may be, with batteries that err by 1.5 %."""
     wishes = Wishes(
-        cars=setup.sized(20_000), capacity_wh=(40_000.0, 100_000.0), soc_frac=(0.25, 0.75), floor_frac=(0.2, 0.5), target_frac=(0.5, 0.5)
+        cars=setup.cars, capacity_wh=(40_000.0, 100_000.0), soc_frac=(0.25, 0.75), floor_frac=(0.2, 0.5), target_frac=(0.5, 0.5)
     )
     nature = replace(REFERENCE, soc_error_sd=0.015, attrition_per_h=0.0)
     stage = set_up(nature, wishes, setup.seed, control=_coarse(setup), dt_s=COARSE_S)
@@ -47,7 +47,7 @@ def floors(setup: Setup) -> Figures:
 def departures(setup: Setup) -> Figures:
     """17: a window of two hours, then charging, until the last car has left."""
     wishes = Wishes(
-        cars=setup.sized(10_000),
+        cars=setup.cars,
         capacity_wh=(40_000.0, 100_000.0),
         soc_frac=(0.4, 0.9),
         floor_frac=(0.2, 0.3),
@@ -66,7 +66,7 @@ def departures(setup: Setup) -> Figures:
 
 def capped_sites(setup: Setup) -> Figures:
     """28: three sites in ten may export 60 % of what stands there; the target moves, and cars drop out."""
-    cars = setup.sized(2_000)
+    cars = setup.cars
     count = cars // 5
     drawn = set_up(REFERENCE, Wishes(cars=cars, sites=count), setup.seed)
     rated_w = np.bincount(drawn.plant.fleet.site, weights=drawn.plant.fleet.max_w, minlength=count + 1)[1:]
@@ -98,7 +98,7 @@ def capped_sites(setup: Setup) -> Figures:
 
 def rebound(setup: Setup) -> Figures:
     """29: the window ends, and everybody wants to charge."""
-    wishes = Wishes(cars=setup.sized(2_000), soc_frac=(0.5, 0.5), target_frac=(0.75, 0.75))
+    wishes = Wishes(cars=setup.cars, soc_frac=(0.5, 0.5), target_frac=(0.75, 0.75))
     stage = set_up(replace(REFERENCE, attrition_per_h=0.0), wishes, setup.seed, control=ControlSettings(tracker=setup.tracker))
     target_w = np.full(DISPATCH_S, 0.5 * float(stage.plant.fleet.max_w.sum()))
     run = play(stage, Course(target_w=target_w, after_s=2.0 * RESUME_S))
@@ -116,29 +116,41 @@ def _coarse(setup: Setup) -> ControlSettings:
 PROMISES = (
     Scenario(
         number="16",
-        title="drivers' floors, 20 000 cars",
+        title="drivers' floors",
+        cars=20_000,
         demands=(
             Demand(key="told_below", title="reported below the floor", unit="", goal=0.0, moonshot=0.0),
             Demand(key="truly_below", title="truly below it, share", unit="", goal=1e-4, moonshot=5e-5),
         ),
         measure=floors,
+        baselines=OTHERS,
+        baseline_seeds=1,
     ),
     Scenario(
         number="17",
-        title="drivers' departures, 10 000 cars",
+        title="drivers' departures",
+        cars=10_000,
         demands=(Demand(key="short", title="reported short by over 1 %", unit="", goal=0.0, moonshot=0.0),),
         measure=departures,
+        baselines=OTHERS,
+        baseline_seeds=1,
     ),
     Scenario(
         number="28",
         title="export limits at 3 sites in 10",
+        cars=2_000,
         demands=(Demand(key="violations", title="sites over it for over 1 s", unit="", goal=0.0, moonshot=0.0),),
         measure=capped_sites,
+        baselines=OTHERS,
+        baseline_seeds=1,
     ),
     Scenario(
         number="29",
         title="rebound when the window ends",
+        cars=2_000,
         demands=(Demand(key="ahead", title="import over the paced plan", unit="%", goal=5.0, moonshot=2.0),),
         measure=rebound,
+        baselines=OTHERS,
+        baseline_seeds=1,
     ),
 )

@@ -11,11 +11,17 @@ Figures = Mapping[str, float]
 
 
 class Setup(Struct, frozen=True, kw_only=True):
-    """One play: its luck, who tracks, and whether it is to be short."""
+    """One play: its luck, who tracks, how many cars the scenario has at full size, and whether it is to be short."""
 
     seed: int
     tracker: Tracker = Tracker.LEARNED
     quick: bool = False
+    full_cars: int = 0
+
+    @property
+    def cars(self) -> int:
+        """The number of cars of this play."""
+        return self.sized(self.full_cars)
 
     def sized(self, cars: int) -> int:
         """The number of cars: a tenth of it, and no more than 1 000, in a quick run."""
@@ -48,15 +54,29 @@ class Demand(Struct, frozen=True, kw_only=True):
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
-    """One row of the table (control reference 9), by its number there; a letter behind it is ours. `baselines`: the trackers it is also
-    played with, in `baseline_seeds` of its seeds (0 = all)."""
+    """One row of the table (control reference 9), by its number there; a letter behind it is ours. `cars`: how many there are at full
+    size, 0 = the title says it. `baselines`: the trackers it is also played with, in `baseline_seeds` of its seeds (0 = all);
+    `uncompared` says why there are none. `alone`: it measures time, so nothing else is played beside it."""
 
     number: str
     title: str
     demands: tuple[Demand, ...]
     measure: Callable[[Setup], Figures]
+    cars: int = 0
     baselines: tuple[Tracker, ...] = ()
     baseline_seeds: int = 2
+    uncompared: str = ""
+    alone: bool = False
+
+    def setup(self, seed: int, tracker: Tracker, *, quick: bool) -> Setup:
+        """One play of it."""
+        return Setup(seed=seed, tracker=tracker, quick=quick, full_cars=self.cars)
+
+    def titled(self, *, quick: bool) -> str:
+        """Its title with the number of cars that it is played with."""
+        if self.cars == 0:
+            return self.title
+        return f"{self.title}, {self.setup(1, Tracker.LEARNED, quick=quick).cars:,} cars".replace(",000", " 000")
 
 
 class Elsewhere(Struct, frozen=True, kw_only=True):

@@ -17,40 +17,52 @@ STYLES = {"missed": "bold red", "missing": "bold red", "met": "green", "moonshot
 HEADINGS = ("scenario", "goal", "moonshot", "mean", "worst", "open", "PI", "")
 
 
-def table(outcomes: Sequence[Outcome], *, whole: bool) -> Table:
+def table(outcomes: Sequence[Outcome], *, whole: bool, quick: bool = False) -> Table:
     """A line a demand, the scenario's title above it. `whole`: also name the rows that are measured elsewhere. Readable at 80 columns."""
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     shown.add_column(HEADINGS[0], overflow="fold", min_width=26)
     for heading in HEADINGS[1:]:
         shown.add_column(heading, justify="right", no_wrap=True)
     for outcome in outcomes:
-        shown.add_row(Text(f"{outcome.scenario.number} {outcome.scenario.title}", style="bold"))
+        shown.add_row(Text(f"{outcome.scenario.number} {outcome.scenario.titled(quick=quick)}", style="bold"))
         if outcome.note:
             shown.add_row(Text(f"  {outcome.note}", style="bold red"))
             continue
         for judged in _all(outcome):
-            what, *cells, verdict = _cells(judged)
+            what, *cells, verdict = _cells(judged, compared=not outcome.scenario.uncompared)
             shown.add_row(Text(f"  {what}"), *(Text(cell) for cell in cells), Text(verdict, style=STYLES[verdict]))
     for row in ELSEWHERE if whole else ():
         shown.add_row(Text(f"{row.number} {row.title}: {row.where}", style="dim"))
+    for words in _uncompared(outcomes):
+        shown.add_row(Text(words, style="dim"))
     return shown
 
 
-def markdown(outcomes: Sequence[Outcome], *, whole: bool) -> str:
+def markdown(outcomes: Sequence[Outcome], *, whole: bool, quick: bool = False) -> str:
     """The same for a document."""
     lines = ["| # | " + " | ".join(HEADINGS) + " |", "|---|---|" + "---:|" * (len(HEADINGS) - 2) + "---|"]
     for outcome in outcomes:
-        number, title = outcome.scenario.number, outcome.scenario.title
+        number, title = outcome.scenario.number, outcome.scenario.titled(quick=quick)
         if outcome.note:
             lines.append(f"| {number} | {title}: {outcome.note} |" + " |" * (len(HEADINGS) - 2) + " **missing** |")
             continue
         for judged in _all(outcome):
-            cells = _cells(judged)
+            cells = _cells(judged, compared=not outcome.scenario.uncompared)
             verdict = f"**{judged.verdict}**" if STYLES[judged.verdict] == "bold red" else judged.verdict
             lines.append(f"| {number} | {title}: {cells[0]} | " + " | ".join(cells[1:-1]) + f" | {verdict} |")
     if whole:
         lines += [f"| {row.number} | {row.title} |" + " |" * (len(HEADINGS) - 2) + f" {row.where} |" for row in ELSEWHERE]
+    lines += [line for words in _uncompared(outcomes) for line in ("", words)]
     return "\n".join(lines) + "\n"
+
+
+def _uncompared(outcomes: Sequence[Outcome]) -> list[str]:
+    """Why rows have no figures of other trackers, a sentence a reason."""
+    reasons: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.scenario.uncompared:
+            reasons.setdefault(outcome.scenario.uncompared, []).append(outcome.scenario.number)
+    return [f"n/a in {', '.join(numbers)}: {why}." for why, numbers in reasons.items()]
 
 
 def document(outcomes: Sequence[Outcome], *, quick: bool, seeds: int, took_s: float) -> dict[str, Any]:
@@ -87,14 +99,14 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         tracker.value: {str(seed): {key: _finite(value) for key, value in figures.items()} for seed, figures in plays.items()}
         for tracker, plays in outcome.plays.items()
     }
-    return {"title": outcome.scenario.title, "note": outcome.note, "demands": demands, "figures": plays}
+    return {"title": outcome.scenario.title, "cars": outcome.scenario.cars, "note": outcome.note, "demands": demands, "figures": plays}
 
 
 def _all(outcome: Outcome) -> list[Judged]:
     return [outcome.judged(demand) for demand in outcome.scenario.demands]
 
 
-def _cells(judged: Judged) -> list[str]:
+def _cells(judged: Judged, *, compared: bool) -> list[str]:
     demand = judged.demand
     sign = "≤" if demand.better == "less" else "≥"
     unit = f" [{demand.unit}]" if demand.unit else ""
@@ -105,7 +117,7 @@ def _cells(judged: Judged) -> list[str]:
         "" if demand.moonshot is None else words(demand.moonshot),
         words(judged.mean),
         words(judged.worst),
-        *("" if value is None else words(value) for value in others),
+        *("n/a" if not compared else "" if value is None else words(value) for value in others),
         judged.verdict,
     ]
 

@@ -63,20 +63,20 @@ def taught(stage: Stage) -> None:
 
 def first_step(setup: Setup, nature: Nature = REFERENCE) -> Figures:
     """1: nothing was learned."""
-    stage = stage_for(setup, setup.sized(10_000), nature)
+    stage = stage_for(setup, setup.cars, nature)
     return common(play(stage, Course(target_w=constant(stage, 900))), stage)
 
 
 def known_step(setup: Setup) -> Figures:
     """2: the cars are known from an event before."""
-    stage = stage_for(setup, setup.sized(10_000))
+    stage = stage_for(setup, setup.cars)
     taught(stage)
     return common(play(stage, Course(target_w=constant(stage, 900))), stage)
 
 
 def scheduled_step(setup: Setup) -> Figures:
     """3: the same with a minute of notice."""
-    stage = stage_for(setup, setup.sized(10_000))
+    stage = stage_for(setup, setup.cars)
     taught(stage)
     return common(play(stage, Course(target_w=constant(stage, setup.lasting(3_600)), notice_s=60.0)), stage)
 
@@ -113,7 +113,7 @@ def drop_out(setup: Setup, cars: int, share: float, ordered: float = SHARE, natu
 
 def fifteen_or_twenty(setup: Setup) -> Figures:
     """6: both losses, the worse of each figure."""
-    cars = setup.sized(2_000)
+    cars = setup.cars
     lighter, heavier = drop_out(setup, cars, 0.15), drop_out(setup, cars, 0.20, ordered=0.7)
     return {
         "worst_15": lighter["worst_later"],
@@ -125,7 +125,7 @@ def fifteen_or_twenty(setup: Setup) -> Figures:
 
 def beyond_reach(setup: Setup) -> Figures:
     """7: more is ordered than there is."""
-    stage = stage_for(setup, setup.sized(10_000))
+    stage = stage_for(setup, setup.cars)
     seconds = 600
     run = play(stage, Course(target_w=constant(stage, seconds, 1.2)))
     # An order that got lost is sent again, and a car that joins is asked: neither is a swing to and fro.
@@ -135,19 +135,19 @@ def beyond_reach(setup: Setup) -> Figures:
 
 def constant_hour(setup: Setup) -> Figures:
     """11: what an hour costs in messages."""
-    stage = stage_for(setup, setup.sized(1_000))
+    stage = stage_for(setup, setup.cars)
     return common(play(stage, Course(target_w=constant(stage, 3_600))), stage)
 
 
 def lost_messages(setup: Setup) -> Figures:
     """12: one order in ten is lost."""
-    stage = stage_for(setup, setup.sized(1_000), replace(REFERENCE, command_loss=0.1))
+    stage = stage_for(setup, setup.cars, replace(REFERENCE, command_loss=0.1))
     return common(play(stage, Course(target_w=constant(stage, setup.lasting(1_800)))), stage)
 
 
 def deaf_cars(setup: Setup) -> Figures:
     """13: a tenth of the cars never responds. What counts is how long a deaf car was under orders until it was found."""
-    stage = stage_for(setup, setup.sized(1_000), replace(REFERENCE, deaf_share=0.1))
+    stage = stage_for(setup, setup.cars, replace(REFERENCE, deaf_share=0.1))
     cars = len(stage.plant.fleet)
     asked_s, found, wronged = np.zeros(cars), np.zeros(cars, dtype=np.bool_), np.zeros(cars, dtype=np.bool_)
 
@@ -165,14 +165,14 @@ def deaf_cars(setup: Setup) -> Figures:
 
 def slow_meters(setup: Setup) -> Figures:
     """14: a meter value a minute."""
-    figures = drop_out(setup, setup.sized(1_000), 0.1, nature=replace(REFERENCE, meter_interval_s=60.0))
+    figures = drop_out(setup, setup.cars, 0.1, nature=replace(REFERENCE, meter_interval_s=60.0))
     quiet = common_of_minute_meters(setup)
     return {"rmse": quiet["rmse"], "back_2": figures["back_2"], "settled_2": quiet["settled_2"]}
 
 
 def common_of_minute_meters(setup: Setup) -> Figures:
     """The same without a loss."""
-    stage = stage_for(setup, setup.sized(1_000), replace(REFERENCE, meter_interval_s=60.0))
+    stage = stage_for(setup, setup.cars, replace(REFERENCE, meter_interval_s=60.0))
     return common(play(stage, Course(target_w=constant(stage, 1_200))), stage)
 
 
@@ -190,6 +190,7 @@ STEPS = (
     Scenario(
         number="1",
         title="step to 80 %, nothing learned",
+        cars=10_000,
         demands=(
             Demand(key="settled_2", title="until within 2 %", unit="s", goal=75.0, moonshot=55.0),
             Demand(key="rmse", title="RMSE after 60 s", unit="%", goal=0.5, moonshot=0.1),
@@ -200,6 +201,7 @@ STEPS = (
     Scenario(
         number="1g",
         title="the same on the guard plant",
+        cars=10_000,
         demands=(Demand(key="rmse", title="RMSE after 60 s", unit="%", goal=3.0, moonshot=1.5),),
         measure=lambda setup: first_step(setup, GUARD),
         baselines=OTHERS,
@@ -207,6 +209,7 @@ STEPS = (
     Scenario(
         number="2",
         title="step, cars known",
+        cars=10_000,
         demands=(Demand(key="settled_2", title="until within 2 %", unit="s", goal=30.0, moonshot=22.0),),
         measure=known_step,
         baselines=OTHERS,
@@ -214,27 +217,31 @@ STEPS = (
     Scenario(
         number="3",
         title="step with notice, cars known",
+        cars=10_000,
         demands=(
             Demand(key="settled_2", title="until within 2 %", unit="s", goal=15.0, moonshot=6.0),
             Demand(key="energy_error_size", title="energy error of the window", unit="%", goal=0.3, moonshot=0.1),
         ),
         measure=scheduled_step,
+        baselines=OTHERS,
     ),
     Scenario(
         number="4",
         title="a tenth drops out",
+        cars=10_000,
         demands=(
             Demand(key="back_5", title="back within 5 %", unit="s", goal=20.0, moonshot=16.0),
             Demand(key="back_2", title="back within 2 %", unit="s", goal=60.0, moonshot=25.0),
             Demand(key="sustained", title="error from 120 s on", unit="%", goal=0.5, moonshot=0.2),
             Demand(key="messages_per_lost", title="messages in 90 s per car lost", unit="", goal=1.5, moonshot=1.0),
         ),
-        measure=lambda setup: drop_out(setup, setup.sized(10_000), 0.1),
+        measure=lambda setup: drop_out(setup, setup.cars, 0.1),
         baselines=OTHERS,
     ),
     Scenario(
         number="6",
         title="15 % lost at 0.8, 20 % at 0.7",
+        cars=2_000,
         demands=(
             Demand(key="worst_15", title="15 %: worst from 120 s on", unit="%", goal=2.0, moonshot=1.0),
             Demand(key="worst_20", title="20 %: worst from 120 s on", unit="%", goal=2.0, moonshot=1.0),
@@ -245,6 +252,7 @@ STEPS = (
     Scenario(
         number="7",
         title="more than there is",
+        cars=10_000,
         demands=(
             Demand(key="notice", title="shortfall told after", unit="s", goal=8.0, moonshot=4.0),
             Demand(key="changes_per_min", title="changes per car and minute", unit="", goal=0.2, moonshot=0.0),
@@ -255,6 +263,7 @@ STEPS = (
     Scenario(
         number="11",
         title="a constant hour",
+        cars=1_000,
         demands=(Demand(key="messages", title="setpoints per car", unit="", goal=2.0, moonshot=1.2),),
         measure=constant_hour,
         baselines=OTHERS,
@@ -262,6 +271,7 @@ STEPS = (
     Scenario(
         number="12",
         title="one order in ten lost",
+        cars=1_000,
         demands=(Demand(key="rmse", title="RMSE after 60 s", unit="%", goal=0.5, moonshot=0.13),),
         measure=lost_messages,
         baselines=OTHERS,
@@ -269,6 +279,7 @@ STEPS = (
     Scenario(
         number="13",
         title="a tenth never responds",
+        cars=1_000,
         demands=(
             Demand(key="found_after", title="under orders until found, longest", unit="s", goal=600.0, moonshot=300.0),
             Demand(key="wronged", title="excluded wrongly", unit="%", goal=0.1, moonshot=0.0),
@@ -280,6 +291,7 @@ STEPS = (
     Scenario(
         number="14",
         title="a meter value a minute",
+        cars=1_000,
         demands=(
             Demand(key="rmse", title="RMSE after 60 s", unit="%", goal=1.5, moonshot=0.75),
             Demand(key="back_2", title="a tenth lost: back in 2 %", unit="s", goal=240.0, moonshot=150.0),

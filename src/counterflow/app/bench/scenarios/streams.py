@@ -3,8 +3,8 @@
 import numpy as np
 
 from counterflow.app.bench.scenarios.play import Course, play
+from counterflow.app.bench.scenarios.regulation import BASE, SWING, regulation
 from counterflow.app.bench.scenarios.scenario import OTHERS, Demand, Figures, Scenario, Setup
-from counterflow.app.bench.scenarios.signal import BASE, SWING, regulation
 from counterflow.app.bench.scenarios.steps import lose, stage_for
 from counterflow.engine.settlement.tracking import (
     band_share,
@@ -59,45 +59,50 @@ MESSAGES = Demand(key="messages", title="messages per car and hour", unit="", go
 STREAMS = (
     Scenario(
         number="8",
-        title="RegD-like hour, 1 000 cars",
+        title="RegD-like hour",
+        cars=1_000,
         demands=(OVER_PI, A_FIFTH, STRICT, ALLOWED, MESSAGES, BAND),
-        measure=lambda setup: stream(setup, setup.sized(1_000)),
+        measure=lambda setup: stream(setup, setup.cars),
         baselines=OTHERS,
         baseline_seeds=0,
     ),
     Scenario(
         number="8b",
-        title="the same, 10 000 cars",
+        title="the same",
+        cars=10_000,
         demands=(OVER_PI, A_FIFTH, STRICT, ALLOWED, MESSAGES),
-        measure=lambda setup: stream(setup, setup.sized(10_000)),
+        measure=lambda setup: stream(setup, setup.cars),
         baselines=OTHERS,
         baseline_seeds=1,
     ),
     Scenario(
         number="8g",
         title="the same on the guard plant",
+        cars=1_000,
         demands=(OVER_PI, A_FIFTH, BAND),
-        measure=lambda setup: stream(setup, setup.sized(1_000), GUARD),
+        measure=lambda setup: stream(setup, setup.cars, GUARD),
         baselines=OTHERS,
         baseline_seeds=0,
     ),
     Scenario(
         number="9",
         title="RegD, a tenth lost at half time",
+        cars=1_000,
         demands=(OVER_PI, A_FIFTH, ALLOWED),
-        measure=lambda setup: stream(setup, setup.sized(1_000), drop=0.1),
+        measure=lambda setup: stream(setup, setup.cars, drop=0.1),
         baselines=OTHERS,
         baseline_seeds=0,
     ),
     Scenario(
         number="10",
-        title="RegD, modern cars",
+        title="RegD, modern plant",
+        cars=1_000,
         demands=(
             Demand(key="strict", title="strict score", unit="", goal=0.97, moonshot=0.98, better="more"),
             A_FIFTH,
             Demand(key="precision", title="precision without shift", unit="", goal=0.88, moonshot=0.92, better="more"),
         ),
-        measure=lambda setup: stream(setup, setup.sized(1_000), MODERN),
+        measure=lambda setup: stream(setup, setup.cars, MODERN),
         baselines=OTHERS,
         baseline_seeds=0,
     ),

@@ -4,7 +4,7 @@ import numpy as np
 
 from counterflow.app.bench.scenarios.oracle import best_capacity_w, least_square_share_w, recoverable
 from counterflow.app.bench.scenarios.play import START_S, Course, play
-from counterflow.app.bench.scenarios.scenario import Demand, Figures, Scenario, Setup
+from counterflow.app.bench.scenarios.scenario import OTHERS, Demand, Figures, Scenario, Setup
 from counterflow.app.bench.scenarios.steps import constant, stage_for
 from counterflow.domain.instructions import AllocationPolicy
 from counterflow.engine.dispatch.allocate import allocate
@@ -176,6 +176,7 @@ SUMS = (
             Demand(key="share_least", title="of the best capacity, least", unit="%", goal=95.0, moonshot=97.0, better="more"),
         ),
         measure=policy_share,
+        uncompared="an allocator is judged, no tracker is in it",
     ),
     Scenario(
         number="19",
@@ -185,12 +186,14 @@ SUMS = (
             Demand(key="broken", title="broken, 2 000 random cases a seed", unit="", goal=0.0, moonshot=0.0),
         ),
         measure=water_fill,
+        uncompared="an allocator is judged, no tracker is in it",
     ),
     Scenario(
         number="20",
         title="joint recoverability against the LP",
         demands=(Demand(key="agree", title="same answer, 200 cases a seed", unit="%", goal=100.0, moonshot=100.0, better="more"),),
         measure=joint_jobs,
+        uncompared="a test of limits is judged, no tracker is in it",
     ),
     Scenario(
         number="21",
@@ -200,5 +203,8 @@ SUMS = (
             Demand(key="p99_100000", title="100 000 sessions", unit="ms", goal=100.0, moonshot=40.0),
         ),
         measure=tick_times,
+        baselines=OTHERS,
+        baseline_seeds=1,
+        alone=True,
     ),
 )
