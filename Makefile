@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test unit lint soak fuzz bench bench-realtime lock messages docs clean
+.PHONY: help deps tools demo test unit lint soak fuzz bench bench-realtime lock messages docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,6 +14,15 @@ deps: ## the one system package that a virtual environment needs
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv; \
 	  else echo "Python's venv module is missing. Type:  sudo apt-get install -y python3-venv"; exit 1; fi; }
+
+TOOLS := mosquitto # programs that the tests run, each of the Debian package of that name: a real MQTT broker
+
+tools: ## system packages that the tests need
+	@missing=""; for tool in $(TOOLS); do PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	  if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  else echo "The tests need$$missing. Type:  sudo apt-get install -y$$missing"; exit 1; fi; fi
 
 $(VENV)/.run: requirements/run.lock pyproject.toml | deps
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,7 +41,7 @@ demo: $(VENV)/.run ## the main job, live: 200 stations, one dispatch, a report a
 
 test: lint unit ## everything CI runs
 
-unit: $(VENV)/.dev
+unit: $(VENV)/.dev tools
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import contracts

@@ -1,5 +1,6 @@
 """Write the tables in docs/ from the code: settings, fleet columns, state tables, reasons, metrics. `--check` only compares."""
 
+import runpy
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 from prometheus_client.metrics_core import Metric
 
+from counterflow.adapters.mqtt.wire import MqttFigures
 from counterflow.adapters.ocpp.matrix import HEARD, LEFT_TO_PEOPLE, SAID
 from counterflow.adapters.ocpp.transport import GatewayCounters
 from counterflow.adapters.ocpp.versions import VERSIONS
@@ -24,6 +26,7 @@ from counterflow.app.clock import SystemClock
 from counterflow.app.config import ENVIRONMENT_PREFIX, SHORTCUTS, Settings
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.metrics import ProcessMetrics
+from counterflow.app.mqtt_metrics import MqttMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.operations import LiveOperations
 from counterflow.app.recovery_metrics import RecoveryMetrics
@@ -186,6 +189,7 @@ def _families() -> list[Metric]:
             FrameRing(Path(folder), 0),
             RecoveryMetrics(room, SystemClock(), lambda: 0),
             TelemetryMetrics(store, lambda: 0.0),
+            MqttMetrics(MqttFigures),
         )
         families = list(Metrics(operations, own, EventStreams(1, 1.0)).families())
         store.close()
@@ -254,6 +258,7 @@ PAGES = {
     "states.md": states_page,
     "metrics.md": metrics_page,
     "events.md": events_page,
+    **runpy.run_path(str(Path(__file__).with_name("program_pages.py")))["pages"](),
 }
 
 
@@ -265,6 +270,7 @@ def main() -> int:
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(name)
             if "--check" not in sys.argv:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(text, encoding="utf-8")
     if stale and "--check" in sys.argv:
         print(f"out of date: {', '.join(stale)}; run make docs")

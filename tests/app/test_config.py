@@ -100,3 +100,23 @@ def test_settings_that_fit_each_other_are_taken(tmp_path: Path) -> None:
         assert load(None, {"COUNTERFLOW_API_HOST": host}, {}).api.host == host
     file.write_text('[api]\nhost = "0.0.0.0"\nplain_http_beyond_this_host = true\n', encoding="utf-8")
     assert load(file, {}, {}).api.plain_http_beyond_this_host
+
+
+PROGRAM = '[[programs]]\nname = "{name}"\nwire = "mqtt"\nsign = "load"\nunit = "kW"\nmax_discharge_power_w = 1\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (PROGRAM.format(name="p"), "The [[programs]] entry 'p' comes by MQTT, and [mqtt] names no 'host'."),
+        (PROGRAM.format(name="a/b") + '[mqtt]\nhost = "x"\n', "is called 'a/b', which makes no topic"),
+        ('[mqtt]\nhost = "broker.example"\ntls = false\n', "the broker broker.example is not on this host"),
+        ('[mqtt]\nhost = "x"\npassword_file = "a"\npassword_variable = "B"\n', "Name either"),
+    ],
+)
+def test_an_mqtt_broker_that_cannot_be_meant_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "counterflow.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load(file, {}, {})
+    assert sentence in str(caught.value)

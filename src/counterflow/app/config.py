@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from counterflow.adapters.mqtt.settings import MqttSettings
 from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.adapters.ocpp.transport import GatewaySettings
 from counterflow.adapters.storage.settings import StorageSettings
@@ -90,6 +91,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     resume: ResumeSettings = ResumeSettings()
     settlement: SettlementSettings = SettlementSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    mqtt: MqttSettings = MqttSettings()
     storage: StorageSettings = StorageSettings()
 
 

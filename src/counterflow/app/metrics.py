@@ -9,6 +9,7 @@ from counterflow.adapters.ocpp.transport import GatewayCounters
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.mqtt_metrics import MqttMetrics
 from counterflow.app.recovery_metrics import RecoveryMetrics
 from counterflow.app.telemetry_metrics import TelemetryMetrics
 
@@ -24,6 +25,7 @@ class ProcessMetrics:
         frames: FrameRing,
         recovery: RecoveryMetrics,
         telemetry: TelemetryMetrics,
+        mqtt: MqttMetrics,
     ) -> None:
         self._room = room
         self._gateway = gateway
@@ -31,6 +33,7 @@ class ProcessMetrics:
         self._frames = frames
         self._recovery = recovery
         self._telemetry = telemetry
+        self._mqtt = mqtt
 
     def collect(self) -> Iterable[Metric]:
         """Current values."""
@@ -39,6 +42,7 @@ class ProcessMetrics:
         yield from self._of_journal()
         yield from self._recovery.collect()
         yield from self._telemetry.collect()
+        yield from self._mqtt.collect()
         dispatcher = self._room.dispatcher
         yield _gauge("setpoints_waiting", "Setpoints decided and not handed out yet.", dispatcher.carrying.pending)
         yield _gauge("tick_duration_seconds", "Time that the last control tick took.", dispatcher.last_tick_took_s)

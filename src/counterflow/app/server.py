@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Collection, Coroutine, Iterator, Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
 from secrets import token_hex
@@ -11,6 +12,8 @@ from secrets import token_hex
 import structlog
 import uvicorn
 
+from counterflow import __version__
+from counterflow.adapters.mqtt.wire import MqttFigures, MqttWire
 from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.gateway import Gateway
 from counterflow.adapters.ocpp.redaction import SECRET_HINTS, hide_secrets
@@ -35,6 +38,7 @@ from counterflow.app.http_authorizer import HttpAuthorizer
 from counterflow.app.lines import Lines
 from counterflow.app.message_ids import new_message_ids
 from counterflow.app.metrics import ProcessMetrics
+from counterflow.app.mqtt_metrics import MqttMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.offering import answer
 from counterflow.app.operations import LiveOperations
@@ -46,6 +50,7 @@ from counterflow.app.pseudonyms import Pseudonyms, ensure_key
 from counterflow.app.recovery_metrics import RecoveryMetrics
 from counterflow.app.rendering import render_report
 from counterflow.app.reporting import Reporting
+from counterflow.app.secret_files import secret
 from counterflow.app.settling import Settling
 from counterflow.app.telemetry_metrics import TelemetryMetrics
 from counterflow.app.token import ensure_token
@@ -82,6 +87,7 @@ class Server:
         self._now_s = (clock or self._clock).now_s
         self._data_dir = Path(settings.server.data_dir)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.mqtt: MqttWire | None = None
 
     async def start(self) -> None:
         """Open the data dir, restore what was known, then let stations and people in."""
@@ -173,8 +179,9 @@ class Server:
         )
         self.grid.restore()
         recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)
+        mqtt = MqttMetrics(lambda: self.mqtt.figures() if self.mqtt else MqttFigures())
         telemetry = TelemetryMetrics(self.pool_records.store, lambda: self.pool_records.took_s)
-        metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry)
+        metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry, mqtt)
         app = create_app(
             self.operations,
             {token},
@@ -214,6 +221,10 @@ class Server:
         self._spawn(self._settle_finished())
         self._spawn(self._forecast())
         self._spawn(self.grid.keep())
+        if self.settings.mqtt.host:
+            password = partial(secret, self.settings.mqtt.password_file, self.settings.mqtt.password_variable)
+            self.mqtt = MqttWire(self.grid, self.settings.mqtt, password, __version__)
+            self._spawn(self.mqtt.run())
         self.lines.kick()
         self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks)).keep(time.monotonic))
         if self._limit:
@@ -358,6 +369,9 @@ class Server:
         report = await self.operations.report(dispatch_id)
         if isinstance(report, DeliveryReport):
             self.room.dispatcher.commitments.settled(report)
+            text = "its final report is ready" if report.final else "a report is ready, not final yet"
+            values: dict[str, float | int | str | bool | None] = {"final": report.final}
+            self.board.publish(Notice(at_s=self._now_s(), kind="dispatch.report", subject=dispatch_id, text=text, values=values))
         return report
 
     async def _forecast(self) -> None:

@@ -1,6 +1,7 @@
 """What no single setting can tell: whether settings fit each other, and whether the names in them are names of something."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from math import isfinite
@@ -50,6 +51,7 @@ def complaints(settings: "Settings") -> Iterator[str]:
     yield from _api(settings)
     yield from _negative_limits(settings)
     yield from _programs(settings, topology)
+    yield from _mqtt(settings)
     known = get_args(MeasurandEnumType)
     for name in settings.ocpp.measurands:
         if name not in known:
@@ -131,6 +133,25 @@ def _programs(settings: "Settings", topology: Topology) -> Iterator[str]:
             yield f'{entry} must say in which unit its powers are: unit = "W", "kW" or "MW".'
         if program.pool not in topology.pools():
             yield f"{entry} names the pool '{program.pool}'; known pools: {', '.join(sorted(topology.pools()))}."
+
+
+def _mqtt(settings: "Settings") -> Iterator[str]:
+    mqtt = settings.mqtt
+    for program in settings.programs:
+        if program.wire is Wire.MQTT and not mqtt.host:
+            yield f"The [[programs]] entry '{program.name}' comes by MQTT, and [mqtt] names no 'host'."
+        if program.wire is Wire.MQTT and not re.fullmatch(r"[A-Za-z0-9._:-]+", program.called):
+            yield (
+                f"The [[programs]] entry '{program.name}' is called '{program.called}', which makes no topic: take letters, digits and "
+                ". _ : - only (external_id)."
+            )
+    if mqtt.host and not mqtt.tls and not _is_loopback(mqtt.host) and not mqtt.plain_beyond_this_host:
+        yield (
+            f"The setting 'mqtt.tls' is false, and the broker {mqtt.host} is not on this host: orders and the password would be readable "
+            "on the way. Set mqtt.tls = true, or mqtt.plain_beyond_this_host = true where a closed network lies between."
+        )
+    if mqtt.password_file and mqtt.password_variable:
+        yield "Name either 'mqtt.password_file' or 'mqtt.password_variable'."
 
 
 def _is_loopback(host: str) -> bool:

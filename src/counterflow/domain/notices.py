@@ -27,6 +27,7 @@ NOTICES: dict[str, NoticeKind] = {
         {"winner": "The dispatch that has priority.", "end_s": "Where it ends now [s since 1970]."},
     ),
     "dispatch.state": NoticeKind("It is in another state, which `text` names.", "dispatch", {"reason": "Why."}),
+    "dispatch.report": NoticeKind("A report of it was made, and can be fetched.", "dispatch", {"final": "true = its meter values are in."}),
     "dispatch.second": NoticeKind(
         "Once a second while it runs or charging is resumed: what its cars deliver, by their meters as they stand.",
         "dispatch",

@@ -1,0 +1,1 @@
+"""Orders, answers and telemetry of programs over MQTT 5."""

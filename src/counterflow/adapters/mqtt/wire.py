@@ -1,0 +1,127 @@
+"""The wire: keeps a line to the broker for as long as the server runs, and everything that goes over it."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from random import uniform
+
+import aiomqtt
+import structlog
+from msgspec import Struct
+
+from counterflow.adapters.mqtt.connection import Line, why
+from counterflow.adapters.mqtt.inbox import Inbox
+from counterflow.adapters.mqtt.settings import MqttSettings
+from counterflow.adapters.mqtt.state_out import StateOut
+from counterflow.adapters.mqtt.telemetry_out import TelemetryOut
+from counterflow.adapters.mqtt.topics import STATUS
+from counterflow.domain.grid import Wire
+from counterflow.domain.program_translation import Terms, instant
+from counterflow.domain.program_words import StatusWords
+from counterflow.engine.ports import GridSide
+
+_GOODBYE_S = 2.0
+_BROKER = "broker"
+
+log = structlog.get_logger("counterflow")
+
+
+class MqttFigures(Struct, frozen=True, kw_only=True):
+    """Counts since the start. `waiting`: telemetry records to be sent again; `lost`: not kept long enough for that."""
+
+    connected: bool = False
+    connects: int = 0
+    heard: Mapping[str, int] = {}
+    """Messages, by how they ended."""
+    sent: int = 0
+    replayed: int = 0
+    waiting: int = 0
+    lost: int = 0
+
+
+class MqttWire:
+    """`run()` for ever; a line that is lost is an alarm, and is opened again after a pause that doubles."""
+
+    def __init__(self, grid: GridSide, settings: MqttSettings, password: Callable[[], str | None], version: str) -> None:
+        """`password` is asked at each attempt, so that one that was changed in its file is taken."""
+        programs = list(grid.programs(Wire.MQTT))
+        self.connected = False
+        self.connects = 0
+        self.inbox = Inbox(grid, programs, settings)
+        self._grid = grid
+        self._settings = settings
+        self._password = password
+        self._version = version
+        terms = [Terms(program) for program in programs]
+        self._states = StateOut(grid, terms, settings)
+        self.telemetry: Sequence[TelemetryOut] = [TelemetryOut(grid, one, settings) for one in terms]
+
+    def figures(self) -> MqttFigures:
+        """What was done so far."""
+        backlogs = [one.backlog for one in self.telemetry]
+        return MqttFigures(
+            connected=self.connected,
+            connects=self.connects,
+            heard=self.inbox.outcomes,
+            sent=sum(one.sent for one in self.telemetry),
+            replayed=sum(one.replayed for one in self.telemetry),
+            waiting=sum(backlog.waiting for backlog in backlogs),
+            lost=sum(backlog.lost for backlog in backlogs),
+        )
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        pause_s = self._settings.retry_min_s
+        while True:
+            before = self.connects
+            try:
+                await self._one_line()
+            except* (aiomqtt.MqttError, OSError, ssl.SSLError, ValueError) as errors:
+                self._complain(errors)
+            except* Exception as errors:  # noqa: BLE001  # whatever it was, the next line may do better
+                log.error("mqtt failed", error=repr(_first(errors)))
+                self._complain(errors)
+            if self.connects > before:
+                pause_s = self._settings.retry_min_s
+            await asyncio.sleep(pause_s * uniform(0.5, 1.0))
+            pause_s = min(2.0 * pause_s, self._settings.retry_max_s)
+
+    async def _one_line(self) -> None:
+        async with Line(self._settings, self._password(), self._version) as line:
+            try:
+                await self.inbox.subscribe(line)
+                await self._say_status(line, online=True)
+                self.connects += 1
+                self.connected = True
+                self._grid.alarm(Wire.MQTT, _BROKER, None)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self.inbox.listen(line))
+                    tasks.create_task(self._states.run(line))
+                    for one in self.telemetry:
+                        tasks.create_task(one.run(line))
+            except asyncio.CancelledError:
+                await asyncio.wait_for(self._say_status(line, online=False), _GOODBYE_S)
+                raise
+            except Exception as error:
+                if line.trouble:
+                    raise aiomqtt.MqttError(line.trouble) from error
+                raise
+            finally:
+                self.connected = False
+
+    async def _say_status(self, line: Line, *, online: bool) -> None:
+        words = StatusWords(online=online, at=instant(self._grid.now_s()), version=self._version)
+        await line.say(f"{self._settings.prefix}/{STATUS}", words, retain=True)
+
+    def _complain(self, errors: BaseExceptionGroup[BaseException]) -> None:
+        where = f"{self._settings.host}:{self._settings.port}"
+        sentence = f"The MQTT broker {where} is lost: {why(_first(errors))}. Telemetry is kept, and sent when it is back."
+        self._grid.alarm(Wire.MQTT, _BROKER, sentence)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What went wrong first, out of groups within groups."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

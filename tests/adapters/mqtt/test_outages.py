@@ -1,0 +1,132 @@
+"""Cars, a server, a broker and an operator's system, and each of the last three dies in turn: nothing is lost, all is in order, doubles
+are recognisable."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiomqtt
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from counterflow.sim.client import FleetClient
+from counterflow.sim.settings import FleetClientSettings, MixSettings, PlantSettings, StationSettings
+
+SETTINGS = """
+[ocpp]
+sampling_interval_s = 1
+[control]
+tick_interval_s = 1.0
+[response]
+prior_gain = 1.0
+settle_base_s = 3.0
+[[programs]]
+name = "north"
+wire = "mqtt"
+sign = "generator"
+unit = "kW"
+max_discharge_power_w = 2_000_000
+[telemetry]
+period_s = 1
+look_s = 1
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+tls = false
+retry_min_s = 0.1
+retry_max_s = 0.3
+"""
+STATIONS = 6
+
+
+def fleet_at(url: str) -> FleetClient:
+    mix = MixSettings(
+        sizes_w=(11_000.0,), size_shares=(1.0,), soc_min=0.7, soc_max=0.75, target_soc_min=0.8, target_soc_max=0.8,
+        departure_min_s=36_000.0, tight_share=0.0,
+    )  # fmt: skip
+    station = StationSettings(meter_interval_s=1)
+    return FleetClient(
+        FleetClientSettings(
+            url=url, stations=STATIONS, plant=PlantSettings.ideal(), station=station, mix=mix, back_off_min_s=0.1, back_off_max_s=0.5
+        )
+    )
+
+
+def a_session() -> dict[str, Any]:
+    """The operator's session outlives its line: what is sent meanwhile waits at the broker."""
+    properties = Properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = 600
+    return {"identifier": "operator", "clean_start": False, "protocol": aiomqtt.ProtocolVersion.V5, "properties": properties}
+
+
+def whole(heard: list[tuple[str, Any]]) -> dict[int, Any]:
+    """All records that ever came, by number: none is missing, a double says the same, and each topic keeps its order."""
+    live = [words for topic, words in heard if topic == "telemetry"]
+    batches = [words for topic, words in heard if topic == "telemetry/replayed"]
+    assert all(batch["replayed"] for batch in batches)
+    records: dict[int, Any] = {}
+    for record in [*live, *(record for batch in batches for record in batch["records"])]:
+        assert records.setdefault(record["sequence"], record) == record
+    numbers = [record["sequence"] for record in live]
+    assert numbers == sorted(numbers)
+    return records
+
+
+def is_whole(records: dict[int, Any]) -> bool:
+    return len(records) == max(records) - min(records) + 1
+
+
+def test_nothing_is_lost_whoever_dies(brokers: Any, serve: Any, peer: Any, until: Any) -> None:
+    broker = brokers()
+    served = serve(SETTINGS.format(port=broker.port), "--accept-unknown-stations", "--default-consent")
+    heard: list[tuple[str, Any]] = []
+
+    async def life() -> None:
+        fleet = fleet_at(served.ocpp_url)
+        await fleet.start()
+        try:
+            await fleet.wait_ready(60.0)
+            await with_cars()
+        finally:
+            await fleet.stop()
+
+    async def with_cars() -> None:
+        async with peer(broker.port, **a_session()) as operator:
+            operator.heard = heard
+            await until(lambda: operator.heard_anywhere("counterflow/status", online=True))
+            await until(lambda: operator.heard_anywhere("telemetry", sessions_ready=STATIONS), 40.0)
+            end = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+            now = datetime.now(UTC).isoformat()
+            await operator.say("order", {"key": "o-1", "unit": "kW", "steps": [{"from": now, "value": 30}], "end": end})
+            assert (await operator.answer(1))["outcome"] == "accepted"
+            await until(lambda: operator.on("telemetry")[-1]["following"])
+            await until(lambda: operator.on("telemetry")[-1]["delivered_power"] == pytest.approx(30.0, abs=1.5))
+            assert operator.on("telemetry")[-1]["quality"] == "good"
+            await asyncio.sleep(1.2)  # the broker has its sessions on disk
+            broker.kill()
+        await asyncio.sleep(2.5)
+        broker.start()
+        async with peer(broker.port, **a_session()) as operator:
+            operator.heard = heard
+            await until(lambda: operator.on("telemetry/replayed"))
+            await until(lambda: is_whole(whole(heard)))
+            before = max(whole(heard))
+            served.kill()
+            await until(lambda: operator.heard_anywhere("counterflow/status", online=False))
+            await operator.say("withdraw", {"key": "while-away"})
+            await served.restart()
+            await until(lambda: operator.heard_anywhere("counterflow/status", online=True))
+            # What was said meanwhile has waited.
+            answer = await operator.answer(2)
+            assert (answer["key"], answer["outcome"]) == ("while-away", "refused")
+            await until(lambda: max(whole(heard)) > before + 2)
+            await until(lambda: is_whole(whole(heard)))
+            # The dispatch of before the crash is the same, and goes on.
+            await until(lambda: operator.on("telemetry")[-1]["delivered_power"] == pytest.approx(30.0, abs=1.5))
+            orders = operator.on("orders")[-1]["orders"]
+            assert [(one["key"], one["state"], one["revision"]) for one in orders] == [("o-1", "running", 1)]
+            served.stop()
+            await until(lambda: operator.heard_anywhere("counterflow/status", online=False))
+
+    asyncio.run(life())
