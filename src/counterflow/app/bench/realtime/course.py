@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 from msgspec import Struct
 
-from counterflow.app.bench.scenarios.signal import BASE, HOLD_S, SWING, regulation
+from counterflow.app.bench.scenarios.regulation import BASE, HOLD_S, SWING, regulation
 from counterflow.domain.instructions import StreamTerms
 from counterflow.engine.fleet.snapshot import F8
 from counterflow.sim.fleet import station_name

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from counterflow.app.bench.realtime.course import Course
 from counterflow.app.bench.realtime.truth import Standing
-from counterflow.app.bench.scenarios.signal import BASE, SWING
+from counterflow.app.bench.scenarios.regulation import BASE, SWING
 from counterflow.engine.fleet.snapshot import F8
 from counterflow.engine.settlement.tracking import band_share, energy_error_frac, rmse_w, three_part_score
 
