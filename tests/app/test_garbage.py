@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from counterflow.app.garbage import FULL_EVERY_S, YOUNG_EVERY_S, Garbage
+from counterflow.app.garbage import FULL_EVERY_S, TRIM_EVERY_S, YOUNG_EVERY_S, Garbage
 
 
 class Node:
@@ -19,8 +19,10 @@ class Node:
 @pytest.fixture
 def garbage() -> Iterator[Garbage]:
     busy = [False]
-    garbage = Garbage(lambda: busy[0])
+    given: list[int] = []
+    garbage = Garbage(lambda: busy[0], lambda: given.append(1))
     garbage.busy = busy  # type: ignore[attr-defined]
+    garbage.given = given  # type: ignore[attr-defined]
     garbage.begin(0.0)
     yield garbage
     garbage.end()
@@ -56,3 +58,17 @@ def test_a_burst_of_objects_brings_the_look_forward(garbage: Garbage) -> None:
     garbage.beat(0.1)
     assert seen() is None
     assert len(burst) == 110_000
+
+
+def test_empty_pages_are_given_back_once_a_minute_when_nobody_waits(garbage: Garbage) -> None:
+    given, busy = garbage.given, garbage.busy  # type: ignore[attr-defined]
+    for second in range(1, int(TRIM_EVERY_S)):
+        garbage.beat(float(second))
+    assert given == []
+    busy[0] = True
+    garbage.beat(TRIM_EVERY_S)
+    assert given == []
+    busy[0] = False
+    garbage.beat(TRIM_EVERY_S + 0.1)
+    garbage.beat(TRIM_EVERY_S + 1.2)
+    assert given == [1]

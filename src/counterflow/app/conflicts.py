@@ -132,10 +132,12 @@ class Conflicts:
     def take(self, event: StationEvent, now_s: float) -> None:
         """Whatever of a station's reports matters here; the registry knows of it already."""
         match event:
-            case ProfilesReported():
-                self.reports.reported(event, now_s)
             case StationConnected():
                 self.station_online(event.station_id, now_s)
+            case StationBooted():
+                self.hint(event.station_id, now_s)
+            case ProfilesReported():
+                self.reports.reported(event, now_s)
             case StationDisconnected():
                 self.station_offline(event.station_id)
             case CapabilitiesDiscovered():
@@ -149,8 +151,6 @@ class Conflicts:
             case DerLimitsReported() | DerControlChanged():
                 self.limits.inverter_limited(event, now_s)
                 self._judge(event.station_id, now_s)
-            case StationBooted():
-                self.hint(event.station_id, now_s)
             case _:
                 pass
 

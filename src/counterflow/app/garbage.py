@@ -12,15 +12,19 @@ YOUNG_EVERY_S: Final = 1.0
 YOUNG_OBJECTS: Final = 100_000
 """A look at what is new comes early when there is this much of it: about 10 ms of work."""
 FULL_EVERY_S: Final = 3_600.0
+TRIM_EVERY_S: Final = 60.0
 
 
 class Garbage:
     """Takes the collector over while it `keep`s it. `is_busy` tells whether a pause of a few hundred ms would hurt just now."""
 
-    def __init__(self, is_busy: Callable[[], bool]) -> None:
+    def __init__(self, is_busy: Callable[[], bool], give_back: Callable[[], None]) -> None:
+        """`give_back` hands pages of the heap that hold nothing back to the system."""
         self._is_busy = is_busy
+        self._give_back = give_back
         self._young_at_s = 0.0
         self._full_at_s = 0.0
+        self._trimmed_at_s = 0.0
         self.full_collections = 0
 
     def begin(self, now_s: float) -> None:
@@ -33,6 +37,8 @@ class Garbage:
         """Collect what is due. Survivors are set aside until the next full collection."""
         if now_s - self._full_at_s >= FULL_EVERY_S and not self._is_busy():
             self._full(now_s)
+        elif now_s - self._trimmed_at_s >= TRIM_EVERY_S and not self._is_busy():
+            self._trim(now_s)
         elif now_s - self._young_at_s >= YOUNG_EVERY_S or gc.get_count()[0] >= YOUNG_OBJECTS:
             self._young_at_s = now_s
             gc.collect(0)
@@ -52,6 +58,10 @@ class Garbage:
                 self.beat(now_s())
         finally:
             self.end()
+
+    def _trim(self, now_s: float) -> None:
+        self._trimmed_at_s = now_s
+        self._give_back()
 
     def _full(self, now_s: float) -> None:
         self._full_at_s = now_s

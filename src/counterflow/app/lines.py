@@ -50,10 +50,11 @@ class Lines:
 
     def opened(self, line: Line) -> None:
         """A line is open. What was written for the one before is bound to that one first."""
-        self.kick()
+        if not self._closed:
+            self._flush()
         self._departures.opened(line.station_id, line)
         self._room.opened(line.station_id, line.subprotocol, self._now_s(), line.certificate_names)
-        self.kick()
+        self._kick_soon()
 
     def received(self, line: Line, text: bytes) -> None:
         """One text from a station."""
@@ -62,10 +63,7 @@ class Lines:
             self._room.received(line.station_id, text, now_s)
         finally:
             self._frames.record(line.station_id, "in", now_s, text, csms.names_nobody)
-        if not self._kick_is_near:
-            # Once for all that came in together: the answers wait for the same commit anyway.
-            self._kick_is_near = True
-            self._loop.call_soon(self._kick_now)
+        self._kick_soon()
 
     def closed(self, line: Line, reason: str) -> None:
         """A line is gone; only the newest line of a station speaks for it."""
@@ -119,6 +117,12 @@ class Lines:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+
+    def _kick_soon(self) -> None:
+        """Once for all that came in together: the answers wait for the same commit anyway."""
+        if not self._kick_is_near:
+            self._kick_is_near = True
+            self._loop.call_soon(self._kick_now)
 
     def _kick_now(self) -> None:
         """After messages: what they call for leaves now. What is due next is worked out by the timer, a moment later for many at once."""

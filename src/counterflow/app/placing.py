@@ -156,10 +156,13 @@ class Placement:
         A station that was away may have rebooted and lost its transaction profiles, and its BootNotification comes after its line,
         so the fallback always goes first again.
         """
-        for record in self.ledger.of_station(station_id):
+        self.signals.forget(station_id)
+        here = self.ledger.of_station(station_id)
+        if not here:
+            return
+        for record in here:
             if record.state is not ProfileState.CLEARING:
                 self.ledger.happened(station_id, record.profile_id, Happening.UNSURE)
-        self.signals.forget(station_id)
         for record in self.ledger.of_station(station_id):
             # Time away may have made it invalid for good (invalidAfterOfflineDuration): it is placed, not moved.
             self._dynamic.lost(record.session_uid)

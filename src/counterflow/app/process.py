@@ -27,6 +27,12 @@ def run(main: Coroutine[object, object, Result]) -> Result:
     return uvloop.run(main)
 
 
+def give_back_memory() -> None:
+    """Hand pages of the heap that hold nothing back to the system: what a storm of stations needed for a moment else stays for good."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def allow_connections(connections: int) -> str | None:
     """Raise the limit of open files to what `connections` need; returns a sentence when the machine does not allow it."""
     wanted = connections + SPARE_FILES

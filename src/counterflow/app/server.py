@@ -45,7 +45,7 @@ from counterflow.app.operations import LiveOperations
 from counterflow.app.own_certificates import OwnCertificates, issued_view
 from counterflow.app.pool_figures import PoolFigures
 from counterflow.app.pool_records import PoolRecords
-from counterflow.app.process import allow_connections
+from counterflow.app.process import allow_connections, give_back_memory
 from counterflow.app.pseudonyms import Pseudonyms, ensure_key
 from counterflow.app.recovery_metrics import RecoveryMetrics
 from counterflow.app.rendering import render_report
@@ -226,7 +226,7 @@ class Server:
             self.mqtt = MqttWire(self.grid, self.settings.mqtt, password, __version__)
             self._spawn(self.mqtt.run())
         self.lines.kick()
-        self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks)).keep(time.monotonic))
+        self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks), give_back_memory).keep(time.monotonic))
         if self._limit:
             log.warning("few files", text=self._limit)
         log.info("serving", ocpp=self.ocpp_url, api=self.api_url, data_dir=str(self._data_dir))

@@ -124,7 +124,7 @@ _encoder: Final = msgspec.json.Encoder()
 _payload_decoders: Final[dict[type[Struct], msgspec.json.Decoder[Any]]] = {}
 _quick_decoders: Final[dict[type[Struct], msgspec.json.Decoder[Any]]] = {}
 # msgspec writes microseconds with six digits; OCPP allows three (part 2, datatypes).
-_LONG_FRACTION: Final = re.compile(rb'(\.\d{3})\d{3}(?=Z"|[+-]\d\d:\d\d")')
+_SPARE_DIGITS: Final = re.compile(rb'(?<=\.\d{3})\d{3}(?=Z"|[+-]\d\d:\d\d")')
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
@@ -267,7 +267,7 @@ def encode_send(message_id: str, action: str, payload: Struct) -> bytes:
 
 def _encode(frame: tuple[object, ...]) -> bytes:
     text = _encoder.encode(frame)
-    return _LONG_FRACTION.sub(rb"\1", text) if b"." in text else text
+    return _SPARE_DIGITS.sub(b"", text) if b"." in text else text
 
 
 def _cut(text: str) -> str:

@@ -68,6 +68,7 @@ class FrameRing:
         self._current_bytes = 0
         self._thread: threading.Thread | None = None
         if max_bytes > 0:
+            self._flagged([b"warm"])
             self._thread = threading.Thread(target=self._run, name="frame-ring", daemon=True)
             self._thread.start()
 

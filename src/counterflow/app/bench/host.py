@@ -18,7 +18,7 @@ from counterflow.app.bench.messages import PASSWORD, station_id
 from counterflow.app.bench.processes import answer_requests, need_files, pin_from_command_line
 from counterflow.app.config import ServerSettings, Settings
 from counterflow.app.logs import configure_logging
-from counterflow.app.process import run
+from counterflow.app.process import give_back_memory, run
 from counterflow.app.server import Server
 from counterflow.domain.ids import DispatchId, SiteId, StationId
 from counterflow.domain.instructions import AllocationPolicy, DispatchOrder
@@ -69,8 +69,9 @@ class Host:
         return {"port": self._server.ocpp_port}
 
     async def standing(self) -> dict[str, Any]:
-        """What has happened so far; the garbage collector is run first, so that memory can be read."""
+        """What has happened so far; what `Garbage` does in calm minutes is done first, so that memory can be read."""
         gc.collect()
+        give_back_memory()
         room = self._server.room
         counters, ocpp = self._server.gateway.counters, room.csms.counters
         return {

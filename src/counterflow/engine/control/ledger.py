@@ -114,7 +114,8 @@ class ProfileLedger:
 
     def of_station(self, station_id: StationId) -> tuple[ProfileRecord, ...]:
         """Entries at one station."""
-        return tuple(self._entries[key] for key in sorted(self._by_station.get(station_id, ())))
+        keys = self._by_station.get(station_id)
+        return tuple(self._entries[key] for key in sorted(keys)) if keys else ()
 
     def is_ours(self, station_id: StationId, profile_id: ProfileId, uids: Iterable[SessionUid] = ()) -> bool:
         """Whether a profile found at a station was placed by us: it is in the ledger, or has an id that only we give one of `uids`
