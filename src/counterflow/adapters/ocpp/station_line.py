@@ -22,6 +22,11 @@ _CLOSE = WSMsgType.CLOSE
 _PING = WSMsgType.PING
 _PONG = WSMsgType.PONG
 
+_OWN_BUFFER_ABOVE_BYTES = 1000
+"""The core keeps a buffer for each connection as large as its largest frame that went through it. What is larger than it is at first brings
+a buffer of its own: else the questions of discovery would cost two kilobytes a station for good."""
+_HEADER_ROOM = bytes(14)
+
 _UNSENDABLE_CLOSE_CODES = frozenset((1004, 1005, 1006, 1015))
 
 
@@ -106,6 +111,9 @@ class StationLine(WSListener):
             packed = self._deflater.deflate(text)
             self._transport.send(_TEXT, packed, True, True)  # fin, rsv1
             owner.counters.bytes_out += len(packed)
+        elif len(text) > _OWN_BUFFER_ABOVE_BYTES:
+            self._transport.send_reuse_external_bytearray(_TEXT, bytearray(_HEADER_ROOM + text), len(_HEADER_ROOM))
+            owner.counters.bytes_out += len(text)
         else:
             self._transport.send(_TEXT, text)
             owner.counters.bytes_out += len(text)
