@@ -305,6 +305,10 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _bare(kind: Any) -> Any:
+    """Without what is said of it; of a section that may be left out, the section."""
+    if get_origin(kind) in (Union, UnionType):
+        sections = [part for part in get_args(kind) if isinstance(part, type) and issubclass(part, Struct)]
+        return sections[0] if sections else kind
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 

@@ -11,7 +11,22 @@ SITE = '[[sites]]\nsite_id = "depot"\n'
 
 PROGRAM = "[[programs]]\nname = 'north'\nwire = 'mqtt'\nmax_discharge_power_w = 1e6\n"
 NEGATIVE = "[[ocpp.negative_limit_models]]\n"
+VEN = PROGRAM.replace("mqtt", "openadr2") + "sign = 'load'\n[openadr2]\nven_name = 'v'\n"
+URL = "vtn_url = 'https://vtn.example/OpenADR2/Simple/2.0b'\n"
 WRONG = [
+    (VEN.partition("[openadr2]")[0], "'north' comes by openadr2, and there is no [openadr2] section"),
+    (f"[openadr2]\nven_name = 'v'\n{URL}", 'and no [[programs]] entry with wire = "openadr2"'),
+    (VEN, "[openadr2] needs the setting 'vtn_url'; "),
+    (VEN + "vtn_url = 'vtn.example'", "vtn_url"),
+    (VEN + "vtn_url = 'http://vtn.example/'", "The VTN at http://vtn.example/ would be spoken to in the clear."),
+    (VEN + URL + "certificate = 'no.pem'", "'openadr2.certificate', 'openadr2.key' and 'openadr2.authority' go together"),
+    (
+        VEN + URL + "certificate = 'no.pem'\nkey = 'no.pem'\nauthority = 'no.pem'",
+        "The setting 'openadr2.certificate' names the file no.pem, which cannot be read.",
+    ),
+    (VEN + URL + "sign = true", "The setting 'openadr2.sign' needs 'openadr2.certificate'"),
+    (VEN + URL + "simple_discharge_frac = [0.0, 1.0]", "has 2 shares; there are four levels, 0 to 3."),
+    (VEN + URL + "sampling_min_s = 60\nsampling_max_s = 10", "'openadr2.sampling_min_s' must not be larger than"),
     (SITE + SITE, "The [[sites]] are wrong: the site 'depot' is given twice."),
     (SITE + "max_export_power_w = -30000", "The setting 'max_export_power_w' of [[sites]] number 1 must be at least 0; "),
     (SITE + 'max_import_power_w = "30kW"', "'max_import_power_w' of [[sites]] number 1 must be a number, not a text; "),

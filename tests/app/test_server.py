@@ -174,3 +174,19 @@ def test_a_named_token_allows_what_its_role_does_and_what_it_did_is_on_record(tm
             await server.stop()
 
     asyncio.run(life())
+
+
+def test_the_openadr_2_ven_runs_with_the_server_and_its_vtn_is_missed(tmp_path: Path, until: Any) -> None:
+    program = {"name": "dr", "wire": "openadr2", "sign": "load", "max_discharge_power_w": 1e6}
+    ven = {"vtn_url": "http://127.0.0.1:1/OpenADR2/Simple/2.0b", "ven_name": "counterflow"}
+
+    async def life() -> None:
+        server = Server(settings(tmp_path, programs=[program], openadr2=ven))
+        await server.start()
+        try:
+            await until(lambda: any("127.0.0.1:1/OpenADR2/Simple/2.0b" in alarm for alarm in server.operations.health().alarms), 10.0)
+            assert server.operations.health().ready, "people and other wires can order"
+        finally:
+            await server.stop()
+
+    asyncio.run(life())

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from counterflow.adapters.mqtt.settings import MqttSettings
 from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.adapters.ocpp.transport import GatewaySettings
+from counterflow.adapters.openadr2.settings import OpenAdr2Settings
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.web.settings import ApiSettings
 from counterflow.app.authorizing import AuthorizationSettings
@@ -71,6 +72,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sites: tuple[Site, ...] = ()
     feeders: tuple[Feeder, ...] = ()
     programs: tuple[Program, ...] = ()
+    openadr2: OpenAdr2Settings | None = None
     drivers: TermsSettings = TermsSettings()
     authorization: AuthorizationSettings = AuthorizationSettings()
     fleet: FleetSettings = FleetSettings()

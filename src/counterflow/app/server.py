@@ -225,6 +225,10 @@ class Server:
             password = partial(secret, self.settings.mqtt.password_file, self.settings.mqtt.password_variable)
             self.mqtt = MqttWire(self.grid, self.settings.mqtt, password, __version__)
             self._spawn(self.mqtt.run())
+        if self.settings.openadr2 is not None:
+            from counterflow.adapters.openadr2.ven import Ven  # needs the extra `openadr2`
+
+            self._spawn(Ven(self.grid, self.settings.openadr2).run())
         self.lines.kick()
         self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks), give_back_memory).keep(time.monotonic))
         if self._limit:

@@ -3,11 +3,14 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from ipaddress import ip_address
 from math import isfinite
 from typing import TYPE_CHECKING, get_args
+from urllib.parse import urlsplit
 
 from counterflow.adapters.ocpp.messages import MeasurandEnumType
+from counterflow.adapters.openadr2.settings import LEVELS
 from counterflow.domain.grid import Wire
 from counterflow.domain.ids import SiteId
 from counterflow.engine.fleet.topology import Topology
@@ -52,6 +55,7 @@ def complaints(settings: "Settings") -> Iterator[str]:
     yield from _negative_limits(settings)
     yield from _programs(settings, topology)
     yield from _mqtt(settings)
+    yield from _openadr2(settings)
     known = get_args(MeasurandEnumType)
     for name in settings.ocpp.measurands:
         if name not in known:
@@ -152,6 +156,37 @@ def _mqtt(settings: "Settings") -> Iterator[str]:
         )
     if mqtt.password_file and mqtt.password_variable:
         yield "Name either 'mqtt.password_file' or 'mqtt.password_variable'."
+
+
+def _openadr2(settings: "Settings") -> Iterator[str]:
+    """The VEN of OpenADR 2.0b: its extra, its programs, its certificates, its levels."""
+    ven = settings.openadr2
+    named = [program.name for program in settings.programs if program.wire is Wire.OPENADR2]
+    if ven is None:
+        if named:
+            yield f"The [[programs]] entry '{named[0]}' comes by openadr2, and there is no [openadr2] section that says where its VTN is."
+        return
+    if find_spec("openleadr") is None:
+        yield "The [openadr2] section needs the package openleadr; install counterflow[openadr2]."
+    if not named:
+        yield 'There is an [openadr2] section and no [[programs]] entry with wire = "openadr2": nothing could be ordered by it.'
+    if len({bool(ven.certificate), bool(ven.key), bool(ven.authority)}) > 1:
+        yield "The settings 'openadr2.certificate', 'openadr2.key' and 'openadr2.authority' go together: name all three files, or none."
+    if ven.sign and not ven.certificate:
+        yield "The setting 'openadr2.sign' needs 'openadr2.certificate' and 'openadr2.key' to sign with."
+    for setting in ("certificate", "key", "authority"):
+        if (name := getattr(ven, setting)) and not os.access(name, os.R_OK):
+            yield f"The setting 'openadr2.{setting}' names the file {name}, which cannot be read."
+    if len(ven.simple_discharge_frac) not in (0, LEVELS):
+        yield f"The setting 'openadr2.simple_discharge_frac' has {len(ven.simple_discharge_frac)} shares; there are four levels, 0 to 3."
+    if ven.sampling_min_s > ven.sampling_max_s:
+        yield "The setting 'openadr2.sampling_min_s' must not be larger than 'openadr2.sampling_max_s'."
+    address = urlsplit(ven.vtn_url)
+    if address.scheme == "http" and not ven.plain_http_beyond_this_host and not _is_loopback(address.hostname or ""):
+        yield (
+            f"The VTN at {ven.vtn_url} would be spoken to in the clear. Use https://, or set 'openadr2.plain_http_beyond_this_host' where "
+            "nobody else can listen in."
+        )
 
 
 def _is_loopback(host: str) -> bool:
