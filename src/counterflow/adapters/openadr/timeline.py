@@ -42,6 +42,14 @@ class Course(Struct, frozen=True):
     """It loops, and goes on behind the last piece."""
 
 
+class Span(Struct, frozen=True):
+    """From when to when an interval lies (epoch seconds; the end may be inf), whatever its payloads are."""
+
+    from_s: float
+    to_s: float
+    interval_id: int
+
+
 class _Window(Struct, frozen=True):
     from_s: float
     to_s: float
@@ -82,6 +90,16 @@ def lay_out(event: Event, ven_id: str, anchor_s: float, since_s: float, until_s:
             if from_s < to_s:
                 pieces[kind].append(Piece(from_s, to_s, piece.value, piece.interval_id))
     return Course({kind: tuple(found) for kind, found in pieces.items()}, goes_on)
+
+
+def spans_of(event: Event, ven_id: str, anchor_s: float) -> tuple[Span, ...]:
+    """Where its intervals lie, one round of them, cut where the event ends. Raises `UnclearError`."""
+    if says_cancelled(event):
+        return ()
+    windows = _one_after_the_other(_windows(event, _share(event.id, ven_id), anchor_s))
+    end_s = inf if event.duration_s is None or not windows else windows[0].from_s + event.duration_s
+    spans = (Span(round(one.from_s, _DIGITS), round(min(one.to_s, end_s), _DIGITS), one.interval.id) for one in windows)
+    return tuple(span for span in spans if span.from_s < span.to_s)
 
 
 def _share(event_id: str, ven_id: str) -> float:
