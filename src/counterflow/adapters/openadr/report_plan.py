@@ -132,11 +132,15 @@ def reports_due(event: Event, slots: Slots, since_s: float, until_s: float) -> l
 
 
 def grouped(descriptors: Sequence[ReportDescriptor]) -> list[tuple[ReportDescriptor, ...]]:
-    """Those that are due together and over the same intervals are one report, in the order in which they stand in the event."""
+    """Those that are due together and over the same intervals are one report, in the order in which they stand in the event.
+
+    One payload type stands in a report once: its mean and its peak are two reports.
+    """
     groups: dict[tuple[object, ...], list[ReportDescriptor]] = {}
-    for one in descriptors:
+    for number, one in enumerate(descriptors):
         when = (one.start_interval, one.num_intervals, one.historical, one.frequency, one.repeat)
-        key = (*when, one.report_intervals, one.aggregate, one.targets)
+        again = sum(other.payload_type == one.payload_type for other in descriptors[:number])
+        key = (*when, one.report_intervals, one.aggregate, one.targets, again)
         groups.setdefault(key, []).append(one)
     return [tuple(group) for group in groups.values()]
 
@@ -211,3 +215,18 @@ def pieces(span: Span, longest_s: float) -> list[tuple[float, float]]:
     count = max(1, ceil((span.to_s - span.from_s) / longest_s - 1e-9))
     edges = [span.from_s + (span.to_s - span.from_s) * part / count for part in range(count)] + [span.to_s]
     return list(pairwise(edges))
+
+
+def cut_short(event: Event, slots: Slots, at_s: float) -> list[DueReport]:
+    """The event was cancelled at `at_s`: of each series of historical reports the next one, about what has passed by then."""
+    found: list[DueReport] = []
+    stem = (event.event_name or event.id)[:96]
+    for group_number, group in enumerate(grouped(event.report_descriptors)):
+        made = next((one for one in _series(group[0], slots, at_s, inf) if one.at_s > at_s), None) if group[0].historical else None
+        if made is None:
+            continue
+        begun = (span for span in (slots.at(one) for one in range(made.first, made.last + 1)) if span is not None and span.from_s < at_s)
+        spans = tuple(Span(span.from_s, min(span.to_s, at_s), span.interval_id) for span in begun)
+        if spans:
+            found.append(DueReport(f"{stem}/{group_number}.{made.number}", at_s, spans, group))
+    return found
