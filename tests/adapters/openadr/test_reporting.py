@@ -359,5 +359,6 @@ def pool_at(at_s: float, sequence: int) -> PoolTelemetry:
     return PoolTelemetry(
         sequence=sequence, at_s=at_s, pool=PoolId("all"), measured_power_w=-7000.0, baseline_power_w=None, target_power_w=None,
         delivered_power_w=None, committed_power_w=None, up_power_w=None, up_energy_wh=None, down_power_w=None, ramp_w_per_s=None,
-        sessions=1, sessions_ready=1, unmeasured_sessions=0, meter_age_s=1.0, quality=Quality.GOOD, available=True, following=False, fault=False,
+        sessions=1, sessions_ready=1, unmeasured_sessions=0, meter_age_s=1.0, quality=Quality.GOOD, available=True,
+        following=False, fault=False,
     )  # fmt: skip
