@@ -107,7 +107,7 @@ def test_the_words_of_3_0_1() -> None:
         ),
     )
     lowered = write_object(subscription, Version.V3_0_1)
-    assert lowered["objectOperations"][0]["operations"] == ["POST", "PUT", "DELETE"]
+    assert lowered["objectOperations"][0]["operations"] == ["CREATE", "UPDATE", "DELETE"]
     assert lowered["targets"] == [{"type": "GROUP", "values": ["vpp-north", "vpp-south"]}]
     assert write_object(subscription)["objectOperations"][0]["operations"] == ["CREATE", "UPDATE", "DELETE"]
     event = Event(program_id="p", interval_period=IntervalPeriod(start_s=NOW_S))

@@ -1,4 +1,4 @@
-"""What is different in 3.0.1: targets carry a type, operations are called by HTTP's verbs, "now" is year 0000, a report names its program,
+"""What is different in 3.0.1: targets carry a type, notifications call operations by HTTP's verbs, "now" is year 0000, a report names its program,
 resources lie under their ven, and targets are asked for by type.
 
 Reading needs nothing of this: `reading` understands both. This turns what we send.
@@ -10,7 +10,7 @@ from typing import Any
 from counterflow.adapters.openadr.models import Version
 
 OPERATIONS: Mapping[str, str] = {"CREATE": "POST", "READ": "GET", "UPDATE": "PUT", "DELETE": "DELETE"}
-"""3.1.0 -> 3.0.1."""
+"""3.1.0 -> 3.0.1, in notifications alone: subscriptions speak of CREATE in both (components/schemas of 3.0.1)."""
 
 NOW = "0000-00-00"
 """The sentinel of 3.0.1 (schema `intervalPeriod`)."""
@@ -34,8 +34,6 @@ def _lowered(key: str, value: Any, target_type: str) -> Any:
     match key:
         case "targets":
             return [{"type": target_type, "values": list(value)}]
-        case "operations":
-            return [OPERATIONS[one] for one in value]
         case "operation":
             return OPERATIONS[value]
         case "objectType":

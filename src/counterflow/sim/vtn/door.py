@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from msgspec import Struct
 
 from counterflow.adapters.openadr.models import AnyObject, Event, Program, Report, Resource, Subscription, Ven, Version
+from counterflow.adapters.openadr.wire_v30 import OPERATIONS
 from counterflow.adapters.openadr.writing import write_object
 from counterflow.sim.vtn.clients import Client, Role, TokenDesk
 from counterflow.sim.vtn.faults import FaultLine
@@ -105,7 +106,11 @@ class Door:
     def _written(self, thing: AnyObject) -> dict[str, Any]:
         if self._version is Version.V3_1_0 and isinstance(thing, Report):
             thing = msgspec.structs.replace(thing, program_id=None)
-        return self._house.quirks.dressed(write_object(thing, self._version))
+        raw = write_object(thing, self._version)
+        if isinstance(thing, Subscription) and self._house.teller.speaks_by_verb(thing):
+            for wish in raw["objectOperations"]:
+                wish["operations"] = [OPERATIONS[one] for one in wish["operations"]]
+        return self._house.quirks.dressed(raw)
 
     async def _list(self, kind: type[AnyObject], who: Client, request: Request) -> Response:
         query = Query(request.query_params.multi_items())
@@ -123,7 +128,7 @@ class Door:
             await self._house.teller.check_echo(thing)
         created = self._house.store.create(who, thing, self._version)
         if isinstance(created, Subscription):
-            self._house.teller.subscribed(created, self._version)
+            self._house.teller.subscribed(created, self._version, _names_verbs(await request.body()))
         return self._json(self._written(created), 201)
 
     async def _get(self, kind: type[AnyObject], who: Client, request: Request) -> Response:
@@ -183,6 +188,10 @@ class Door:
             self._house.store.get(who, Program if parts[0] == "programs" else Ven, parts[1], self._version)
         topics = {word.upper(): f"{path}/{word}" for word in ("create", "update", "delete") if word != "create" or len(parts) != 2}
         return self._json({"topics": {**topics, "ALL": f"{path}/+"}})
+
+
+def _names_verbs(body: bytes) -> bool:
+    return any(f'"{verb}"'.encode() in body for verb in ("POST", "PUT", "GET"))
 
 
 def make_app(house: House) -> FastAPI:

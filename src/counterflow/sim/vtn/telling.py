@@ -51,11 +51,17 @@ class Teller:
         self._quirks = quirks
         self._http = http
         self._version_of: dict[str, Version] = {}
+        self._by_verb: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def subscribed(self, subscription: Subscription, version: Version) -> None:
-        """From now on it is told in the words of this version."""
+    def subscribed(self, subscription: Subscription, version: Version, by_verb: bool) -> None:
+        """From now on it is told in the words of this version. `by_verb`: the client said POST for CREATE, and is answered so."""
         self._version_of[subscription.id] = version
+        (self._by_verb.add if by_verb else self._by_verb.discard)(subscription.id)
+
+    def speaks_by_verb(self, subscription: Subscription) -> bool:
+        """Clients of 3.0.1 are about that name the operations of subscriptions as its notifications do, and understand nothing else."""
+        return subscription.id in self._by_verb
 
     async def check_echo(self, subscription: Subscription) -> None:
         """A callback must prove that it wants to be called (User Guide §8: echo). Raises `RefusedError` (400)."""
