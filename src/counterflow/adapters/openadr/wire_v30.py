@@ -1,5 +1,5 @@
-"""What is different in 3.0.1: targets carry a type, notifications call operations by HTTP's verbs, "now" is year 0000, a report names its program,
-resources lie under their ven, and targets are asked for by type.
+"""What is different in 3.0.1: targets carry a type, notifications call operations by HTTP's verbs, "now" is year 0000, a report names its
+program, resources lie under their ven, and targets are asked for by type.
 
 Reading needs nothing of this: `reading` understands both. This turns what we send.
 """
