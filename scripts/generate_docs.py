@@ -28,6 +28,7 @@ from counterflow.app.control_room import ControlRoom
 from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.mqtt_metrics import MqttMetrics
 from counterflow.app.notices import NoticeBoard
+from counterflow.app.openadr_metrics import OpenAdrMetrics
 from counterflow.app.operations import LiveOperations
 from counterflow.app.recovery_metrics import RecoveryMetrics
 from counterflow.app.reporting import Reporting
@@ -189,7 +190,7 @@ def _families() -> list[Metric]:
             FrameRing(Path(folder), 0),
             RecoveryMetrics(room, SystemClock(), lambda: 0),
             TelemetryMetrics(store, lambda: 0.0),
-            MqttMetrics(MqttFigures),
+            [MqttMetrics(MqttFigures), OpenAdrMetrics({})],
         )
         families = list(Metrics(operations, own, EventStreams(1, 1.0)).families())
         store.close()

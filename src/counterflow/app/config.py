@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from counterflow.adapters.mqtt.settings import MqttSettings
 from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.adapters.ocpp.transport import GatewaySettings
+from counterflow.adapters.openadr.settings import OpenAdrSettings
 from counterflow.adapters.openadr2.settings import OpenAdr2Settings
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.web.settings import ApiSettings
@@ -94,6 +95,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settlement: SettlementSettings = SettlementSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     mqtt: MqttSettings = MqttSettings()
+    openadr: OpenAdrSettings = OpenAdrSettings()
     storage: StorageSettings = StorageSettings()
 
 

@@ -1,6 +1,7 @@
 """What the process tells Prometheus beside the fleet: gateway, OCPP, journal, raw frames and the control loop."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -9,9 +10,16 @@ from counterflow.adapters.ocpp.transport import GatewayCounters
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.mqtt_metrics import MqttMetrics
 from counterflow.app.recovery_metrics import RecoveryMetrics
 from counterflow.app.telemetry_metrics import TelemetryMetrics
+
+
+class WireMetrics(Protocol):
+    """What a grid operator's wire has to tell."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Current values."""
+        ...
 
 
 class ProcessMetrics:
@@ -25,15 +33,15 @@ class ProcessMetrics:
         frames: FrameRing,
         recovery: RecoveryMetrics,
         telemetry: TelemetryMetrics,
-        mqtt: MqttMetrics,
+        wires: Iterable[WireMetrics] = (),
     ) -> None:
+        self._wires = tuple(wires)
         self._room = room
         self._gateway = gateway
         self._journal = journal
         self._frames = frames
         self._recovery = recovery
         self._telemetry = telemetry
-        self._mqtt = mqtt
 
     def collect(self) -> Iterable[Metric]:
         """Current values."""
@@ -42,7 +50,8 @@ class ProcessMetrics:
         yield from self._of_journal()
         yield from self._recovery.collect()
         yield from self._telemetry.collect()
-        yield from self._mqtt.collect()
+        for wire in self._wires:
+            yield from wire.collect()
         dispatcher = self._room.dispatcher
         yield _gauge("setpoints_waiting", "Setpoints decided and not handed out yet.", dispatcher.carrying.pending)
         yield _gauge("tick_duration_seconds", "Time that the last control tick took.", dispatcher.last_tick_took_s)

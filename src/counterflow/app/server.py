@@ -18,6 +18,7 @@ from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.gateway import Gateway
 from counterflow.adapters.ocpp.redaction import SECRET_HINTS, hide_secrets
 from counterflow.adapters.ocpp.tls import CertificateFileError
+from counterflow.adapters.openadr.wire import OpenAdrWire
 from counterflow.adapters.storage.concealing import IDENTIFIER_HINTS, conceal
 from counterflow.adapters.storage.frames import FrameRing, Hiding
 from counterflow.adapters.storage.report_files import ReportFiles
@@ -37,10 +38,11 @@ from counterflow.app.grid_desk import GridDesk
 from counterflow.app.http_authorizer import HttpAuthorizer
 from counterflow.app.lines import Lines
 from counterflow.app.message_ids import new_message_ids
-from counterflow.app.metrics import ProcessMetrics
+from counterflow.app.metrics import ProcessMetrics, WireMetrics
 from counterflow.app.mqtt_metrics import MqttMetrics
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.offering import answer
+from counterflow.app.openadr_metrics import OpenAdrMetrics
 from counterflow.app.operations import LiveOperations
 from counterflow.app.own_certificates import OwnCertificates, issued_view
 from counterflow.app.pool_figures import PoolFigures
@@ -178,10 +180,12 @@ class Server:
             capacity=CapacityDesk(self.room, self.journal),
         )
         self.grid.restore()
+        self.openadr = OpenAdrWire(self.settings.openadr, self.grid)
         recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)
         mqtt = MqttMetrics(lambda: self.mqtt.figures() if self.mqtt else MqttFigures())
         telemetry = TelemetryMetrics(self.pool_records.store, lambda: self.pool_records.took_s)
-        metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry, mqtt)
+        wires: list[WireMetrics] = [mqtt, OpenAdrMetrics(self.openadr.lines)]
+        metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry, wires)
         app = create_app(
             self.operations,
             {token},
@@ -221,6 +225,7 @@ class Server:
         self._spawn(self._settle_finished())
         self._spawn(self._forecast())
         self._spawn(self.grid.keep())
+        self._spawn(self.openadr.run())
         if self.settings.mqtt.host:
             password = partial(secret, self.settings.mqtt.password_file, self.settings.mqtt.password_variable)
             self.mqtt = MqttWire(self.grid, self.settings.mqtt, password, __version__)
@@ -237,6 +242,7 @@ class Server:
 
     async def stop(self) -> None:
         """Close lines and API; orders at stations carry their own end, and the next start knows them."""
+        await self.openadr.close()
         await self.gateway.stop()
         self.certifying.close()
         self.lines.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from urllib.parse import urlsplit
 
 from counterflow.adapters.ocpp.messages import MeasurandEnumType
+from counterflow.adapters.openadr.settings import complaints as openadr_complaints
 from counterflow.adapters.openadr2.settings import LEVELS
 from counterflow.domain.grid import Wire
 from counterflow.domain.ids import SiteId
@@ -56,6 +57,7 @@ def complaints(settings: "Settings") -> Iterator[str]:
     yield from _programs(settings, topology)
     yield from _mqtt(settings)
     yield from _openadr2(settings)
+    yield from openadr_complaints(settings.openadr, [program for program in settings.programs if program.wire is Wire.OPENADR])
     known = get_args(MeasurandEnumType)
     for name in settings.ocpp.measurands:
         if name not in known:

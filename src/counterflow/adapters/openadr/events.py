@@ -108,7 +108,7 @@ def _meaning(
 ) -> tuple[Meaning, float]:
     """What it asks, and when it is over: inf for one that goes on, or whose time cannot be told."""
     try:
-        course = course_of(event, introduction.ven_id or follow.program, anchor_s, now_s)
+        course = course_of(event, introduction.ven_id, anchor_s, now_s)
     except UnclearError as unclear:
         return Meaning(refused=str(unclear)), inf
     operators = introduction.followed[event.program_id].operators

@@ -23,7 +23,8 @@ class Followed(Struct, frozen=True):
 
 
 class Introduction(Struct, frozen=True):
-    """What became of it. `granted` are the targets by which events without a target of ours in the settings are for us."""
+    """What became of it. `ven_id` is our name where the VTN gives none; `granted` are the targets by which events are for us where the
+    settings name none."""
 
     ven_id: str
     followed: Mapping[str, Followed]
@@ -51,7 +52,7 @@ async def introduce(client: VtnClient, settings: VtnSettings, programs: Mapping[
             raise
         # Some operators make vens themselves, and let nobody look: events can be followed all the same.
         complaints.append(f"VTN '{settings.name}' does not let us have a ven of our own: {error}")
-    return Introduction(ven_id, followed, frozenset(granted), tuple(complaints))
+    return Introduction(ven_id or settings.ven_name, followed, frozenset(granted), tuple(complaints))
 
 
 async def _followed(

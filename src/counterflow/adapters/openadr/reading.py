@@ -36,6 +36,11 @@ _OPERATIONS: Mapping[str, models.Operation] = {
 }
 """The last three are how 3.0 calls them."""
 
+_KNOWN = frozenset(
+    field.encode_name for kind in (*models.Wired.__subclasses__(), *OBJECTS.values()) for field in msgspec.structs.fields(kind)
+)
+"""Every field of every model, as it is called on the wire."""
+
 _NAME_OF: Mapping[type[models.Wired], models.ObjectType] = {kind: name for name, kind in OBJECTS.items()}
 _DESCRIBED_BY: Mapping[type[models.Wired], str] = {models.Event: "EVENT_PAYLOAD_DESCRIPTOR", models.Report: "REPORT_PAYLOAD_DESCRIPTOR"}
 _MAX_LAYERS = 3
@@ -158,7 +163,7 @@ def _object(raw: Mapping[str, Any]) -> dict[str, Any]:
     spelled: dict[str, Any] = {}
     for key, value in raw.items():
         name = _spelled(key)
-        if value is None:
+        if value is None or name not in _KNOWN:  # what nobody knows is not read, whatever is in it
             continue
         reader = _READERS.get(name, _deep)
         try:

@@ -77,7 +77,9 @@ def changes(program: str, wanted: Sequence[Stretch], standing: Sequence[GridOrde
     """What to do, in this order, so that the orders that stand say what is wanted from `now_s` on. Nothing to do: empty."""
     stands: dict[str, list[GridOrderRecord]] = defaultdict(list)
     for record in standing:
-        stands[event_of(record.order.key)].append(record)
+        # An order that could not be read has no steps: there is nothing to take back, and its key is free.
+        if record.order.steps:
+            stands[event_of(record.order.key)].append(record)
     wants: dict[str, list[Stretch]] = defaultdict(list)
     for stretch in wanted:
         if stretch.end_s > now_s:

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from counterflow.adapters.openadr.models import Version
 from counterflow.domain.grid import Program
+from counterflow.domain.resources import PowerLimit
 
 _NAME = "^[A-Za-z0-9_-]{1,32}$"
 
@@ -40,10 +41,10 @@ class ResourceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     name: Annotated[str, Meta(description="resourceName.", extra={"unit": "-"}, min_length=1, max_length=128)]
     max_export_power_w: Annotated[
-        float | None, Meta(description="Told as MAX_POWER_EXPORT (in kW); none = not told.", extra={"unit": "W"}, ge=0)
+        PowerLimit | None, Meta(description="Told as MAX_POWER_EXPORT (in kW); none = not told.", extra={"unit": "W"})
     ] = None
     max_import_power_w: Annotated[
-        float | None, Meta(description="Told as MAX_POWER_CONSUMPTION (in kW); none = not told.", extra={"unit": "W"}, ge=0)
+        PowerLimit | None, Meta(description="Told as MAX_POWER_CONSUMPTION (in kW); none = not told.", extra={"unit": "W"})
     ] = None
 
 
@@ -151,13 +152,6 @@ def _of_program(vtn: VtnSettings, one: FollowedProgram, known: dict[str, Program
     if program is None:
         yield f'{where}, and there is no [[programs]] entry of that name with wire = "openadr".'
         return
-    if program.sign is None:
-        yield (
-            f"The program '{one.program}' does not say its sign: set sign = \"load\" where consumption is positive (as OpenADR has it), or "
-            '"generator" where export is. It is never guessed.'
-        )
-    if program.unit is None:
-        yield f"The program '{one.program}' does not say the unit of values whose unit the VTN does not tell: set unit to W, kW or MW."
     if one.simple_power_w and (len(one.simple_power_w) != 3 or any(not 0.0 <= power_w < float("inf") for power_w in one.simple_power_w)):
         yield f"{where}: simple_power_w needs three powers of zero or more, for the levels 1, 2 and 3."
 
