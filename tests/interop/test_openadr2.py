@@ -291,7 +291,7 @@ def test_a_vtn_that_is_away_is_told_and_found_again_and_its_list_counts() -> Non
         at, vtn = world(), Vtn()
         side = Side(at)
         async with running(Ven(side, ven_settings(vtn, resync_s=0.5, lost_after_s=1.0))):
-            await until(lambda: "cannot be reached" in str(side.alarms.get(LINK)))
+            await until(lambda: "cannot be reached: ClientConnectorError: Cannot connect" in str(side.alarms.get(LINK)))
             await vtn.start()
             try:
                 await until(lambda: vtn.registered)

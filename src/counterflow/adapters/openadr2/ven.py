@@ -24,6 +24,7 @@ OPT_IN: Final = "optIn"
 OPT_OUT: Final = "optOut"
 LINK: Final = "link"
 LOOK_S: Final = 1.0
+WORDS_KEPT: Final = 200
 RECORDS_AT_ONCE: Final = 500
 WAIT_FOR_RECORD_S: Final = 20.0
 STANDING: Final = frozenset({GridOutcome.ACCEPTED, GridOutcome.CHANGED})
@@ -43,8 +44,8 @@ class Ven:
         self._settings = settings
         self._programs = tuple(grid.programs(Wire.OPENADR2))
         self._histories = {program.pool: History(program.pool) for program in self._programs}
-        logging.getLogger("openleadr").setLevel(logging.WARNING)  # at INFO it writes every message
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)
+        self._words = _LastWords()
+        self._words.attach()
 
     async def run(self) -> None:
         """Register, poll, report; begin anew whenever that fails."""
@@ -63,7 +64,8 @@ class Ven:
         try:
             await client.run()
             if client.registration_id is None:
-                self._grid.alarm(Wire.OPENADR2, LINK, f"The VTN {self._settings.vtn_url} does not register us, or cannot be reached.")
+                trouble = f"The VTN {self._settings.vtn_url} does not register us, or cannot be reached"
+                self._grid.alarm(Wire.OPENADR2, LINK, f"{trouble}: {self._words.text or 'it said nothing'}")
                 return
             self._grid.note(Wire.OPENADR2, _VEN_ID, client.ven_id)
             log.info("openadr 2.0b", text="registered", vtn=self._settings.vtn_url, ven_id=client.ven_id)
@@ -218,3 +220,26 @@ async def _closed(client: Client) -> None:
         client.report_queue_task.cancel()
     if client.client_session is not None:
         await client.client_session.close()
+
+
+class _LastWords(logging.Handler):
+    """What `openleadr` said last of a trouble. It would write several lines at each attempt, whole messages among them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+
+    def attach(self) -> None:
+        """Be the only one who hears it."""
+        for name in ("openleadr", "apscheduler"):
+            logger = logging.getLogger(name)
+            logger.setLevel(logging.WARNING)
+            logger.propagate = False
+            logger.handlers[:] = [self]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the beginning of it, but for the conclusion that is ours anyway."""
+        text = record.getMessage()[:WORDS_KEPT]
+        log.debug("openadr 2.0b", text=text)
+        if "No RegistrationID" not in text:
+            self.text = text
