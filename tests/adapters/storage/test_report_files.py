@@ -1,11 +1,12 @@
 """Reports as files."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from counterflow.adapters.storage.report_files import ReportFiles
+from counterflow.adapters.storage.report_files import SUMS, ReportFiles
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint
 from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
@@ -61,6 +62,21 @@ def test_each_version_is_kept_and_the_newest_comes_back(tmp_path: Path) -> None:
     assert (tmp_path / "reports" / "d1" / "v2.json").exists()
     files.keep(report(10))
     assert files.versions(DispatchId("d1")) == [1, 2, 10]
+    assert files.read(DispatchId("d1"), 2) == report(2)
+    assert files.read(DispatchId("d1"), 3) is None
+
+
+def test_a_version_stays_as_it_was_first_written_with_its_sum(tmp_path: Path) -> None:
+    files = ReportFiles(tmp_path)
+    assert files.sums(DispatchId("d1")) == {}
+    for version in (1, 2):
+        files.keep(report(version))
+    files.keep(msgspec.structs.replace(report(1), members=99))
+    assert files.read(DispatchId("d1"), 1) == report(1)
+    sums = files.sums(DispatchId("d1"))
+    assert sums == {f"v{version}.json": sha256((tmp_path / "d1" / f"v{version}.json").read_bytes()).hexdigest() for version in (1, 2)}
+    (tmp_path / "d1" / SUMS).write_text("nonsense\n\nABCD *v1.json\n")
+    assert files.sums(DispatchId("d1")) == {"v1.json": "abcd"}
 
 
 def test_a_report_that_cannot_be_read_gives_way_to_the_one_before(tmp_path: Path) -> None:
@@ -88,6 +104,6 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        files.keep(msgspec.structs.replace(report(1), members=99))
+        files.keep(report(2))
     assert files.newest(DispatchId("d1")) == report(1)
-    assert [path.name for path in (tmp_path / "d1").iterdir()] == ["v1.json"]
+    assert sorted(path.name for path in (tmp_path / "d1").iterdir()) == [SUMS, "v1.json"]

@@ -1,4 +1,4 @@
-"""A delivery report as JSON, CSV, Parquet or a picture.
+"""A delivery report as JSON, CSV, Parquet, a picture or a PDF.
 
 `FORMATS` is the table; `render` makes all files of a format, `render_first` the one file that answers a download.
 """
@@ -21,6 +21,13 @@ def picture_files(report: DeliveryReport) -> dict[str, bytes]:
     return as_picture.picture_files(report)
 
 
+def pdf_files(report: DeliveryReport) -> dict[str, bytes]:
+    """The PDF; its module is loaded at the first one, as that of the picture."""
+    from counterflow.adapters.reports import as_pdf
+
+    return as_pdf.pdf_files(report)
+
+
 class ReportFormat(Struct, frozen=True, kw_only=True):
     """One way to write a report; `files` gives name -> content, the main file first."""
 
@@ -33,6 +40,7 @@ FORMATS: dict[str, ReportFormat] = {
     "csv": ReportFormat(media_type="text/csv; charset=utf-8", files=csv_files),
     "parquet": ReportFormat(media_type="application/vnd.apache.parquet", files=parquet_files),
     "png": ReportFormat(media_type="image/png", files=picture_files),
+    "pdf": ReportFormat(media_type="application/pdf", files=pdf_files),
 }
 
 

@@ -108,6 +108,27 @@ def open_database(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a database of our version without changing it, be its server running or not. Raises StorageError with what is wrong."""
+    if not path.is_file():
+        raise StorageError(f"There is no database {path}.")
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            version = int(connection.execute("SELECT max(version) FROM schema_version").fetchone()[0])
+        except BaseException:
+            connection.close()
+            raise
+    except (sqlite3.Error, TypeError) as error:
+        raise StorageError(f"The database {path} cannot be read: {error}.") from error
+    if version != len(MIGRATIONS):
+        connection.close()
+        raise StorageError(
+            f"The database {path} has version {version}, and this release reads {len(MIGRATIONS)}: use the release that its server runs."
+        )
+    return connection
+
+
 def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
     """Run the missing steps, each in its own transaction together with the new version number."""
     connection.execute("CREATE TABLE IF NOT EXISTS schema_version(version INTEGER NOT NULL)")

@@ -1,35 +1,23 @@
 """The journal on SQLite: one file, write-ahead log, group commit; it survives `kill -9` and power cuts after each commit."""
 
-import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from counterflow.adapters.storage.archive import ARCHIVE_ERRORS, SampleArchive
-from counterflow.adapters.storage.chunks import archived_day, read_backwards, read_forwards
-from counterflow.adapters.storage.documents import UNREADABLE, decode_document, decode_log, encode_document, encode_log
+from counterflow.adapters.storage.chunks import read_backwards, read_forwards
+from counterflow.adapters.storage.documents import encode_document, encode_log
 from counterflow.adapters.storage.pending import keyed, spell_key
+from counterflow.adapters.storage.reading import SqliteReader
 from counterflow.adapters.storage.samples import (
-    DAY_MS,
     PACK,
     LateSample,
     NewestValues,
     Rows,
     ignore_late,
-    in_order_of_receipt,
-    no_rows,
-    select,
-    sorted_uids,
     to_ms,
-    to_samples,
 )
-from counterflow.adapters.storage.schema import DataLock, StorageError, open_database, table_of
+from counterflow.adapters.storage.schema import DataLock, open_database
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.writer import GroupWriter, Statement
 from counterflow.domain.delivery import LogEntry, Sample
@@ -37,7 +25,7 @@ from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.records import DocumentKind
 
 
-class SqliteJournal:
+class SqliteJournal(SqliteReader):
     """`engine.ports.Journal` on one SQLite file. All methods may be called from any thread.
 
     Reads see what is committed; `flush` first to see everything. When the disk does not take writes, `failed` says why,
@@ -47,18 +35,14 @@ class SqliteJournal:
     def __init__(self, path: Path, settings: StorageSettings) -> None:
         """Open or create the database. Raises StorageError when another process has it, or when it is newer than we are."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self.archive = SampleArchive(path.parent / "archive")
         self.closed = False
         self._settings = settings
-        self._read_lock = threading.Lock()
-        self._broken: dict[str, dict[str, str]] = {}
         self._late_after_s = inf
         self._late: LateSample = ignore_late
         self._lock_file = DataLock(path.with_suffix(".lock"))
         try:
             self._writer = GroupWriter(path, open_database(path), settings)
-            self._reader = open_database(path)
+            super().__init__(path, open_database(path))
             self._writer.sealed_day = self.boundary()[0]
         except BaseException:
             self._lock_file.release()
@@ -83,9 +67,7 @@ class SqliteJournal:
 
     def alarms(self) -> tuple[str, ...]:
         """Everything an operator should know of the store: failure, little free space, documents that cannot be read."""
-        texts = [self._writer.failed, self._writer.disk_alarm, self._writer.callback_alarm]
-        for place, broken in list(self._broken.items()):
-            texts.extend(f"{place} {key!r} cannot be read and was skipped: {why}." for key, why in broken.items())
+        texts = (self._writer.failed, self._writer.disk_alarm, self._writer.callback_alarm, *self.unreadable())
         return tuple(text for text in texts if text is not None)
 
     def on_durable(self, callback: Callable[[int], None]) -> None:
@@ -141,8 +123,7 @@ class SqliteJournal:
             return
         self.closed = True
         self._writer.close()
-        with self._read_lock:
-            self._reader.close()
+        self.close_reader()
         self._lock_file.release()
 
     def __enter__(self) -> Self:
@@ -151,61 +132,7 @@ class SqliteJournal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- reads -----------------------------------------------------------------------------------------------------------------
-
-    def documents(self, kind: DocumentKind) -> Sequence[tuple[str, Any]]:
-        """All committed documents of a kind, by key; one that cannot be decoded is skipped and becomes an alarm."""
-        found: list[tuple[str, Any]] = []
-        broken: dict[str, str] = {}
-        for key, body in self.query(f"SELECT key, CAST(body AS BLOB) FROM {table_of(kind)} ORDER BY key"):
-            try:
-                found.append((key, decode_document(kind, body)))
-            except UNREADABLE as error:
-                broken[key] = str(error)
-        self._broken[f"The {kind.value} document"] = broken
-        return found
-
-    def dispatch_log(self, dispatch_id: DispatchId) -> Sequence[LogEntry]:
-        """The committed log of one dispatch, oldest first; a line that cannot be decoded is skipped and becomes an alarm."""
-        found: list[LogEntry] = []
-        broken: dict[str, str] = {}
-        ordered = "SELECT body FROM dispatch_log WHERE dispatch_id = ? ORDER BY log_id"
-        lines = self.query(f"SELECT CAST(group_concat(body, char(10)) AS BLOB) FROM ({ordered})", (spell_key(dispatch_id),))[0][0]
-        for number, line in enumerate(() if lines is None else lines.split(b"\n"), start=1):
-            try:
-                found.append(decode_log(line))
-            except UNREADABLE as error:
-                broken[str(number)] = str(error)
-        self._broken[f"Of dispatch {dispatch_id}, log line"] = broken
-        return found
-
-    def samples(self, session_uids: Iterable[SessionUid], from_s: float, to_s: float) -> Sequence[Sample]:
-        """Samples received in [from_s, to_s) of these sessions, in order of receipt, from SQLite and from archived days."""
-        return to_samples(self.sample_rows(session_uids, from_s, to_s))
-
-    def sample_rows(self, session_uids: Iterable[SessionUid], from_s: float, to_s: float) -> Rows:
-        """The same as packed rows (M,) of `samples.ROW`, for millions of them."""
-        uids = sorted_uids(session_uids)
-        from_ms, to_ms_ = to_ms(from_s), to_ms(to_s) + 1
-        with self._reading():
-            boundary_ms = archived_day(self._reader) * DAY_MS
-            parts = [select(rows, uids, from_s, to_s) for rows, _ in read_forwards(self._reader, max(from_ms, boundary_ms), to_ms_)]
-        archived = self._archived_rows(uids, from_s, to_s, boundary_ms)
-        return in_order_of_receipt(np.concatenate([no_rows(), *archived, *parts]))
-
-    def _archived_rows(self, uids: NDArray[np.int64], from_s: float, to_s: float, boundary_ms: int) -> list[Rows]:
-        """Rows of the archived days in the window; a file that cannot be read is skipped and becomes an alarm."""
-        found: list[Rows] = []
-        broken: dict[str, str] = {}
-        from_ms, to_ms_ = to_ms(from_s), min(to_ms(to_s) + 1, boundary_ms)
-        for day in self.archive.days():
-            if day * DAY_MS < to_ms_ and from_ms < (day + 1) * DAY_MS:
-                try:
-                    found.append(self.archive.read(day, uids, from_s, to_s))
-                except ARCHIVE_ERRORS as error:
-                    broken[self.archive.path(day).name] = str(error)
-        self._broken["The archive file"] = broken
-        return found
+    # -- reads ----------------------------------------------------------------------------------------------------------------
 
     def last_samples(self, session_uids: Iterable[SessionUid]) -> Sequence[Sample]:
         """The newest known value of each column of each session as one sample a session.
@@ -225,11 +152,6 @@ class SqliteJournal:
 
     # -- for retention ---------------------------------------------------------------------------------------------------------
 
-    def query(self, statement: str, parameters: tuple[int | float | str, ...] = ()) -> list[tuple[Any, ...]]:
-        """Rows of a read-only statement, as committed."""
-        with self._reading():
-            return self._reader.execute(statement, parameters).fetchall()
-
     def boundary(self) -> tuple[int, int]:
         """(sealed day, archived day) since 1970: days before the first get no new chunks, days before the second are read from Parquet."""
         sealed_day, archived_day = self.query("SELECT sealed_day, archived_day FROM sample_boundary")[0]
@@ -248,16 +170,3 @@ class SqliteJournal:
     def run_between_commits(self, *statements: Statement) -> int:
         """Run (statement, parameters) pairs as one transaction of the writer thread; returns how many rows the last one changed."""
         return self._writer.run_between_commits(statements)
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """All reads inside see one state of the database. Raises StorageError when it cannot be read."""
-        with self._read_lock:
-            try:
-                self._reader.execute("BEGIN")
-                try:
-                    yield
-                finally:
-                    self._reader.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise StorageError(f"The journal {self.path} cannot be read: {error}.") from error
