@@ -19,16 +19,15 @@ from counterflow.app.explaining import Explaining
 from counterflow.app.limit_views import limit_views
 from counterflow.app.notices import NoticeBoard
 from counterflow.app.offer_desk import OfferDesk
+from counterflow.app.report_desk import ReportDesk
 from counterflow.app.reporting import Reporting
 from counterflow.app.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
 from counterflow.app.views import dispatch_view, fleet_view, session_view, session_views, sessions_by_station, station_view, view_of
 from counterflow.domain.conflicts import Leader, SitePriority
-from counterflow.domain.delivery import DeliveryReport, SeriesPoint
 from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import Amendment, DispatchOrder
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import StationRegistration
-from counterflow.domain.settlement import IntervalFigures
 from counterflow.domain.telemetry import CapabilitiesDiscovered
 from counterflow.domain.views import (
     ClearingView,
@@ -60,7 +59,7 @@ from counterflow.engine.fleet.topology import Topology
 SECURITY_EVENTS_SHOWN = 10
 
 
-class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk, OfferDesk):
+class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDesk):
     """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
 
     def __init__(
@@ -143,21 +142,6 @@ class LiveOperations(SecurityDesk, AccessDesk, DispatchDesk, OfferDesk):
     def notices(self, after: str | None = None) -> AsyncIterator[Notice]:
         """What happens, as it happens."""
         return self._board.listen(after)
-
-    async def series(self, dispatch_id: DispatchId, step_s: float) -> Sequence[SeriesPoint] | Refusal:
-        """Power and energy on a grid of `step_s`."""
-        instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
-        return no_dispatch(dispatch_id) if instruction is None else await self._reporting.series(instruction, step_s, self._now_s())
-
-    async def intervals(self, dispatch_id: DispatchId, edges_s: Sequence[float]) -> Sequence[IntervalFigures] | Refusal:
-        """What was delivered between each two of `edges_s`. Raises ValueError when they do not grow."""
-        instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
-        return no_dispatch(dispatch_id) if instruction is None else await self._reporting.intervals(instruction, edges_s, self._now_s())
-
-    async def report(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
-        """The settlement so far."""
-        instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
-        return no_dispatch(dispatch_id) if instruction is None else await self._reporting.report(instruction, self._now_s())
 
     # --- stations ------------------------------------------------------------------------------------------------------------
 

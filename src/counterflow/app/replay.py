@@ -72,6 +72,18 @@ class KeptReports:
         """Store one version."""
         self.kept.append(report)
 
+    def versions(self, dispatch_id: DispatchId) -> list[int]:
+        """The versions kept."""
+        return [report.version for report in self.kept if report.dispatch_id == dispatch_id]
+
+    def read(self, dispatch_id: DispatchId, version: int) -> DeliveryReport | None:
+        """One version."""
+        return next((report for report in self.kept if (report.dispatch_id, report.version) == (dispatch_id, version)), None)
+
+    def sums(self, _dispatch_id: DispatchId) -> dict[str, str]:
+        """Memory has no files."""
+        return {}
+
     def newest(self, dispatch_id: DispatchId) -> DeliveryReport | None:
         """The newest version."""
         return next((report for report in reversed(self.kept) if report.dispatch_id == dispatch_id), None)

@@ -11,7 +11,7 @@ from counterflow.app.late_values import LateValues
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction
-from counterflow.domain.settlement import IntervalFigures
+from counterflow.domain.settlement import IntervalFigures, ReportVersion
 from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Journal, ReportSink
 from counterflow.engine.settlement.delivery import build_report
@@ -49,6 +49,35 @@ class Reporting:
     async def series(self, instruction: DispatchInstruction, step_s: float, now_s: float) -> Sequence[SeriesPoint]:
         """The series on a grid of `step_s`."""
         return await asyncio.to_thread(lambda: build_series(self.stored(instruction, now_s), step_s, now_s, settings=self._settings))
+
+    async def kept(self, dispatch_id: DispatchId, version: int) -> DeliveryReport | None:
+        """A version that is kept; None when it is not."""
+        return await asyncio.to_thread(self._sink.read, dispatch_id, version)
+
+    async def versions(self, dispatch_id: DispatchId) -> Sequence[ReportVersion]:
+        """The versions that are kept, oldest first."""
+        return await asyncio.to_thread(self._versions, dispatch_id)
+
+    async def evidence(self, report: DeliveryReport, instruction: DispatchInstruction) -> Stored:
+        """All that a report was made from."""
+        return await asyncio.to_thread(self.stored, instruction, report.generated_at_s)
+
+    def _versions(self, dispatch_id: DispatchId) -> Sequence[ReportVersion]:
+        sums = self._sink.sums(dispatch_id)
+        found = (self._sink.read(dispatch_id, version) for version in self._sink.versions(dispatch_id))
+        return [
+            ReportVersion(
+                version=report.version,
+                generated_at_s=report.generated_at_s,
+                delivered_energy_wh=report.delivered_energy_wh,
+                uncertainty_wh=report.uncertainty_wh,
+                quality=report.quality,
+                sha256=sums.get(f"v{report.version}.json", ""),
+                revision=report.revision,
+            )
+            for report in found
+            if report is not None
+        ]
 
     async def intervals(self, instruction: DispatchInstruction, edges_s: Sequence[float], now_s: float) -> Sequence[IntervalFigures]:
         """The figures between each two of `edges_s`, with the version of the report that they belong to."""

@@ -50,7 +50,7 @@ from counterflow.app.pool_records import PoolRecords
 from counterflow.app.process import allow_connections, give_back_memory
 from counterflow.app.pseudonyms import Pseudonyms, ensure_key
 from counterflow.app.recovery_metrics import RecoveryMetrics
-from counterflow.app.rendering import render_report
+from counterflow.app.rendering import render_evidence, render_report
 from counterflow.app.reporting import Reporting
 from counterflow.app.secret_files import secret
 from counterflow.app.settling import Settling
@@ -192,6 +192,7 @@ class Server:
             metrics,
             self.settings.api,
             render_report=render_report,
+            render_evidence=render_evidence,
             hash_password=hash_password,
             default_site=SiteId(self.settings.stations.default_site),
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from counterflow.adapters.reports.as_evidence import read_evidence
+from counterflow.adapters.reports.as_evidence import EVIDENCE_ENDING, read_evidence
 from counterflow.adapters.reports.as_json import json_report
 from counterflow.adapters.reports.manifest import broken_files
 from counterflow.adapters.storage.reading import SqliteReader
@@ -25,7 +25,6 @@ from counterflow.engine.settlement.settings import SettlementSettings
 from counterflow.engine.settlement.verifying import NoEvidenceError, differences, remade
 
 DATABASE = "counterflow.sqlite3"
-EVIDENCE_ENDING = "-evidence.parquet"
 
 
 class CannotVerifyError(Exception):

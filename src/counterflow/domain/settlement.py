@@ -99,6 +99,19 @@ class Revision(Struct, frozen=True, kw_only=True):
     """In sentences."""
 
 
+class ReportVersion(Struct, frozen=True, kw_only=True):
+    """One version of a dispatch's report, as it is kept."""
+
+    version: int
+    generated_at_s: float
+    delivered_energy_wh: float
+    uncertainty_wh: float
+    quality: Quality | None
+    sha256: str
+    """Of its file; empty = not written down (older release)."""
+    revision: Revision | None
+
+
 class Evidence(Struct, frozen=True, kw_only=True):
     """What a report was made from, so that it can be made again and compared."""
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from counterflow.domain.access import ApiToken, AuditEntry, Role, TokenView
 from counterflow.domain.commands import Command
 from counterflow.domain.conflicts import Leader, SitePriority
-from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint
+from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint, Stored
 from counterflow.domain.drivers import Scope, SessionOverride
 from counterflow.domain.grid import CapacityBound, GridAnswer, GridOrder, GridOrderRecord, PoolTelemetry, Program, Wire
 from counterflow.domain.ids import DispatchId, PoolId, SessionUid, SiteId, StationId
@@ -14,7 +14,7 @@ from counterflow.domain.instructions import Amendment, DispatchOrder, StreamValu
 from counterflow.domain.offers import Commitment, CoverageView, Offer
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.resources import StationRegistration
-from counterflow.domain.settlement import IntervalFigures
+from counterflow.domain.settlement import IntervalFigures, ReportVersion
 from counterflow.domain.views import (
     CallAnswer,
     CertificateView,
@@ -127,7 +127,19 @@ class ReportSink(Protocol):
     """Where finished reports go."""
 
     def keep(self, report: DeliveryReport) -> None:
-        """Store one version of a report."""
+        """Store one version of a report; one that is there already stays as it is."""
+        ...
+
+    def versions(self, dispatch_id: DispatchId) -> Sequence[int]:
+        """The versions that are kept, oldest first."""
+        ...
+
+    def read(self, dispatch_id: DispatchId, version: int) -> DeliveryReport | None:
+        """One version; None when it is not there or cannot be read."""
+        ...
+
+    def sums(self, dispatch_id: DispatchId) -> Mapping[str, str]:
+        """The SHA-256 of each version's file, by name (`v1.json`)."""
         ...
 
 
@@ -309,8 +321,16 @@ class Operations(DriverOperations, Protocol):
         """What was delivered between each two of `edges_s` (epoch seconds, growing), as known now. Raises ValueError for other edges."""
         ...
 
-    async def report(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
-        """The settlement so far; final once the dispatch has ended and its meter data are in."""
+    async def report(self, dispatch_id: DispatchId, version: int | None = None) -> DeliveryReport | Refusal:
+        """The settlement so far, final once the dispatch has ended and its meter data are in; or a version that is kept."""
+        ...
+
+    async def report_versions(self, dispatch_id: DispatchId) -> Sequence[ReportVersion] | Refusal:
+        """The versions of the report that are kept, oldest first."""
+        ...
+
+    async def evidence(self, dispatch_id: DispatchId, version: int | None = None) -> tuple[DeliveryReport, Stored] | Refusal:
+        """A report, and all that it was made from."""
         ...
 
     async def offer(self, pool: PoolId, window_s: float, confidence: float | None, start_s: float | None) -> Offer | Refusal:

@@ -8,102 +8,41 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from matplotlib.image import imread
+from msgspec.structs import replace
 
 from counterflow.adapters.reports import FORMATS, render, render_first
+from counterflow.adapters.reports.as_evidence import read_evidence, write_evidence
 from counterflow.adapters.reports.as_json import json_report
 from counterflow.adapters.reports.as_parquet import SUMMARY_KEY
 from counterflow.adapters.reports.as_picture import axis_length_s, order_words
-from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, Pause, SeriesPoint, SessionDelivery, drop_out_words
-from counterflow.domain.ids import ALL_SITES, DispatchId, SessionUid
-from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, DispatchState, TargetStep
-from counterflow.domain.settlement import Quality
+from counterflow.domain.delivery import (
+    DeliveryReport,
+    LogEntry,
+    LogKind,
+    Pause,
+    Sample,
+    Stored,
+    drop_out_words,
+)
+from counterflow.domain.ids import SessionUid
+from counterflow.domain.instructions import DispatchMode, DispatchState, TargetStep
+from counterflow.domain.settlement import CarState, PastSession
 
 START_S = 1_795_366_800.0
-
-
-def make_report(*, steps=60, drops=3, unknown=(20, 30), dispatch_id="D-1", mode=DispatchMode.NET_EXPORT):
-    instruction = DispatchInstruction(
-        dispatch_id=DispatchId(dispatch_id),
-        start_s=START_S,
-        end_s=START_S + 240.0,
-        steps=(TargetStep(from_s=START_S, discharge_power_w=1.4e6),),
-        pool=ALL_SITES,
-        policy=AllocationPolicy.HYBRID,
-        mode=mode,
-        priority=0,
-        accepted_at_s=START_S,
-        state=DispatchState.COMPLETED,
-    )
-    series = tuple(
-        SeriesPoint(
-            from_s=START_S + 4.0 * k,
-            target_power_w=1.4e6,
-            delivered_power_w=None if unknown[0] <= k < unknown[1] else 1.39e6 + 1000.0 * k,
-            delivered_energy_wh=1555.0,
-            headroom_power_w=None if k > 50 else 2e5,
-            metered_share=0.5 if unknown[0] <= k < unknown[1] else 1.0,
-            quality=Quality.MISSING if unknown[0] <= k < unknown[1] else Quality.GOOD,
-        )
-        for k in range(steps)
-    )
-    session = SessionDelivery(
-        session_uid=SessionUid(1),
-        station_id='CS,"1"',
-        transaction_id="T1",
-        joined_s=START_S,
-        left_s=None,
-        exported_wh=466.0,
-        imported_wh=0.0,
-        delivered_wh=466.0,
-        uncertainty_wh=1.5,
-        from_register=True,
-        setpoint_changes=2,
-        drop_out=None,
-        evse_id=3,
-        baseline_wh=-120.0,
-        availability_frac=1.0,
-        quality=Quality.GOOD,
-        samples=24,
-    )
-    return DeliveryReport(
-        dispatch_id=DispatchId(dispatch_id),
-        version=2,
-        generated_at_s=START_S + 300.0,
-        instruction=instruction,
-        target_energy_wh=93_333.0,
-        delivered_energy_wh=1555.0 * steps,
-        uncertainty_wh=120.0,
-        shortfall_energy_wh=33.0,
-        tracking_rmse_frac=0.004 if steps else None,
-        worst_10s_error_frac=0.01 if steps else None,
-        time_in_band_frac=1.0 if steps else None,
-        members=200,
-        messages_sent=230,
-        drop_outs=tuple(
-            DropOut(at_s=START_S + 120.0 + 70 * k, session_uid=SessionUid(k), kind="ended", lost_power_w=7000.0, replaced_by=1)
-            for k in range(drops)
-        ),
-        gaps=(Gap(session_uid=SessionUid(1), from_s=START_S + 80, to_s=START_S + 120, bridged_by_register=True),),
-        sessions=(session,),
-        series=series,
-        series_step_s=4.0,
-        final=True,
-        notes=("a note",),
-    )
 
 
 def rows(content):
     return list(csv.DictReader(StringIO(content.decode())))
 
 
-def test_json_comes_back_as_the_same_report_and_unknown_is_null():
+def test_json_comes_back_as_the_same_report_and_unknown_is_null(make_report):
     report = make_report()
     (content,) = render(report, "json").values()
     assert json_report(content) == report
     assert json.loads(content)["series"][20]["delivered_power_w"] is None
 
 
-def test_csv_has_a_table_of_the_series_and_one_of_the_sessions():
+def test_csv_has_a_table_of_the_series_and_one_of_the_sessions(make_report):
     series, sessions = render(make_report(), "csv").values()
     table = rows(series)
     assert len(table) == 60
@@ -125,6 +64,7 @@ def test_csv_has_a_table_of_the_series_and_one_of_the_sessions():
             "evse_id": "3",
             "baseline_wh": "-120",
             "flagged_wh": "0",
+            "recovery_wh": "0",
             "availability_frac": "1",
             "quality": "good",
             "samples": "24",
@@ -135,7 +75,7 @@ def test_csv_has_a_table_of_the_series_and_one_of_the_sessions():
     ]
 
 
-def test_parquet_holds_the_series_and_the_rest_in_its_metadata():
+def test_parquet_holds_the_series_and_the_rest_in_its_metadata(make_report):
     report = make_report()
     (content,) = render(report, "parquet").values()
     table = pq.read_table(BytesIO(content))
@@ -146,7 +86,7 @@ def test_parquet_holds_the_series_and_the_rest_in_its_metadata():
     assert summary == msgspec.structs.replace(report, series=())
 
 
-def test_the_picture_is_1600_by_900_and_shows_target_delivery_headroom_and_drop_outs():
+def test_the_picture_is_1600_by_900_and_shows_target_delivery_headroom_and_drop_outs(make_report):
     (content,) = render(make_report(), "png").values()
     pixels = imread(BytesIO(content))
     assert pixels.shape[:2] == (900, 1600)
@@ -159,7 +99,7 @@ def test_the_picture_is_1600_by_900_and_shows_target_delivery_headroom_and_drop_
     "options", [{"steps": 0, "drops": 0}, {"steps": 1}, {"unknown": (0, 60)}, {"drops": 40}, {"mode": DispatchMode.RELATIVE}]
 )
 @pytest.mark.parametrize("format_name", sorted(FORMATS))
-def test_every_format_can_show_a_report_with_little_in_it(format_name, options):
+def test_every_format_can_show_a_report_with_little_in_it(format_name, options, make_report):
     assert all(render(make_report(**options), format_name).values())
 
 
@@ -174,7 +114,7 @@ def drawn(report):
     return content
 
 
-def test_a_car_that_did_not_respond_is_no_car_that_was_lost():
+def test_a_car_that_did_not_respond_is_no_car_that_was_lost(make_report):
     report = make_report(drops=3)
     deaf = tuple(msgspec.structs.replace(drop, kind="not_responding", lost_power_w=1.0) for drop in report.drop_outs)
     assert drop_out_words(report.drop_outs) == "3 lost"
@@ -184,14 +124,14 @@ def test_a_car_that_did_not_respond_is_no_car_that_was_lost():
     assert count(picture, "#8a6d1f") > 30
 
 
-def test_a_loss_of_nothing_has_a_mark_and_no_words():
+def test_a_loss_of_nothing_has_a_mark_and_no_words(make_report):
     report = make_report(drops=1)
     nothing = tuple(msgspec.structs.replace(drop, lost_power_w=0.4) for drop in report.drop_outs)
     words = count(drawn(report), "#c8352b") - count(drawn(msgspec.structs.replace(report, drop_outs=nothing)), "#c8352b")
     assert words > 30
 
 
-def test_what_is_not_judged_is_shaded_and_what_is_clipped_has_an_arrow():
+def test_what_is_not_judged_is_shaded_and_what_is_clipped_has_an_arrow(make_report):
     report = make_report(drops=0, unknown=(0, 0))
     plain = drawn(report)
     pause = Pause(from_s=START_S, to_s=START_S + 60.0, why="start")
@@ -203,7 +143,7 @@ def test_what_is_not_judged_is_shaded_and_what_is_clipped_has_an_arrow():
     assert count(plain, "#0b6fb8", at_the_edge) == 0
 
 
-def test_a_dispatch_that_was_amended_and_cancelled_says_so_and_ends_there():
+def test_a_dispatch_that_was_amended_and_cancelled_says_so_and_ends_there(make_report):
     report = make_report(steps=11, drops=0, unknown=(0, 0))
     steps = (*report.instruction.steps, TargetStep(from_s=START_S + 20.0, discharge_power_w=140e3))
     stopped = msgspec.structs.replace(
@@ -216,20 +156,49 @@ def test_a_dispatch_that_was_amended_and_cancelled_says_so_and_ends_there():
     assert axis_length_s(report) == 240.0
 
 
-def test_several_pictures_can_be_drawn_at_once_and_are_the_same():
+def test_several_pictures_can_be_drawn_at_once_and_are_the_same(make_report):
     report = make_report()
     with ThreadPoolExecutor(3) as threads:
         pictures = list(threads.map(lambda _: render_first(report, "png")[0], range(3)))
     assert len(set(pictures)) == 1
 
 
-def test_file_names_cannot_leave_their_folder():
+def test_file_names_cannot_leave_their_folder(make_report):
     content, media_type, name = render_first(make_report(dispatch_id='../../x"\r\n'), "json")
     assert name == "dispatch-.._.._x___-v2.json"
     assert media_type == "application/json"
     assert content
 
 
-def test_an_unknown_format_is_a_key_error():
+def test_an_unknown_format_is_a_key_error(make_report):
     with pytest.raises(KeyError):
-        render(make_report(), "pdf")
+        render(make_report(), "xls")
+
+
+def test_what_a_report_was_made_from_comes_back_to_the_bit(make_report):
+    nan = float("nan")
+    samples = (
+        Sample(SessionUid(1), START_S + 0.1, -7000.123456789, nan, 5.0, 0.5, START_S + 0.3),
+        Sample(SessionUid(2), START_S, 1.0, 2.0, nan, nan),
+    )
+    entry = LogEntry(at_s=START_S, kind=LogKind.CAR, session_uid=SessionUid(1), car=CarState(1.0, None, 2.0, None, 0.8))
+    past = PastSession(session_uid=SessionUid(9), station_id="CS", evse_id=1, day_start_s=START_S - 86_400.0)
+    stored = Stored(
+        instruction=make_report().instruction,
+        log=(entry,),
+        samples=samples,
+        after=samples[:1],
+        history=samples[1:],
+        past=(past,),
+        past_days_s=(1.0,),
+    )
+    assert repr(read_evidence(write_evidence(stored))) == repr(stored)
+    bare = replace(stored, samples=(), after=(), history=())
+    assert read_evidence(write_evidence(bare)) == bare
+
+
+def test_another_file_is_no_evidence(make_report):
+    (table,) = render(make_report(), "parquet").values()
+    for content in (b"", b"nonsense", table):
+        with pytest.raises(ValueError, match="it is no table of meter values"):
+            read_evidence(content)

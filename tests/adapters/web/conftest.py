@@ -15,10 +15,11 @@ from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.adapters.web.settings import ApiSettings
 from counterflow.domain.access import ApiToken, AuditEntry, TokenView
 from counterflow.domain.conflicts import SitePriority
-from counterflow.domain.delivery import DeliveryReport, SeriesPoint
+from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
 from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.offers import Commitment, CoverageView, Offer
+from counterflow.domain.settlement import ReportVersion
 from counterflow.domain.views import (
     CallAnswer,
     CertificateView,
@@ -196,8 +197,16 @@ class FakeOperations:
     async def series(self, dispatch_id: str, step_s: float) -> list[SeriesPoint] | Refusal:
         return self._does("series", dispatch_id, step_s, otherwise=[EXAMPLES[SeriesPoint]])
 
-    async def report(self, dispatch_id: str) -> DeliveryReport | Refusal:
-        return self._does("report", dispatch_id, otherwise=EXAMPLES[DeliveryReport])
+    async def report(self, dispatch_id: str, version: int | None = None) -> DeliveryReport | Refusal:
+        return self._does("report", dispatch_id, version, otherwise=EXAMPLES[DeliveryReport])
+
+    async def report_versions(self, dispatch_id: str) -> list[ReportVersion] | Refusal:
+        return self._does("report_versions", dispatch_id, otherwise=[EXAMPLES[ReportVersion]])
+
+    async def evidence(self, dispatch_id: str, version: int | None = None) -> tuple[DeliveryReport, Stored] | Refusal:
+        report = EXAMPLES[DeliveryReport]
+        stored = Stored(instruction=report.instruction, log=(), samples=())
+        return self._does("evidence", dispatch_id, version, otherwise=(report, stored))
 
     async def clear_all(self, by: str) -> ClearingView:
         return self._does("clear_all", by, otherwise=EXAMPLES[ClearingView])
@@ -274,6 +283,10 @@ def render_report(report: DeliveryReport, report_format: str) -> tuple[bytes, st
     return f"{report.dispatch_id} as {report_format}".encode(), "text/plain", f"report.{report_format}"
 
 
+def render_evidence(report: DeliveryReport, stored: Stored) -> tuple[bytes, str, str]:
+    return f"{report.dispatch_id} from {len(stored.samples)}".encode(), "text/plain", "evidence.parquet"
+
+
 @pytest.fixture(scope="session")
 def _one_fake() -> FakeOperations:
     return FakeOperations()
@@ -295,6 +308,7 @@ def make_app(_one_fake: FakeOperations) -> Callable[..., FastAPI]:
             MoreMetrics(),
             ApiSettings(**settings),
             render_report=render_report,
+            render_evidence=render_evidence,
             hash_password=hash_password,
             default_site=SiteId("depot"),
         )

@@ -176,15 +176,37 @@ def test_an_impossible_grid_is_refused(client, operations, step):
     assert operations.calls == []
 
 
-@pytest.mark.parametrize("report_format", ["json", "csv", "parquet", "png"])
+@pytest.mark.parametrize("report_format", ["json", "csv", "parquet", "png", "pdf"])
 def test_a_report_comes_in_the_format_asked_for(client, report_format):
     response = client.ask("GET", f"/dispatches/d-1/report?format={report_format}")
     assert response.content == f"d-3f2a91c4 as {report_format}".encode()
     assert response.headers["content-disposition"] == f'attachment; filename="report.{report_format}"'
 
 
+def test_a_report_comes_in_the_version_and_step_asked_for(client, operations):
+    assert client.ask("GET", "/dispatches/d-1/report?version=2&step_s=900").status_code == 200
+    assert operations.calls[-1] == ("report", "d-1", 2)
+    refused = client.ask("GET", "/dispatches/d-1/report?step_s=7")
+    assert refused.status_code == 422
+    assert "7 s is no multiple of the report's own, 4 s" in refused.json()["detail"]
+
+
+def test_the_versions_that_are_kept_and_what_a_report_was_made_from(client, operations):
+    [version] = client.ask("GET", "/dispatches/d-1/report/versions").json()
+    assert (version["version"], version["revision"]["of_version"]) == (2, 1)
+    response = client.ask("GET", "/dispatches/d-1/report/evidence?version=1")
+    assert response.content == b"d-3f2a91c4 from 0"
+    assert operations.calls[-1] == ("evidence", "d-1", 1)
+
+
+@pytest.mark.parametrize("what", ["report", "report/versions", "report/evidence", "series"])
+def test_what_is_not_known_is_told_for_every_part_of_a_report(client, operations, what):
+    operations.refusal = Refusal(kind=RefusalKind.NOT_FOUND, sentence="There is no dispatch 'd-1'.", remedy="List them.")
+    assert client.ask("GET", f"/dispatches/d-1/{what}").status_code == 404
+
+
 def test_an_unknown_report_format_is_refused(client):
-    response = client.ask("GET", "/dispatches/d-1/report?format=pdf")
+    response = client.ask("GET", "/dispatches/d-1/report?format=xls")
     assert response.status_code == 422
     assert "format" in response.json()["detail"]
 

@@ -108,7 +108,7 @@ def test_the_client_commands_do_not_load_the_server() -> None:
         (["dispach"], "No such command 'dispach'. Did you mean 'dispatch', 'dispatches'? 'counterflow --help' shows how it is written."),
         (["--verbose"], "No such option: --verbose (Possible options: --version). 'counterflow --help' shows how it is written."),
         (["stations", "ad"], "No such command 'ad'. Did you mean 'add'? 'counterflow stations --help' shows how it is written."),
-        (["report", "d-1", "--format", "pdf"], "Invalid value for '--format': 'pdf' is not one of 'json', 'csv', 'parquet', 'png'."),
+        (["report", "d-1", "--format", "xls"], "Invalid value for '--format': 'xls' is not one of 'json', 'csv', 'parquet', 'png', 'pdf'."),
         (["sessions", "--limit"], "Option '--limit' requires an argument."),
         (["sessions", "--limit", "-1"], "Invalid value for '--limit': this must be greater than or equal to 0."),
     ],

@@ -1,14 +1,12 @@
 """What a person types about dispatches, what is sent, and what is said back."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from msgspec.structs import replace
 
-from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.views import DispatchAnswer, DispatchView, Displacement, FleetView, Refusal, RefusalKind
 
@@ -268,45 +266,6 @@ def test_the_list_fits_80_columns_and_knows_nothing_as_a_dash(
 def test_an_empty_list_says_how_to_order(api: Any, counterflow: Any) -> None:
     api.will("GET", PATH, [])
     assert "counterflow dispatch 100kW 15min" in counterflow("dispatches").stdout
-
-
-def test_a_report_without_a_format_is_the_verdict(api: Any, counterflow: Any, delivery: DeliveryReport) -> None:
-    api.will("GET", f"{ONE}/report", delivery)
-    said = flat(counterflow("report", "d-1a2b3c4d").stdout)
-    assert "Delivered: 622.50 kWh ± 410 Wh of 625.00 kWh ordered, 99.6 %." in said
-    assert "tracking error 0.8 % (RMSE), worst 10-second mean 2.1 % off, 98.4 % of the time in the band" in said
-
-
-@pytest.mark.parametrize("form", ["json", "csv"])
-def test_text_formats_are_printed_untouched(api: Any, counterflow: Any, form: str) -> None:
-    api.will("GET", f"{ONE}/report", b"a,b\r\n1,2\r\n")
-    result = counterflow("report", "d-1a2b3c4d", "--format", form)
-    assert api.requests[0].url.params["format"] == form
-    assert result.stdout_bytes == b"a,b\r\n1,2\r\n"
-
-
-def test_binary_formats_become_a_file_here(api: Any, counterflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    api.will("GET", f"{ONE}/report", b"PAR1\x00\xff")
-    result = counterflow("report", "d-1a2b3c4d", "--format", "parquet")
-    assert (result.stdout, (tmp_path / "d-1a2b3c4d.parquet").read_bytes()) == ("", b"PAR1\x00\xff")
-    assert "Wrote d-1a2b3c4d.parquet (6 bytes)." in result.stderr
-
-
-def test_output_names_a_file_a_folder_or_standard_output(api: Any, counterflow: Any, tmp_path: Path) -> None:
-    api.will("GET", f"{ONE}/report", b"\x89PNG")
-    for place, expected in ((tmp_path / "x.png", "x.png"), (tmp_path, "d-1a2b3c4d.png")):
-        assert counterflow("report", "d-1a2b3c4d", "--format", "png", "--output", str(place)).exit_code == 0
-        assert (tmp_path / expected).read_bytes() == b"\x89PNG"
-    assert counterflow("report", "d-1a2b3c4d", "--format", "png", "--output", "-").stdout_bytes == b"\x89PNG"
-
-
-def test_a_place_that_cannot_be_written_is_a_sentence(api: Any, counterflow: Any, tmp_path: Path) -> None:
-    api.will("GET", f"{ONE}/report", b"{}")
-    result = counterflow("report", "d-1a2b3c4d", "--format", "json", "--output", str(tmp_path / "no" / "such" / "x.json"))
-    assert result.exit_code == 1
-    assert "cannot be written" in result.stderr
-    assert counterflow("report", "d-1a2b3c4d", "--output", "x").exit_code == 2
 
 
 def test_emergency_stop_acts_without_asking(api: Any, counterflow: Any, fleet: FleetView) -> None:

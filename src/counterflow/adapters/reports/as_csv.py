@@ -15,15 +15,20 @@ _SESSIONS = tuple(name for name in SessionDelivery.__struct_fields__ if name not
 
 def csv_files(report: DeliveryReport) -> dict[str, bytes]:
     """`...-series.csv` and `...-sessions.csv`, UTF-8, comma, point; instants in RFC 3339 UTC."""
-    series = ((format_instant(point.from_s), *(getattr(point, name) for name in _SERIES)) for point in report.series)
     sessions = (
         (*(getattr(session, name) for name in _SESSIONS), *(_instant(getattr(session, name)) for name in _SESSION_TIMES))
         for session in report.sessions
     )
     return {
-        file_name(report, "-series.csv"): _table(("from", *_SERIES), series),
+        **series_file(report, "-series.csv"),
         file_name(report, "-sessions.csv"): _table((*_SESSIONS, "joined", "left"), sessions),
     }
+
+
+def series_file(report: DeliveryReport, ending: str) -> dict[str, bytes]:
+    """The series alone, under a name with this ending."""
+    series = ((format_instant(point.from_s), *(getattr(point, name) for name in _SERIES)) for point in report.series)
+    return {file_name(report, ending): _table(("from", *_SERIES), series)}
 
 
 def _instant(at_s: float | None) -> str | None:

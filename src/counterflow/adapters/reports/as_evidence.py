@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from counterflow.domain.delivery import Sample, Stored
 
 STORED_KEY = b"counterflow.stored"
+EVIDENCE_ENDING = "-evidence.parquet"
 PARTS = ("samples", "after", "history")
 """Values of the column `part`: around the window, later for the recovery alone, and of earlier days."""
 

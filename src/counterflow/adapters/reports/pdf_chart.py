@@ -1,5 +1,8 @@
 """Target, delivery, baseline and drop-outs over the window, small enough for a page of paper."""
 
+from collections.abc import Sequence
+from itertools import groupby
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -27,9 +30,7 @@ def draw_chart(figure: Figure, report: DeliveryReport, place: tuple[float, float
     ends = [(point.from_s + length_s - start_s) / _MINUTE_S for point, length_s in points]
     if points:
         edges = [*minutes, ends[-1]]
-        for (point, _), begin, end in zip(points, minutes, ends, strict=True):
-            if point.quality is not None and point.quality is not Quality.GOOD:
-                axes.axvspan(begin, end, color=_UNSURE, alpha=0.5 if point.quality is Quality.MISSING else 0.22, linewidth=0, zorder=0)
+        _shade(axes, [point.quality for point, _ in points], edges)
         asked = [point.target_power_w * scale for point, _ in points]
         axes.stairs(asked, edges, baseline=None, color=INK, linewidth=1.1, linestyle="--", label="target", zorder=3)
         middles = [0.5 * (begin + end) for begin, end in zip(minutes, ends, strict=True)]
@@ -70,3 +71,14 @@ def _draw_baseline(axes: Axes, report: DeliveryReport, scale: float) -> None:
     edges.append((steps[-1][0].from_s + steps[-1][1] - start_s) / _MINUTE_S)
     drawn = [-3600.0 * point.baseline_energy_wh / length_s * scale for point, length_s in steps]
     axes.stairs(drawn, edges, baseline=None, color=_BASELINE, linewidth=1.0, linestyle=":", label="baseline (would have drawn)", zorder=2)
+
+
+def _shade(axes: Axes, qualities: Sequence[Quality | None], edges: Sequence[float]) -> None:
+    """Stretches of estimated or missing data, those of one quality together."""
+    begin = 0
+    for quality, members in groupby(qualities):
+        end = begin + len(list(members))
+        if quality is not None and quality is not Quality.GOOD:
+            depth = 0.5 if quality is Quality.MISSING else 0.22
+            axes.axvspan(edges[begin], edges[end], color=_UNSURE, alpha=depth, linewidth=0, zorder=0)
+        begin = end

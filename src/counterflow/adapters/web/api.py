@@ -16,7 +16,7 @@ from counterflow.adapters.web.access_routes import access_routes
 from counterflow.adapters.web.answers import answer, can_fail, shows, strict_json
 from counterflow.adapters.web.auth import TokenCheck
 from counterflow.adapters.web.conflict_routes import conflict_routes
-from counterflow.adapters.web.dispatch_routes import RenderReport, dispatch_routes
+from counterflow.adapters.web.dispatch_routes import dispatch_routes
 from counterflow.adapters.web.driver_routes import driver_routes, override_routes
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.adapters.web.fleet_routes import event_routes, fleet_routes, safety_routes, station_routes
@@ -25,6 +25,7 @@ from counterflow.adapters.web.limit_routes import limit_routes
 from counterflow.adapters.web.metrics import MEDIA_TYPE, Metrics, MetricsSource
 from counterflow.adapters.web.offer_routes import offer_routes
 from counterflow.adapters.web.problems import Problem, install, problem
+from counterflow.adapters.web.report_routes import RenderEvidence, RenderReport, report_routes
 from counterflow.adapters.web.roles import PREFIX, permits
 from counterflow.adapters.web.security_routes import security_routes
 from counterflow.adapters.web.settings import ApiSettings
@@ -46,6 +47,7 @@ def create_app(
     settings: ApiSettings,
     *,
     render_report: RenderReport,
+    render_evidence: RenderEvidence,
     hash_password: Callable[[str], str],
     default_site: SiteId,
 ) -> FastAPI:
@@ -81,7 +83,8 @@ def create_app(
         offer_routes(operations),
         driver_routes(operations),
         override_routes(operations),
-        dispatch_routes(operations, render_report, settings.render_threads),
+        dispatch_routes(operations),
+        report_routes(operations, render_report, render_evidence, settings.render_threads),
         security_routes(operations),
         safety_routes(operations),
         event_routes(operations, streams),

@@ -18,6 +18,7 @@ from counterflow.domain.instructions import (
 )
 from counterflow.domain.offers import LEVELS, Commitment, CommitmentState, CoverageView, Offer, OfferGrounds, OfferLevel
 from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability, StationFacts, StationIdentity
+from counterflow.domain.settlement import Quality, ReportVersion, Revision
 from counterflow.domain.station_settings import ChangedSetting, StationVariable
 from counterflow.domain.views import (
     BadRow,
@@ -361,6 +362,23 @@ _ALL: tuple[Struct, ...] = (
         series=(),
         series_step_s=4.0,
         final=True,
+    ),
+    ReportVersion(
+        version=2,
+        generated_at_s=_START_S + 8_000.0,
+        delivered_energy_wh=2984.0,
+        uncertainty_wh=4.0,
+        quality=Quality.GOOD,
+        sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        revision=Revision(
+            of_version=1,
+            delivered_before_wh=2981.0,
+            sessions_changed=1,
+            reasons=(
+                "Meter values that came in since changed 1 of 2 sessions.",
+                "Delivered energy is 2,984 Wh instead of 2,981 Wh (+3 Wh).",
+            ),
+        ),
     ),
     SecurityEventView(
         station_id="CS-1",

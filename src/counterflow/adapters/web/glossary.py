@@ -86,6 +86,8 @@ WORDS: dict[str, str] = {
     "behind_s": "Least of received minus timestamp: positive = behind, or slow to send; negative = ahead.",
     "flagged": "It is off by more than is tolerated.",
     "revision": "What is different from the version before; null = there is none.",
+    "ReportVersion.version": "Its number; the newest counts.",
+    "sha256": "SHA-256 of its file; empty = not written down (older release).",
     "of_version": "The version before.",
     "delivered_before_wh": "What that one said was delivered.",
     "sessions_changed": "Members whose figures are others.",

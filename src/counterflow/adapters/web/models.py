@@ -21,7 +21,7 @@ from counterflow.domain.instructions import (
 )
 from counterflow.domain.settlement import BaselineMethod
 
-ReportFormat = Literal["json", "csv", "parquet", "png"]
+ReportFormat = Literal["json", "csv", "parquet", "png", "pdf"]
 
 StationIdText = Annotated[str, StringConstraints(pattern=STATION_ID_PATTERN, strict=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, strict=True)]

@@ -17,6 +17,7 @@ from counterflow.app.cli import (
     offers,
     orders,
     replay,
+    reports,
     run,
     streaming,
     watch,
@@ -52,6 +53,7 @@ def _version(asked: bool) -> None:
 
 run.register(app)
 orders.register(app)
+reports.register(app)
 streaming.register(app)
 watch.register(app)
 explain.register(app)

@@ -1,8 +1,6 @@
-"""Commands that ask for something: dispatch, amend, cancel, report, clear-all, emergency-stop; and the list of dispatches."""
+"""Commands that ask for something: dispatch, amend, cancel, clear-all, emergency-stop; and the list of dispatches."""
 
 import re
-import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -29,9 +27,7 @@ from counterflow.app.cli.words import (
     feasibility_words,
     order_words,
     state_words,
-    verdict_words,
 )
-from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES
 from counterflow.domain.instructions import AllocationPolicy, ControlPath, DispatchMode, asked_power_w
 from counterflow.domain.settlement import BaselineMethod
@@ -50,15 +46,6 @@ _NEGATIVE = re.compile(r"-[\d.]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 """What an Idempotency-Key may be."""
-
-
-class ReportFormat(StrEnum):
-    """Formats of a report."""
-
-    JSON = "json"
-    CSV = "csv"
-    PARQUET = "parquet"
-    PNG = "png"
 
 
 class QuantityCommand(TyperCommand):
@@ -89,7 +76,6 @@ def register(app: typer.Typer) -> None:
     app.command("amend", cls=QuantityCommand, epilog="Example: counterflow amend d-1a2b3c4d --power 2MW --for 10min")(asks_server(amend))
     app.command("cancel", epilog="Example: counterflow cancel d-1a2b3c4d")(asks_server(cancel))
     app.command("dispatches", epilog="Example: counterflow dispatches --json")(asks_server(dispatches))
-    app.command("report", epilog="Example: counterflow report d-1a2b3c4d --format csv --output delivery.csv")(asks_server(report))
     app.command("clear-all", epilog="Example: counterflow clear-all")(asks_server(clear_all))
     app.command("emergency-stop", epilog="Example: counterflow emergency-stop, and later: counterflow emergency-stop --reset")(
         asks_server(emergency_stop)
@@ -333,52 +319,6 @@ def dispatch_columns(now_s: float) -> list[Column[DispatchView]]:
         column("Policy", lambda view: view.instruction.policy.value, 8),
         column("Mode", lambda view: view.instruction.mode.value, 9),
     ]
-
-
-def report(
-    server: Server,
-    dispatch_id: Annotated[str, typer.Argument(metavar="ID", help="The dispatch, as 'counterflow dispatches' shows it.")],
-    report_format: Annotated[
-        ReportFormat | None, typer.Option("--format", help="Without it the verdict is printed in words.", show_default=False)
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="File or folder to write to; - is standard output. Default: json and csv are printed, parquet and png become a file here.",
-        ),
-    ] = None,
-) -> None:
-    """What a dispatch has delivered."""
-    if report_format is None and output is not None:
-        raise WrongUsageError("--output needs a --format: json, csv, parquet or png.")
-    asked = ReportFormat.JSON if report_format is None else report_format
-    with server.client() as client:
-        reply = client.get(f"/dispatches/{segment(dispatch_id)}/report", {"format": asked.value})
-    if report_format is None:
-        console = screen()
-        for line in verdict_words(reply.read(DeliveryReport)):
-            say(console, line)
-        return
-    target = _destination(output, f"{dispatch_id}.{asked.value}", asked)
-    if target is None:
-        sys.stdout.buffer.write(reply.content)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        target.write_bytes(reply.content)
-    except OSError as error:
-        raise FailedError(f"The report cannot be written to {target}: {error.strerror}.") from None
-    note(f"Wrote {target} ({len(reply.content)} bytes).")
-
-
-def _destination(output: Path | None, name: str, asked: ReportFormat) -> Path | None:
-    """Where the report goes; None = standard output."""
-    if output is None:
-        return None if asked in {ReportFormat.JSON, ReportFormat.CSV} else Path(Path(name).name)
-    if str(output) == "-":
-        return None
-    return output / Path(name).name if output.is_dir() else output
 
 
 def clear_all(
