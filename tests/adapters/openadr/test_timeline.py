@@ -98,6 +98,7 @@ def test_several_values_cut_the_interval_into_equal_parts() -> None:
     ("one", "words"),
     [
         (event(interval(0, 1.0), duration_s=60.0), "no start"),
+        (event(interval(0, *range(15_000)), interval(1, *range(15_000)), start_s=T0, duration_s=60.0), "more than 20000 values"),
         (event(interval(0, 1.0), interval(1, 2.0), start_s=T0), "no duration"),
         (event(interval(0, 1.0, 2.0), start_s=T0, duration_s=ENDLESS_S), "no end"),
         (event(interval(0, 1.0, duration_s=ENDLESS_S), interval(1, 1.0, duration_s=9.0), start_s=T0), "follows one that has no end"),

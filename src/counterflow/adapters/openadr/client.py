@@ -91,7 +91,9 @@ class VtnClient:
         unreadable: list[UnreadableError] = []
         for number in range(_MOST_PAGES):
             paging = [("skip", str(number * PAGE)), ("limit", str(PAGE))]
-            page = self._read(await self.request("GET", path, [*params, *paging]), lambda body: read_page(kind, body))
+            response = await self.request("GET", path, [*params, *paging])
+            # On a thread: a long page takes its time, and control does not wait for it.
+            page = await asyncio.to_thread(self._read, response, lambda body: read_page(kind, body))
             fresh = [one for one in page.items if one.id not in items]
             items.update((one.id, one) for one in fresh)
             unreadable += page.unreadable

@@ -11,7 +11,7 @@ from msgspec import Struct
 from counterflow.adapters.openadr.introduction import Introduction
 from counterflow.adapters.openadr.meanings import Alert, CapacityWindow, Meaning, meaning_of
 from counterflow.adapters.openadr.models import Event
-from counterflow.adapters.openadr.schedule import Asking
+from counterflow.adapters.openadr.schedule import Asking, Stretch, stretches
 from counterflow.adapters.openadr.settings import FollowedProgram
 from counterflow.adapters.openadr.timeline import Course, UnclearError, lay_out
 from counterflow.domain.grid import Program
@@ -73,6 +73,14 @@ def agenda_of(events: Iterable[Event], introduction: Introduction, anchor_of: Ca
         remarks=tuple(remarks),
         passed_over=frozenset(passed_over),
     )
+
+
+def plan_of(
+    events: Iterable[Event], introduction: Introduction, anchor_of: Callable[[Event], float], now_s: float
+) -> tuple[Agenda, Mapping[str, Sequence[Stretch]]]:
+    """The agenda, and what is to be ordered for it by the name of our program."""
+    agenda = agenda_of(events, introduction, anchor_of, now_s)
+    return agenda, {name: stretches(askings) for name, askings in agenda.askings.items()}
 
 
 def routes(event: Event, introduction: Introduction) -> Sequence[tuple[FollowedProgram, Program]]:

@@ -15,7 +15,7 @@ import structlog
 from counterflow.adapters.openadr import models
 from counterflow.adapters.openadr.client import VtnClient, VtnError
 from counterflow.adapters.openadr.introduction import Introduction
-from counterflow.adapters.openadr.settings import VtnSettings
+from counterflow.adapters.openadr.settings import VtnSettings, on_this_machine
 
 _OBJECTS: tuple[models.ObjectType, ...] = ("EVENT",)
 _OPERATIONS: tuple[models.Operation, ...] = ("CREATE", "UPDATE", "DELETE")
@@ -110,7 +110,7 @@ class MqttEar:
         if url.scheme not in ("mqtt", "mqtts", "tcp", "ssl") or not url.hostname:
             raise ValueError("the VTN names no broker that can be reached (mqtt:// or mqtts://)")
         secure = url.scheme in ("mqtts", "ssl")
-        if not secure and not self._settings.is_loopback():
+        if not secure and not on_this_machine(url.geturl()):
             raise ValueError("the VTN's broker is not reached by TLS, and its news would be in the clear")
         options: dict[str, Any] = {"hostname": url.hostname, "port": url.port or (8883 if secure else 1883)}
         asked = binding.get("authentication")

@@ -102,9 +102,9 @@ class VtnSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     webhook: WebhookSettings = WebhookSettings()
     mqtt: Annotated[bool, Meta(description="Hear of news by the VTN's MQTT broker, where it names one.", extra={"unit": "-"})] = False
 
-    def is_loopback(self) -> bool:
+    def ison_this_machine(self) -> bool:
         """Reached on this machine: plain HTTP is no risk."""
-        return _loopback(self.url)
+        return on_this_machine(self.url)
 
 
 class OpenAdrSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,7 +136,7 @@ def _of_vtn(vtn: VtnSettings) -> Iterator[str]:
     for setting, url in (("url", vtn.url), ("token_url", vtn.token_url), ("webhook.url", vtn.webhook.url)):
         if url and not re.fullmatch(r"https?://\S+", url):
             yield f"{where}: {setting} is no http(s) address."
-        elif url.startswith("http:") and not _loopback(url):
+        elif url.startswith("http:") and not on_this_machine(url):
             yield f"{where}: {setting} must be https; plain http is for a VTN on this machine only."
     if vtn.client_id and bool(vtn.client_secret_file) == bool(vtn.client_secret_env):
         yield f"{where}: name the client secret by one of client_secret_file and client_secret_env."
@@ -156,7 +156,8 @@ def _of_program(vtn: VtnSettings, one: FollowedProgram, known: dict[str, Program
         yield f"{where}: simple_power_w needs three powers of zero or more, for the levels 1, 2 and 3."
 
 
-def _loopback(url: str) -> bool:
+def on_this_machine(url: str) -> bool:
+    """Whether what it names is on this machine, where nobody else listens in."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback

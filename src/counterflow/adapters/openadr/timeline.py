@@ -14,8 +14,8 @@ from msgspec import Struct
 from counterflow.adapters.openadr.models import Event, Interval, IntervalPeriod, Value
 from counterflow.adapters.openadr.times import is_now
 
-MOST_WINDOWS = 20_000
-"""A loop is laid out in so many intervals at once at most."""
+MOST_PIECES = 20_000
+"""A loop is laid out in so many intervals at once at most, and an event that says more values than that is refused."""
 _DIGITS = 3
 """Times are kept to the millisecond: so where a piece ends the next one begins, however often the loop went round."""
 _UNSET = IntervalPeriod()
@@ -75,6 +75,8 @@ def lay_out(event: Event, ven_id: str, anchor_s: float, since_s: float, until_s:
     """
     if says_cancelled(event):
         return Course({})
+    if sum(len(payload.values) for interval in event.intervals for payload in interval.payloads) > MOST_PIECES:
+        raise UnclearError(f"The event says more than {MOST_PIECES} values.")
     windows = _one_after_the_other(_windows(event, _share(event.id, ven_id), anchor_s))
     if not windows:
         return Course({})
@@ -152,7 +154,7 @@ def _looped(windows: Sequence[_Window], since_s: float, until_s: float) -> list[
     begin_s, round_s = windows[0].from_s, windows[-1].to_s - windows[0].from_s
     first = max(0, floor((since_s - begin_s) / round_s))
     last = max(first + 1, ceil((until_s - begin_s) / round_s))
-    last = min(last, first + max(1, MOST_WINDOWS // len(windows)))
+    last = min(last, first + max(1, MOST_PIECES // len(windows)))
     return [
         _Window(window.from_s + number * round_s, window.to_s + number * round_s, window.interval)
         for number in range(first, last)

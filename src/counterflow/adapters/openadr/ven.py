@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from counterflow.adapters.openadr import models
 from counterflow.adapters.openadr.client import VtnClient, VtnError
-from counterflow.adapters.openadr.events import Agenda, Refused, agenda_of
+from counterflow.adapters.openadr.events import Agenda, Refused, plan_of
 from counterflow.adapters.openadr.introduction import Introduction, introduce
-from counterflow.adapters.openadr.schedule import Stretch, Withdrawal, changes, event_of, stretches
+from counterflow.adapters.openadr.schedule import Stretch, Withdrawal, changes, event_of
 from counterflow.adapters.openadr.settings import VtnSettings
 from counterflow.adapters.openadr.timeline import says_now
 from counterflow.domain.grid import CapacityBound, GridOrder, GridOutcome, Program, Wire
@@ -201,12 +201,15 @@ class Ven:
         """Make the orders say what the events say; returns what is to be an alarm."""
         now_s = self._grid.now_s()
         anchors = self._anchors(events, now_s)
-        agenda = agenda_of(events.values(), introduction, lambda event: anchors.get(event.id, now_s), now_s)
+        # On a thread: many events are much to reckon, and control does not wait for them.
+        agenda, wanted = await asyncio.to_thread(
+            plan_of, tuple(events.values()), introduction, lambda event: anchors.get(event.id, now_s), now_s
+        )
         alarms = self._said(agenda, now_s)
         for one in agenda.refused:
             await self._decline(one, now_s)
-        for name in agenda.askings:
-            await self._follow_program(name, stretches(agenda.askings[name]))
+        for name in wanted:
+            await self._follow_program(name, wanted[name])
             await self._bound(name, agenda)
             alarms |= self._refusals(name, events)
         return alarms
