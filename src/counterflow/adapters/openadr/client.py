@@ -20,7 +20,7 @@ import structlog
 
 from counterflow.adapters.openadr.models import AnyObject, Wired
 from counterflow.adapters.openadr.reading import Page, UnreadableError, read_json, read_object, read_page, read_problem
-from counterflow.adapters.openadr.settings import VtnSettings
+from counterflow.adapters.openadr.settings import VtnSettings, on_this_machine
 from counterflow.adapters.openadr.writing import write_object
 
 PAGE = 50
@@ -265,7 +265,7 @@ class VtnClient:
                 found = str(read_json(response.content)["tokenURL"])
             except (UnreadableError, KeyError, TypeError):
                 found = ""
-            if found.startswith("https://") or (found.startswith("http://") and self._settings.is_loopback()):
+            if found.startswith("https://") or (found.startswith("http://") and on_this_machine(found)):
                 return found
         return f"{self._base}/auth/token"
 

@@ -102,10 +102,6 @@ class VtnSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     webhook: WebhookSettings = WebhookSettings()
     mqtt: Annotated[bool, Meta(description="Hear of news by the VTN's MQTT broker, where it names one.", extra={"unit": "-"})] = False
 
-    def ison_this_machine(self) -> bool:
-        """Reached on this machine: plain HTTP is no risk."""
-        return on_this_machine(self.url)
-
 
 class OpenAdrSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """OpenADR 3 (docs/openadr.md). Nothing is done while no VTN is named."""
