@@ -27,9 +27,10 @@ from counterflow.domain.access import Role
 STATIONS = 3
 EXAMPLES = 100 if os.environ.get("COUNTERFLOW_EXAMPLES") == "fresh" else 8
 """Requests of each kind (right, wrong) and operation, by the least role that may ask; one by every other role."""
+PROGRAM = '[[programs]]\nname = "tso"\nexternal_id = "grid"\nwire = "http"\nsign = "load"\nunit = "kW"\nmax_discharge_power_w = 1e6\n'
 COMMAND = (sys.executable, "-c", "from counterflow.app.cli import main; main()")
-ENDLESS = "GET /api/v1/events"
-"""Its answer never ends, so only its head is looked at."""
+ENDLESS = frozenset({"GET /api/v1/events", "GET /api/v1/telemetry/stream"})
+"""Their answers never end, so only their heads are looked at."""
 CHECKS: list[Any] = [
     checks.status_code_conformance,
     checks.content_type_conformance,
@@ -59,7 +60,7 @@ class Api:
     def send(self, case: Any, session: requests.Session) -> requests.Response:
         """One request; of an endless answer only the head is read."""
         how = case.as_transport_kwargs(base_url=self.served.api_url)
-        endless = case.operation.label == ENDLESS
+        endless = case.operation.label in ENDLESS
         answer = session.request(**how, stream=endless, timeout=30.0)
         if endless and answer.status_code == 200:
             answer._content = b""
@@ -69,7 +70,9 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api(serve_all: Any) -> Iterator[Api]:
-    served = serve_all("[api]\nmax_event_streams = 4\n[ocpp]\ncall_timeout_s = 2.0\n", "--accept-unknown-stations", "--default-consent")
+    served = serve_all(
+        "[api]\nmax_event_streams = 4\n[ocpp]\ncall_timeout_s = 2.0\n" + PROGRAM, "--accept-unknown-stations", "--default-consent"
+    )
     arguments = ("simulate", "--stations", str(STATIONS), "--url", served.ocpp_url)
     fleet = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL)
     try:
@@ -95,7 +98,8 @@ def _furnished(served: Any) -> Api:
             "dispatch_id": [order["dispatch"]["instruction"]["dispatch_id"]],
             "scope": ["contract"],
             "subject": ["DECF1"],
-            "name": ["nobody"],
+            "name": ["nobody", "tso"],
+            "key": ["o-1"],
         }
         return Api(served, root.get("/openapi.json").json(), tokens, names)
 

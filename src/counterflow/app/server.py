@@ -188,6 +188,7 @@ class Server:
         metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry, wires)
         app = create_app(
             self.operations,
+            self.grid,
             {token},
             metrics,
             self.settings.api,

@@ -16,6 +16,18 @@ from counterflow.adapters.web.settings import ApiSettings
 from counterflow.domain.access import ApiToken, AuditEntry, TokenView
 from counterflow.domain.conflicts import SitePriority
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
+from counterflow.domain.grid import (
+    GridAnswer,
+    GridOrder,
+    GridOrderRecord,
+    GridOutcome,
+    GridStep,
+    GridUnit,
+    PoolTelemetry,
+    Program,
+    Sign,
+    Wire,
+)
 from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.offers import Commitment, CoverageView, Offer
@@ -268,6 +280,59 @@ class FakeOperations:
             self.listening -= 1
 
 
+class FakeGrid:
+    """The grid desk's port in memory: two programs over HTTP and MQTT, five records. `calls` is what came in."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.answer = GridAnswer(outcome=GridOutcome.ACCEPTED, dispatch_id=DispatchId("d-1"))
+        record = EXAMPLES[PoolTelemetry]
+        assert isinstance(record, PoolTelemetry)
+        self.records = [replace(record, sequence=number) for number in range(1, 6)]
+
+    def now_s(self) -> float:
+        return 1_800_000_000.0
+
+    def programs(self, wire: Wire) -> list[Program]:
+        terms: dict[str, Any] = {"sign": Sign.LOAD, "unit": GridUnit.KW, "max_discharge_power_w": 1e6}
+        ours = [Program(name="north", wire=Wire.HTTP, external_id="tso", **terms), Program(name="south", wire=Wire.MQTT, **terms)]
+        return [program for program in ours if program.wire is wire]
+
+    async def place(self, order: Any) -> GridAnswer:
+        self.calls.append(("place", order))
+        return self.answer
+
+    async def withdraw(self, program: str, key: str, why: str) -> GridAnswer:
+        self.calls.append(("withdraw", program, key, why))
+        return self.answer
+
+    async def tell(self, program: str, power_w: float, said_at_s: float | None, sequence: int | None) -> GridAnswer:
+        self.calls.append(("tell", program, power_w, said_at_s, sequence))
+        return self.answer
+
+    def standing(self, program: str) -> list[GridOrderRecord]:
+        step = GridStep(from_s=1_800_000_000.0, discharge_power_w=500_000.0)
+        order = GridOrder(program=program, key="o-17", steps=(step,), end_s=1_800_003_600.0)
+        known = {"revision": 1, "heard_at_s": 1_800_000_000.0, "outcome": GridOutcome.ACCEPTED, "dispatch_id": DispatchId("d-1")}
+        return [GridOrderRecord(order=order, **known)]
+
+    def dispatch(self, dispatch_id: str) -> DispatchView:
+        view = EXAMPLES[DispatchView]
+        assert isinstance(view, DispatchView)
+        return view
+
+    def telemetry(self, pool: str) -> PoolTelemetry:
+        if pool != "all":
+            raise KeyError(pool)
+        return self.records[-1]
+
+    async def telemetry_since(self, pool: str, sequence: int, most: int, wait_s: float = 0.0) -> list[PoolTelemetry]:
+        found = [record for record in self.records if record.sequence > sequence][:most]
+        if not found and wait_s:
+            await asyncio.sleep(wait_s)
+        return found
+
+
 class MoreMetrics:
     def collect(self):
         yield GaugeMetricFamily("counterflow_gateway_connections", "Open connections.", value=7)
@@ -300,10 +365,23 @@ def operations(_one_fake: FakeOperations) -> FakeOperations:
 
 
 @pytest.fixture(scope="session")
-def make_app(_one_fake: FakeOperations) -> Callable[..., FastAPI]:
+def _one_grid() -> FakeGrid:
+    return FakeGrid()
+
+
+@pytest.fixture
+def grid(_one_grid: FakeGrid) -> FakeGrid:
+    """As new for every test."""
+    _one_grid.__init__()  # type: ignore[misc] # on purpose
+    return _one_grid
+
+
+@pytest.fixture(scope="session")
+def make_app(_one_fake: FakeOperations, _one_grid: FakeGrid) -> Callable[..., FastAPI]:
     def make(**settings: Any) -> FastAPI:
         return create_app(
             _one_fake,
+            _one_grid,
             {TOKEN},
             MoreMetrics(),
             ApiSettings(**settings),

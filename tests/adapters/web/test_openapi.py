@@ -52,7 +52,7 @@ def test_every_field_of_every_body_and_answer_is_described(document):
 @pytest.mark.parametrize("ending", ["_w", "_wh", "_s", "_frac"])
 def test_quantities_carry_their_unit(ending):
     unit = {"_w": "[W]", "_wh": "[Wh]", "_s": "[s]", "_frac": "[0..1]"}[ending]
-    names = [name.split(".")[-1] for name in WORDS if name.endswith(ending)]
+    names = [name.split(".")[-1] for name in WORDS if name.endswith(ending) and not name.endswith("_per_s")]
     assert names
     assert all(words("", name).endswith(unit) for name in names)
 
@@ -70,7 +70,7 @@ def test_examples_fit_their_schemas(document):
 @pytest.mark.parametrize("struct", sorted(EXAMPLES, key=lambda struct: struct.__name__))
 def test_what_is_documented_is_what_is_sent(struct):
     sent = msgspec.json.decode(msgspec.json.encode(EXAMPLES[struct]))
-    assert set(documented(struct).model_fields) == set(sent)
+    assert {field.alias or name for name, field in documented(struct).model_fields.items()} == set(sent)
     documented(struct).model_validate(sent)
 
 

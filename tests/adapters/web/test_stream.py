@@ -130,7 +130,7 @@ def test_a_stream_ends_with_its_notices(operations):
     async def story():
         operations.published.put_nowait(notice(1))
         operations.published.put_nowait(None)
-        return [part async for part in EventStreams(1, 5.0).events(operations.notices())]
+        return [part async for part in EventStreams(1, 5.0).events(operations.notices(), encoded)]
 
     assert asyncio.run(story()) == [OPENED, encoded(notice(1))]
 
@@ -141,7 +141,7 @@ def test_a_failing_source_ends_the_stream_with_its_error():
         raise RuntimeError("the board is gone")
 
     async def story():
-        return [part async for part in EventStreams(1, 5.0).events(broken())]
+        return [part async for part in EventStreams(1, 5.0).events(broken(), encoded)]
 
     with pytest.raises(RuntimeError, match="board"):
         asyncio.run(story())

@@ -26,13 +26,14 @@ from counterflow.adapters.web.metrics import MEDIA_TYPE, Metrics, MetricsSource
 from counterflow.adapters.web.offer_routes import offer_routes
 from counterflow.adapters.web.problems import Problem, install, problem
 from counterflow.adapters.web.report_routes import RenderEvidence, RenderReport, report_routes
+from counterflow.adapters.web.program_routes import program_routes, telemetry_routes
 from counterflow.adapters.web.roles import PREFIX, permits
 from counterflow.adapters.web.security_routes import security_routes
 from counterflow.adapters.web.settings import ApiSettings
 from counterflow.adapters.web.stream import EventStreams
 from counterflow.domain.ids import SiteId
 from counterflow.domain.views import HealthView
-from counterflow.engine.ports import Operations
+from counterflow.engine.ports import GridSide, Operations
 
 _ABOUT = """Orders, looks and reports of a virtual power plant of parked cars.
 
@@ -42,6 +43,7 @@ Discharge power is positive. Fields carry their unit in their name: `_w` W, `_wh
 
 def create_app(
     operations: Operations,
+    grid: GridSide,
     tokens: Collection[str],
     metrics_source: MetricsSource,
     settings: ApiSettings,
@@ -88,6 +90,8 @@ def create_app(
         security_routes(operations),
         safety_routes(operations),
         event_routes(operations, streams),
+        program_routes(grid),
+        telemetry_routes(grid, streams),
         access_routes(operations),
     ):
         app.include_router(routes, prefix=PREFIX, dependencies=[Depends(permits(operations)), Depends(strict_json)])

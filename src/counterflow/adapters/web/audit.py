@@ -16,7 +16,7 @@ SECRET: Final = frozenset({"password", "token", "id", "csv"})
 """Fields of bodies that are not kept: secrets, and identifiers of people and cars."""
 LONGEST_BODY: Final = 16_384
 
-_VALUE: Final = re.compile(r"/dispatches/[^/]+/target")
+_VALUE: Final = re.compile(r"/(dispatches/[^/]+/target|programs/[^/]+/setpoint)")
 
 _Look = Callable[[Operations, str], object]
 _LOOKS: Final[tuple[tuple[re.Pattern[str], _Look], ...]] = (
@@ -41,7 +41,7 @@ def is_recorded(method: str, path: str) -> bool:
 
 def is_value(method: str, path: str) -> bool:
     """A value of a streamed target: what was taken is in the log of its dispatch, so that only refused ones are recorded here."""
-    return method == "PUT" and _VALUE.fullmatch(path.removeprefix(PREFIX)) is not None
+    return method in ("PUT", "POST") and _VALUE.fullmatch(path.removeprefix(PREFIX)) is not None
 
 
 def seen(operations: Operations, path: str) -> Any:

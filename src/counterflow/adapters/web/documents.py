@@ -19,8 +19,10 @@ from counterflow.adapters.web.glossary import words
 def documented(struct: type[Struct]) -> type[BaseModel]:
     """A model with the fields of `struct`, each with its sentence and unit."""
     fields: dict[str, Any] = {}
+    spelled = dict(zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True))
     for name, hint in get_type_hints(struct).items():
-        fields[name] = (_plain(hint), Field(description=words(struct.__name__, name)))
+        alias = spelled[name] if spelled[name] != name else None
+        fields[name] = (_plain(hint), Field(description=words(struct.__name__, name), alias=alias))
     summary = (struct.__doc__ or struct.__name__).strip().splitlines()[0]
     model: type[BaseModel] = create_model(struct.__name__, __config__=ConfigDict(extra="forbid"), __doc__=summary, **fields)
     return model

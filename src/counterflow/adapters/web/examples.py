@@ -6,6 +6,7 @@ from counterflow.domain.access import AuditEntry, TokenView
 from counterflow.domain.conflicts import ForeignProfile, InstalledProfile, Leader, PriorityEntry, SitePriority
 from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery
 from counterflow.domain.drivers import PartialTerms
+from counterflow.domain.grid import GridUnit, PoolTelemetry, Quality, Sign
 from counterflow.domain.ids import ALL_SITES, DispatchId, EvseId, ProfileId, SessionUid, SiteId, TransactionId
 from counterflow.domain.instructions import (
     AllocationPolicy,
@@ -17,6 +18,8 @@ from counterflow.domain.instructions import (
     TargetStep,
 )
 from counterflow.domain.offers import LEVELS, Commitment, CommitmentState, CoverageView, Offer, OfferGrounds, OfferLevel
+from counterflow.domain.program_translation import instant
+from counterflow.domain.program_words import AnswerWords, OrderState, OrdersWords, StepWords
 from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability, StationFacts, StationIdentity
 from counterflow.domain.settlement import Quality, ReportVersion, Revision
 from counterflow.domain.station_settings import ChangedSetting, StationVariable
@@ -48,6 +51,55 @@ from counterflow.domain.views import (
 _NOW_S = 1_795_366_860.0
 _START_S = 1_795_366_800.0
 _ID = DispatchId("d-3f2a91c4")
+
+_STEP = StepWords(from_=instant(_START_S), value=12.0)
+_STANDING = OrderState(
+    key="o-17",
+    revision=1,
+    outcome="accepted",
+    problem="",
+    dispatch_id=_ID,
+    state="running",
+    state_reason="",
+    steps=(_STEP,),
+    end=instant(_START_S + 3600.0),
+)
+_TELEMETRY = PoolTelemetry(
+    sequence=1_795_366_860,
+    at_s=_NOW_S,
+    pool=ALL_SITES,
+    measured_power_w=12_010.0,
+    baseline_power_w=0.0,
+    target_power_w=12_000.0,
+    delivered_power_w=12_010.0,
+    committed_power_w=12_000.0,
+    up_power_w=3_000.0,
+    up_energy_wh=3_000.0,
+    down_power_w=12_010.0,
+    ramp_w_per_s=2_500.0,
+    sessions=2,
+    sessions_ready=2,
+    unmeasured_sessions=0,
+    meter_age_s=3.2,
+    quality=Quality.GOOD,
+    available=True,
+    following=True,
+    fault=False,
+)
+_SAID = AnswerWords(
+    program="north",
+    about="order",
+    key="o-17",
+    at=instant(_START_S),
+    outcome="accepted",
+    dispatch_id=_ID,
+    sign=Sign.GENERATOR,
+    unit=GridUnit.KW,
+    promised_power=12.0,
+    expected_power=13.4,
+    shortfall_power=0.0,
+)
+_ORDERS = OrdersWords(program="north", at=instant(_NOW_S), sign=Sign.GENERATOR, unit=GridUnit.KW, orders=(_STANDING,))
 
 _OFFER = Offer(
     offer_id="o-9b1d4e70",
@@ -125,6 +177,11 @@ _DISPATCH = DispatchView(
 )
 
 _ALL: tuple[Struct, ...] = (
+    _TELEMETRY,
+    _SAID,
+    _ORDERS,
+    _STANDING,
+    _STEP,
     ExplanationView(
         session_uid=17,
         station_id="CS-1",

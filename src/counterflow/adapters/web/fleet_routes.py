@@ -9,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from counterflow.adapters.web.answers import answer, bearer, can_fail, shows
 from counterflow.adapters.web.models import CallBody, StationBody
 from counterflow.adapters.web.problems import problem
-from counterflow.adapters.web.stream import MEDIA_TYPE, EventStreams
+from counterflow.adapters.web.stream import MEDIA_TYPE, EventStreams, encoded
 from counterflow.adapters.web.units import InstantText
 from counterflow.domain.ids import SessionUid, SiteId, StationId
 from counterflow.domain.resources import StationRegistration
@@ -167,6 +167,6 @@ def event_routes(operations: Operations, streams: EventStreams) -> APIRouter:
         if streams.full:
             refusal = "This server has no place for another event stream."
             return problem(request, 503, "overloaded", refusal, remedy="Close one, or try again later.", headers={"Retry-After": "10"})
-        return streams.response(operations.notices(last_event_id), request.state.still_good)
+        return streams.response(operations.notices(last_event_id), request.state.still_good, encoded)
 
     return routes

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 from starlette.responses import StreamingResponse
@@ -9,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from counterflow.domain.views import Notice
 
+Item = TypeVar("Item")
 MEDIA_TYPE = "text/event-stream"
 OPENED = b": counterflow notices\n\n"
 KEEP_ALIVE = b": nothing has happened\n\n"
@@ -28,23 +30,25 @@ class EventStreams:
         """No further stream can be opened."""
         return self.open >= self._most
 
-    def response(self, notices: AsyncIterator[Notice], may_read: Callable[[], bool]) -> StreamingResponse:
-        """The answer that streams these notices until the reader goes, or may not read any more."""
+    def response(self, items: AsyncIterator[Item], may_read: Callable[[], bool], encode: Callable[[Item], bytes]) -> StreamingResponse:
+        """The answer that streams these items until the reader goes, or may not read any more."""
         self.open += 1
-        return _EventResponse(self, self.events(notices, may_read))
+        return _EventResponse(self, self.events(items, encode, may_read))
 
-    async def events(self, notices: AsyncIterator[Notice], may_read: Callable[[], bool] = lambda: True) -> AsyncIterator[bytes]:
-        """Each notice as one event, and a comment after every `keep_alive_s` without any; the first comment comes at once.
+    async def events(
+        self, items: AsyncIterator[Item], encode: Callable[[Item], bytes], may_read: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[bytes]:
+        """Each item as one event, and a comment after every `keep_alive_s` without any; the first comment comes at once.
 
         Before each `may_read` is asked: the stream of a token that was revoked ends there.
         """
-        waiting: asyncio.Task[Notice] | None = asyncio.create_task(_next(notices))
+        waiting: asyncio.Task[Item] | None = asyncio.create_task(_next(items))
         try:
             await asyncio.sleep(0.0)  # lets the reader be known before it is told that it is
             yield OPENED
             while True:
                 if waiting is None:
-                    waiting = asyncio.create_task(_next(notices))
+                    waiting = asyncio.create_task(_next(items))
                 done, _ = await asyncio.wait({waiting}, timeout=self._keep_alive_s)
                 if not may_read():
                     return
@@ -53,13 +57,13 @@ class EventStreams:
                     continue
                 arrived, waiting = waiting, None
                 try:
-                    notice = arrived.result()
+                    item = arrived.result()
                 except _NoMoreError:
                     return
-                yield encoded(notice)
+                yield encode(item)
         finally:
             # A reader that goes cancels us again at every await: the rest is closed by a task of its own.
-            closing = asyncio.create_task(_close(waiting, notices))
+            closing = asyncio.create_task(_close(waiting, items))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
@@ -83,18 +87,18 @@ class _NoMoreError(Exception):
     """The notices have ended; a task cannot carry StopAsyncIteration."""
 
 
-async def _next(notices: AsyncIterator[Notice]) -> Notice:
+async def _next(items: AsyncIterator[Item]) -> Item:
     try:
-        return await anext(notices)
+        return await anext(items)
     except StopAsyncIteration:
         raise _NoMoreError from None
 
 
-async def _close(waiting: asyncio.Task[Notice] | None, notices: AsyncIterator[Notice]) -> None:
+async def _close(waiting: asyncio.Task[Item] | None, items: AsyncIterator[Item]) -> None:
     if waiting is not None:
         waiting.cancel()
         await asyncio.wait({waiting})
-    close: Awaitable[None] | None = getattr(notices, "aclose", lambda: None)()
+    close: Awaitable[None] | None = getattr(items, "aclose", lambda: None)()
     if close is not None:
         await close
 
