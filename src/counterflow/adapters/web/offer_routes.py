@@ -62,7 +62,7 @@ def offer_routes(operations: Operations) -> APIRouter:
         """Take an offer or a commitment back that nothing was ordered from."""
         return answer(request, await operations.withdraw_commitment(commitment_id, bearer(request)))
 
-    @routes.get("/coverage", responses=shows(CoverageView, many=True))
+    @routes.get("/coverage", responses=shows(CoverageView, 422, many=True))
     async def coverage(request: Request, pool: Annotated[Name | None, Query(description="Only this pool.")] = None) -> Response:
         """How the forecasts of the last 30 days were kept: coverage with its interval, sharpness, pinball loss, drift guard."""
         return answer(request, operations.coverage(None if pool is None else PoolId(pool)))
