@@ -25,8 +25,8 @@ from counterflow.adapters.web.limit_routes import limit_routes
 from counterflow.adapters.web.metrics import MEDIA_TYPE, Metrics, MetricsSource
 from counterflow.adapters.web.offer_routes import offer_routes
 from counterflow.adapters.web.problems import Problem, install, problem
-from counterflow.adapters.web.report_routes import RenderEvidence, RenderReport, report_routes
 from counterflow.adapters.web.program_routes import program_routes, telemetry_routes
+from counterflow.adapters.web.report_routes import RenderEvidence, RenderReport, report_routes
 from counterflow.adapters.web.roles import PREFIX, permits
 from counterflow.adapters.web.security_routes import security_routes
 from counterflow.adapters.web.settings import ApiSettings
