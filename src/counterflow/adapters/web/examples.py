@@ -6,7 +6,8 @@ from counterflow.domain.access import AuditEntry, TokenView
 from counterflow.domain.conflicts import ForeignProfile, InstalledProfile, Leader, PriorityEntry, SitePriority
 from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery
 from counterflow.domain.drivers import PartialTerms
-from counterflow.domain.grid import GridUnit, PoolTelemetry, Quality, Sign
+from counterflow.domain.grid import GridUnit, PoolTelemetry, Sign
+from counterflow.domain.grid import Quality as PoolQuality
 from counterflow.domain.ids import ALL_SITES, DispatchId, EvseId, ProfileId, SessionUid, SiteId, TransactionId
 from counterflow.domain.instructions import (
     AllocationPolicy,
@@ -81,7 +82,7 @@ _TELEMETRY = PoolTelemetry(
     sessions_ready=2,
     unmeasured_sessions=0,
     meter_age_s=3.2,
-    quality=Quality.GOOD,
+    quality=PoolQuality.GOOD,
     available=True,
     following=True,
     fault=False,
