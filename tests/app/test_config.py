@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from counterflow.app import setting_checks
 from counterflow.app.config import Settings, SettingsError, load
 
 SITE = '[[sites]]\nsite_id = "depot"\n'
@@ -135,3 +136,12 @@ def test_an_mqtt_broker_that_cannot_be_meant_is_named(tmp_path: Path, text: str,
     with pytest.raises(SettingsError) as caught:
         load(file, {}, {})
     assert sentence in str(caught.value)
+
+
+def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "counterflow.toml"
+    file.write_text(VEN + URL, encoding="utf-8")
+    assert load(file, {}, {}).openadr2 is not None
+    monkeypatch.setattr(setting_checks, "find_spec", lambda _name: None)
+    with pytest.raises(SettingsError, match=r"needs the package openleadr; install counterflow\[openadr2\]\."):
+        load(file, {}, {})

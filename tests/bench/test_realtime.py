@@ -189,16 +189,17 @@ def test_the_truth_sees_floors_departures_and_missing_steps() -> None:
     for station in fleet.stations:
         station.state.first_evse.departure_s = 20_000.0
         fleet.plant.plug(station.state.first_evse.row)
+    fleet.plant.energy_wh[3] = 0.2 * fleet.plant.capacity_wh[3]
     truth = Truth(fleet, 0.0)
     fleet.plant.power_w[:] = (-1_000.0, 0.0, 0.0, 0.0)
     for until_s in (11.0, 12.0, 14.0):
         truth.step(until_s)
     assert truth.delivered_w(10.0, 4).tolist() == pytest.approx([1_000.0, 1_000.0, np.nan, 1_000.0], nan_ok=True)
     assert truth.standing(0.0) == Standing(gave=0, below_floor=0, late=0, remaining=0, violations=())
-    fleet.plant.export_wh[:2] += 5.0
+    fleet.plant.export_wh[[0, 1, 3]] += 5.0
     fleet.plant.energy_wh[:3] = 0.29 * fleet.plant.capacity_wh[:3]
     standing = truth.standing(19_000.0)
-    assert (standing.gave, standing.below_floor, standing.late) == (2, 2, 2), "the third was not discharged by us"
+    assert (standing.gave, standing.below_floor, standing.late) == (3, 2, 3), "the third is not our doing; the fourth was low before, and is late now"
 
 
 def test_realtime_is_measured_by_itself(tmp_path: Path) -> None:
