@@ -199,7 +199,9 @@ def test_the_truth_sees_floors_departures_and_missing_steps() -> None:
     fleet.plant.export_wh[[0, 1, 3]] += 5.0
     fleet.plant.energy_wh[:3] = 0.29 * fleet.plant.capacity_wh[:3]
     standing = truth.standing(19_000.0)
-    assert (standing.gave, standing.below_floor, standing.late) == (3, 2, 3), "the third is not our doing; the fourth was low before, and is late now"
+    assert (standing.gave, standing.below_floor, standing.late) == (3, 2, 3), (
+        "the third is not our doing; the fourth was low before, and is late now"
+    )
 
 
 def test_realtime_is_measured_by_itself(tmp_path: Path) -> None:
