@@ -20,6 +20,7 @@ from counterflow.app.cli import (
     reports,
     run,
     streaming,
+    vtn,
     watch,
 )
 from counterflow.app.cli.shared import SentenceGroup
@@ -66,6 +67,7 @@ certificates.register(app, looks.stations_app)
 access.register(app)
 bench.register(app)
 replay.register(app)
+vtn.register(app)
 
 
 def main() -> None:

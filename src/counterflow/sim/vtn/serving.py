@@ -45,12 +45,14 @@ def build(
     run: str | None = None,
     mqtt_url: str | None = None,
     token_life_s: float = 3600.0,
+    heard: Callable[[Operation, AnyObject], None] = lambda _operation, _thing: None,
 ) -> Vtn:
-    """A VTN that is not served yet. `run` marks its ids; drawn if it is not given."""
+    """A VTN that is not served yet. `run` marks its ids; drawn if it is not given. `heard` is told of every change."""
     quirks = Quirks()
     teller = Teller(quirks)
 
     def on_change(operation: Operation, thing: AnyObject) -> None:
+        heard(operation, thing)
         teller.changed(operation, thing, store)
 
     store = Store({client.client_id: client.role for client in clients}, now_s, run or token_hex(3), on_change)
