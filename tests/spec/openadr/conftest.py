@@ -1,7 +1,7 @@
 """A judge that has read the official API descriptions, and a VTN whose every request and answer it sees.
 
 `scripts/fetch_openadr.py` lays the description of 3.1.0 beside the virtual environment (`make` runs it). That of 3.0.1 is in no package; it
-is read from a folder `<version>/openadr3.yaml` that COUNTERFLOW_OPENADR names, or from `shared/openadr` beside the checkout, where there
+is read from a folder `<version>/openadr3.yaml` that OPENADR_DESCRIPTIONS names, or from `shared/openadr` beside the checkout, where there
 is one. Without it the independent client toadr3, which knows 3.0.1 alone, is the judge of that version.
 """
 
@@ -27,7 +27,7 @@ from counterflow.adapters.openadr.models import Version
 from counterflow.sim.vtn.serving import Vtn, beside
 
 CHECKOUT = Path(__file__).parents[3]
-FOLDERS = (os.environ.get("COUNTERFLOW_OPENADR", ""), str(CHECKOUT.parent / "shared" / "openadr"), f"{sys.prefix}/share/openadr")
+FOLDERS = (os.environ.get("OPENADR_DESCRIPTIONS", ""), str(CHECKOUT.parent / "shared" / "openadr"), f"{sys.prefix}/share/openadr")
 BEYOND = {("post", "/vens", 409), ("post", "/auth/token", 400)}
 """Answers that the descriptions leave out: 409 to a ven whose name is taken (3.1.0), and RFC 6749's own error document."""
 

@@ -25,6 +25,7 @@ from counterflow.adapters.openadr.report_plan import DueReport, Slots, cut_short
 from counterflow.adapters.openadr.report_settings import ReportSettings
 from counterflow.adapters.openadr.report_sources import Sources, asks_for_state
 from counterflow.adapters.openadr.reports import STATE, Author, cannot_tell, needs_offers, report_of
+from counterflow.adapters.openadr.settings import VtnSettings
 from counterflow.adapters.openadr.timeline import Span, UnclearError
 from counterflow.domain.grid import Program, Wire
 from counterflow.engine.ports import GridSide
@@ -411,6 +412,12 @@ def _as_seen(new: SpanFigures, old: SpanFigures | None) -> SpanFigures:
         state=old.state if old.state is not None else new.state,
         peak_power_w=old.peak_power_w if old.peak_power_w is not None else new.peak_power_w,
     )
+
+
+def our_name(settings: VtnSettings) -> VenName:
+    """As the settings say; the pool has the name of our resource where there is one and no more."""
+    resource = settings.resources[0].name if len(settings.resources) == 1 else AGGREGATED
+    return VenName(vtn=settings.name, client_name=settings.ven_name, version=settings.version, resource_name=resource)
 
 
 def _filed(note: Any) -> Filed:

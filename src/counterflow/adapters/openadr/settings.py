@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct
 
 from counterflow.adapters.openadr.models import Version
+from counterflow.adapters.openadr.report_settings import ReportSettings
 from counterflow.domain.grid import Program
+from counterflow.domain.offers import LEVELS
 from counterflow.domain.resources import PowerLimit
 
 _NAME = "^[A-Za-z0-9_-]{1,32}$"
@@ -99,6 +101,7 @@ class VtnSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     missed_polls: Annotated[
         int, Meta(description="After so many polls without an answer the VTN counts as lost: an alarm.", extra={"unit": "-"}, ge=1)
     ] = 3
+    reports: ReportSettings = ReportSettings()
     webhook: WebhookSettings = WebhookSettings()
     mqtt: Annotated[bool, Meta(description="Hear of news by the VTN's MQTT broker, where it names one.", extra={"unit": "-"})] = False
 
@@ -138,6 +141,8 @@ def _of_vtn(vtn: VtnSettings) -> Iterator[str]:
         yield f"{where}: name the client secret by one of client_secret_file and client_secret_env."
     if vtn.key_file and not vtn.certificate_file:
         yield f"{where}: key_file is the key of certificate_file, which is not given."
+    if not set(vtn.reports.confidences) <= set(LEVELS):
+        yield f"{where}: reports.confidences are of {', '.join(f'{level:g}' for level in LEVELS)}, which offers know."
     if not vtn.programs:
         yield f"{where} follows no program: name one of the [[programs]] in its 'programs'."
 

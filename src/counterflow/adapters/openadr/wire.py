@@ -10,6 +10,7 @@ import structlog
 from counterflow.adapters.openadr.client import VtnClient, VtnError
 from counterflow.adapters.openadr.introduction import Introduction
 from counterflow.adapters.openadr.push import MqttEar, subscribe, unsubscribe
+from counterflow.adapters.openadr.reporting import Reporting, our_name
 from counterflow.adapters.openadr.settings import OpenAdrSettings, VtnSettings
 from counterflow.adapters.openadr.ven import Ven
 from counterflow.adapters.openadr.webhook import WebhookDoor, WebhookListener
@@ -38,6 +39,7 @@ class VtnLine:
         self._subscribed = False
         self._trouble: str | None = None
         self.ven = Ven(settings, grid, self.client, push=self)
+        self.reporting = Reporting(our_name(settings), settings.reports, grid, self.client, self.ven.state)
 
     @property
     def active(self) -> bool:
@@ -75,6 +77,7 @@ class VtnLine:
         """For ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.ven.run())
+            tasks.create_task(self.reporting.run())
             if self._listener is not None:
                 tasks.create_task(self._listener.serve())
             if self._ear is not None:

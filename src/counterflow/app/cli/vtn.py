@@ -32,16 +32,16 @@ SECRETS = {OPERATOR: "operator-secret", VEN: "ven-secret"}
 """Known to everybody: good on this machine alone."""
 _SHOWN = 20
 
-UrlOption = Annotated[str, typer.Option("--url", metavar="URL", help="Address of the VTN.", envvar="COUNTERFLOW_VTN_URL")]
+UrlOption = Annotated[str, typer.Option("--url", metavar="URL", help="Address of the VTN.", envvar="OPENADR_VTN_URL")]
 SecretOption = Annotated[
-    str, typer.Option("--secret", metavar="SECRET", help="Client secret of `operator`.", envvar="COUNTERFLOW_VTN_OPERATOR_SECRET")
+    str, typer.Option("--secret", metavar="SECRET", help="Client secret of `operator`.", envvar="OPENADR_OPERATOR_SECRET")
 ]
 URL = f"http://127.0.0.1:{PORT}{BASE}"
 
 vtn_app = typer.Typer(
     invoke_without_command=True,
     epilog="Example: counterflow vtn, in another terminal: counterflow vtn settings > counterflow.toml, "
-    "COUNTERFLOW_VEN_SECRET=ven-secret counterflow serve --config counterflow.toml, and then: counterflow vtn order 100kW 15min. "
+    "OPENADR_VEN_SECRET=ven-secret counterflow serve --config counterflow.toml, and then: counterflow vtn order 100kW 15min. "
     "docs/openadr.md goes through it.",
 )
 
@@ -60,11 +60,9 @@ def serve(
     port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65_535, help="Port; 0 takes a free one.")] = PORT,
     program: Annotated[str, typer.Option(metavar="NAME", help="Name of the program that it offers.")] = "v2g",
     operator_secret: Annotated[
-        str, typer.Option(metavar="SECRET", envvar="COUNTERFLOW_VTN_OPERATOR_SECRET", help="Client secret of `operator`.")
+        str, typer.Option(metavar="SECRET", envvar="OPENADR_OPERATOR_SECRET", help="Client secret of `operator`.")
     ] = SECRETS[OPERATOR],
-    ven_secret: Annotated[
-        str, typer.Option(metavar="SECRET", envvar="COUNTERFLOW_VTN_VEN_SECRET", help="Client secret of `ven`.")
-    ] = SECRETS[VEN],
+    ven_secret: Annotated[str, typer.Option(metavar="SECRET", envvar="OPENADR_VEN_SECRET", help="Client secret of `ven`.")] = SECRETS[VEN],
 ) -> None:
     """Run a grid operator's OpenADR server (VTN) on this machine, to try out a program. It forgets everything when it stops."""
     if ctx.invoked_subcommand is not None:
@@ -143,7 +141,7 @@ max_discharge_power_w = 1e6
 name = "laptop"
 url = "{url}"
 client_id = "{VEN}"
-client_secret_env = "COUNTERFLOW_VEN_SECRET"
+client_secret_env = "OPENADR_VEN_SECRET"
 poll_s = 2.0
 programs = [{{ program = "{program}" }}]""")
 
@@ -174,11 +172,8 @@ def order(
     start_s = around.now_s() if start is None else parse_instant_s(start)
     with Operator(url, secret, around) as operator:
         ordered = operator.program(program)
-        made = operator.post(
-            setpoint_event(
-                ordered.id, name or f"order-{format_instant(start_s)}", power_w, sign, start_s, lasting_s, each_s, target, priority
-            )
-        )
+        title = name or f"order-{format_instant(start_s)[11:19]}"
+        made = operator.post(setpoint_event(ordered.id, title, power_w, sign, start_s, lasting_s, each_s, target, priority))
     if as_json:
         typer.echo(made.text)
         return
