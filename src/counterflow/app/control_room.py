@@ -64,6 +64,7 @@ from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
 
 _SECURITY_WARNINGS: Final = frozenset({WarningKind.SECURITY, WarningKind.IMPOSTOR})
+_QUESTIONS: Final = (RawCall, OfferTransfer, ReadTransaction, ReadProfiles)
 _MEASURED: Final = (TransactionReported, EvseMeasured)
 _LEARNED: Final = (CapabilitiesDiscovered, SettingsChanging, CapabilitiesOutdated, ConnectedEvReported)
 
@@ -405,27 +406,33 @@ class ControlRoom:
             self.dispatcher.wake(now_s)
 
     def _completed(self, event: CommandCompleted, now_s: float) -> None:
-        if isinstance(event.command, RawCall):
-            self._waiting.called(event.command.token, event.result)
-            return
-        if isinstance(event.command, OfferTransfer):
-            self.transfers.completed(event.command, event.result, now_s)
-            return
-        if isinstance(event.command, ReadTransaction):
-            self.doubts.completed(event.command, event.result, now_s)
-            return
-        if isinstance(event.command, ReadProfiles):
-            self.conflicts.reports.completed(event.command, event, now_s)
+        command = event.command
+        if isinstance(command, PlaceDischarge):
+            self.first_use.placed(command, event.result, now_s)
+        elif isinstance(command, _QUESTIONS):
+            self._answered(command, event, now_s)
             return
         if isinstance(event.result, Rejected) and reaction_to(event.result) is Reaction.OTHER_LEVEL:
             self.conflicts.hint(event.station_id, now_s)
-        if isinstance(event.command, PlaceDischarge):
-            self.first_use.placed(event.command, event.result, now_s)
         refused = self.placement.completed(event, now_s)
         if refused is not None:
             self.dispatcher.refused(refused, now_s)
             if refused.response.reaction is Reaction.SESSION_GONE:
                 self.doubts.suspect(refused.uid, now_s)
+
+    def _answered(self, command: RawCall | OfferTransfer | ReadTransaction | ReadProfiles, event: CommandCompleted, now_s: float) -> None:
+        """What places nothing goes to whoever asked."""
+        match command:
+            case RawCall():
+                self._waiting.called(command.token, event.result)
+            case OfferTransfer():
+                self.transfers.completed(command, event.result, now_s)
+            case ReadTransaction():
+                self.doubts.completed(command, event.result, now_s)
+            case ReadProfiles():
+                self.conflicts.reports.completed(command, event, now_s)
+            case _:
+                assert_never(command)
 
     def _expel(self, station_id: StationId, why: str, now_s: float) -> None:
         """It is not who its certificate says: B01.FR.12."""

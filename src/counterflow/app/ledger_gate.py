@@ -11,6 +11,7 @@ from counterflow.engine.control.ledger import Happening, ProfileLedger
 from counterflow.engine.ports import Journal, StationLink
 
 Placed = PlaceDischarge | MoveSetpoint | PlaceFallback
+_NEVER_LEFT = (Offline, Superseded)
 
 
 class LedgerGate:
@@ -22,7 +23,7 @@ class LedgerGate:
         self._link = link
         self._messages = messages
         self._clearing = clearing
-        self._under_way: Counter[tuple[StationId, ProfileId]] = Counter()
+        self._under_way: dict[tuple[StationId, ProfileId], int] = {}
 
     def send(self, command: Placed, dispatch_id: str, now_s: float) -> None:
         """Into the ledger, then to the station. A refresh changes nothing that the ledger knows."""
@@ -32,7 +33,7 @@ class LedgerGate:
             self._clearing.forget(*key)
             self._journal.put(DocumentKind.PROFILE, document_key(*key), record)
         self._messages[dispatch_id] += 1
-        self._under_way[key] += 1
+        self._under_way[key] = self._under_way.get(key, 0) + 1
         self._link.submit(command, now_s)
 
     def is_under_way(self, station_id: StationId, profile_id: ProfileId) -> bool:
@@ -42,11 +43,10 @@ class LedgerGate:
     def arrived(self, command: Placed, result: CommandResult) -> None:
         """A message has its outcome; one that never left does not count."""
         key = command.station_id, command.profile_id
-        self._under_way[key] -= 1
-        if self._under_way[key] <= 0:
-            del self._under_way[key]
-        record = self._ledger.get(*key)
-        if record is not None and isinstance(result, Offline | Superseded):
+        left = self._under_way.pop(key, 0) - 1
+        if left > 0:
+            self._under_way[key] = left
+        if isinstance(result, _NEVER_LEFT) and (record := self._ledger.get(*key)) is not None:
             self._messages[record.dispatch_id] -= 1
 
     def note(self, command: Placed, what: Happening) -> None:

@@ -7,7 +7,7 @@
 
 from collections import Counter
 from collections.abc import Container
-from typing import assert_never
+from typing import Final, assert_never
 
 from counterflow.app.afrr import AfrrSignals
 from counterflow.app.clearing import Clearing
@@ -37,6 +37,8 @@ from counterflow.engine.control.ledger import Happening, ProfileLedger
 from counterflow.engine.control.refusals import Reaction, RefusalSettings, Response, react, words_of
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.ports import Journal, StationLink
+
+_PLACED: Final = (PlaceDischarge, MoveSetpoint, PlaceFallback)
 
 
 class Placement:
@@ -188,20 +190,20 @@ class Placement:
     def completed(self, event: CommandCompleted, now_s: float) -> Refused | None:
         """Take in the outcome of a command. Returns what was refused, if the session cannot go on."""
         command = event.command
-        if isinstance(command, PlaceDischarge | MoveSetpoint | PlaceFallback):
+        if isinstance(command, _PLACED):
             self._gate.arrived(command, event.result)
-            if isinstance(event.result, Accepted) and self.ledger.get(command.station_id, command.profile_id) is None:
+            if type(event.result) is Accepted and self.ledger.get(command.station_id, command.profile_id) is None:
                 # Its session is over for us, and yet the station took it: nothing of ours may stay unaccounted.
                 self._clearing.send(self.ledger.sent(command, now_s, ""), now_s, urgent=True)
                 return None
-        if isinstance(command, SendSignal):
-            self.signals.completed(command, event.result, now_s)
-        if isinstance(command, MoveSetpoint):
-            return self._moved(command, event, now_s)
         if isinstance(command, PlaceDischarge):
             return self._discharge_completed(command, event, now_s)
         if isinstance(command, PlaceFallback):
             return self._fallback_completed(command, event, now_s)
+        if isinstance(command, MoveSetpoint):
+            return self._moved(command, event, now_s)
+        if isinstance(command, SendSignal):
+            self.signals.completed(command, event.result, now_s)
         if isinstance(command, ClearProfile) and not self._gate.is_under_way(command.station_id, command.profile_id):
             # While a placing is on its way it is not gone: that one left after this clear, and has a clear of its own behind it.
             self._clearing.completed(command, event.result, now_s)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from counterflow.domain.commands import MoveSetpoint, PlaceDischarge, PlaceFallback, ProfileKind
 from counterflow.domain.ids import ProfileId, SessionUid, StationId
 from counterflow.domain.records import ProfileRecord, ProfileState
+from counterflow.domain.setpoints import PowerStep
 
 ProfileKey = tuple[StationId, ProfileId]
 Owner = TypeVar("Owner", SessionUid, StationId)
@@ -57,6 +58,7 @@ MOVES: dict[tuple[ProfileState | None, Happening], ProfileState | None] = {
 
 
 LEVELS_OF_OURS = 2
+_NOTHING_LATER: tuple[PowerStep, ...] = ()
 """The discharge profile, and the fallback one below."""
 
 
@@ -130,24 +132,31 @@ class ProfileLedger:
         before = self._entries.get(key)
         state = MOVES[before.state if before else None, Happening.SENT]
         assert state is not None, "sending always leaves an entry"
-        is_fallback = isinstance(command, PlaceFallback)
+        if isinstance(command, PlaceFallback):
+            kind, power_w, discharge_until_s, hold_until_s, watchdog_s = ProfileKind.FALLBACK, command.charge_power_w, now_s, now_s, None
+        else:
+            kind, power_w, watchdog_s = ProfileKind.DISCHARGE, command.power_w, command.watchdog_s
+            discharge_until_s, hold_until_s = command.discharge_until_s, command.hold_until_s
+        path, reduces, later = (
+            (command.path, command.reduces, command.later) if isinstance(command, PlaceDischarge) else ("", False, _NOTHING_LATER)
+        )
         record = ProfileRecord(
             station_id=command.station_id,
             profile_id=command.profile_id,
             session_uid=command.session_uid,
             evse_id=command.evse_id,
             transaction_id=command.transaction_id,
-            kind=ProfileKind.FALLBACK if is_fallback else ProfileKind.DISCHARGE,
+            kind=kind,
             state=state,
-            power_w=command.charge_power_w if isinstance(command, PlaceFallback) else command.power_w,
+            power_w=power_w,
             placed_at_s=now_s,
-            discharge_until_s=now_s if isinstance(command, PlaceFallback) else command.discharge_until_s,
-            hold_until_s=now_s if isinstance(command, PlaceFallback) else command.hold_until_s,
+            discharge_until_s=discharge_until_s,
+            hold_until_s=hold_until_s,
             dispatch_id=dispatch_id,
-            path=command.path if isinstance(command, PlaceDischarge) else "",
-            watchdog_s=None if isinstance(command, PlaceFallback) else command.watchdog_s,
-            reduces=isinstance(command, PlaceDischarge) and command.reduces,
-            later=command.later if isinstance(command, PlaceDischarge) else (),
+            path=path,
+            watchdog_s=watchdog_s,
+            reduces=reduces,
+            later=later,
         )
         self._keep(record)
         return record
