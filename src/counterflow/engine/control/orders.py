@@ -10,7 +10,7 @@ from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.dispatch.limits import Rows
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.endurance import endurance_s, hold_endurance_s
-from counterflow.engine.fleet.reckoning import Reckoning
+from counterflow.engine.fleet.reckoning import selected
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, COLUMNS, F8, I8, FleetImage
 
@@ -56,9 +56,7 @@ def image_of(image: FleetImage, rows: Rows) -> FleetImage:
 def capability_of(capability: Capability, rows: Rows) -> Capability:
     """The capability of a selection of rows."""
     columns = {name: getattr(capability, name)[rows] for name in Capability.__struct_fields__ if name not in ("at_s", "reckoned")}
-    reckoned = capability.reckoned
-    selected = {name: getattr(reckoned, name)[rows] for name in Reckoning.__struct_fields__}
-    return Capability(at_s=capability.at_s, reckoned=Reckoning(**selected), **columns)
+    return Capability(at_s=capability.at_s, reckoned=selected(capability.reckoned, rows), **columns)
 
 
 def stagger_s(uid: I8, settings: ControlSettings) -> F8:

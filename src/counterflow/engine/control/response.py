@@ -9,11 +9,13 @@ from typing import Self
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from counterflow.domain.setpoints import SetpointState
-from counterflow.engine.control.decision import grown
+from counterflow.engine.control.decision import Kind, grown
 from counterflow.engine.control.lookahead import Lag
 from counterflow.engine.control.settings import ResponseSettings
+from counterflow.engine.dispatch.limits import Rows
 from counterflow.engine.fleet.snapshot import B1, F8, I4, I8, FleetImage
 
 WELL_KNOWN_READINGS = 2
@@ -111,6 +113,9 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
         return np.greater(self.not_responding_until_s, now_s)
 
 
+_COLUMNS = tuple(name for name in ResponseMemory.__struct_fields__ if name not in ("prior_gain", "prior_lag_s"))
+
+
 def level_in_force_w(image: FleetImage, at_s: float) -> F8:
     """Discharge power (W, < 0 = charging no faster than that) that the order in force asks for at `at_s` (N,); 0 during its hold, NaN =
     nothing of ours.
@@ -135,7 +140,9 @@ def observe(image: FleetImage, memory: ResponseMemory, now_s: float, settings: R
     known = _with_levels(image, known, now_s)
     # Two readings at the same timestamp are one reading; NaN (never measured) compares False.
     fresh = (image.power_at_s > known.last_observed_at_s) & ~np.isnan(image.power_w)
-    settled = fresh & (image.power_at_s > known.level_since_s + settle_s(known.level_w, known.from_w, settings))
+    settled = fresh.copy()
+    rows = np.flatnonzero(fresh)
+    settled[rows] = image.power_at_s[rows] > known.level_since_s[rows] + settle_s(known.level_w[rows], known.from_w[rows], settings)
     settled_w = np.where(settled, -image.power_w, known.settled_w)
     known = replace(
         _with_lag(image, known, fresh & ~settled, settings),
@@ -174,19 +181,20 @@ def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
 
 
 def for_sessions(image: FleetImage, memory: ResponseMemory, settings: ResponseSettings) -> ResponseMemory:
-    """The memory with as many rows as the image; nothing is known of rows whose session is another."""
+    """The memory with as many rows as the image; nothing is known of rows whose session is another. A row that is free keeps what it
+    had until it is taken anew: nobody asks."""
     rows = len(image)
     if len(memory.uid) != rows:
         empty = ResponseMemory.fresh(1, settings)
-        names = [name for name in ResponseMemory.__struct_fields__ if name not in ("prior_gain", "prior_lag_s")]
-        memory = replace(memory, **{name: grown(getattr(memory, name), rows, getattr(empty, name)[0]) for name in names})
-    new = image.uid != memory.uid
+        memory = replace(memory, **{name: grown(getattr(memory, name), rows, getattr(empty, name)[0]) for name in _COLUMNS})
+    new = (image.uid != memory.uid) & image.occupied
     if not new.any():
         return memory
-    start = ResponseMemory.fresh(1, settings)
-    names = [name for name in ResponseMemory.__struct_fields__ if name not in ("prior_gain", "prior_lag_s", "uid")]
-    columns = {name: np.where(new, getattr(start, name)[0], getattr(memory, name)) for name in names}
-    return replace(memory, uid=image.uid.copy(), **columns)
+    which, start = np.flatnonzero(new), ResponseMemory.fresh(1, settings)
+    columns = {name: getattr(memory, name).copy() for name in _COLUMNS}
+    for name, column in columns.items():
+        column[which] = getattr(start, name)[0]
+    return replace(memory, **columns | {"uid": image.uid.copy()})
 
 
 def _with_levels(image: FleetImage, memory: ResponseMemory, now_s: float) -> ResponseMemory:
@@ -197,23 +205,31 @@ def _with_levels(image: FleetImage, memory: ResponseMemory, now_s: float) -> Res
     changed |= memory.doubtful & (image.setpoint_at_s > memory.seen_setpoint_at_s)
     if not changed.any():
         return replace(memory, doubtful=doubtful, seen_setpoint_at_s=image.setpoint_at_s)
-    ended_s = np.where(now_s < image.hold_until_s, image.discharge_until_s, np.fmax(image.hold_until_s, image.discharge_until_s))
-    since_s = np.where(now_s < image.discharge_until_s, image.setpoint_at_s, np.fmax(ended_s, image.setpoint_at_s))
-    since_s = np.where(np.isnan(since_s), now_s, since_s)
-    measured_w = np.where(np.isnan(image.power_w), 0.0, -image.power_w)
-    unheard = memory.doubtful | ~np.isnan(memory.stuck_w) | (memory.low_count > 0)
-    before_w = np.where(np.isnan(memory.level_w) | unheard, measured_w, memory.level_w)
+    rows = np.flatnonzero(changed)
+    sent_s, until_s, hold_s = image.setpoint_at_s[rows], image.discharge_until_s[rows], image.hold_until_s[rows]
+    ended_s = np.where(now_s < hold_s, until_s, np.fmax(hold_s, until_s))
+    since_s = np.where(now_s < until_s, sent_s, np.fmax(ended_s, sent_s))
+    unheard = memory.doubtful[rows] | ~np.isnan(memory.stuck_w[rows]) | (memory.low_count[rows] > 0)
+    before_w = memory.level_w[rows]
+    before_w = np.where(np.isnan(before_w) | unheard, np.nan_to_num(-image.power_w[rows]), before_w)
     return replace(
         memory,
         level_w=level_w,
-        level_since_s=np.where(changed, since_s, memory.level_since_s),
-        from_w=np.where(changed, before_w, memory.from_w),
-        settled_w=np.where(changed, np.nan, memory.settled_w),
-        stuck_w=np.where(changed, np.nan, memory.stuck_w),
-        start_w=np.where(changed, memory.settled_w, memory.start_w),
+        level_since_s=_put(memory.level_since_s, rows, np.where(np.isnan(since_s), now_s, since_s)),
+        from_w=_put(memory.from_w, rows, before_w),
+        settled_w=_put(memory.settled_w, rows, np.nan),
+        stuck_w=_put(memory.stuck_w, rows, np.nan),
+        start_w=_put(memory.start_w, rows, memory.settled_w[rows]),
         doubtful=doubtful,
         seen_setpoint_at_s=image.setpoint_at_s,
     )
+
+
+def _put(column: NDArray[Kind], rows: Rows, values: NDArray[Kind] | float) -> NDArray[Kind]:
+    """The column with other values in some rows."""
+    changed = column.copy()
+    changed[rows] = values
+    return changed
 
 
 def _stuck_w(image: FleetImage, memory: ResponseMemory, moving: B1, settings: ResponseSettings) -> F8:
@@ -222,16 +238,21 @@ def _stuck_w(image: FleetImage, memory: ResponseMemory, moving: B1, settings: Re
     Such a car has not heard its order, will not follow it, or can do no more. It is counted at its meter until it moves: waiting for
     settled readings would leave a big one uncovered for a minute. It teaches nothing here.
     """
-    since_s = memory.level_since_s + settings.settle_base_s
-    seen_before = memory.last_observed_at_s > memory.level_since_s
-    anchor_w = np.where(seen_before, memory.seen_w, memory.from_w)
-    anchor_at_s = np.where(seen_before, np.maximum(memory.last_observed_at_s, since_s), since_s)
-    ramped_w = np.maximum(0.0, image.power_at_s - anchor_at_s) * settings.settle_ramp_w_per_s
-    reached_w = np.minimum(anchor_w + ramped_w, np.where(memory.level_w < 0.0, memory.level_w, settings.stuck_share * memory.level_w))
+    stuck_w = np.full(len(image), np.nan)
     # Until the slowest car would have begun to move, a car may still do what it did before (start to charge, for one).
-    due = moving & (image.power_at_s > since_s)
-    behind = due & (memory.level_w > memory.from_w) & (-image.power_w < reached_w - settings.stuck_margin_w)
-    return np.where(behind, -image.power_w, np.nan)
+    due = moving & (image.power_at_s > memory.level_since_s + settings.settle_base_s) & (memory.level_w > memory.from_w)
+    rows = np.flatnonzero(due)
+    if rows.size == 0:
+        return stuck_w
+    since_s, level_w, from_w = memory.level_since_s[rows] + settings.settle_base_s, memory.level_w[rows], memory.from_w[rows]
+    seen_s, delivers_w = memory.last_observed_at_s[rows], -image.power_w[rows]
+    seen_before = seen_s > memory.level_since_s[rows]
+    anchor_w = np.where(seen_before, memory.seen_w[rows], from_w)
+    anchor_at_s = np.where(seen_before, np.maximum(seen_s, since_s), since_s)
+    ramped_w = np.maximum(0.0, image.power_at_s[rows] - anchor_at_s) * settings.settle_ramp_w_per_s
+    reached_w = np.minimum(anchor_w + ramped_w, np.where(level_w < 0.0, level_w, settings.stuck_share * level_w))
+    stuck_w[rows] = np.where(delivers_w < reached_w - settings.stuck_margin_w, delivers_w, np.nan)
+    return stuck_w
 
 
 def _with_lag(image: FleetImage, memory: ResponseMemory, moving: B1, settings: ResponseSettings) -> ResponseMemory:
@@ -258,33 +279,49 @@ def _with_lag(image: FleetImage, memory: ResponseMemory, moving: B1, settings: R
 
 
 def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: float, settings: ResponseSettings) -> ResponseMemory:
-    delivered_w = -image.power_w
-    runs, held, slowed = (teaches & (memory.level_w > 0.0), teaches & (memory.level_w == 0.0), teaches & (memory.level_w < 0.0))
-    level_w = np.where(runs, memory.level_w, np.inf)
-    weight = 1.0 / (1.0 + np.minimum(memory.readings + memory.prior_readings, settings.memory_readings))
+    rows = np.flatnonzero(teaches)
+    asked_w, gain_before, delivered_w = memory.level_w[rows], memory.gain[rows], -image.power_w[rows]
+    runs, held, slowed = asked_w > 0.0, asked_w == 0.0, asked_w < 0.0
+    level_w = np.where(runs, asked_w, np.inf)
+    weight = 1.0 / (1.0 + np.minimum(memory.readings[rows] + memory.prior_readings[rows], settings.memory_readings))
     # At a small setpoint the car's own consumption would pass for a poor gain: such readings teach less, and convict nobody.
     telling = runs & (level_w >= settings.learn_from_w)
-    error = np.where(runs, delivered_w - memory.gain * memory.level_w, 0.0) / np.maximum(level_w, settings.learn_from_w)
-    gain = np.where(runs, np.clip(memory.gain + error * weight, settings.gain_min, settings.gain_max), memory.gain)
-    idle_weight = 1.0 / (1.0 + np.minimum(memory.idle_readings, settings.memory_readings))
-    idle_w = np.where(held, memory.idle_w + (delivered_w - memory.idle_w) * idle_weight, memory.idle_w)
+    error = np.where(runs, delivered_w - gain_before * asked_w, 0.0) / np.maximum(level_w, settings.learn_from_w)
+    gain = np.where(runs, np.clip(gain_before + error * weight, settings.gain_min, settings.gain_max), gain_before)
+    idle_weight = 1.0 / (1.0 + np.minimum(memory.idle_readings[rows], settings.memory_readings))
+    idle_w = np.where(held, memory.idle_w[rows] + (delivered_w - memory.idle_w[rows]) * idle_weight, memory.idle_w[rows])
     low = telling & (delivered_w < settings.low_share * level_w)
-    low |= (held | slowed) & (delivered_w < np.fmin(memory.level_w, 0.0) - settings.idle_import_w)
-    low_count = np.where(low, memory.low_count + 1, np.where(teaches, 0, memory.low_count)).astype(np.int32)
+    low |= (held | slowed) & (delivered_w < np.fmin(asked_w, 0.0) - settings.idle_import_w)
+    low_count = np.where(low, memory.low_count[rows] + 1, 0)
     given_up = low & (low_count >= settings.low_readings)
-    readings = (memory.readings + telling).astype(np.int32)
+    readings = memory.readings[rows] + telling
+    learned = replace(
+        memory,
+        gain=_put(memory.gain, rows, gain),
+        readings=_put(memory.readings, rows, readings),
+        low_count=_put(memory.low_count, rows, low_count),
+        known=_put(memory.known, rows, memory.known[rows] | telling),
+        idle_w=_put(memory.idle_w, rows, idle_w),
+        idle_readings=_put(memory.idle_readings, rows, memory.idle_readings[rows] + held),
+    )
+    learned = replace(
+        learned, prior_gain=_prior(learned.gain, (learned.readings > 0) & (learned.low_count == 0) & image.occupied, settings)
+    )
+    return _given_up(learned, rows[given_up], now_s, settings) if given_up.any() else learned
+
+
+def _given_up(memory: ResponseMemory, rows: Rows, now_s: float, settings: ResponseSettings) -> ResponseMemory:
+    """These cars are left out. One that gets another chance later starts from the prior again."""
     return replace(
         memory,
-        prior_gain=_prior(gain, (readings > 0) & (low_count == 0), settings),
-        # A car that gets another chance later starts from the prior again.
-        known=(memory.known | telling) & ~given_up,
-        gain=np.where(given_up, settings.prior_gain, gain),
-        prior_readings=np.where(given_up, 0, memory.prior_readings).astype(np.int32),
-        readings=np.where(given_up, 0, readings).astype(np.int32),
-        low_count=np.where(given_up, 0, low_count).astype(np.int32),
-        not_responding_until_s=np.where(given_up, now_s + settings.reprobe_s, memory.not_responding_until_s),
-        idle_w=np.where(given_up, 0.0, idle_w),
-        idle_readings=np.where(given_up, 0, memory.idle_readings + held).astype(np.int32),
+        known=_put(memory.known, rows, False),
+        gain=_put(memory.gain, rows, settings.prior_gain),
+        prior_readings=_put(memory.prior_readings, rows, 0),
+        readings=_put(memory.readings, rows, 0),
+        low_count=_put(memory.low_count, rows, 0),
+        not_responding_until_s=_put(memory.not_responding_until_s, rows, now_s + settings.reprobe_s),
+        idle_w=_put(memory.idle_w, rows, 0.0),
+        idle_readings=_put(memory.idle_readings, rows, 0),
     )
 
 

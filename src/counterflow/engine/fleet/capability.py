@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.reasons import Reason
 from counterflow.domain.units import WH_PER_WS
-from counterflow.engine.fleet.curve import stretched, unstretched
+from counterflow.engine.fleet.curve import unstretched
 from counterflow.engine.fleet.eligibility import (
     first_reasons,
     interval_s,
@@ -20,7 +20,7 @@ from counterflow.engine.fleet.eligibility import (
     station_reasons,
 )
 from counterflow.engine.fleet.joint import jointly
-from counterflow.engine.fleet.reckoning import Reckoning, recharge_per_s, recharge_s, reckon, run_within_s
+from counterflow.engine.fleet.reckoning import Reckoning, recharge_per_s, recharge_s, reckon, run_within_s, selected
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, I1, FleetImage
 from counterflow.engine.fleet.topology import Topology
@@ -293,7 +293,7 @@ def _sustained_w(reckoned: Reckoning, energy_wh: F8, budget_s: F8, window_s: flo
     """Constant power until the window's end that neither runs out of energy nor of time to recharge afterwards, (N,); inf for no window."""
     if window_s <= 0.0:
         return np.where(energy_wh > 0.0, np.inf, 0.0)
-    goal = stretched(np.minimum(reckoned.goal_frac, reckoned.position_frac), settings)
+    goal = np.minimum(reckoned.goal_stretched, reckoned.position_stretched)
     spare = (budget_s - window_s) / reckoned.full_charge_s
     lowest_frac = unstretched(goal - np.maximum(spare, 0.0), settings)
     room_wh = np.maximum(reckoned.position_frac - lowest_frac, 0.0) * reckoned.scale_wh * settings.eta_discharge
@@ -303,6 +303,13 @@ def _sustained_w(reckoned: Reckoning, energy_wh: F8, budget_s: F8, window_s: flo
 
 def _useful_s(reckoned: Reckoning, energy_wh: F8, charging_s: F8, budget_s: F8, power_w: F8, settings: CapabilitySettings) -> F8:
     """How long a car may wait and discharge altogether when it gives all it can, (N,); 0 when it can give nothing."""
-    given_wh = np.fmin(energy_wh, power_w * run_within_s(reckoned, power_w, budget_s, settings) * WH_PER_WS)
-    cost_s = recharge_s(reckoned, settings, given_wh) - charging_s
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cost_s = recharge_s(reckoned, settings, energy_wh) - charging_s
+        # Whoever has time for all of its energy needs no search for how much of it.
+        hurried = (power_w > 0.0) & ~(energy_wh / (power_w * WH_PER_WS) + cost_s <= budget_s)
+    rows = np.flatnonzero(hurried)
+    if rows.size:
+        some = selected(reckoned, rows)
+        given_wh = power_w[rows] * run_within_s(some, power_w[rows], budget_s[rows], settings) * WH_PER_WS
+        cost_s[rows] = recharge_s(some, settings, np.fmin(energy_wh[rows], given_wh)) - charging_s[rows]
     return np.where(power_w > 0.0, np.maximum(budget_s - cost_s, 0.0), 0.0)

@@ -6,6 +6,7 @@ a register shows them; exports also before a register has shown them, at the str
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.fleet.curve import stretched, taper, worst_stretch
@@ -32,6 +33,9 @@ class Reckoning(Struct, frozen=True, kw_only=True):
     """Where the car stands on its charging curve."""
     goal_frac: F8
     """Where it must stand at departure; may lie below the position. NaN = unknown."""
+    position_stretched: F8
+    goal_stretched: F8
+    """Both on the scale of time at full charging power (`curve.stretched`)."""
     scale_wh: F8
     """Battery-side energy of 1.0 on that curve."""
     full_charge_s: F8
@@ -46,17 +50,17 @@ class Reckoning(Struct, frozen=True, kw_only=True):
 
 def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Reckoning:
     """Carry the last reports of every session forward to `now_s`."""
+    unseen_wh = _unseen_wh(image, image.register_at_s, now_s)
     soc_in_wh = _since(image.import_wh, image.soc_import_wh) * settings.eta_charge
-    soc_out_wh = _exported_wh(image, image.soc_export_wh, image.soc_at_s, now_s) / settings.eta_discharge
-    needs_in_wh = _since(image.import_wh, image.needs_import_wh) * settings.eta_charge
-    needs_out_wh = _exported_wh(image, image.needs_export_wh, image.needs_at_s, now_s) / settings.eta_discharge
+    soc_out_wh = _exported_wh(image, image.soc_export_wh, image.soc_at_s, now_s, unseen_wh) / settings.eta_discharge
+    needs_net_wh = _needs_net_wh(image, now_s, unseen_wh, settings)
     carried_frac = np.clip(image.soc_frac + (soc_in_wh - soc_out_wh) / image.capacity_wh, 0.0, 1.0)
     placed = ~np.isnan(carried_frac)
     # Without a capacity a report cannot be carried on; it stands until the next one, and only energies are reckoned.
     soc_frac = np.where(placed, carried_frac, image.soc_frac)
     need_wh = np.fmax(
         image.capacity_wh * (image.soc_target_frac - soc_frac),
-        image.target_request_wh - needs_in_wh + needs_out_wh,
+        image.target_request_wh - needs_net_wh,
     )
     scale_wh = np.where(placed, image.capacity_wh, UNKNOWN_CAPACITY_WH)
     position_frac = np.where(placed, carried_frac, UNKNOWN_POSITION_FRAC)
@@ -64,24 +68,33 @@ def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Rec
     full_charge_s = scale_wh / (settings.eta_charge * WH_PER_WS * charge_w)
     unplaced = np.flatnonzero(~placed)  # few, if any: the stretch takes longer than all the rest of this
     full_charge_s[unplaced] *= worst_stretch(soc_frac[unplaced], settings)
+    goal_frac = position_frac + need_wh / scale_wh
     return Reckoning(
         soc_frac=soc_frac,
-        v2x_above_wh=image.v2x_floor_wh + needs_in_wh - needs_out_wh,
+        v2x_above_wh=image.v2x_floor_wh + needs_net_wh,
         position_frac=position_frac,
-        goal_frac=position_frac + need_wh / scale_wh,
+        goal_frac=goal_frac,
+        position_stretched=stretched(position_frac, settings),
+        goal_stretched=stretched(goal_frac, settings),
         scale_wh=scale_wh,
         full_charge_s=full_charge_s,
         moved_wh=soc_in_wh + soc_out_wh,
         need_wh=need_wh,
-        cap_left_wh=_cap_left_wh(image, now_s),
+        cap_left_wh=_cap_left_wh(image, unseen_wh),
     )
 
 
-def recharge_s(reckoning: Reckoning, settings: CapabilitySettings, discharged_wh: F8 | float = 0.0) -> F8:
+def selected(reckoning: Reckoning, rows: NDArray[np.intp]) -> Reckoning:
+    """The same for a selection of rows (K,)."""
+    return Reckoning(**{name: getattr(reckoning, name)[rows] for name in Reckoning.__struct_fields__})
+
+
+def recharge_s(reckoning: Reckoning, settings: CapabilitySettings, discharged_wh: F8 | float | None = None) -> F8:
     """Seconds at full charging power until the goal, after `discharged_wh` (AC side) more have left the car, (N,). NaN = unknown."""
-    position_frac = reckoning.position_frac - discharged_wh / (settings.eta_discharge * reckoning.scale_wh)
-    gap = stretched(reckoning.goal_frac, settings) - stretched(position_frac, settings)
-    return reckoning.full_charge_s * np.maximum(gap, 0.0)
+    position = reckoning.position_stretched
+    if discharged_wh is not None:
+        position = stretched(reckoning.position_frac - discharged_wh / (settings.eta_discharge * reckoning.scale_wh), settings)
+    return reckoning.full_charge_s * np.maximum(reckoning.goal_stretched - position, 0.0)
 
 
 def recharge_per_s(reckoning: Reckoning, power_w: F8, settings: CapabilitySettings) -> F8:
@@ -116,12 +129,23 @@ def _rate(reckoning: Reckoning, power_w: F8, settings: CapabilitySettings) -> F8
     return power_w * WH_PER_WS / (settings.eta_discharge * reckoning.scale_wh)
 
 
-def _cap_left_wh(image: FleetImage, now_s: float) -> F8:
+def _needs_net_wh(image: FleetImage, now_s: float, unseen_wh: F8, settings: CapabilitySettings) -> F8:
+    """Battery-side energy into each car since its needs came, less what left it, (N,); 0 where there are none."""
+    net_wh = np.zeros(len(image))
+    told = ~(np.isnan(image.v2x_floor_wh) & np.isnan(image.target_request_wh))
+    if told.any():
+        in_wh = _since(image.import_wh, image.needs_import_wh) * settings.eta_charge
+        out_wh = _exported_wh(image, image.needs_export_wh, image.needs_at_s, now_s, unseen_wh) / settings.eta_discharge
+        net_wh = np.where(told, in_wh - out_wh, 0.0)
+    return net_wh
+
+
+def _cap_left_wh(image: FleetImage, unseen_wh: F8) -> F8:
     """What is left to the limit on the export register, less what has not come to show there yet."""
     free = np.isposinf(image.export_limit_wh)
     if free.all():
         return image.export_limit_wh
-    left_wh = image.export_limit_wh - image.export_wh - _exported_wh(image, image.export_wh, image.register_at_s, now_s)
+    left_wh = image.export_limit_wh - image.export_wh - unseen_wh
     return np.where(free, np.inf, left_wh)
 
 
@@ -131,13 +155,22 @@ def _since(register_wh: F8, baseline_wh: F8) -> F8:
     return since_wh
 
 
-def _exported_wh(image: FleetImage, baseline_wh: F8, reported_s: F8, now_s: float) -> F8:
-    """AC energy exported since a report: by the register, and from its last reading (or the report) on by power and orders."""
-    from_s = np.where(np.isnan(image.export_wh), reported_s, image.register_at_s)
+def _exported_wh(image: FleetImage, baseline_wh: F8, reported_s: F8, now_s: float, unseen_wh: F8) -> F8:
+    """AC energy exported since a report: by the register, and from its last reading (or the report) on by power and orders.
+
+    `unseen_wh` is that since the last reading of the register."""
+    bare = np.isnan(image.export_wh)
+    if bare.any():
+        unseen_wh = np.where(bare, _unseen_wh(image, reported_s, now_s), unseen_wh)
+    exported_wh: F8 = _since(image.export_wh, baseline_wh) + unseen_wh
+    return exported_wh
+
+
+def _unseen_wh(image: FleetImage, from_s: F8, now_s: float) -> F8:
+    """AC energy that may have been exported since `from_s`, by the last reading of power and by orders, the stronger of them, (N,)."""
     metered_w = np.fmax(-image.power_w, 0.0)
     ordered_w = np.fmax(np.fmax(-image.setpoint_w, -image.previous_setpoint_w), 0.0)
     metered_s = np.fmax(now_s - from_s, 0.0)
     ordered_s = np.fmax(np.minimum(now_s, image.discharge_until_s) - np.maximum(from_s, image.setpoint_at_s), 0.0)
-    unseen_wh = (metered_w * metered_s + np.maximum(ordered_w - metered_w, 0.0) * ordered_s) * WH_PER_WS
-    exported_wh: F8 = _since(image.export_wh, baseline_wh) + unseen_wh
-    return exported_wh
+    unseen_wh: F8 = (metered_w * metered_s + np.maximum(ordered_w - metered_w, 0.0) * ordered_s) * WH_PER_WS
+    return unseen_wh
