@@ -33,6 +33,7 @@ from counterflow.app.operations import LiveOperations
 from counterflow.app.recovery_metrics import RecoveryMetrics
 from counterflow.app.reporting import Reporting
 from counterflow.app.telemetry_metrics import TelemetryMetrics
+from counterflow.app.webhook_metrics import WebhookMetrics
 from counterflow.domain.notices import NOTICES
 from counterflow.domain.reasons import REASON_WORDS
 from counterflow.engine.control import book, ledger
@@ -190,7 +191,7 @@ def _families() -> list[Metric]:
             FrameRing(Path(folder), 0),
             RecoveryMetrics(room, SystemClock(), lambda: 0),
             TelemetryMetrics(store, lambda: 0.0),
-            [MqttMetrics(MqttFigures), OpenAdrMetrics({})],
+            [MqttMetrics(MqttFigures), WebhookMetrics(tuple), OpenAdrMetrics({})],
         )
         families = list(Metrics(operations, own, EventStreams(1, 1.0)).families())
         store.close()

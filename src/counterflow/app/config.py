@@ -18,6 +18,7 @@ from counterflow.adapters.openadr.settings import OpenAdrSettings
 from counterflow.adapters.openadr2.settings import OpenAdr2Settings
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.web.settings import ApiSettings
+from counterflow.adapters.webhooks.settings import WebhookSettings
 from counterflow.app.authorizing import AuthorizationSettings
 from counterflow.app.certificate_settings import CertificateSettings
 from counterflow.app.dispatcher_settings import DispatcherSettings
@@ -62,7 +63,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every section. Each field is a table of the TOML file; `sites`, `feeders` and `programs` are arrays of tables."""
+    """Every section. Each field is a table of the TOML file; `sites`, `feeders`, `programs` and `webhooks` are arrays of tables."""
 
     server: ServerSettings = ServerSettings()
     gateway: GatewaySettings = GatewaySettings()
@@ -95,6 +96,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settlement: SettlementSettings = SettlementSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     mqtt: MqttSettings = MqttSettings()
+    webhooks: tuple[WebhookSettings, ...] = ()
     openadr: OpenAdrSettings = OpenAdrSettings()
     storage: StorageSettings = StorageSettings()
 

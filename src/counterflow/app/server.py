@@ -26,6 +26,7 @@ from counterflow.adapters.storage.retention import Retention
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.adapters.storage.telemetry_store import TelemetryStore
 from counterflow.adapters.web.api import create_app
+from counterflow.adapters.webhooks.wire import Webhooks
 from counterflow.app.authorizing import Question, Told, Verdict
 from counterflow.app.capacity_desk import CapacityDesk
 from counterflow.app.certifying import Certifying
@@ -56,6 +57,7 @@ from counterflow.app.secret_files import secret
 from counterflow.app.settling import Settling
 from counterflow.app.telemetry_metrics import TelemetryMetrics
 from counterflow.app.token import ensure_token
+from counterflow.app.webhook_metrics import WebhookMetrics
 from counterflow.app.wire_alarms import WireAlarms
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import DispatchId, SiteId
@@ -90,6 +92,7 @@ class Server:
         self._data_dir = Path(settings.server.data_dir)
         self._tasks: set[asyncio.Task[None]] = set()
         self.mqtt: MqttWire | None = None
+        self.webhooks: Webhooks | None = None
 
     async def start(self) -> None:
         """Open the data dir, restore what was known, then let stations and people in."""
@@ -182,9 +185,10 @@ class Server:
         self.grid.restore()
         self.openadr = OpenAdrWire(self.settings.openadr, self.grid)
         recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)
+        webhooks = WebhookMetrics(lambda: self.webhooks.receivers if self.webhooks else ())
         mqtt = MqttMetrics(lambda: self.mqtt.figures() if self.mqtt else MqttFigures())
         telemetry = TelemetryMetrics(self.pool_records.store, lambda: self.pool_records.took_s)
-        wires: list[WireMetrics] = [mqtt, OpenAdrMetrics(self.openadr.lines)]
+        wires: list[WireMetrics] = [mqtt, webhooks, OpenAdrMetrics(self.openadr.lines)]
         metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry, wires)
         app = create_app(
             self.operations,
@@ -236,6 +240,11 @@ class Server:
             from counterflow.adapters.openadr2.ven import Ven  # needs the extra `openadr2`
 
             self._spawn(Ven(self.grid, self.settings.openadr2).run())
+        if self.settings.webhooks:
+            self.webhooks = Webhooks(
+                self.grid, self.settings.webhooks, lambda one: secret(one.secret_file, one.secret_variable), __version__
+            )
+            self._spawn(self.webhooks.run())
         self.lines.kick()
         self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks), give_back_memory).keep(time.monotonic))
         if self._limit:

@@ -56,6 +56,7 @@ def complaints(settings: "Settings") -> Iterator[str]:
     yield from _negative_limits(settings)
     yield from _programs(settings, topology)
     yield from _mqtt(settings)
+    yield from _webhooks(settings)
     yield from _openadr2(settings)
     yield from openadr_complaints(settings.openadr, [program for program in settings.programs if program.wire is Wire.OPENADR])
     known = get_args(MeasurandEnumType)
@@ -189,6 +190,37 @@ def _openadr2(settings: "Settings") -> Iterator[str]:
             f"The VTN at {ven.vtn_url} would be spoken to in the clear. Use https://, or set 'openadr2.plain_http_beyond_this_host' where "
             "nobody else can listen in."
         )
+
+
+def _webhooks(settings: "Settings") -> Iterator[str]:
+    programs = {program.name: program for program in settings.programs}
+    names = [one.name for one in settings.webhooks]
+    for one in settings.webhooks:
+        entry = f"The [[webhooks]] entry '{one.name}'"
+        if names.count(one.name) > 1:
+            yield f"{entry} is there more than once; give each a name of its own."
+        if one.program not in programs:
+            yield f"{entry} names the program '{one.program}', and there is no [[programs]] entry of that name."
+        elif programs[one.program].unit is None:
+            yield f"{entry} needs a unit to write in: give the program '{one.program}' its unit."
+        if one.secret_file and one.secret_variable:
+            yield f"{entry} names a 'secret_file' and a 'secret_variable'; name one."
+        url = urlsplit(one.url)
+        if not url.hostname or url.username or url.password:
+            yield f"{entry} needs an address such as https://receiver.example/hook, without a name and password in it."
+        elif url.scheme == "http" and not one.plain_http and not _is_near(url.hostname):
+            yield (
+                f"{entry} goes by plain HTTP to {url.hostname}: what is said would be readable on the way. Write https, or set "
+                "plain_http = true where a closed network lies between."
+            )
+
+
+def _is_near(host: str) -> bool:
+    """This host, or an address of a private network; a name may lead anywhere."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return _is_loopback(host)
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,0 +1,1 @@
+"""Events and telemetry of programs, posted to receivers that the settings name."""
