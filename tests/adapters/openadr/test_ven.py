@@ -370,6 +370,28 @@ def test_oddities_of_real_vtns_do_no_harm(at: House, quirks: dict[str, bool]) ->
     assert at.grid.alarms == {}
 
 
+def test_a_vtn_that_was_set_up_anew_is_found_again_at_once(at: House) -> None:
+    event = at.event(-100.0)
+    at.poll()
+    at.vtn = build("http://vtn.localhost", now_s=at.grid.now_s, run="anew")
+    at.program = at.create(models.Program(program_name="v2g"))
+    other = at.event(-50.0)
+    at.poll(10.0)
+    at.poll(10.0)
+    assert at.grid.log == [f"accepted {event.id}", f"withdrawn {event.id}", f"accepted {other.id}"]
+    assert len(at.stored) == 1
+
+
+def test_events_are_followed_where_the_rest_of_the_vtn_is_broken(at: House) -> None:
+    at.event(-100.0)
+    at.poll()
+    at.vtn.house.faults.add(Fault(path="/vens", times=9, status=500))
+    other = at.event(-50.0, start_s=at.grid.at_s + 5000.0)
+    at.poll(130.0)
+    assert at.grid.log[1:] == [f"accepted {other.id}"]
+    assert "500" in at.grid.alarms["dso: introduction"]
+
+
 def test_targets_are_looked_at_here_whoever_filters_there(tmp_path: Path) -> None:
     south = replace(NORTH, name="south", pool="south")
     follows = (FollowedProgram(program="north", targets=("vpp-north",)), FollowedProgram(program="south", targets=("vpp-south",)))

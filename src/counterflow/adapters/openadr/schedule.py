@@ -68,6 +68,11 @@ def stretches(askings: Iterable[Asking]) -> list[Stretch]:
     return sorted(found, key=lambda stretch: (stretch.steps[0].from_s, stretch.event_id))
 
 
+def is_usable(event_id: str) -> bool:
+    """It can be the key of an order."""
+    return bool(event_id) and _PART not in event_id
+
+
 def event_of(key: str) -> str:
     """The event that an order's key belongs to."""
     return key.partition(_PART)[0]

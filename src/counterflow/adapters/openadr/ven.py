@@ -9,22 +9,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Protocol
+from urllib.parse import quote
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from counterflow.adapters.openadr import models
 from counterflow.adapters.openadr.client import VtnClient, VtnError
 from counterflow.adapters.openadr.events import Agenda, Refused, plan_of
 from counterflow.adapters.openadr.introduction import Introduction, introduce
-from counterflow.adapters.openadr.schedule import Stretch, Withdrawal, changes, event_of
+from counterflow.adapters.openadr.schedule import Stretch, Withdrawal, changes, event_of, is_usable
 from counterflow.adapters.openadr.settings import VtnSettings
 from counterflow.adapters.openadr.timeline import says_now
 from counterflow.domain.grid import CapacityBound, GridOrder, GridOutcome, Program, Wire
 from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.ports import GridSide
 
-INTRODUCE_AGAIN_S = 600.0
+INTRODUCE_AGAIN_S = 120.0
 _JITTER_FRAC = 0.1
 _LEAST_PAUSE_S = 0.5
 """News that come faster than this are read together."""
@@ -98,8 +100,8 @@ class Ven:
     async def run(self) -> None:
         """For ever."""
         while True:
+            self._news.clear()  # what is hinted at while we read may not be in what we read
             await self.poll()
-            self._news.clear()
             await asyncio.sleep(_LEAST_PAUSE_S)
             try:
                 await asyncio.wait_for(self._news.wait(), self.pause_s())
@@ -162,10 +164,17 @@ class Ven:
         introduction = self.state.introduction
         if introduction is None or now_s - self._introduced_at_s > INTRODUCE_AGAIN_S:
             known_id = str(self._grid.notes(Wire.OPENADR).get(key) or "")
-            introduction = await introduce(self.client, self.settings, self._programs, known_id)
+            self._introduced_at_s = now_s
+            try:
+                introduction = await introduce(self.client, self.settings, self._programs, known_id)
+            except VtnError as error:
+                if introduction is None:
+                    raise
+                # Events can be followed by what is known.
+                return replace(introduction, complaints=(*introduction.complaints, str(error)))
             if introduction.ven_id != known_id:
                 self._grid.note(Wire.OPENADR, key, introduction.ven_id)
-            self.state.introduction, self._introduced_at_s = introduction, now_s
+            self.state.introduction = introduction
             if self._push is not None:
                 await self._push.greet(introduction)
         return introduction
@@ -176,13 +185,19 @@ class Ven:
         alarms: dict[str, str] = {}
         for program_id in introduction.followed:
             page = await self.client.listing(models.Event, "/events", [("programID", program_id)])
-            events.update((one.id, one) for one in page.items if one.program_id in introduction.followed)
+            for one in page.items:
+                if one.program_id in introduction.followed and is_usable(one.id):
+                    events[one.id] = one
+                elif one.program_id in introduction.followed:
+                    alarms[f"unreadable {one.id}"] = f"{self.settings.name}: the id {one.id[:40]!r} of an event cannot be used."
             alarms.update((f"unreadable {fault.object_id}", f"{self.settings.name}: {fault}.") for fault in page.unreadable)
         # What was there and is not in the listing is asked for by its id: a page may have slipped.
         for event_id in sorted((self._open_ids() | self.state.events.keys()) - events.keys()):
             if f"unreadable {event_id}" not in alarms:
-                found = await self.client.one(models.Event, f"/events/{event_id}")
-                if found is not None and found.program_id in introduction.followed:
+                found = await self.client.one(models.Event, f"/events/{quote(event_id, safe='')}")
+                if found is None:
+                    self._introduced_at_s = float("-inf")  # perhaps all is gone: a VTN that was set up anew
+                elif found.program_id in introduction.followed:
                     events[event_id] = found
         return events, alarms
 

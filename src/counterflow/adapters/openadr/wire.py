@@ -1,9 +1,11 @@
 """All VTNs of the settings together: for each a client, a VEN, and what hints at news."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from secrets import token_urlsafe
+from typing import Any
 
 import structlog
 
@@ -18,6 +20,7 @@ from counterflow.engine.ports import GridSide
 
 _GOODBYE_S = 3.0
 _LISTENING_S = 5.0
+_AGAIN_S = 5.0
 
 log = structlog.get_logger("counterflow")
 
@@ -38,6 +41,7 @@ class VtnLine:
         self._introduction: Introduction | None = None
         self._subscribed = False
         self._trouble: str | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.ven = Ven(settings, grid, self.client, push=self)
         self.reporting = Reporting(our_name(settings), settings.reports, grid, self.client, self.ven.state)
 
@@ -65,7 +69,7 @@ class VtnLine:
             return
         try:
             # The VTN asks the callback for an echo before it says yes.
-            await self._wait_for_listener()
+            await self._wait_for_listener(self._listener)
             await subscribe(self.client, self.settings, introduction, self._token)
             self._subscribed, self._trouble = True, None
         except (VtnError, ValueError, TimeoutError) as error:
@@ -74,19 +78,40 @@ class VtnLine:
             log.warning("OpenADR not subscribed", vtn=self.settings.name, text=str(error))
 
     async def run(self) -> None:
-        """For ever."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.ven.run())
-            tasks.create_task(self.reporting.run())
-            if self._listener is not None:
-                tasks.create_task(self._listener.serve())
-            if self._ear is not None:
-                tasks.create_task(self._ear.listen(self._when_introduced))
+        """Until it is closed."""
+        parts: list[Callable[[], Coroutine[Any, Any, None]]] = [self.ven.run, self.reporting.run]
+        if self._listener is not None:
+            parts.append(self._listen)
+        if self._ear is not None:
+            parts.append(partial(self._ear.listen, self._when_introduced))
+        self._tasks = [asyncio.create_task(self._keep(part)) for part in parts]
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep(self, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A part for as long as we live: a fault of ours in one of them leaves the others, and it begins again."""
+        while True:
+            try:
+                await part()
+                return
+            except Exception:
+                log.exception("OpenADR fault", vtn=self.settings.name)
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _listen(self) -> None:
+        assert self._listener is not None, "only where there is one"
+        try:
+            await self._listener.serve()
+        except OSError as error:
+            self._trouble = f"No notifications come from VTN '{self.settings.name}': {error}"
+            log.error("OpenADR listener", vtn=self.settings.name, text=str(error))
 
     async def close(self) -> None:
-        """Take the subscription back, so that nobody calls a door that is shut; a VTN that is slow about it is left alone."""
+        """Stop, and take the subscription back, so that nobody calls a door that is shut; a VTN that is slow about it is left alone."""
         if self._listener is not None:
             self._listener.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._subscribed:
             with suppress(VtnError, TimeoutError):
                 await asyncio.wait_for(unsubscribe(self.client, self.settings), _GOODBYE_S)
@@ -97,9 +122,9 @@ class VtnLine:
         assert self._introduction is not None, "it is there when the event is set"
         return self._introduction
 
-    async def _wait_for_listener(self) -> None:
+    async def _wait_for_listener(self, listener: WebhookListener) -> None:
         async with asyncio.timeout(_LISTENING_S):
-            while self._listener is not None and not self._listener.listening:
+            while not listener.listening:
                 await asyncio.sleep(0.01)
 
 
@@ -111,15 +136,8 @@ class OpenAdrWire:
         self.lines: Mapping[str, VtnLine] = {vtn.name: VtnLine(vtn, grid) for vtn in settings.vtns}
 
     async def run(self) -> None:
-        """For ever, each VTN apart: a fault with one leaves the others."""
-        await asyncio.gather(*(self._keep(line) for line in self.lines.values()))
-
-    async def _keep(self, line: VtnLine) -> None:
-        try:
-            await line.run()
-        except* OSError as errors:
-            for error in errors.exceptions:
-                log.error("OpenADR stopped", vtn=line.settings.name, text=str(error))
+        """Until it is closed, each VTN apart."""
+        await asyncio.gather(*(line.run() for line in self.lines.values()))
 
     async def close(self) -> None:
         """Say goodbye to all."""
