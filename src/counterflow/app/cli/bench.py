@@ -7,7 +7,7 @@ import typer
 
 from counterflow.app.cli.shared import FailedError, WrongUsageError, screen
 
-SCENARIOS, REALTIME = "scenarios", "realtime"
+SCENARIOS, REALTIME, OFFERS = "scenarios", "realtime", "offers"
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="allocation, ingest, gateway, fan_out, memory, storm; all of these when none. Or: scenarios. Or: realtime.",
+            help="allocation, ingest, gateway, fan_out, memory, storm; all of these when none. Or: scenarios, offers, realtime.",
         ),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file, too.")] = None,
@@ -43,7 +43,9 @@ def bench(
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="realtime: settings of the server (TOML).")] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FOLDER", help="scenarios, realtime: where table, JSON and pictures go. Default: out/<name>."),
+        typer.Option(
+            "--out", metavar="FOLDER", help="scenarios, offers, realtime: where table, JSON and pictures go. Default: out/<name>."
+        ),
     ] = None,
 ) -> None:
     """Measure how fast this machine runs Counterflow, and print the table that the README shows. Takes about five minutes.
@@ -51,12 +53,16 @@ def bench(
     `bench scenarios` measures how well the fleet follows its target instead: on simulated plants, beside an open loop and a PI
     controller, each figure with its goal. It ends with 1 where a goal was missed.
 
+    `bench offers` measures whether firm offers are as sure as they say, on days that the model has not seen.
+
     `bench realtime` lets stations over WebSockets follow a streamed target in real time, beside the same on the virtual clock, and ends
     with 1 where the two disagree.
     """
     try:
         if SCENARIOS in (names or ()):
             code = _scenarios(names or [], only, seeds, quick, out or Path("out") / SCENARIOS)
+        elif OFFERS in (names or ()):
+            code = _offers(names or [], quick, out or Path("out") / OFFERS)
         elif REALTIME in (names or ()):
             code = _realtime(names or [], (stations, minutes, seed), json_file, config, out or Path("out") / REALTIME)
         else:
@@ -110,5 +116,16 @@ def _realtime(names: list[str], course: tuple[int, float, int], json_file: Path 
         return run_realtime(Request(course=course_of(*course), folder=out, json_file=json_file, config=config), screen())
     except SettingsError as error:
         raise WrongUsageError(str(error)) from None
+    except OSError as error:
+        raise FailedError(f"The results cannot be written to '{out}': {error.strerror}.") from None
+
+
+def _offers(names: list[str], quick: bool, out: Path) -> int:
+    from counterflow.app.bench.offers import OfferRequest, run_offers
+
+    if names != [OFFERS]:
+        raise WrongUsageError("`offers` is measured by itself: counterflow bench offers.")
+    try:
+        return run_offers(OfferRequest(folder=out, quick=quick), screen())
     except OSError as error:
         raise FailedError(f"The results cannot be written to '{out}': {error.strerror}.") from None

@@ -26,6 +26,8 @@ _CUTS = np.concatenate([np.arange(32) / 32.0, [0.985]])
 _ENDINGS = 4
 """Cars that cannot give their power for the whole window are told apart by the quarter of it that they last."""
 _PIECE = 2_048
+_SMALL_PRODUCT = 200_000
+"""Multiplications."""
 _GRAIN = 64
 """So many steps of the window tell cars apart by how long they run and may stay."""
 _MANY = 9.0
@@ -179,7 +181,7 @@ class Group(Struct, frozen=True, kw_only=True):
         flat = (_counts(self.trials, self.hazard, shared.leaving, random) / self.trials[:, np.newaxis]).reshape(count, -1)
         gain = shared.gain + self.own[0] * random.standard_normal(count)
         energy = shared.energy + self.own[1] * random.standard_normal(count)
-        given_ws = gain[:, np.newaxis] * (flat @ self.by_power_ws) + energy[:, np.newaxis] * (flat @ self.by_energy_ws)
+        given_ws = gain[:, np.newaxis] * _product(flat, self.by_power_ws) + energy[:, np.newaxis] * _product(flat, self.by_energy_ws)
         return Courses(
             power_w=_positive(given_ws / (self.window_s * (1.0 - _CUTS))).min(axis=1),
             energy_wh=_positive(given_ws[:, 0]) * WH_PER_WS,
@@ -270,6 +272,13 @@ def _binomial(trials: F8, chance: F8, random: Generator) -> F8:
     mean = trials * chance
     drawn: F8 = mean + np.sqrt(mean * (1.0 - chance)) * score + (1.0 - 2.0 * chance) * (score**2 - 1.0) / 6.0
     return np.clip(drawn, 0.0, trials)
+
+
+def _product(left: F8, right: F8) -> F8:
+    """The matrix product, in pieces so small that the calling thread does them alone: to wake others for it takes longer, much longer where
+    all cores are busy."""
+    piece = max(1, _SMALL_PRODUCT // right.size)
+    return np.concatenate([left[start : start + piece] @ right for start in range(0, len(left), piece)])
 
 
 def _edges_s(span: Span) -> F8:

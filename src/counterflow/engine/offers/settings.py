@@ -72,8 +72,8 @@ class OfferSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 0.3
     shock_weight: Annotated[
         float,
-        Meta(description="That assumption counts like so many blocks of three hours that were seen.", extra={"unit": "blocks"}, gt=0),
-    ] = 40.0
+        Meta(description="That assumption counts like so many days that were seen.", extra={"unit": "d"}, gt=0),
+    ] = 10.0
     gain_spread: Annotated[
         float, Meta(description="Standard deviation of a car's response around its learned gain.", extra={"unit": "-"}, ge=0, le=1)
     ] = 0.1

@@ -15,8 +15,10 @@ from counterflow.engine.offers.hazard import HOUR_S, Watch
 from counterflow.engine.offers.settings import OfferSettings
 
 BLOCK_S = 3.0 * HOUR_S
-KEPT_BLOCKS = 480
-"""Sixty days."""
+BLOCKS_A_DAY = 8
+_FEW = 5.0
+KEPT_BLOCKS = 960
+"""120 days: what was counted while the rates were hardly known goes in time."""
 LEAST_EXPECTED = 1.0
 """A block in which fewer departures were expected says nothing about what is common to all."""
 
@@ -36,20 +38,27 @@ def counted(blocks: tuple[DepartureBlock, ...], watches: Sequence[Watch], rates:
 def spread_of(blocks: tuple[DepartureBlock, ...], settings: OfferSettings) -> float:
     """Standard deviation of the common rate of departure, as a share of the usual one: what varies more than chance alone would.
 
-    The mean over the blocks is taken out, since a rate that is wrong all the time is no shock.
+    What is so every week at this time is taken out, since a rate that is wrong all the time is no shock. Few days tell little of how much
+    days differ, and what is not known counts against us: one standard error, by how much days say different things, is added.
     """
-    left, expected = (np.array([getattr(block, name) for block in blocks]) for name in ("left", "expected"))
+    number, left, expected = (np.array([getattr(block, name) for block in blocks]) for name in ("number", "left", "expected"))
     said = expected >= LEAST_EXPECTED
     prior = settings.shock_spread**2
     if not said.any():
         return settings.shock_spread
-    left, expected = left[said], expected[said]
-    expected = expected * max(left.sum() / expected.sum(), 1e-3)
+    number, left, expected = number[said], left[said], expected[said]
+    place = (number % (7 * BLOCKS_A_DAY)).astype(np.intp)
+    usual = (np.bincount(place, weights=left) + _FEW) / (np.bincount(place, weights=expected) + _FEW)
+    expected = expected * usual[place] * max(left.sum() / (expected * usual[place]).sum(), 1e-3)
     # E[(left - expected)^2] = expected + v * expected^2, each block by how surely it tells v.
     weight = expected**2 / (1.0 + prior * expected)
-    learned = float((weight * ((left - expected) ** 2 - expected) / expected**2).sum() / weight.sum())
-    count = float(weight.sum() ** 2 / (weight**2).sum())
-    return sqrt(max(0.0, (count * learned + settings.shock_weight * prior) / (count + settings.shock_weight)))
+    _, day = np.unique(number // BLOCKS_A_DAY, return_inverse=True)
+    weights = np.bincount(day, weights=weight)
+    sums = np.bincount(day, weights=weight * ((left - expected) ** 2 - expected) / expected**2)
+    learned = float(sums.sum() / weights.sum())
+    doubt = float(np.sqrt(((sums - learned * weights) ** 2).sum()) / weights.sum())
+    days = float(weights.sum() ** 2 / (weights**2).sum())
+    return sqrt(max(0.0, (days * (learned + doubt) + settings.shock_weight * prior) / (days + settings.shock_weight)))
 
 
 def factors(spread: float, score: F8) -> F8:
