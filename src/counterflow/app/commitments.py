@@ -147,7 +147,7 @@ class Commitments:
             elif is_over(record, now_s):
                 self._move(record, OfferMove.SETTLE, now_s)
 
-    def binding(self) -> Iterable[Commitment]:
+    def binding(self) -> list[Commitment]:
         """Those that keep something from others."""
         return [one for one in self._all.values() if one.state in BINDING]
 

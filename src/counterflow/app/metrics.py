@@ -60,6 +60,11 @@ class ProcessMetrics:
         yield _counter("ticks_missed", "Control ticks left out because one came a whole period late, or later.", dispatcher.rhythm.missed)
         yield _counter("control_faults", "Faults of ours while controlling cars; the log says where.", dispatcher.faults.count)
         yield _counters("stream_values", "Values of streamed targets.", "outcome", dispatcher.streams.outcomes)
+        yield _counter("offer_forecasts", "Forecasts of firm power made to be judged.", dispatcher.forecasting.made)
+        yield _counter("offer_forecasts_void", "Of those, not judged: the emergency stop was set meanwhile.", dispatcher.forecasting.void)
+        yield _gauge(
+            "commitments_binding", "Commitments that hold power now or in a window to come.", len(dispatcher.commitments.binding())
+        )
         jain = self._room.fleet.accounts.jain_index()
         if jain is not None:
             yield _gauge(

@@ -374,6 +374,7 @@ class Server:
                 self.room.dispatcher.forget(dispatch_id)
             if done is None:
                 self.room.drivers.expire_accounts(self._now_s(), self.settings.storage.account_days)
+                self.room.dispatcher.forecasting.expire(self._now_s())
                 self.room.experience.expire(self._now_s(), self.settings.storage.learned_response_days)
             await asyncio.sleep(RETENTION_STEP_S if done else RETENTION_PAUSE_S)
 

@@ -47,6 +47,16 @@ def test_no_shortfall_is_said_too(dispatch: DispatchView) -> None:
     assert lines[0].endswith("from 1 session.")
 
 
+def test_an_order_above_its_commitment_says_so_and_what_is_held_for_others(dispatch: DispatchView) -> None:
+    called = replace(dispatch.feasibility, commitment_id="o-1", commitment_power_w=1e3, reserved_power_w=5e3)
+    lines = feasibility_words(dispatch.instruction, called)
+    assert any(line.startswith("Commitment:      o-1 over 1.0 kW; ") and line.endswith("was never promised.") for line in lines), lines
+    assert "Reserved:        5.0 kW is held for commitments of others." in lines
+    within = feasibility_words(dispatch.instruction, replace(called, commitment_power_w=1e9, reserved_power_w=0.0))
+    assert any(line.startswith("Commitment:") and "above" not in line for line in within)
+    assert not any("Reserved:" in line for line in within)
+
+
 @pytest.mark.parametrize("state", list(DispatchState))
 def test_every_state_has_words_and_its_reason(dispatch: DispatchView, state: DispatchState) -> None:
     view = replace(dispatch, instruction=replace(dispatch.instruction, state=state, state_reason="because"))

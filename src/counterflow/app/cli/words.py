@@ -96,6 +96,12 @@ def feasibility_words(instruction: DispatchInstruction, feasibility: Feasibility
         lines.append(f"Shortfall:       {power(feasibility.shortfall_power_w)} of the order cannot be promised now.")
     else:
         lines.append("Shortfall:       none.")
+    if feasibility.commitment_power_w is not None:
+        above_w = max(0.0, asked_power_w(instruction) - feasibility.commitment_power_w)
+        above = f"; {power(above_w)} of the order is above it and was never promised" if above_w > 0.0 else ""
+        lines.append(f"Commitment:      {feasibility.commitment_id} over {power(feasibility.commitment_power_w)}{above}.")
+    if feasibility.reserved_power_w > 0.0:
+        lines.append(f"Reserved:        {power(feasibility.reserved_power_w)} is held for commitments of others.")
     reached_w = max((power_w for _, power_w in Timeline.of(instruction).pieces(instruction.start_s)), default=0.0)
     if reached_w < (1.0 - NOTICEABLE_FRAC) * max(step.discharge_power_w for step in instruction.steps):
         lines.append(f"Ramp:            the target gets no further than {power(reached_w)} within the window.")

@@ -20,7 +20,9 @@ from counterflow.engine.offers.settings import OfferSettings
 from counterflow.engine.offers.shock import factors
 
 PARTS = 8
-"""Parts of a window in which departures are told apart."""
+"""Parts of a window in which departures are told apart, half of them where departures are few."""
+_FEW_LEAVE = 0.1
+"""A hazard below this over the whole window is few."""
 _CUTS = np.concatenate([np.arange(32) / 32.0, [0.985]])
 """From where to the end the window is held against what cars can give, as shares of it."""
 _ENDINGS = 4
@@ -120,7 +122,7 @@ def courses(
 def one_by_one(cars: Cars, span: Span, rates_per_h: F8, shared: Shared, settings: OfferSettings, random: Generator) -> Courses:
     """Every car by itself, and the closed form of `flow`."""
     shape = (len(shared.gain), len(cars))
-    edges_s = _edges_s(span)
+    edges_s = _edges_s(span, PARTS)
     at_s = np.concatenate([[0.0], edges_s])
     kinds = kind_of(cars.plugged_s)
     leave_s = np.empty(shape)
@@ -143,7 +145,7 @@ def one_by_one(cars: Cars, span: Span, rates_per_h: F8, shared: Shared, settings
 class Group(Struct, frozen=True, kw_only=True):
     """Many cars, those of one kind together: how long they have been plugged in, and for which part of the window they last (K,).
 
-    `trials` is how many equal cars would vary as much as those of the kind. `hazard` (K, PARTS + 1) is that of the begin of the window and
+    `trials` is how many equal cars would vary as much as those of the kind. `hazard` (K, parts + 1) is that of the begin of the window and
     of the end of each part. The tables are what `tables` says. `own` is what a car's own errors make of the sum: power, energy.
     """
 
@@ -164,11 +166,15 @@ class Group(Struct, frozen=True, kw_only=True):
         ending = np.minimum((np.minimum(lasts_s, window_s) * _ENDINGS / window_s).astype(np.int64), _ENDINGS)
         kinds, kind = np.unique(kind_of(cars.plugged_s) * (_ENDINGS + 1) + ending, return_inverse=True)
         sums_w = np.bincount(kind, weights=cars.power_w)
-        by_power_ws, by_energy_ws = tables(cells_of(kind, cars.power_w, run_s, cars.until_s, window_s), len(kinds), window_s)
         plugged_s = np.bincount(kind, weights=cars.power_w * cars.plugged_s) / sums_w
+        hazard = hazard_before(rates_per_h, span.at_s, plugged_s, _edges_s(span, PARTS))
+        if float(hazard[:, -1].max()) < _FEW_LEAVE:
+            hazard = hazard[:, ::2]
+        cells = cells_of(kind, cars.power_w, run_s, cars.until_s, window_s)
+        by_power_ws, by_energy_ws = tables(cells, len(kinds), window_s, hazard.shape[1] - 1)
         return cls(
             trials=np.maximum(1.0, np.rint(sums_w**2 / np.bincount(kind, weights=cars.power_w**2))),
-            hazard=hazard_before(rates_per_h, span.at_s, plugged_s, _edges_s(span)),
+            hazard=hazard,
             window_s=window_s,
             by_power_ws=by_power_ws,
             by_energy_ws=by_energy_ws,
@@ -215,12 +221,12 @@ def cells_of(kind: NDArray[np.intp], power_w: F8, run_s: F8, until_s: F8, window
     )
 
 
-def tables(cells: Cells, kinds: int, window_s: float) -> tuple[F8, F8]:
-    """What cars of a kind give from each cut on when they leave in each part, or stay: (kinds * (PARTS + 1), cuts), W*s, apart by what
-    bounds it, their power or their energy."""
-    leave_s = np.concatenate([(np.arange(PARTS) + 0.5) / PARTS, [1.0]])[:, np.newaxis] * window_s
+def tables(cells: Cells, kinds: int, window_s: float, parts: int) -> tuple[F8, F8]:
+    """What cars of a kind give from each cut on when they leave in each of the parts, or stay: (kinds * (parts + 1), cuts), W*s, apart by
+    what bounds it, their power or their energy."""
+    leave_s = np.concatenate([(np.arange(parts) + 0.5) / parts, [1.0]])[:, np.newaxis] * window_s
     cut_s = _CUTS * window_s
-    by_power_ws, by_energy_ws = np.zeros((2, kinds, PARTS + 1, len(_CUTS)))
+    by_power_ws, by_energy_ws = np.zeros((2, kinds, parts + 1, len(_CUTS)))
     for start in range(0, len(cells.kind), _PIECE):
         kind, power_w, run_s, until_s = (
             each[start : start + _PIECE, np.newaxis, np.newaxis] for each in (cells.kind, cells.power_w, cells.run_s, cells.until_s)
@@ -246,11 +252,12 @@ def _scattered(cars: Cars, spread: float) -> F8:
 
 
 def _counts(trials: F8, hazard: F8, leaving: F8, random: Generator) -> F8:
-    """How many of `trials` (K,) leave in each part of the window, and how many stay (W, K, PARTS + 1)."""
-    counts = np.empty((len(leaving), len(trials), PARTS + 1))
+    """How many of `trials` (K,) leave in each part of the window, and how many stay: as many columns as `hazard` has (W, K, parts + 1)."""
+    parts = hazard.shape[1] - 1
+    counts = np.empty((len(leaving), len(trials), parts + 1))
     left = np.broadcast_to(trials, counts.shape[:2])
     before = np.zeros(len(trials))
-    for part in range(PARTS + 1):
+    for part in range(parts + 1):
         chance = -np.expm1(-(hazard[:, part] - before) * leaving[:, np.newaxis])
         many = trials * np.exp(-before) * (hazard[:, part] - before) >= _MANY
         before = hazard[:, part]
@@ -262,7 +269,7 @@ def _counts(trials: F8, hazard: F8, leaving: F8, random: Generator) -> F8:
         left = np.maximum(left - gone, 0.0)
         if part > 0:
             counts[:, :, part - 1] = gone
-    counts[:, :, PARTS] = left
+    counts[:, :, parts] = left
     return counts
 
 
@@ -281,9 +288,9 @@ def _product(left: F8, right: F8) -> F8:
     return np.concatenate([left[start : start + piece] @ right for start in range(0, len(left), piece)])
 
 
-def _edges_s(span: Span) -> F8:
-    """The begin of the window, and the ends of its parts, counted from now (PARTS + 1,)."""
-    edges_s: F8 = span.lead_s + span.window_s * np.arange(PARTS + 1) / PARTS
+def _edges_s(span: Span, parts: int) -> F8:
+    """The begin of the window, and the ends of its parts, counted from now (parts + 1,)."""
+    edges_s: F8 = span.lead_s + span.window_s * np.arange(parts + 1) / parts
     return edges_s
 
 

@@ -1,6 +1,7 @@
 """One part of a setting: forecasts on new days, each judged by what was truly there, beside two simpler rules."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from msgspec import Struct
@@ -48,9 +49,7 @@ class Judged(Struct, frozen=True, kw_only=True):
 
 def judge(setting: Setting, forecasts: int, part: int, settings: OfferSettings) -> Judged:
     """`forecasts` forecasts, each on a day of its own; parts differ in their days, not in the town and what was learned of it."""
-    town_random = np.random.default_rng([11, setting.drivers, int(setting.spread * 100)])
-    town = Town.of(setting.drivers, setting.spread, town_random)
-    risks = learned(town, settings, town_random)
+    town, risks = _known(setting.drivers, setting.spread, settings)
     random = np.random.default_rng([17, part, setting.drivers, int(setting.window_s), int(setting.spread * 100)])
     said, independent, known, there = [], [], [], []
     for place in range(forecasts):
@@ -69,6 +68,14 @@ def judge(setting: Setting, forecasts: int, part: int, settings: OfferSettings) 
         there_w=np.array(there),
         spread=risks.shock_spread,
     )
+
+
+@cache
+def _known(drivers: int, spread: float, settings: OfferSettings) -> tuple[Town, Risks]:
+    """The town of a setting, and what is learned of it: once in each process."""
+    random = np.random.default_rng([11, drivers, int(spread * 100)])
+    town = Town.of(drivers, spread, random)
+    return town, learned(town, settings, random)
 
 
 def learned(town: Town, settings: OfferSettings, random: np.random.Generator) -> Risks:
