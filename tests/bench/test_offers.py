@@ -1,0 +1,118 @@
+"""The calibration of offers at the smallest sizes: what is judged is what happened, and a goal that is missed ends with 1."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from counterflow.app.bench import offers
+from counterflow.app.bench.offers import OfferRequest, grouping, judging, run_offers
+from counterflow.app.bench.offers.figures import Figure, derated_w, of_judged, of_shocks, pinball_w
+from counterflow.app.bench.offers.judging import RELIABILITY, Judged, Setting, joined, judge
+from counterflow.app.bench.offers.town import DAY_S, Town, day_of, lessons_of, scene_of
+from counterflow.domain.offers import LEVELS
+from counterflow.engine.offers.settings import OfferSettings
+
+SMALL = Setting(name="few", drivers=60, window_s=900.0, spread=0.4)
+FEW = OfferSettings(scenarios=1_000)
+
+
+@pytest.fixture
+def short_training(monkeypatch: Any) -> None:
+    monkeypatch.setattr(judging, "TRAINING_DAYS", 20)
+    judging._known.cache_clear()
+
+
+def test_a_day_in_the_town_is_as_it_is_said() -> None:
+    town = Town.of(4_000, 0.0, np.random.default_rng(1))
+    day = day_of(town, 19_000, np.random.default_rng(2))
+    early = day.left_s < day.announced_s
+    assert 0.1 < early.mean() < 0.5
+    assert (day.left_s > day.plugged_s).all()
+    scene = scene_of(town, day, 19_000 * DAY_S + 12 * 3600.0, 900.0, np.random.default_rng(3))
+    assert 0 < len(scene.cars) < 4_000
+    assert scene.cars.power_w.sum() == pytest.approx(scene.power_w.sum(), rel=0.03), "the model is told the truth on the mean"
+    assert (scene.stay_s <= scene.cars.until_s).all()
+
+
+def test_restless_days_differ_and_calm_ones_do_not() -> None:
+    shares = {}
+    for spread in (0.0, 0.8):
+        town, random = Town.of(3_000, spread, np.random.default_rng(1)), np.random.default_rng(2)
+        days = [day_of(town, 19_000 + number, random) for number in range(40)]
+        shares[spread] = np.std([(day.left_s < day.announced_s - 3_600.0).mean() for day in days])
+    assert shares[0.8] > 2.0 * shares[0.0]
+
+
+def test_lessons_are_of_those_who_teach_only() -> None:
+    town = Town.of(50, 0.0, np.random.default_rng(1))
+    assert 0 < len(lessons_of(town, 19_000, 1, np.random.default_rng(2), most=10)) <= 10
+
+
+def test_a_part_of_a_setting_is_judged_beside_the_independent_model(short_training: None) -> None:
+    one, other = judge(SMALL, 4, 0, FEW), judge(SMALL, 4, 1, FEW)
+    whole = joined([one, other])
+    assert whole.said_w.shape == (8, len(RELIABILITY))
+    assert (np.diff(whole.said_w, axis=1) <= 0.0).all()
+    assert np.isnan(whole.independent_w[:, 0]).sum() == 6, "every fourth"
+    assert (whole.there_w > 0.0).all()
+    assert (judge(SMALL, 4, 0, FEW).said_w == one.said_w).all(), "the same days again"
+    assert {figure.key for figure in of_judged(whole)} >= set(offers.show.COLUMNS)
+
+
+def test_figures_are_of_known_forecasts() -> None:
+    random = np.random.default_rng(1)
+    there_w = random.normal(100.0, 10.0, 4_000)
+    levels_w = 100.0 - 10.0 * np.array([0.0, 0.253, 0.524, 0.842, 1.282, 1.645, 2.326])
+    judged = Judged(
+        said_w=np.tile(levels_w, (4_000, 1)),
+        independent_w=np.tile(np.full(len(LEVELS), 99.0), (4_000, 1)),
+        known_w=np.full(4_000, 200.0),
+        there_w=there_w,
+        spread=0.3,
+    )
+    by_key = {figure.key: figure for figure in of_judged(judged)}
+    assert by_key["kept_0.9"].value == pytest.approx(90.0, abs=1.5)
+    assert by_key["kept_0.9"].verdict == "met"
+    assert by_key["kept_0.5"].verdict == ""
+    assert by_key["against_alone_90"].value < -10.0
+    assert by_key["against_derating"].value == pytest.approx(0.0, abs=1.0), "a constant share is all there is to know here"
+    assert by_key["spread"].value == pytest.approx(30.0)
+    assert pinball_w(np.array([100.0]), np.array([90.0]), 0.1) == pytest.approx(9.0)
+    assert derated_w(np.array([10.0, 20.0]), np.array([5.0, 10.0]), 0.1).tolist() == [5.0, 10.0]
+    settings = [(SMALL, [Figure(key="against_alone_95", title="", unit="%", value=-30.0)])]
+    assert of_shocks(settings).verdict == "met"
+    assert of_shocks([]).verdict == "missing"
+
+
+def test_cars_taken_together_are_as_exact_as_is_demanded(monkeypatch: Any) -> None:
+    monkeypatch.setattr(grouping, "_SIZES", (150,))
+    monkeypatch.setattr(grouping, "LARGE", 2_000)
+    error, time = grouping.grouping_figures(quick=True)
+    assert error.value < 2.0
+    assert error.verdict == "", "a quick run judges nothing"
+    assert 0.0 < time.value < 500.0
+
+
+def test_the_whole_run_writes_its_files_and_ends_with_1_where_a_goal_is_missed(
+    tmp_path: Path, monkeypatch: Any, short_training: None
+) -> None:
+    monkeypatch.setattr(offers, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+    monkeypatch.setattr(offers, "grouping_figures", lambda **_: [Figure(key="x", title="y", unit="ms", value=9.0, goal=(0.0, 1.0))])
+    monkeypatch.setattr(offers, "QUICK_FORECASTS", 8)
+    console = Console(width=120, record=True)
+    code = run_offers(OfferRequest(folder=tmp_path / "out", quick=True, workers=1), console, (SMALL,))
+    assert code == 1
+    said = console.export_text()
+    assert "few" in said
+    assert "goals missed" in said
+    assert "not comparable" in said
+    found = json.loads((tmp_path / "out" / "offers.json").read_text())
+    assert found["figures"]["x"]["verdict"] == "missed"
+    assert found["forecasts"] == 8
+    assert "| few |" in (tmp_path / "out" / "offers.md").read_text()
+    assert (tmp_path / "out" / "reliability.png").stat().st_size > 5_000
