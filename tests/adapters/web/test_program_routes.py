@@ -93,6 +93,7 @@ def test_standing_orders_are_shown_in_the_words_of_the_program(client, grid):
 def test_telemetry_is_the_newest_record_or_what_is_behind_a_number(client, grid):
     assert [one["sequence"] for one in client.ask("GET", "/telemetry").json()] == [5]
     assert [one["sequence"] for one in client.ask("GET", "/telemetry?since=2&most=2").json()] == [3, 4]
+    assert [one["sequence"] for one in client.ask("GET", "/telemetry?most=3").json()] == [3, 4, 5]
     assert client.ask("GET", "/telemetry?since=-1").status_code == 422
 
 

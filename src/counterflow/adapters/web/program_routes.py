@@ -31,7 +31,7 @@ Key = Annotated[str, Path(pattern=ORDER_KEY_PATTERN, description="The sender's o
 Why = Annotated[str, Query(max_length=500, description="Why it is taken back.")]
 Pool = Annotated[Name, Query(description="A pool that is recorded: `all`, one of a program, or of `telemetry.pools`.", examples=["all"])]
 Since = Annotated[int, Query(ge=0, le=2**53, description="Only records behind this number; 0 = from the oldest that is kept.")]
-Most = Annotated[int, Query(ge=1, le=MOST_RECORDS, description="At most so many.")]
+Most = Annotated[int, Query(ge=1, le=MOST_RECORDS, description="At most so many; without `since` the newest so many.")]
 LastRecord = Annotated[
     str | None,
     Header(
@@ -92,13 +92,14 @@ def telemetry_routes(grid: GridSide, streams: EventStreams) -> APIRouter:
     routes = APIRouter(prefix="/telemetry", tags=["telemetry"])
 
     @routes.get("", responses=shows(PoolTelemetry, 404, 422, many=True))
-    async def telemetry(request: Request, pool: Pool = ALL_SITES, since: Since | None = None, most: Most = 100) -> Response:
-        """The newest record of a pool; with `since` the records behind that number, from disk where they are old, oldest first."""
+    async def telemetry(request: Request, pool: Pool = ALL_SITES, since: Since | None = None, most: Most = 1) -> Response:
+        """The newest records of a pool, oldest first; with `since` those behind that number, from disk where they are old."""
         try:
             newest = grid.telemetry(PoolId(pool))
         except KeyError:
             return refused(request, _no_pool(pool))
-        return answer(request, [newest] if since is None else await grid.telemetry_since(PoolId(pool), since, most))
+        behind = max(0, newest.sequence - most) if since is None else since
+        return answer(request, await grid.telemetry_since(PoolId(pool), behind, most))
 
     @routes.get(
         "/stream",

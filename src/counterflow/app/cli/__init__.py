@@ -20,6 +20,7 @@ from counterflow.app.cli import (
     reports,
     run,
     streaming,
+    telemetry,
     vtn,
     watch,
 )
@@ -61,6 +62,7 @@ explain.register(app)
 looks.register(app)
 conflicts.register(app, looks.stations_app)
 limits.register(app)
+telemetry.register(app)
 offers.register(app)
 drivers.register(app)
 certificates.register(app, looks.stations_app)
