@@ -47,6 +47,7 @@ WRONG = [
     (PROGRAM + "sign = 'load'", "The [[programs]] entry 'north' must say in which unit its powers are"),
     (PROGRAM + "sign = 'load'\nunit = 'kW'\n" + PROGRAM, "The [[programs]] entry 'north' is there more than once"),
     (PROGRAM + "sign = 'load'\nunit = 'kW'\npool = 'south'", "names the pool 'south'; known pools: all."),
+    (PROGRAM + "sign = 'load'\nunit = 'kW'\nstream_timeout_s = 3", "has a 'stream_timeout_s' of 3; choose between 4 s and 900 s."),
     (
         PROGRAM + "sign = 'minus'",
         "The setting 'sign' of [[programs]] number 1 knows no 'minus'; the table tells which words it takes; see docs/settings.md.",

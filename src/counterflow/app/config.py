@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from counterflow.adapters.iec104.settings import Iec104Settings
 from counterflow.adapters.mqtt.settings import MqttSettings
 from counterflow.adapters.ocpp.settings import OcppSettings
 from counterflow.adapters.ocpp.transport import GatewaySettings
@@ -98,6 +99,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mqtt: MqttSettings = MqttSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
     openadr: OpenAdrSettings = OpenAdrSettings()
+    iec104: Iec104Settings = Iec104Settings()
     storage: StorageSettings = StorageSettings()
 
 

@@ -36,7 +36,7 @@ from counterflow.domain.units import MAX_DURATION_S, format_power
 from counterflow.domain.views import DispatchView, Notice, Refusal, RefusalKind
 from counterflow.engine.control.book import LIVE_STATES, BookSettings
 from counterflow.engine.control.stream import AT_REST
-from counterflow.engine.grid.bounds import STREAM_WINDOW_S, Later, Nothing, beyond, bounded, streamed
+from counterflow.engine.grid.bounds import Later, Nothing, beyond, bounded, streamed
 from counterflow.engine.ports import Journal, Operations
 
 STREAM_KEY = "(stream)"
@@ -168,6 +168,11 @@ class GridDesk:
     def bounds(self, program: str) -> Sequence[CapacityBound]:
         """The limits of a program, in force or to come."""
         return self._capacity.of(program)
+
+    def decline_value(self, program: str, sent: Mapping[str, Any], refusal: Refusal) -> None:
+        """A streamed set-point that the wire has refused by rules of its own; the same again is written down now and then."""
+        if self._is_news(program, refusal):
+            self._audit(program, "set-point", STREAM_KEY, sent, _refused(refusal))
 
     def standing(self, program: str) -> Sequence[GridOrderRecord]:
         """The orders of a program, streams left out."""
@@ -370,7 +375,7 @@ class GridDesk:
                 program=name,
                 key=STREAM_KEY,
                 steps=(GridStep(from_s=now_s, discharge_power_w=program.max_discharge_power_w),),
-                end_s=now_s + STREAM_WINDOW_S,
+                end_s=now_s + program.stream_window_s,
             )
             answer = await self._order(order, streamed(program), known, None, GridOutcome.ACCEPTED)
             if answer.dispatch_id is None:
@@ -386,17 +391,18 @@ class GridDesk:
         return GridAnswer(outcome=outcome, dispatch_id=dispatch_id), opened
 
     async def _look_after_stream(self, record: GridOrderRecord) -> None:
-        live, now_s = self._live_of(record), self.now_s()
-        if live is None:
+        program, live, now_s = self._programs.get(record.order.program), self._live_of(record), self.now_s()
+        if program is None or live is None:
             return
+        window_s = program.stream_window_s
         view = self._operations.dispatch(live.dispatch_id)
         assert isinstance(view, DispatchView), "it is live"
         asked_s = self._asked_since.setdefault(record.order.program, now_s)
         resting = view.stream is not None and view.stream.phase in {phase.value for phase in AT_REST}
         if now_s - asked_s > IDLE_STREAM_S and (resting or not view.target_power_w):
             await self._operations.cancel(live.dispatch_id, "us: its stream asked for nothing")
-        elif live.end_s - now_s < STREAM_WINDOW_S / 2 and live.start_s + MAX_DURATION_S > now_s + STREAM_WINDOW_S:
-            await self._operations.amend(live.dispatch_id, Amendment(end_s=now_s + STREAM_WINDOW_S), "its stream, which goes on")
+        elif live.end_s - now_s < window_s / 2 and live.start_s + MAX_DURATION_S > now_s + window_s:
+            await self._operations.amend(live.dispatch_id, Amendment(end_s=now_s + window_s), "its stream, which goes on")
 
     # --- records -------------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import structlog
 import uvicorn
 
 from counterflow import __version__
+from counterflow.adapters.iec104.service import Iec104Service
 from counterflow.adapters.mqtt.wire import MqttFigures, MqttWire
 from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.gateway import Gateway
@@ -245,6 +246,10 @@ class Server:
                 self.grid, self.settings.webhooks, lambda one: secret(one.secret_file, one.secret_variable), __version__
             )
             self._spawn(self.webhooks.run())
+        self.iec104 = Iec104Service(self.grid, self.settings.iec104)
+        if self.settings.iec104.stations:
+            await self.iec104.open()
+            self._spawn(self.iec104.run())
         self.lines.kick()
         self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks), give_back_memory).keep(time.monotonic))
         if self._limit:
@@ -254,6 +259,7 @@ class Server:
     async def stop(self) -> None:
         """Close lines and API; orders at stations carry their own end, and the next start knows them."""
         await self.openadr.close()
+        await self.iec104.close()
         await self.gateway.stop()
         self.certifying.close()
         self.lines.close()

@@ -9,6 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, get_args
 from urllib.parse import urlsplit
 
+from counterflow.adapters.iec104.checks import mistakes as iec104_mistakes
 from counterflow.adapters.ocpp.messages import MeasurandEnumType
 from counterflow.adapters.openadr.settings import complaints as openadr_complaints
 from counterflow.adapters.openadr2.settings import LEVELS
@@ -59,6 +60,7 @@ def complaints(settings: "Settings") -> Iterator[str]:
     yield from _webhooks(settings)
     yield from _openadr2(settings)
     yield from openadr_complaints(settings.openadr, [program for program in settings.programs if program.wire is Wire.OPENADR])
+    yield from iec104_mistakes(settings.iec104, settings.programs)
     known = get_args(MeasurandEnumType)
     for name in settings.ocpp.measurands:
         if name not in known:
@@ -138,6 +140,9 @@ def _programs(settings: "Settings", topology: Topology) -> Iterator[str]:
             yield f'{entry} must say what a positive power means: sign = "load" (consumption) or sign = "generator" (export).'
         if program.unit is None and program.wire not in (Wire.OPENADR, Wire.OPENADR2):
             yield f'{entry} must say in which unit its powers are: unit = "W", "kW" or "MW".'
+        least_s, most_s = settings.orders.targets.min_timeout_s, settings.orders.targets.max_timeout_s
+        if not least_s <= program.stream_timeout_s <= most_s:
+            yield f"{entry} has a 'stream_timeout_s' of {program.stream_timeout_s:g}; choose between {least_s:g} s and {most_s:g} s."
         if program.pool not in topology.pools():
             yield f"{entry} names the pool '{program.pool}'; known pools: {', '.join(sorted(topology.pools()))}."
 

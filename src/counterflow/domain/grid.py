@@ -93,6 +93,16 @@ class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float,
         Meta(description="Of streamed set-points: so long after the last one its source counts as silent.", extra={"unit": "s"}, gt=0),
     ] = 30.0
+    stream_window_s: Annotated[
+        float,
+        Meta(
+            description="Streamed set-points: what is committed is what can be held for so long, reckoned anew in half of it. A longer one "
+            "commits less power.",
+            extra={"unit": "s"},
+            ge=300,
+            le=86_400,
+        ),
+    ] = 3600.0
     stream_hold_s: Annotated[float, Meta(description="The last set-point holds for so long after that.", extra={"unit": "s"}, ge=0)] = 60.0
     stream_ramp_down_s: Annotated[
         float, Meta(description="Then the target goes down to the baseline within this time.", extra={"unit": "s"}, ge=0)

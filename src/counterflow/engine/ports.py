@@ -443,6 +443,10 @@ class GridSide(Protocol):
         """The limits of a program, in force or to come."""
         ...
 
+    def decline_value(self, program: str, sent: Mapping[str, Any], refusal: Refusal) -> None:
+        """A streamed set-point that the wire has refused by rules of its own, such as one whose time is stale: for the audit."""
+        ...
+
     def standing(self, program: str) -> Sequence[GridOrderRecord]:
         """The orders of a program that were heard and whose window has not passed long ago, refused ones among them."""
         ...

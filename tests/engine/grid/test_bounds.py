@@ -12,7 +12,7 @@ from counterflow.domain.instructions import DispatchMode, DispatchOrder
 from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.units import MAX_DURATION_S
 from counterflow.domain.views import Refusal
-from counterflow.engine.grid.bounds import STREAM_WINDOW_S, Later, Nothing, beyond, bounded, streamed
+from counterflow.engine.grid.bounds import Later, Nothing, beyond, bounded, streamed
 
 NOW_S = 1_800_000_000.0
 PROGRAM = Program(name="north", wire=Wire.OPENADR, sign=Sign.LOAD, max_discharge_power_w=2e6, priority=3, max_ramp_w_per_s=1e4)
@@ -101,7 +101,7 @@ def test_a_stream_has_the_dead_man_of_its_program() -> None:
     wanted = streamed(PROGRAM)
     assert wanted.stream is not None
     assert (wanted.stream.timeout_s, wanted.stream.hold_s, wanted.stream.ramp_down_s) == (30.0, 60.0, 120.0)
-    assert (wanted.discharge_power_w, wanted.duration_s, wanted.start_s) == (2e6, STREAM_WINDOW_S, None)
+    assert (wanted.discharge_power_w, wanted.duration_s, wanted.start_s) == (2e6, 3_600.0, None)
 
 
 POINTS = st.tuples(st.integers(-5_000, 5_000), st.sampled_from([0.0, 1.0, 5e5, 2e6]))

@@ -12,6 +12,7 @@ from counterflow.app.cli import (
     conflicts,
     drivers,
     explain,
+    iec104,
     limits,
     looks,
     offers,
@@ -67,6 +68,7 @@ offers.register(app)
 drivers.register(app)
 certificates.register(app, looks.stations_app)
 access.register(app)
+iec104.register(app)
 bench.register(app)
 replay.register(app)
 vtn.register(app)

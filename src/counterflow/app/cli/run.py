@@ -92,6 +92,7 @@ def serve(
 
 
 async def _serve(settings: "Settings") -> None:
+    from counterflow.adapters.iec104.outstation import CannotOpenError
     from counterflow.adapters.ocpp.tls import CertificateFileError
     from counterflow.adapters.storage.schema import StorageError
     from counterflow.app.logs import configure_logging
@@ -104,7 +105,7 @@ async def _serve(settings: "Settings") -> None:
         await server.start()
     except OSError as error:
         raise FailedError(f"The server cannot start: {_os_words(error)}.") from None
-    except (StorageError, CertificateFileError) as error:
+    except (StorageError, CertificateFileError, CannotOpenError) as error:
         raise FailedError(f"The server cannot start. {error}") from None
     try:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_certificates)

@@ -12,8 +12,6 @@ from counterflow.domain.units import MAX_DURATION_S, format_power
 from counterflow.domain.views import Refusal
 from counterflow.engine.control.targets import invalid
 
-STREAM_WINDOW_S = 4 * 3600.0
-"""A stream's dispatch is opened for so long, and made longer for as long as values come."""
 _ROUNDING_FRAC = 1e-9
 
 
@@ -58,7 +56,7 @@ def streamed(program: Program) -> DispatchOrder:
     """The order under which a program's set-points are followed."""
     return DispatchOrder(
         discharge_power_w=program.max_discharge_power_w,
-        duration_s=STREAM_WINDOW_S,
+        duration_s=program.stream_window_s,
         pool=program.pool,
         policy=program.policy,
         mode=program.mode,

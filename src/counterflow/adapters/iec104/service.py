@@ -1,0 +1,122 @@
+"""The outstation as the server runs it: opened, shown round and round, closed."""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import structlog
+
+from counterflow.adapters.iec104.commands import SetpointCommand
+from counterflow.adapters.iec104.outstation import CannotOpenError, Outstation, Showing
+from counterflow.adapters.iec104.settings import Iec104Settings
+from counterflow.domain.grid import Wire
+from counterflow.domain.units import format_instant
+from counterflow.engine.ports import GridSide
+
+_log = structlog.get_logger("counterflow")
+_BREATH_S = 0.2
+MISSING_EXTRA = "IEC 60870-5-104 needs the package c104, which is not installed. Type: pip install 'counterflow[iec104]'"
+
+
+class Link(Protocol):
+    """What carries points and commands; its methods block, and run on the service's thread."""
+
+    def start(self) -> None:
+        """Listen. Raises OSError when the port cannot be had."""
+        ...
+
+    def show(self, common_address: int, showing: Showing) -> int:
+        """Set and send points; how many masters are connected."""
+        ...
+
+    def stop(self) -> None:
+        """Listen no more."""
+        ...
+
+
+class Iec104Service:
+    """`open()` it, let `run()` go on, `close()` it. Its own thread talks to c104, so that no lock of that library can hold the loop."""
+
+    def __init__(self, grid: GridSide, settings: Iec104Settings) -> None:
+        self._grid = grid
+        self._settings = settings
+        self.outstations: Mapping[int, Outstation] = {one.common_address: Outstation(grid, settings, one) for one in settings.stations}
+        """By common address."""
+        self._wake = {address: asyncio.Event() for address in self.outstations}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="iec104")
+        self._masters_since_s = grid.now_s()
+        self.link: Link | None = None
+        """Once it is open."""
+        self._alarms: dict[str, str | None] = {}
+        self.masters = 0
+        """Connected at the last look."""
+
+    async def open(self) -> None:
+        """Listen. Raises `CannotOpenError` in one sentence, OSError when the port cannot be had."""
+        try:
+            from counterflow.adapters.iec104.link import C104Link  # an extra
+        except ImportError:
+            raise CannotOpenError(MISSING_EXTRA) from None
+        self.link = C104Link(self._settings, asyncio.get_running_loop(), self._decide, self._grid.now_s)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.link.start)
+
+    async def run(self) -> None:
+        """Show all stations until cancelled; only once it is open."""
+        async with asyncio.TaskGroup() as tasks:
+            for common_address in self.outstations:
+                tasks.create_task(self._show(common_address))
+                tasks.create_task(self._listen(common_address))
+
+    async def close(self) -> None:
+        """End all connections; what was commanded last stays in force until its dead-man acts. Fine if it was never opened."""
+        if self.link is None:
+            return
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.link.stop)
+        self._thread.shutdown(wait=False)
+
+    async def _show(self, common_address: int) -> None:
+        assert self.link is not None, "it is open"
+        show, outstation, wake = self.link.show, self.outstations[common_address], self._wake[common_address]
+        loop = asyncio.get_running_loop()
+        subject = f"station {common_address}"
+        while True:
+            wake.clear()
+            try:
+                self.masters = await loop.run_in_executor(self._thread, show, common_address, outstation.show())
+                self._alarm(subject, None)
+            except Exception as error:  # noqa: BLE001  # the other stations are to be shown on, and this one again
+                _log.error("nothing shown", wire="iec104", common_address=common_address, error=repr(error))
+                self._alarm(subject, f"The points of IEC 104 station {common_address} are not up to date: a fault of ours, see the log.")
+            self._watch_masters()
+            try:
+                async with asyncio.timeout(outstation.until_cycle_s()):
+                    await wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _listen(self, common_address: int) -> None:
+        """A new record is shown at once."""
+        while True:
+            await self.outstations[common_address].news()
+            self._wake[common_address].set()
+            await asyncio.sleep(_BREATH_S)  # until it is shown
+
+    async def _decide(self, common_address: int, command: SetpointCommand) -> bool:
+        taken = await self.outstations[common_address].command(command)
+        self._wake[common_address].set()  # the echo follows at once
+        return taken
+
+    def _watch_masters(self) -> None:
+        """Nobody connected for too long is an alarm."""
+        now_s = self._grid.now_s()
+        if self.masters:
+            self._masters_since_s = now_s
+        absent = now_s - self._masters_since_s > self._settings.master_absent_s
+        sentence = f"No control system has been connected by IEC 104 since {format_instant(round(self._masters_since_s))}."
+        self._alarm("masters", sentence if absent else None)
+
+    def _alarm(self, subject: str, sentence: str | None) -> None:
+        if self._alarms.get(subject) != sentence:
+            self._alarms[subject] = sentence
+            self._grid.alarm(Wire.IEC104, subject, sentence)

@@ -1,0 +1,304 @@
+"""The outstation on a real socket, driven by a control system of another's making (c104's client)."""
+
+import asyncio
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import c104
+import pytest
+
+from counterflow.adapters.iec104.outstation import CannotOpenError
+from counterflow.domain.grid import Quality
+from counterflow.domain.views import Refusal, RefusalKind
+
+STOPPED = Refusal(kind=RefusalKind.CONFLICT, sentence="The emergency stop is on.", remedy="Reset it.")
+SELECT = [{"address": 1011, "mode": "select"}, {"address": 1013, "type": "C_SE_TC_1", "mode": "select"}]
+SILENT = {"cycle_s": 3600.0}
+"""Nothing is sent but what is new."""
+
+
+def now(**off: float) -> datetime:
+    return datetime.now(UTC) + timedelta(**off)
+
+
+def test_a_direct_setpoint_is_told_in_watts_and_confirmed_and_the_echo_follows_at_once(
+    desk: Any, run: Any, master: Any, wait_for: Any
+) -> None:
+    at = run(desk, station=SILENT)
+    control = master(at.settings.port)
+    assert control.command(1001, 2.5)
+    assert desk.told == [2_500_000.0]
+    wait_for(lambda: (1002, 2.5, "SPONTANEOUS") in [seen[:3] for seen in control.seen])
+
+
+def test_what_the_dispatcher_refuses_is_confirmed_negatively(desk: Any, run: Any, master: Any) -> None:
+    at = run(desk)
+    control = master(at.settings.port)
+    assert not control.command(1001, 5.1), "more than the program may ask"
+    assert not control.command(1001, -1.0), "consumption"
+    desk.refusal = STOPPED
+    assert not control.command(1001, 1.0)
+    desk.refusal = None
+    assert control.command(1001, 1.0)
+    assert desk.told == [1_000_000.0]
+
+
+def test_a_timed_setpoint_counts_while_it_is_fresh_and_newer_than_the_last(desk: Any, run: Any, master: Any) -> None:
+    at = run(desk)
+    control = master(at.settings.port)
+    assert not control.command(1003, 1.0, "C_SE_TC_1", said=now(seconds=-6))
+    assert not control.command(1003, 1.0, "C_SE_TC_1", said=now(seconds=6))
+    newest = now()
+    assert control.command(1003, 2.0, "C_SE_TC_1", said=newest)
+    assert not control.command(1003, 1.0, "C_SE_TC_1", said=newest - timedelta(seconds=1))
+    assert control.command(1003, 3.0, "C_SE_TC_1", said=newest + timedelta(seconds=1))
+    assert desk.told == [2_000_000.0, 3_000_000.0]
+    assert [sentence.split(" is ")[-1] for sentence in desk.declined] == [
+        "more than 5 s behind our clock.",
+        "more than 5 s ahead of our clock.",
+        "A newer set-point has come already.",
+    ]
+
+
+@pytest.mark.parametrize(("address", "kind"), [(1011, "C_SE_NC_1"), (1013, "C_SE_TC_1")])
+def test_select_before_execute_and_nothing_without_a_selection(desk: Any, run: Any, master: Any, address: int, kind: str) -> None:
+    at = run(desk, station={"setpoints": SELECT})
+    control = master(at.settings.port)
+    said = now() if kind == "C_SE_TC_1" else None
+    assert not control.command(address, 1.5, kind, said=said), "not selected before"
+    assert desk.told == []
+    assert control.command(address, 1.5, kind, select=True, said=said)
+    assert desk.told == [1_500_000.0]
+    assert not control.command(address, 6.0, kind, select=True, said=now(seconds=1) if said else None)
+
+
+def test_a_selection_lapses(desk: Any, run: Any) -> None:
+    at = run(desk, station={"setpoints": SELECT}, select_within_s=0.2)
+    raw = bytes.fromhex("320106002f00f30300") + b"\x00\x00\x80\x3f"  # 1.0 at IOA 1011
+    with at.plain() as line:
+        assert line.confirms(raw + b"\x80"), "selected"
+        time.sleep(0.4)
+        assert not line.confirms(raw + b"\x00"), "executed too late"
+        assert line.confirms(raw + b"\x80")
+        assert line.confirms(raw + b"\x00")
+    assert desk.told == [1_000_000.0]
+
+
+def test_a_direct_address_cannot_be_selected_and_an_unknown_one_is_unknown(desk: Any, run: Any, master: Any) -> None:
+    at = run(desk)
+    assert not master(at.settings.port).command(1001, 1.0, select=True)
+    with at.plain() as line:
+        assert line.cause_of(bytes.fromhex("320106002f00e703000000803f00")) == 47, "unknown information object address"
+        assert line.cause_of(bytes.fromhex("3201060030 00e903000000803f00")) == 46, "unknown common address"
+        assert line.cause_of(bytes.fromhex("300106002f00e9030000 4000")) == 44, "unknown type: a normalised set-point"
+    assert desk.told == []
+
+
+def test_a_command_under_test_and_one_whose_clock_is_wrong_have_no_effect(desk: Any, run: Any) -> None:
+    at = run(desk)
+    with at.plain() as line:
+        assert not line.confirms(bytes.fromhex("320186002f00e903000000803f00")), "the test bit"
+        stamp = _cp56(now(), minute_bits=0x80)
+        assert not line.confirms(bytes.fromhex("3f0106002f00eb03000000803f00") + stamp), "the time's bit IV"
+        assert line.confirms(bytes.fromhex("3f0106002f00eb03000000803f00") + _cp56(now()))
+        assert not line.confirms(bytes.fromhex("320106002f00e9030000 00c07f 00")), "not a number"
+    assert desk.told == [1_000_000.0]
+    assert len(desk.declined) == 2
+
+
+def _cp56(at: datetime, minute_bits: int = 0) -> bytes:
+    milliseconds = at.second * 1000 + at.microsecond // 1000
+    return milliseconds.to_bytes(2, "little") + bytes([at.minute | minute_bits, at.hour, at.day, at.month, at.year % 100])
+
+
+def test_an_interrogation_is_answered_with_every_point_its_value_and_its_quality(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
+    desk.show(quality=Quality.STALE, up_power_w=None)
+    at = run(desk)
+    control = master(at.settings.port)
+    wait_for(at.listened_to)
+    control.seen.clear()
+    assert control.interrogate()
+    answered = {address: (value, quality.value) for address, value, cause, quality in control.seen if cause == "INTERROGATED_BY_STATION"}
+    assert sorted(answered) == [
+        1002,
+        2001,
+        2002,
+        2003,
+        2004,
+        2005,
+        2006,
+        2008,
+        2010,
+        2012,
+        2014,
+        2015,
+        2016,
+        2017,
+        3001,
+        3002,
+        3003,
+        3004,
+        3011,
+    ]
+    assert answered[2001] == (pytest.approx(1.9), 0x40), "MW, not topical"
+    assert answered[2004] == (0.0, 0xC0), "unknown: invalid and not topical, never a good zero"
+    assert answered[2006] == (3.0, 0), "MWh"
+    assert answered[2008][1] == 0xC0, "no power, no endurance"
+    assert answered[2010] == (3.0, 0), "MW/min"
+    assert answered[2012] == (640.0, 0)
+    assert (answered[3001], answered[3003]) == ((True, 0), (False, 0))
+
+
+def test_before_the_first_look_every_point_is_invalid(desk: Any, run: Any, master: Any) -> None:
+    desk.telemetry = lambda pool: (_ for _ in ()).throw(KeyError(pool))
+    at = run(desk)
+    control = master(at.settings.port)
+    assert control.interrogate()
+    qualities = {quality.value for _, _, cause, quality in control.seen if cause == "INTERROGATED_BY_STATION"}
+    assert qualities == {0xC0}
+    assert list(desk.alarms.values()) == ["The points of IEC 104 station 47 are not up to date: a fault of ours, see the log."]
+    assert control.command(1001, 1.0), "commands are taken all the same"
+
+
+def test_everything_comes_in_cycles_and_what_moves_comes_at_once(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
+    at = run(desk, station={"cycle_s": 1.0})
+    control = master(at.settings.port)
+    wait_for(lambda: [seen for seen in control.seen if seen[0] == 2001 and seen[2] == "PERIODIC"])
+    control.seen.clear()
+    desk.show(measured_power_w=1.0e6, sessions=640)
+    wait_for(lambda: (2001, 1.0, "SPONTANEOUS") in [seen[:3] for seen in control.seen], 0.5)
+    assert not [seen for seen in control.seen if seen[0] == 2012 and seen[2] == "SPONTANEOUS"], "it has not moved"
+    wait_for(lambda: len({seen[1] for seen in control.seen if seen[0] == 3004}) == 2, 3.0)
+
+
+def test_a_quality_that_changes_comes_at_once_and_small_moves_do_not(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
+    at = run(desk, station=SILENT)
+    control = master(at.settings.port)
+    wait_for(at.listened_to)
+    control.seen.clear()
+    desk.show(measured_power_w=desk.record.measured_power_w + 20_000.0)
+    desk.show(quality=Quality.ESTIMATED)
+    wait_for(lambda: [seen for seen in control.seen if seen[0] == 2001 and seen[3].value == 0x20])
+    desk.show(quality=Quality.MISSING, measured_power_w=None)
+    wait_for(lambda: [seen for seen in control.seen if seen[0] == 2001 and seen[3].value == 0xC0])
+    assert len([seen for seen in control.seen if seen[0] == 2001]) == 2
+
+
+def test_time_tags_are_those_of_the_record(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
+    at = run(desk)
+    control = master(at.settings.port)
+    wait_for(at.listened_to)
+    before = now()
+    desk.show(measured_power_w=0.0)
+    wait_for(lambda: control.value(2001) == 0.0)
+    tag = control.station.get_point(2001).recorded_at
+    assert before - timedelta(milliseconds=1) <= tag.astimezone(UTC) <= now()
+
+
+def test_a_late_answer_is_a_negative_one_and_the_echo_says_what_is_in_force(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
+    at = run(desk, confirm_within_s=0.1)
+    control = master(at.settings.port)
+    desk.answer_after_s = 0.4
+    began_s = time.monotonic()
+    assert not control.command(1001, 3.0)
+    assert 0.1 <= time.monotonic() - began_s < 0.3
+    wait_for(lambda: control.value(1002) == 3.0)
+    assert at.service.link.late_answers == 1
+
+
+def test_telemetry_goes_on_while_a_command_waits_for_its_answer(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
+    at = run(desk)
+    control, other = master(at.settings.port), master(at.settings.port)
+    desk.answer_after_s = 1.0
+
+    async def tell() -> bool:
+        return await asyncio.to_thread(control.command, 1001, 1.0)
+
+    waiting = asyncio.run_coroutine_threadsafe(tell(), at.loop)
+    time.sleep(0.1)
+    other.seen.clear()
+    desk.show(measured_power_w=0.5e6)
+    wait_for(lambda: (2001, 0.5, "SPONTANEOUS") in [seen[:3] for seen in other.seen], 0.5)
+    assert not waiting.done()
+    assert waiting.result(3)
+
+
+def test_a_fault_of_ours_is_a_negative_answer(desk: Any, run: Any, master: Any) -> None:
+    at = run(desk)
+
+    async def tell(*_: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    desk.tell = tell
+    assert not master(at.settings.port).command(1001, 1.0)
+
+
+def test_control_systems_that_are_not_listed_are_turned_away(desk: Any, run: Any, wait_for: Any) -> None:
+    at = run(desk, masters=["10.0.0.0/8", "127.0.0.2"])
+    with pytest.raises(OSError), at.plain() as line:
+        line.confirms(bytes.fromhex("320106002f00e903000000803f00"))
+    assert wait_for(lambda: at.service.link.turned_away == 1)
+    assert desk.told == []
+
+
+def test_several_control_systems_see_the_same_and_the_newest_command_counts(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
+    at = run(desk, station=SILENT)
+    first, second = master(at.settings.port), master(at.settings.port)
+    assert first.command(1001, 1.0)
+    assert second.command(1001, 2.0)
+    wait_for(lambda: first.value(1002) == second.value(1002) == 2.0)
+    assert desk.told == [1_000_000.0, 2_000_000.0]
+
+
+def test_a_control_system_comes_back_and_nobody_for_too_long_is_an_alarm(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
+    at = run(desk, station={"cycle_s": 1.0}, master_absent_s=0.3)
+    control = master(at.settings.port)
+    assert control.command(1001, 1.0)
+    control.close()
+    wait_for(lambda: "masters" in desk.alarms)
+    assert desk.alarms["masters"].startswith("No control system has been connected by IEC 104 since ")
+    again = master(at.settings.port)
+    wait_for(lambda: "masters" not in desk.alarms)
+    assert again.interrogate()
+    assert again.value(1002) == 1.0
+
+
+def test_after_a_restart_the_points_are_there_again_and_a_silent_source_is_shown(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
+    at = run(desk, station={"cycle_s": 1.0})
+    control = master(at.settings.port)
+    assert control.command(1001, 2.0)
+    at.close()
+    wait_for(lambda: not control.connection.is_connected)
+    again = run(desk, settings=at.settings)
+    newcomer = master(again.settings.port)
+    assert newcomer.interrogate()
+    assert newcomer.value(1002) == 2.0, "what runs"
+    assert newcomer.value(3011) is False
+    desk.off_s = 31.0  # the source has said nothing
+    wait_for(lambda: newcomer.value(3011) is True)
+
+
+def test_a_clock_is_compared_and_never_set(desk: Any, run: Any, master: Any) -> None:
+    at = run(desk)
+    assert master(at.settings.port).connection.clock_sync(47)
+    desk.off_s = 60.0
+    assert not master(at.settings.port).connection.clock_sync(47)
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence(desk: Any, run: Any) -> None:
+    at = run(desk)
+    with pytest.raises(OSError, match=rf"The IEC 104 port 127.0.0.1:{at.settings.port} cannot be opened; is another server running\?"):
+        run(desk, settings=at.settings)
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(desk: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "counterflow.adapters.iec104.link", raising=False)
+    monkeypatch.setitem(sys.modules, "c104", None)
+    with pytest.raises(CannotOpenError, match=r"^IEC 60870-5-104 needs .* Type: pip install 'counterflow\[iec104\]'$"):
+        run(desk)
+
+
+def test_the_master_library_and_ours_agree_on_the_bits() -> None:
+    assert (c104.Quality.Invalid.value, c104.Quality.NonTopical.value, c104.Quality.Substituted.value) == (0x80, 0x40, 0x20)
