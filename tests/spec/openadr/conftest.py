@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -133,7 +133,7 @@ class Judge:
                 except OpenAPIError as fault:
                     yield f"answer {one.status} to {where}: {fault} {_why(fault)}"
 
-    def notification_faults(self, body: str, version: Version) -> list[str]:
+    def notification_faults(self, body: bytes, version: Version) -> list[str]:
         """By the schema `notification`; the object by that of its kind."""
         schemas = _served(self.descriptions[version], version)["components"]["schemas"]
         raw = json.loads(body)
@@ -212,6 +212,11 @@ def watched(app: FastAPI) -> list[Exchange]:
     exchanges: list[Exchange] = []
     app.add_middleware(Recorder, exchanges=exchanges)
     return exchanges
+
+
+@pytest.fixture
+def watching() -> Callable[[FastAPI], list[Exchange]]:
+    return watched
 
 
 class Watched(Struct):

@@ -18,7 +18,7 @@ import httpx
 import msgspec
 import structlog
 
-from counterflow.adapters.openadr.models import AnyObject, Wired
+from counterflow.adapters.openadr.models import AnyObject, Version, Wired
 from counterflow.adapters.openadr.reading import Page, UnreadableError, read_json, read_object, read_page, read_problem
 from counterflow.adapters.openadr.settings import VtnSettings, on_this_machine
 from counterflow.adapters.openadr.writing import write_object
@@ -259,6 +259,8 @@ class VtnClient:
 
     async def _discovered(self) -> str:
         """Where tokens are given: GET /auth/server (3.1.0), else /auth/token (3.0.1)."""
+        if self._settings.version is Version.V3_0_1:  # it knows no other place
+            return f"{self._base}/auth/token"
         response = await self._http.get(f"{self._base}/auth/server")
         if response.is_success:
             try:

@@ -62,7 +62,7 @@ def settled(from_s: float, to_s: float, interval_id: int, parts: Iterable[Interv
         from_s=from_s,
         to_s=to_s,
         interval_id=interval_id,
-        mean_power_w=sum(one.energy_wh for one in figures) / length_h if heard else None,
+        mean_power_w=powers[0] if len(figures) == 1 else sum(one.energy_wh for one in figures) / length_h if heard else None,
         peak_power_w=seen.peak_power_w,
         energy_wh=sum(one.energy_wh for one in figures) if heard else None,
         baseline_wh=sum(one.baseline_wh for one in figures),

@@ -88,7 +88,7 @@ class Teller:
             if thing.id != subscription.id and _wanted(subscription, thing, store, version):
                 self._tell(subscription, operation, thing, version)
         if self.publisher is not None:
-            body = self._body(operation, thing, Version.V3_1_0)
+            body = self.body(operation, thing, Version.V3_1_0)
             for topic in topics_of(operation, thing, store):
                 self._start(self.publisher.publish(topic, body))
 
@@ -114,13 +114,14 @@ class Teller:
         status: int | None = None
         try:
             async with self._http() as http:
-                answer = await http.post(url, content=self._body(operation, thing, version), headers=headers, timeout=TIMEOUT_S)
+                answer = await http.post(url, content=self.body(operation, thing, version), headers=headers, timeout=TIMEOUT_S)
                 status = answer.status_code
         except httpx.HTTPError:
             status = None
         self.told.append(Told(callback_url=url, operation=operation, object_id=thing.id, status=status))
 
-    def _body(self, operation: Operation, thing: AnyObject, version: Version) -> bytes:
+    def body(self, operation: Operation, thing: AnyObject, version: Version) -> bytes:
+        """A notification as it is sent."""
         raw: dict[str, Any] = {"objectType": _NAMES[type(thing)], "operation": operation, "object": write_object(thing, Version.V3_1_0)}
         if version is Version.V3_0_1:
             raw = lowered(raw)
