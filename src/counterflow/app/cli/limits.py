@@ -63,16 +63,19 @@ def _load_w(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
+def _most(always_w: float | None, held_w: float | None) -> str:
+    """What counts now, and in brackets what always does."""
+    return kilo(always_w) if held_w is None else f"{kilo(held_w)} ({kilo(always_w)})"
+
+
 def _columns(now_s: float) -> list[Column[LimitView]]:
     return [
         column("Group", lambda view: view.group),
         column("Hangs on", lambda view: view.above or "-", 3),
         figures("Export kW", lambda view: kilo(view.export_power_w)),
-        figures("Export max", lambda view: kilo(view.max_export_power_w)),
-        figures("Held to", lambda view: kilo(view.held_export_power_w), 2),
+        figures("Export max", lambda view: _most(view.max_export_power_w, view.held_export_power_w)),
         figures("Import kW", lambda view: kilo(view.import_power_w)),
-        figures("Import max", lambda view: kilo(view.max_import_power_w), 1),
-        figures("Held to", lambda view: kilo(view.held_import_power_w), 2),
+        figures("Import max", lambda view: _most(view.max_import_power_w, view.held_import_power_w), 1),
         figures("Load kW", lambda view: f"{kilo(view.load_least_w)}..{kilo(view.load_most_w)}", 2),
         column("Read", lambda view: "-" if view.load_read_at_s is None else clock(view.load_read_at_s, now_s), 3),
     ]
