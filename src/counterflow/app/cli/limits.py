@@ -64,8 +64,8 @@ def _load_w(text: str) -> float:
 
 
 def _most(always_w: float | None, held_w: float | None) -> str:
-    """What counts now, and in brackets what always does."""
-    return kilo(always_w) if held_w is None else f"{kilo(held_w)} ({kilo(always_w)})"
+    """What counts now; a star = a grid operator holds it below what is always allowed, as told beneath the table."""
+    return kilo(always_w) if held_w is None else f"{kilo(held_w)}*"
 
 
 def _columns(now_s: float) -> list[Column[LimitView]]:
