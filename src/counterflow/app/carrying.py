@@ -334,7 +334,7 @@ class Carrying:
     def _lead_s(self, image: FleetImage, change: SetpointChange) -> float:
         power_w = float(image.power_w[change.row])
         step_w = change.power_w - (0.0 if np.isnan(power_w) else power_w)
-        return self._outlook.lags.lead_s(change.row, change.uid, step_w, self._scheduled_start)
+        return self._outlook.response.lags.lead_s(change.row, change.uid, step_w, self._scheduled_start)
 
     def _join(self, task: RunningTask, decision: Decision, image: FleetImage, now_s: float) -> None:
         if not decision.joined:

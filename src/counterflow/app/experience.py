@@ -8,7 +8,6 @@ from math import inf
 
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.records import DocumentKind, LearnedResponse, SessionRecord
-from counterflow.engine.control.lags import LagMemory
 from counterflow.engine.control.priors import PriorSettings, Start, begin, for_model, learned_of, merged, start_of, taught
 from counterflow.engine.control.response import ResponseMemory
 from counterflow.engine.control.settings import ResponseSettings
@@ -52,12 +51,10 @@ class Experience:
             same_car = subject.startswith(VEHICLE)
             self._expected[uid] = subject, start_of(own, model, now_s, self._settings, self._response, same_car=same_car)
 
-    def welcome(
-        self, image: FleetImage, row_of: Callable[[SessionUid], int | None], response: ResponseMemory, lags: LagMemory
-    ) -> tuple[ResponseMemory, LagMemory]:
-        """Both memories, with what the sessions that came since the last time begin with. Nothing to do when none came."""
+    def welcome(self, image: FleetImage, row_of: Callable[[SessionUid], int | None], response: ResponseMemory) -> ResponseMemory:
+        """The memory, with what the sessions that came since the last time begin with. Nothing to do when none came."""
         if not self._expected:
-            return response, lags
+            return response
         starts: dict[int, Start] = {}
         unseen: dict[SessionUid, tuple[str, Start]] = {}
         for uid, (subject, start) in self._expected.items():
@@ -68,9 +65,9 @@ class Experience:
                 starts[row] = start
                 self._begun[uid] = row, subject, start
         self._expected = unseen
-        return begin(image, response, lags, starts, self._response) if starts else (response, lags)
+        return begin(image, response, starts, self._response) if starts else response
 
-    def over(self, record: SessionRecord, response: ResponseMemory, lags: LagMemory) -> None:
+    def over(self, record: SessionRecord, response: ResponseMemory) -> None:
         """A session has ended: what it taught is kept."""
         self._expected.pop(record.session_uid, None)
         begun = self._begun.pop(record.session_uid, None)
@@ -78,7 +75,7 @@ class Experience:
             return
         row, _, start = begun
         subject, model = subject_of(record), self._model(record)
-        session = learned_of(subject, record.ended_s or response.last_observed_at_s[row], response, lags, row, start)
+        session = learned_of(subject, record.ended_s or response.last_observed_at_s[row], response, row, start)
         if not taught(session):
             return
         self._keep(merged(self._records.get(subject), session, self._settings.car_readings))

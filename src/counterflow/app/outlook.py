@@ -16,7 +16,6 @@ from counterflow.domain.records import SessionRecord
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.control.book import peak_power_w
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
-from counterflow.engine.control.lags import LagMemory, learn
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.control.timeline import Timeline
@@ -52,7 +51,6 @@ class Outlook:
         commitments: Commitments,
     ) -> None:
         self.response = ResponseMemory.fresh(0, response)
-        self.lags = LagMemory.fresh(0)
         self._fleet = fleet
         self._topology = topology
         self._book = book
@@ -69,7 +67,6 @@ class Outlook:
         """Take in what the cars' meters say about how they follow, and how soon."""
         self._welcome(image)
         self.response = observe(image, self.response, image.at_s, self._response_settings)
-        self.lags = learn(image, self.response, self.lags)
 
     def capability_now(self, image: FleetImage, window_end_s: float, must_charge_before: B1 | None = None) -> Capability:
         """What each session can be asked until `window_end_s`; `must_charge_before`: rows that had to charge at the last look, (N,)."""
@@ -102,11 +99,11 @@ class Outlook:
         if record.ended_s is None:
             self._experience.expect(record, now_s)
         else:
-            self._experience.over(record, self.response, self.lags)
+            self._experience.over(record, self.response)
             self._lessons.over(record)
 
     def _welcome(self, image: FleetImage) -> None:
-        self.response, self.lags = self._experience.welcome(image, self._fleet.row_of, self.response, self.lags)
+        self.response = self._experience.welcome(image, self._fleet.row_of, self.response)
 
     def of(self, instruction: DispatchInstruction, now_s: float, outranked: Iterable[DispatchId] = ()) -> Feasibility:
         """What the instruction's pool can give over (the rest of) its window, as far as can be told now.

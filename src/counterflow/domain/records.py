@@ -225,9 +225,6 @@ class LearnedResponse(Struct, frozen=True, kw_only=True):
     idle_w: float = 0.0
     """What it delivers when held at 0 W; negative: it draws."""
     idle_readings: float = 0.0
-    lag_s: float = 0.0
-    """From an order to the middle of the step."""
-    lag_readings: float = 0.0
     transitions: Transitions = NO_TRANSITIONS
     out_until_s: float | None = None
     """It did not follow, and was left out until then."""

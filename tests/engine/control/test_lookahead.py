@@ -1,20 +1,10 @@
 """A stream is anticipated where it has a trend, and only there; the quick cars take its quick part."""
 
-from typing import Any
-
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from counterflow.domain.setpoints import SetpointState
 from counterflow.engine.control.lookahead import Trail, by_quickness
-from counterflow.engine.control.response import ResponseMemory, observe
-from counterflow.engine.control.settings import ResponseSettings
-
-START_S = 1_800_000_000.0
-
 
 LAG_S = 8.0
 
@@ -89,40 +79,3 @@ def test_the_quick_go_first_and_the_large_and_among_cars_alike_merit_decides() -
     assert 0.0 <= order.min() <= order.max() < 1.0
     # Where size is worth nothing, a second is.
     assert np.argsort(by_quickness(rank, lag_s, size_w, 0.0)).tolist() == [2, 0, 4, 1, 3]
-
-
-@pytest.mark.parametrize("true_lag_s", [2.0, 6.0, 12.0])
-def test_the_lag_of_a_car_is_learned_from_readings_on_its_way(image: Any, true_lag_s: float) -> None:
-    settings = ResponseSettings()
-    memory = ResponseMemory.fresh(1, settings)
-    now_s, level_w, before_w = START_S, 0.0, 0.0
-    rng = np.random.default_rng(1)
-    for _ in range(40):
-        before_w, level_w, sent_s = level_w, 7_000.0 - level_w, now_s
-        for age_s in (float(rng.uniform(0.5, 9.5)), 45.0, 55.0):
-            now_s = sent_s + age_s
-            reached = min(max(0.5 + (age_s - true_lag_s) / 3.5, 0.0), 1.0)
-            seen = image(
-                1,
-                now_s,
-                setpoint_w=-level_w,
-                setpoint_at_s=sent_s,
-                setpoint_state=SetpointState.ACCEPTED,
-                discharge_until_s=sent_s + 3_600.0,
-                hold_until_s=sent_s + 3_700.0,
-                power_w=-(before_w + reached * (level_w - before_w)),
-                power_at_s=now_s,
-            )
-            memory = observe(seen, memory, now_s, settings)
-    found = memory.lag(np.ones(1, dtype=np.bool_))
-    assert found.car_s[0] == pytest.approx(true_lag_s, abs=1.5)
-    assert found.fleet_s == found.car_s[0]
-
-
-def test_a_car_of_which_nothing_was_seen_has_the_lag_of_the_fleet() -> None:
-    memory = ResponseMemory.fresh(3, ResponseSettings())
-    nobody = memory.lag(np.ones(3, dtype=np.bool_))
-    assert nobody.car_s.tolist() == [8.0] * 3
-    known = replace(memory, lag_s=np.array([4.0, 6.0, 1.0]), lag_readings=np.array([1, 1, 0], dtype=np.int32))
-    found = known.lag(np.array([True, True, True]))
-    assert (found.fleet_s, found.car_s.tolist()) == (5.0, [4.0, 6.0, 5.0])

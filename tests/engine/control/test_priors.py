@@ -1,6 +1,6 @@
 """What a session begins with, and what it leaves behind."""
 
-from math import inf, nan
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from counterflow.domain.records import LearnedResponse
 from counterflow.domain.resources import Site
-from counterflow.engine.control.lags import LagMemory
 from counterflow.engine.control.lead import ScheduledStartSettings
 from counterflow.engine.control.priors import PriorSettings, Start, begin, for_model, learned_of, merged, start_of, taught
 from counterflow.engine.control.response import ResponseMemory
@@ -65,8 +64,6 @@ RECORDS = st.builds(
     gain_readings=COUNTS,
     idle_w=NUMBERS,
     idle_readings=COUNTS,
-    lag_s=NUMBERS,
-    lag_readings=COUNTS,
     transitions=st.tuples(COUNTS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
     out_until_s=st.none() | st.floats(0.0, 1e12),
 )
@@ -80,7 +77,6 @@ def test_whatever_is_on_disk_a_session_begins_within_the_bounds_of_what_can_be_l
     assert RESPONSE.gain_min <= begun.gain <= RESPONSE.gain_max
     assert 0 <= begun.readings <= SETTINGS.start_readings
     assert -RESPONSE.idle_import_w <= begun.idle_w <= 1_000.0
-    assert 0.0 <= begun.lag_s <= 90.0
     assert begun.out_until_s <= NOW_S + RESPONSE.reprobe_s
     assert np.isfinite(begun.transitions).all()
 
@@ -106,21 +102,23 @@ def test_one_session_counts_for_its_model_with_few_readings_and_a_deaf_car_with_
 
 def test_a_session_leaves_what_it_taught_and_not_what_it_began_with(image: Any) -> None:
     picture = image(3, now_s=NOW_S)
-    begun = start(known(idle_w=-50.0, idle_readings=9.0, lag_s=5.0, lag_readings=9.0, transitions=(2.0, 7e3, 2.5e7, 14.0, 5e4)))
-    response, lags = begin(picture, ResponseMemory.fresh(0, RESPONSE), LagMemory.fresh(0), {1: begun}, RESPONSE)
+    begun = start(known(idle_w=-50.0, idle_readings=9.0, transitions=(2.0, 7e3, 2.5e7, 14.0, 5e4)))
+    response = begin(picture, ResponseMemory.fresh(0, RESPONSE), {1: begun}, RESPONSE)
     assert response.gains()[1] == begun.gain
     assert response.gains()[0] == RESPONSE.prior_gain
-    assert response.lag(np.ones(3, dtype=bool)).fleet_s == pytest.approx(begun.lag_s)
+    slow = response.lag(np.ones(3, dtype=bool), np.full(3, 7_000.0)).car_s
+    assert slow[1] != slow[0] == slow[2]
     assert not response.well_known(picture).any()
     lead = ScheduledStartSettings()
+    lags = response.lags
     assert lags.lead_s(1, int(picture.uid[1]), 7_000.0, lead) != lags.lead_s(0, int(picture.uid[0]), 7_000.0, lead)
-    assert not taught(learned_of("vehicle:a", NOW_S, response, lags, 1, begun))
+    assert not taught(learned_of("vehicle:a", NOW_S, response, 1, begun))
 
 
 def step(loop: Any, seed: int, starts: dict[int, Start] | None = None, **plant: Any) -> Any:
     at_work = loop(cars=400, seed=seed, smallest_w=3_700.0, largest_w=22_000.0, **plant)
     if starts is not None:
-        at_work.response, _ = begin(at_work.plant.image(), at_work.response, LagMemory.fresh(0), starts, at_work.response_settings)
+        at_work.response = begin(at_work.plant.image(), at_work.response, starts, at_work.response_settings)
     at_work.order([(0.0, 0.75 * float(at_work.plant.cap_w.sum()))], 300.0)
     return at_work, at_work.play(300)
 
@@ -131,9 +129,9 @@ def within_after_s(run: Any, tolerance: float) -> int:
 
 
 def left_by(at_work: Any) -> list[LearnedResponse]:
-    lags, none = LagMemory.fresh(0), start_of(None, None, 0.0, PriorSettings(), at_work.response_settings, same_car=True)
+    none = start_of(None, None, 0.0, PriorSettings(), at_work.response_settings, same_car=True)
     rows = range(len(at_work.plant.cap_w))
-    return [learned_of(f"vehicle:{row}", at_work.plant.now_s, at_work.response, lags, row, none) for row in rows]
+    return [learned_of(f"vehicle:{row}", at_work.plant.now_s, at_work.response, row, none) for row in rows]
 
 
 def starts_of(at_work: Any) -> dict[int, Start]:
@@ -164,9 +162,9 @@ def test_no_prior_lifts_an_export_limit_and_nobody_is_left_out_for_ever(loop: An
     sites = tuple(Site(site_id=f"s{row}", max_export_power_w=25_000.0 if row % 3 == 0 else None) for row in range(40))
     at_work = loop(cars=240, seed=3, sites=sites)
     plant = at_work.plant
-    poor = known(0.2, 1e6, lag_s=nan, lag_readings=5.0, out_until_s=plant.now_s + 1e9)
+    poor = known(0.2, 1e6, out_until_s=plant.now_s + 1e9)
     starts = {row: start_of(poor, None, plant.now_s, PriorSettings(), RESPONSE, same_car=row % 10 == 0) for row in range(240)}
-    at_work.response, _ = begin(plant.image(), at_work.response, LagMemory.fresh(0), starts, at_work.response_settings)
+    at_work.response = begin(plant.image(), at_work.response, starts, at_work.response_settings)
     assert at_work.response.not_responding(plant.now_s).sum() == 24
     assert not at_work.response.not_responding(plant.now_s + RESPONSE.reprobe_s).any()
     worst_w, one_second = [0.0], plant.step

@@ -1,8 +1,10 @@
-"""How long each session's car takes to get going, learned from its own transitions, to begin that much earlier at a scheduled start.
+"""How long each session's car takes to follow, learned from its own transitions: how much earlier it begins at a scheduled start, and how
+quick it is on a target that moves.
 
 What is learned is the lag of a transition: by how much later a sudden step from the old power to the new one would have given the same
 energy. That is the delay and half of the ramp. Registers tell it to a fraction of a second, whenever samples happen to be taken: by the
-energy from a reading before the order to a reading after the car has settled.
+energy from a reading before the order to a reading after the car has settled. A reading on the way between them tells the ramp from the
+delay: least squares of lag over half step then have the delay where the step is nothing, and the end of the ramp at the whole of it.
 """
 
 from typing import Self
@@ -11,17 +13,21 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.control.decision import grown
 from counterflow.engine.control.lead import ScheduledStartSettings, lead_s
-from counterflow.engine.control.response import ResponseMemory
 from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
 
 LEAST_STEP_W = 2_000.0
 """Of a smaller step the lag is lost in the noise of the readings."""
 STEADY_W = 300.0
 """Two readings in a row this close are those of a car at rest."""
-LONGEST_S = 90.0
-"""A longer transition is none: something else happened in between."""
+LONGEST_S = 240.0
+"""A longer transition is none: something else happened in between. Of a meter that tells once a minute it may take three."""
+TELLING = 0.2
+"""A reading on the way this near to the middle of the ramp does not tell its length."""
+ASSUMED = 5.0
+"""What is assumed of the fleet before anything was seen counts like so many transitions."""
 STEP_W = 7_000.0
 """The default counts like transitions of this size and of none."""
 
@@ -30,8 +36,8 @@ class LagMemory(Struct, frozen=True, kw_only=True):
     """One entry a row (N,), all for session `uid` of that row. Sums over its transitions: `count`, of half steps `half_w` and of their
     squares, of lags, and of their products; `since_s` the transition under way (NaN = none that can be judged).
 
-    `seen_w` is the last reading of any kind, `seen_s` its time; `at_s`, `power_w`, `net_wh` are the last one at rest: its time, power
-    and net export; `from_*` those before the transition.
+    `seen_w` is the last reading of any kind, `seen_s` its time; `way_s`, `way_w` the first one on the way; `at_s`, `power_w`, `net_wh`
+    are the last one at rest: its time, power and net export; `from_*` those before the transition.
     """
 
     uid: I8
@@ -44,6 +50,8 @@ class LagMemory(Struct, frozen=True, kw_only=True):
     level_since_s: F8
     seen_s: F8
     seen_w: F8
+    way_s: F8
+    way_w: F8
     at_s: F8
     power_w: F8
     net_wh: F8
@@ -55,7 +63,20 @@ class LagMemory(Struct, frozen=True, kw_only=True):
     def fresh(cls, rows: int) -> Self:
         """Nothing learned yet."""
         sums = {name: np.zeros(rows) for name in ("count", "half_w", "half_w2", "lag_s", "lag_half")}
-        unknown = ("since_s", "level_since_s", "seen_s", "seen_w", "at_s", "power_w", "net_wh", "from_s", "from_w", "from_wh")
+        unknown = (
+            "since_s",
+            "level_since_s",
+            "seen_s",
+            "seen_w",
+            "way_s",
+            "way_w",
+            "at_s",
+            "power_w",
+            "net_wh",
+            "from_s",
+            "from_w",
+            "from_wh",
+        )
         return cls(uid=np.zeros(rows, dtype=np.int64), **sums, **{name: np.full(rows, np.nan) for name in unknown})
 
     def lead_s(self, row: int, uid: int, step_w: float, settings: ScheduledStartSettings) -> float:
@@ -72,18 +93,35 @@ class LagMemory(Struct, frozen=True, kw_only=True):
         own_s = (sum_y - slope * sum_x) / n + slope * abs(step_w) / 2.0
         return float(min(max(own_s, 0.0), settings.max_lead_s))
 
+    def lags_s(self, step_w: F8, assumed_s: float) -> F8:
+        """How late each row follows a step of `step_w` (N,), s: by its own transitions, beside one that is like the fleet's."""
+        half_w = STEP_W / 2.0
+        fleet = (
+            ASSUMED + self.count.sum(),
+            ASSUMED * half_w / 2.0 + self.half_w.sum(),
+            ASSUMED * half_w**2 / 2.0 + self.half_w2.sum(),
+            ASSUMED * assumed_s + self.lag_s.sum(),
+            ASSUMED * assumed_s * half_w / 2.0 + self.lag_half.sum(),
+        )
+        own = (self.count, self.half_w, self.half_w2, self.lag_s, self.lag_half)
+        n, sum_x, sum_xx, sum_y, sum_xy = (mine + all_of_them / fleet[0] for mine, all_of_them in zip(own, fleet, strict=True))
+        slope = np.maximum((n * sum_xy - sum_x * sum_y) / np.maximum(n * sum_xx - sum_x**2, 1.0), 0.0)
+        lag_s: F8 = np.clip((sum_y - slope * sum_x) / n + slope * step_w / 2.0, 0.0, LONGEST_S)
+        return lag_s
 
-def learn(image: FleetImage, response: ResponseMemory, memory: LagMemory) -> LagMemory:
-    """The memory after looking at `image`. `response` is the memory after `observe` on the same image."""
+
+def learn(image: FleetImage, level_w: F8, level_since_s: F8, settled_w: F8, memory: LagMemory) -> LagMemory:
+    """The memory after looking at `image`, with the levels in force, since when, and the settled readings at them of that image (N,)."""
     known = for_sessions(image, memory)
-    begins = response.level_since_s != known.level_since_s
-    begins &= np.isfinite(response.level_since_s)
+    begins = level_since_s != known.level_since_s
+    begins &= np.isfinite(level_since_s)
     # What began before the last reading at rest, or long after it, cannot be told by registers.
-    fit = begins & (known.at_s <= response.level_since_s) & (response.level_since_s - known.at_s <= LONGEST_S)
+    fit = begins & (known.at_s <= level_since_s) & (level_since_s - known.at_s <= LONGEST_S)
     known = replace(
         known,
-        level_since_s=np.where(begins, response.level_since_s, known.level_since_s),
-        since_s=np.where(begins, np.where(fit, response.level_since_s, np.nan), known.since_s),
+        level_since_s=np.where(begins, level_since_s, known.level_since_s),
+        since_s=np.where(begins, np.where(fit, level_since_s, np.nan), known.since_s),
+        way_s=np.where(begins, np.nan, known.way_s),
         from_s=np.where(fit, known.at_s, known.from_s),
         from_w=np.where(fit, known.power_w, known.from_w),
         from_wh=np.where(fit, known.net_wh, known.from_wh),
@@ -92,10 +130,15 @@ def learn(image: FleetImage, response: ResponseMemory, memory: LagMemory) -> Lag
     whole = (np.abs(image.register_at_s - image.power_at_s) < 0.5) & ~np.isnan(net_wh)
     fresh = ~(image.power_at_s == known.seen_s) & ~np.isnan(image.power_w)
     steady = fresh & (np.abs(image.power_w + known.seen_w) <= STEADY_W)
-    rests = whole & steady & (np.isnan(response.level_w) | ~np.isnan(response.settled_w)) & ~image.self_steered
+    rests = whole & steady & (np.isnan(level_w) | ~np.isnan(settled_w)) & ~image.self_steered
     known = _settled(image, known, rests & (image.power_at_s > known.since_s), net_wh)
+    on_way = fresh & (image.power_at_s > known.since_s)
+    # The first one: later ones may be behind the ramp, and then tell less.
+    on_way &= np.isnan(known.way_s) & (np.abs(image.power_w + known.from_w) > STEADY_W)
     return replace(
         known,
+        way_s=np.where(on_way, image.power_at_s, known.way_s),
+        way_w=np.where(on_way, -image.power_w, known.way_w),
         seen_s=np.where(fresh, image.power_at_s, known.seen_s),
         seen_w=np.where(fresh, -image.power_w, known.seen_w),
         at_s=np.where(rests, image.power_at_s, np.where(begins, np.nan, known.at_s)),
@@ -104,28 +147,35 @@ def learn(image: FleetImage, response: ResponseMemory, memory: LagMemory) -> Lag
     )
 
 
-def _settled(image: FleetImage, known: LagMemory, rows: B1, net_wh: F8) -> LagMemory:
+def _settled(image: FleetImage, known: LagMemory, over: B1, net_wh: F8) -> LagMemory:
     """Transitions that are over: what they teach, if they were no longer than one can be."""
-    if not rows.any():
+    rows = np.flatnonzero(over)
+    if rows.size == 0:
         return known
-    to_w, step_w = -image.power_w, -image.power_w - known.from_w
-    given_ws = (net_wh - known.from_wh) * 3600.0
-    sudden_ws = known.from_w * (known.since_s - known.from_s) + to_w * (image.power_at_s - known.since_s)
+    to_w, at_s, since_s = -image.power_w[rows], image.power_at_s[rows], known.since_s[rows]
+    from_w, step_w = known.from_w[rows], to_w - known.from_w[rows]
+    given_ws = (net_wh[rows] - known.from_wh[rows]) / WH_PER_WS
+    sudden_ws = from_w * (since_s - known.from_s[rows]) + to_w * (at_s - since_s)
     with np.errstate(divide="ignore", invalid="ignore"):
         lag_s = (sudden_ws - given_ws) / step_w
-    teaches = rows & (np.abs(step_w) >= LEAST_STEP_W) & (image.power_at_s - known.since_s <= LONGEST_S)
-    teaches &= (lag_s >= 0.0) & (lag_s <= image.power_at_s - known.since_s)
-    half_w = np.where(teaches, np.abs(step_w) / 2.0, 0.0)
-    lag_s = np.where(teaches, lag_s, 0.0)
-    return replace(
-        known,
-        since_s=np.where(rows, np.nan, known.since_s),
-        count=known.count + teaches,
-        half_w=known.half_w + half_w,
-        half_w2=known.half_w2 + half_w**2,
-        lag_s=known.lag_s + lag_s,
-        lag_half=known.lag_half + lag_s * half_w,
-    )
+        reached = (known.way_w[rows] - from_w) / step_w
+        ramp_s = (known.way_s[rows] - since_s - lag_s) / (reached - 0.5)
+    teaches = (np.abs(step_w) >= LEAST_STEP_W) & (at_s - since_s <= LONGEST_S) & (lag_s >= 0.0) & (lag_s <= at_s - since_s)
+    half_w, lag_s = np.where(teaches, np.abs(step_w) / 2.0, 0.0), np.where(teaches, lag_s, 0.0)
+    # Where its length is known a ramp counts as two points: its begin at no step, and its end at the whole step.
+    both = teaches & (reached > 0.0) & (reached < 1.0) & (np.abs(reached - 0.5) >= TELLING)
+    ramp_s = np.where(both, np.clip(ramp_s, 0.0, 2.0 * lag_s), 0.0)
+    columns = {
+        "count": teaches,
+        "half_w": half_w,
+        "half_w2": half_w**2 * np.where(both, 2.0, 1.0),
+        "lag_s": lag_s,
+        "lag_half": half_w * (lag_s + ramp_s / 2.0),
+    }
+    sums = {name: getattr(known, name).copy() for name in columns}
+    for name, column in sums.items():
+        column[rows] += columns[name]
+    return replace(known, since_s=np.where(over, np.nan, known.since_s), **sums)
 
 
 def for_sessions(image: FleetImage, memory: LagMemory) -> LagMemory:
@@ -134,9 +184,11 @@ def for_sessions(image: FleetImage, memory: LagMemory) -> LagMemory:
     empty = LagMemory.fresh(1)
     if len(memory.uid) != rows:
         memory = LagMemory(**{name: grown(getattr(memory, name), rows, getattr(empty, name)[0]) for name in LagMemory.__struct_fields__})
-    new = image.uid != memory.uid
+    new = (image.uid != memory.uid) & image.occupied
     if not new.any():
         return memory
-    names = [name for name in LagMemory.__struct_fields__ if name != "uid"]
-    columns = {name: np.where(new, getattr(empty, name)[0], getattr(memory, name)) for name in names}
+    which = np.flatnonzero(new)
+    columns = {name: getattr(memory, name).copy() for name in LagMemory.__struct_fields__ if name != "uid"}
+    for name, column in columns.items():
+        column[which] = getattr(empty, name)[0]
     return LagMemory(uid=image.uid.copy(), **columns)

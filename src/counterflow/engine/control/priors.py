@@ -14,7 +14,6 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from counterflow.domain.records import NO_TRANSITIONS, LearnedResponse, Transitions
-from counterflow.engine.control.lags import LONGEST_S, LagMemory
 from counterflow.engine.control.lags import for_sessions as lags_for_sessions
 from counterflow.engine.control.response import RUNS_ON_W, ResponseMemory
 from counterflow.engine.control.response import for_sessions as response_for_sessions
@@ -58,8 +57,6 @@ class Start(Struct, frozen=True, kw_only=True):
     readings: int
     idle_w: float
     idle_readings: int
-    lag_s: float
-    lag_readings: int
     transitions: Transitions
     out_until_s: float
 
@@ -80,8 +77,6 @@ def start_of(
     gain = _shrunk(own.gain, own.gain_readings, gain, settings.car_weight)
     idle_w = _shrunk(model.idle_w, model.idle_readings, 0.0, settings.model_weight)
     idle_w = _shrunk(own.idle_w, own.idle_readings, idle_w, settings.car_weight)
-    lag_s = _shrunk(model.lag_s, model.lag_readings, response.prior_lag_s, settings.model_weight)
-    lag_s = _shrunk(own.lag_s, own.lag_readings, lag_s, settings.car_weight)
     most = settings.start_readings if same_car else 0
     out_until_s = -np.inf
     if same_car and own.out_until_s is not None and own.out_until_s > now_s:
@@ -93,19 +88,14 @@ def start_of(
         readings=int(min(own.gain_readings, most)),
         idle_w=min(max(idle_w, -response.idle_import_w), RUNS_ON_W),
         idle_readings=int(min(own.idle_readings, most)),
-        lag_s=min(max(lag_s, 0.0), LONGEST_S),
-        # Zero would be "nothing was seen".
-        lag_readings=1 if own.lag_readings + model.lag_readings > 0.0 else 0,
         transitions=_faded(_added(own.transitions, _faded(model.transitions, settings.car_weight)), np.inf),
         out_until_s=out_until_s,
     )
 
 
-def begin(
-    image: FleetImage, response: ResponseMemory, lags: LagMemory, starts: Mapping[int, Start], settings: ResponseSettings
-) -> tuple[ResponseMemory, LagMemory]:
-    """Both memories, with what the sessions in these rows of `image` begin with."""
-    response, lags = response_for_sessions(image, response, settings), lags_for_sessions(image, lags)
+def begin(image: FleetImage, response: ResponseMemory, starts: Mapping[int, Start], settings: ResponseSettings) -> ResponseMemory:
+    """The memory, with what the sessions in these rows of `image` begin with."""
+    response, lags = response_for_sessions(image, response, settings), lags_for_sessions(image, response.lags)
     rows = np.fromiter(starts, dtype=np.int64, count=len(starts))
 
     def put(memory: ResponseMemory, name: str, source: str) -> ResponseMemory:
@@ -119,7 +109,7 @@ def begin(
     columns = {name: getattr(lags, name).copy() for name in _SUMS}
     for at, name in enumerate(_SUMS):
         columns[name][rows] = sums[:, at]
-    return response, replace(lags, **columns)
+    return replace(response, lags=replace(lags, **columns))
 
 
 _COLUMNS = {
@@ -128,16 +118,14 @@ _COLUMNS = {
     "prior_readings": "readings",
     "idle_w": "idle_w",
     "idle_readings": "idle_readings",
-    "lag_s": "lag_s",
-    "lag_readings": "lag_readings",
     "not_responding_until_s": "out_until_s",
 }
 
 
-def learned_of(subject: str, at_s: float, response: ResponseMemory, lags: LagMemory, row: int, start: Start) -> LearnedResponse:
+def learned_of(subject: str, at_s: float, response: ResponseMemory, row: int, start: Start) -> LearnedResponse:
     """What the session in this row has taught, without what it began with."""
     until_s = float(response.not_responding_until_s[row])
-    sums = (0.0,) * len(_SUMS) if row >= len(lags.uid) else tuple(float(getattr(lags, name)[row]) for name in _SUMS)
+    sums = (0.0,) * len(_SUMS) if row >= len(response.lags.uid) else tuple(float(getattr(response.lags, name)[row]) for name in _SUMS)
     count, half_w, half_w2, lag_s, lag_half = (max(0.0, now - then) for now, then in zip(sums, start.transitions, strict=True))
     return LearnedResponse(
         subject=subject,
@@ -146,8 +134,6 @@ def learned_of(subject: str, at_s: float, response: ResponseMemory, lags: LagMem
         gain_readings=float(response.readings[row]),
         idle_w=float(response.idle_w[row]),
         idle_readings=float(max(0, response.idle_readings[row] - start.idle_readings)),
-        lag_s=float(response.lag_s[row]),
-        lag_readings=float(max(0, response.lag_readings[row] - start.lag_readings)),
         transitions=(count, half_w, half_w2, lag_s, lag_half) if count > 0.0 else NO_TRANSITIONS,
         out_until_s=until_s if isfinite(until_s) else None,
     )
@@ -155,7 +141,7 @@ def learned_of(subject: str, at_s: float, response: ResponseMemory, lags: LagMem
 
 def taught(learned: LearnedResponse) -> bool:
     """Whether there is anything in it."""
-    readings = learned.gain_readings + learned.idle_readings + learned.lag_readings + learned.transitions[0]
+    readings = learned.gain_readings + learned.idle_readings + learned.transitions[0]
     return readings > 0.0 or learned.out_until_s is not None
 
 
@@ -168,7 +154,6 @@ def merged(before: LearnedResponse | None, newer: LearnedResponse, most: float) 
         before = LearnedResponse(subject=newer.subject, at_s=newer.at_s)
     gain, gain_readings = _joined(before.gain, before.gain_readings, newer.gain, newer.gain_readings, most)
     idle_w, idle_readings = _joined(before.idle_w, before.idle_readings, newer.idle_w, newer.idle_readings, most)
-    lag_s, lag_readings = _joined(before.lag_s, before.lag_readings, newer.lag_s, newer.lag_readings, most)
     added = _faded(newer.transitions, most)
     return LearnedResponse(
         subject=newer.subject,
@@ -177,8 +162,6 @@ def merged(before: LearnedResponse | None, newer: LearnedResponse, most: float) 
         gain_readings=gain_readings,
         idle_w=idle_w,
         idle_readings=idle_readings,
-        lag_s=lag_s,
-        lag_readings=lag_readings,
         transitions=_added(_faded(before.transitions, most - added[0]), added),
         out_until_s=newer.out_until_s,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from counterflow.domain.setpoints import SetpointState
 from counterflow.engine.control.decision import Kind, grown
+from counterflow.engine.control.lags import LagMemory, learn
 from counterflow.engine.control.lookahead import Lag
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.dispatch.limits import Rows
@@ -31,8 +32,7 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
     `level_w` and `level_since_s` are the level in force and since when (NaN = nothing of ours is in force), `from_w` the level before;
     `settled_w` is the last settled reading at this level (NaN = none yet); `stuck_w` what a car delivers that does not move as it should
     (NaN = it does); `seen_w` the last reading of any kind. `doubtful`: the order of `seen_setpoint_at_s` was refused or its outcome is
-    unknown, so that the next one starts the level anew even if it says the same. `lag_s` is the time from an order to the middle of the
-    car's step after `lag_readings` readings on its way, `start_w` what it gave, settled, before its order (NaN = it was on its way).
+    unknown, so that the next one starts the level anew even if it says the same. `lags`: how late each car follows.
     """
 
     prior_gain: float
@@ -55,9 +55,7 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
     last_observed_at_s: F8
     seen_setpoint_at_s: F8
     doubtful: B1
-    lag_s: F8
-    lag_readings: I4
-    start_w: F8
+    lags: LagMemory
 
     @classmethod
     def fresh(cls, rows: int, settings: ResponseSettings) -> Self:
@@ -83,20 +81,17 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
             last_observed_at_s=np.full(rows, -np.inf),
             seen_setpoint_at_s=np.full(rows, -np.inf),
             doubtful=np.zeros(rows, dtype=np.bool_),
-            lag_s=np.full(rows, settings.prior_lag_s),
-            lag_readings=np.zeros(rows, dtype=np.int32),
-            start_w=np.full(rows, np.nan),
+            lags=LagMemory.fresh(rows),
         )
 
     def gains(self) -> F8:
         """Gain of each row (N,): learned, or the fleet's prior."""
         return np.where(self.known, self.gain, self.prior_gain)
 
-    def lag(self, rows: B1) -> Lag:
-        """How late each row follows (N,), and the mean of those in `rows` of which something was seen."""
-        seen = rows & (self.lag_readings > 0)
-        fleet_s = float(self.lag_s[seen].mean()) if seen.any() else self.prior_lag_s
-        return Lag(car_s=np.where(self.lag_readings > 0, self.lag_s, fleet_s), fleet_s=fleet_s)
+    def lag(self, rows: B1, step_w: F8) -> Lag:
+        """How late each row follows a step of `step_w` (N,), and the mean of those in `rows`."""
+        car_s = self.lags.lags_s(step_w, self.prior_lag_s)
+        return Lag(car_s=car_s, fleet_s=float(car_s[rows].mean()) if rows.any() else self.prior_lag_s)
 
     def astray(self, image: FleetImage) -> B1:
         """Rows whose order timed out and whose meter says that they do not follow it, (N,): the order surely never arrived."""
@@ -113,7 +108,7 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
         return np.greater(self.not_responding_until_s, now_s)
 
 
-_COLUMNS = tuple(name for name in ResponseMemory.__struct_fields__ if name not in ("prior_gain", "prior_lag_s"))
+_COLUMNS = tuple(name for name in ResponseMemory.__struct_fields__ if name not in ("prior_gain", "prior_lag_s", "lags"))
 
 
 def level_in_force_w(image: FleetImage, at_s: float) -> F8:
@@ -145,7 +140,8 @@ def observe(image: FleetImage, memory: ResponseMemory, now_s: float, settings: R
     settled[rows] = image.power_at_s[rows] > known.level_since_s[rows] + settle_s(known.level_w[rows], known.from_w[rows], settings)
     settled_w = np.where(settled, -image.power_w, known.settled_w)
     known = replace(
-        _with_lag(image, known, fresh & ~settled, settings),
+        known,
+        lags=learn(image, known.level_w, known.level_since_s, settled_w, known.lags),
         settled_w=settled_w,
         stuck_w=np.where(fresh, _stuck_w(image, known, fresh & ~settled, settings), known.stuck_w),
         seen_w=np.where(fresh, -image.power_w, known.seen_w),
@@ -219,7 +215,6 @@ def _with_levels(image: FleetImage, memory: ResponseMemory, now_s: float) -> Res
         from_w=_put(memory.from_w, rows, before_w),
         settled_w=_put(memory.settled_w, rows, np.nan),
         stuck_w=_put(memory.stuck_w, rows, np.nan),
-        start_w=_put(memory.start_w, rows, memory.settled_w[rows]),
         doubtful=doubtful,
         seen_setpoint_at_s=image.setpoint_at_s,
     )
@@ -253,29 +248,6 @@ def _stuck_w(image: FleetImage, memory: ResponseMemory, moving: B1, settings: Re
     reached_w = np.minimum(anchor_w + ramped_w, np.where(level_w < 0.0, level_w, settings.stuck_share * level_w))
     stuck_w[rows] = np.where(delivers_w < reached_w - settings.stuck_margin_w, delivers_w, np.nan)
     return stuck_w
-
-
-def _with_lag(image: FleetImage, memory: ResponseMemory, moving: B1, settings: ResponseSettings) -> ResponseMemory:
-    """The memory with lags corrected by readings on the way: a car that is further than its lag says is quicker, one less far slower."""
-    end_w = np.where(memory.level_w > 0.0, memory.gain * memory.level_w, memory.idle_w)
-    step_w = end_w - memory.start_w
-    rows = np.flatnonzero(
-        moving
-        & (np.abs(step_w) >= settings.learn_from_w)
-        & np.isnan(memory.stuck_w)
-        & (image.setpoint_state == SetpointState.ACCEPTED)
-        & (image.power_at_s > memory.level_since_s)
-    )
-    if rows.size == 0:
-        return memory
-    age_s = image.power_at_s[rows] - memory.level_since_s[rows]
-    ramp_s = np.maximum(np.abs(step_w[rows]) / settings.lag_ramp_w_per_s, 1.0)
-    reached = np.clip((-image.power_w[rows] - memory.start_w[rows]) / step_w[rows], 0.0, 1.0)
-    expected = np.clip(0.5 + (age_s - memory.lag_s[rows]) / ramp_s, 0.0, 1.0)
-    lag_s, readings = memory.lag_s.copy(), memory.lag_readings.copy()
-    lag_s[rows] = np.maximum(0.0, lag_s[rows] - settings.lag_weight * (reached - expected) * ramp_s)
-    readings[rows] += 1
-    return replace(memory, lag_s=lag_s, lag_readings=readings)
 
 
 def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: float, settings: ResponseSettings) -> ResponseMemory:

@@ -45,8 +45,8 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     now_s: float
     window_end_s: float
     target_w: float
-    led_w: float
-    lag: Lag
+    timeline: Timeline
+    response: ResponseMemory
     steps_ahead: tuple[tuple[float, float], ...]
     level_w: F8
     delivers_w: F8
@@ -127,8 +127,15 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
         return self.movable & (~scheduled | free)
 
     @cached_property
+    def lag(self) -> Lag:
+        """How late the cars follow a step to all that they can give; worked out only where the target moves."""
+        return self.response.lag(self.group.active & (self.cap_w > 0.0), self.cap_w)
+
+    @cached_property
     def trail(self) -> Trail:
-        """The last values of the target, that of now included."""
+        """The last values of a streamed target, that of now included."""
+        if not self.task.streamed:
+            return self.memory.trail
         return self.memory.trail.with_value(self.target_w, self.now_s, self.lag.fleet_s)
 
     @cached_property
@@ -137,7 +144,7 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
         if self.target_w <= 0.0:
             return self.target_w
         if not self.task.streamed:
-            return self.led_w
+            return self.target_w if self.timeline.steady else self.timeline.led_discharge_w(self.now_s, self.lag.fleet_s)
         return self.trail.anticipated_w(self.now_s, self.lag.fleet_s, self.settings.stream_lead_share)
 
     @cached_property
@@ -230,7 +237,6 @@ def set_scene(
     settled = np.zeros(len(image), dtype=np.bool_)
     if np.isfinite(room_w).any():
         settled = response.well_known(image) & group.active & image.connected & ~underway & ~able.silent & (level_w == response.level_w)
-    lag = response.lag(group.active)
     return Scene(
         image=image,
         task=task,
@@ -243,8 +249,8 @@ def set_scene(
         window_end_s=timeline.end_s,
         target_w=timeline.target_discharge_w(now_s),
         steps_ahead=_steps_ahead(image, group, task, timeline, now_s, settings),
-        led_w=timeline.led_discharge_w(now_s, lag.fleet_s),
-        lag=lag,
+        timeline=timeline,
+        response=response,
         level_w=level_w,
         delivers_w=np.where(group.counted & ~np.isnan(delivers_w), delivers_w, 0.0),
         gain=gain,

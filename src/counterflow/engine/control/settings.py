@@ -176,12 +176,6 @@ class ResponseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         Meta(description="Time from an order to the middle of a car's step, before anything was seen of it.", extra={"unit": "s"}, gt=0),
     ] = 8.0
-    lag_weight: Annotated[
-        float, Meta(description="How much of the error a reading on the way corrects the learned lag.", extra={"unit": "0..1"}, ge=0, le=1)
-    ] = 0.5
-    lag_ramp_w_per_s: Annotated[
-        float, Meta(description="Ramp assumed of a car on its way, to read its lag from where it stands.", extra={"unit": "W/s"}, gt=0)
-    ] = 2_000.0
     stuck_share: Annotated[
         float,
         Meta(description="A car on its way is expected to reach at least this share of its setpoint.", extra={"unit": "0..1"}, ge=0, le=1),

@@ -45,6 +45,11 @@ class Timeline(Struct, frozen=True, kw_only=True):
             ramp_out_s=instruction.ramp_out_s,
         )
 
+    @property
+    def steady(self) -> bool:
+        """It moves by steps only."""
+        return self.ramp_w_per_s is None and self.ramp_out_s == 0.0
+
     def target_discharge_w(self, now_s: float) -> float:
         """Target at `now_s`, W, discharge positive. The end is exclusive."""
         if not self.start_s <= now_s < self.end_s:

@@ -17,7 +17,7 @@ from counterflow.domain.resources import ControlMode
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.engine.control.decision import Decision, DispatchTask, SetpointChange, TaskMemory
-from counterflow.engine.control.lead import ScheduledStartSettings, lead_s
+from counterflow.engine.control.lead import ScheduledStartSettings
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.resume import ResumeSettings, releases_due
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
@@ -169,7 +169,12 @@ class Centre:
         begins_s = None
         if starts_s is not None:
             from_w = np.nan_to_num(columns["power_w"][rows])
-            begins_s = np.array([starts_s - lead_s(step_w, START) for step_w in (power_w - from_w).tolist()])
+            begins_s = np.array(
+                [
+                    starts_s - self.response.lags.lead_s(row, int(columns["uid"][row]), step_w, START)
+                    for row, step_w in zip(rows.tolist(), (power_w - from_w).tolist(), strict=True)
+                ]
+            )
         open_ended = (columns["setpoint_state"][rows] == SetpointState.PENDING) | (columns["setpoint_state"][rows] == SetpointState.UNKNOWN)
         before_w = np.where(open_ended, np.fmin(columns["previous_setpoint_w"][rows], columns["setpoint_w"][rows]), self._force_w[rows])
         columns["previous_setpoint_w"][rows] = before_w
