@@ -55,11 +55,9 @@ def _watch(client: ApiClient, pool: str, last: int, console: Console, around: Su
         while True:
             remark = ""
             try:
-                records = [
-                    *records,
-                    *client.get("/telemetry", {"pool": pool, "since": records[-1].sequence, "most": last}).read(list[PoolTelemetry]),
-                ]
-                records, heard_s = records[-last:], around.now_s()
+                behind: dict[str, str | float] = {"pool": pool, "since": records[-1].sequence, "most": 1_000}
+                records = [*records, *client.get("/telemetry", behind).read(list[PoolTelemetry])][-last:]
+                heard_s = around.now_s()
             except ApiError as error:
                 if (error.status is not None and error.status < 500) or around.now_s() - heard_s > PATIENCE_S:
                     raise
