@@ -16,8 +16,11 @@ from counterflow.domain.grid import (
     discharge_power_w_of,
     value_of,
 )
+from counterflow.domain.offers import Offer
 from counterflow.domain.program_words import (
     AnswerWords,
+    OfferLevelWords,
+    OfferWords,
     OrderState,
     OrderWords,
     SetpointWords,
@@ -128,6 +131,22 @@ class Terms:
             available=record.available,
             following=record.following,
             fault=record.fault,
+        )
+
+    def offer(self, offer: Offer) -> OfferWords:
+        """What can surely be given, as the program reads it."""
+        per = WATTS[self.unit]
+        return OfferWords(
+            start=instant(offer.start_s),
+            window_s=offer.window_s,
+            confidence=offer.confidence,
+            power=offer.power_w / per,
+            energy=offer.energy_wh / per,
+            levels=tuple(
+                OfferLevelWords(confidence=one.confidence, power=one.power_w / per, energy=one.energy_wh / per) for one in offer.levels
+            ),
+            scenarios=offer.scenarios,
+            method=offer.method,
         )
 
     def standing(self, record: GridOrderRecord, view: DispatchView | None) -> OrderState:

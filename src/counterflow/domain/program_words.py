@@ -152,6 +152,38 @@ class OrdersWords(Struct, frozen=True, kw_only=True):
     orders: tuple[OrderState, ...]
 
 
+class OfferLevelWords(Struct, frozen=True, kw_only=True):
+    """What is met or exceeded for the whole window with a probability."""
+
+    confidence: Annotated[float, Meta(description="Probability, 0..1.")]
+    power: Annotated[float, Meta(description="Export, a magnitude.")]
+    energy: Annotated[float, Meta(description="That power over the window, in `unit` times one hour, a magnitude.")]
+
+
+class OfferWords(Struct, frozen=True, kw_only=True):
+    """What a pool can surely give from `start` on, for a whole window."""
+
+    start: Instant
+    window_s: float
+    confidence: Annotated[float, Meta(description="Probability that `power` is there for the whole window, 0..1.")]
+    power: Annotated[float, Meta(description="What is offered, all counted: export, a magnitude.")]
+    energy: Annotated[float, Meta(description="That power over the window, in `unit` times one hour, a magnitude.")]
+    levels: Annotated[tuple[OfferLevelWords, ...], Meta(description="What the model says at P50, P90, P95 and P99.")]
+    scenarios: Annotated[int, Meta(description="Courses of the window that it was worked out from.")]
+    method: Annotated[str, Meta(description="quantile or cvar.")]
+
+
+class OffersWords(Struct, frozen=True, kw_only=True):
+    """What a pool can surely give over windows of several lengths. Nobody can commit to these; that is done over HTTP."""
+
+    program: str
+    pool: str
+    at: Instant
+    sign: Sign
+    unit: GridUnit
+    offers: tuple[OfferWords, ...]
+
+
 class ReportWords(Struct, frozen=True, kw_only=True):
     """A report of a dispatch of the program is ready to be fetched."""
 

@@ -73,6 +73,18 @@ def whole(heard: list[tuple[str, Any]]) -> dict[int, Any]:
     return records
 
 
+async def records_behind(served: Any, sequence: int, count: int) -> list[int]:
+    """The same over HTTP: numbers that the stream tells who comes back with the last one that he has read."""
+    found: list[int] = []
+    where, last = "/api/v1/telemetry/stream", {"Last-Event-ID": str(sequence)}
+    async with served.api() as api, api.stream("GET", where, headers=last) as answer:
+        async for line in answer.aiter_lines():
+            found += [int(line.removeprefix("id: "))] if line.startswith("id: ") else []
+            if len(found) == count:
+                break
+    return found
+
+
 def is_whole(records: dict[int, Any]) -> bool:
     return len(records) == max(records) - min(records) + 1
 
@@ -103,6 +115,9 @@ def test_nothing_is_lost_whoever_dies(brokers: Any, serve: Any, peer: Any, until
             await until(lambda: operator.on("telemetry")[-1]["following"])
             await until(lambda: operator.on("telemetry")[-1]["delivered_power"] == pytest.approx(30.0, abs=1.5))
             assert operator.on("telemetry")[-1]["quality"] == "good"
+            offer = operator.on("offers")[-1]
+            assert [one["window_s"] for one in offer["offers"]] == [900.0, 3_600.0, 14_400.0]
+            assert (offer["unit"], [level["confidence"] for level in offer["offers"][0]["levels"]]) == ("kW", [0.5, 0.9, 0.95, 0.99])
             await asyncio.sleep(1.2)  # the broker has its sessions on disk
             broker.kill()
         await asyncio.sleep(2.5)
@@ -124,6 +139,8 @@ def test_nothing_is_lost_whoever_dies(brokers: Any, serve: Any, peer: Any, until
             await until(lambda: is_whole(whole(heard)))
             # The dispatch of before the crash is the same, and goes on.
             await until(lambda: operator.on("telemetry")[-1]["delivered_power"] == pytest.approx(30.0, abs=1.5))
+            streamed = await records_behind(served, min(whole(heard)), len(whole(heard)))
+            assert streamed == list(range(min(whole(heard)) + 1, min(whole(heard)) + 1 + len(streamed)))
             orders = operator.on("orders")[-1]["orders"]
             assert [(one["key"], one["state"], one["revision"]) for one in orders] == [("o-1", "running", 1)]
             served.stop()

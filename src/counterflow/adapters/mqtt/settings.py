@@ -66,6 +66,13 @@ class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             gt=0,
         ),
     ] = 60.0
+    offer_every_s: Annotated[float, Meta(description="What the pools can surely give is told so often.", extra={"unit": "s"}, ge=10)] = (
+        300.0
+    )
+    offer_windows_min: Annotated[
+        tuple[Annotated[float, Meta(ge=5, le=1_440)], ...],
+        Meta(description="Over windows of these lengths, from now on; none = it is not told.", extra={"unit": "min"}),
+    ] = (15.0, 60.0, 240.0)
     replay_batch: Annotated[
         int, Meta(description="Records in one message of those that are sent after an outage.", extra={"unit": "-"}, ge=1, le=1_000)
     ] = 200

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from counterflow.domain.program_words import (
     AnswerWords,
+    OffersWords,
     OrdersWords,
     OrderWords,
     ReportWords,
@@ -25,7 +26,7 @@ class Topic(Struct, frozen=True):
 
 
 ORDER, WITHDRAW, SETPOINT = "order", "withdraw", "setpoint"
-ANSWER, ORDERS, REPORT = "answer", "orders", "report"
+ANSWER, ORDERS, OFFERS, REPORT = "answer", "orders", "offers", "report"
 TELEMETRY, REPLAYED, STATUS = "telemetry", "telemetry/replayed", "status"
 
 TOPICS: dict[str, Topic] = {
@@ -36,6 +37,7 @@ TOPICS: dict[str, Topic] = {
     ORDERS: Topic(False, OrdersWords, True, "All standing orders with the states of their dispatches, after each change."),
     TELEMETRY: Topic(False, TelemetryWords, False, "The pool, every `telemetry.period_s`, as it happens."),
     REPLAYED: Topic(False, TelemetryBatch, False, "What could not be sent as it happened, oldest first."),
+    OFFERS: Topic(False, OffersWords, True, "What the pool can surely give, over each of `mqtt.offer_windows_min`."),
     REPORT: Topic(False, ReportWords, False, "A final report of a dispatch can be fetched over HTTP."),
 }
 """Below `<prefix>/<program>/`. The topic `<prefix>/status` stands above the programs."""

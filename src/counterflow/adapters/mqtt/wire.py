@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from counterflow.adapters.mqtt.connection import Line, why
 from counterflow.adapters.mqtt.inbox import Inbox
+from counterflow.adapters.mqtt.offers_out import OffersOut
 from counterflow.adapters.mqtt.settings import MqttSettings
 from counterflow.adapters.mqtt.state_out import StateOut
 from counterflow.adapters.mqtt.telemetry_out import TelemetryOut
@@ -54,6 +55,7 @@ class MqttWire:
         self._version = version
         terms = [Terms(program) for program in programs]
         self._states = StateOut(grid, terms, settings)
+        self._offers = [OffersOut(grid, one, settings) for one in terms] if settings.offer_windows_min else []
         self.telemetry: Sequence[TelemetryOut] = [TelemetryOut(grid, one, settings) for one in terms]
 
     def figures(self) -> MqttFigures:
@@ -99,6 +101,8 @@ class MqttWire:
                     tasks.create_task(self._states.run(line))
                     for one in self.telemetry:
                         tasks.create_task(one.run(line))
+                    for offers in self._offers:
+                        tasks.create_task(offers.run(line))
             except asyncio.CancelledError:
                 await asyncio.wait_for(self._say_status(line, online=False), _GOODBYE_S)
                 raise
