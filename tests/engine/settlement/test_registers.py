@@ -84,3 +84,15 @@ def test_thinning_keeps_the_ends_the_anchors_and_the_total():
     assert {0, 20, 21, 50, 99} <= set(few.kept.tolist())
     assert few.step_wh.sum() == full.step_wh.sum()
     assert np.array_equal(np.diff(register[few.kept]), few.step_wh)
+
+
+def test_a_fall_close_below_a_full_counter_is_a_reset_when_power_says_that_less_flowed():
+    # 9 678 -> 54: a counter of 10 000 Wh would mean 376 Wh in a minute, and power says 70 Wh.
+    at_s, reading = np.array([0.0, 60.0]), np.array([9_678.0, 54.0])
+    made = register_steps(at_s, reading, np.array([0.0, 70.0]), power_max_w=22_000.0, resolution_wh=1.0)
+    assert [anomaly.kind for anomaly in made.anomalies] == [AnomalyKind.RESET]
+    assert np.isnan(made.step_wh).all()
+    for expected_wh in (200.0, 0.0):  # 0 = power does not tell
+        made = register_steps(at_s, reading, np.array([0.0, expected_wh]), power_max_w=22_000.0, resolution_wh=1.0)
+        assert [anomaly.kind for anomaly in made.anomalies] == [AnomalyKind.ROLLOVER]
+        assert made.step_wh.tolist() == [376.0]

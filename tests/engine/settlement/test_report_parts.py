@@ -232,3 +232,18 @@ def test_a_version_may_change_nothing_but_recovery_notes_or_baseline(make_world,
     older = replace(last, baseline=None, recovery=None)
     assert revision(older, last).reasons[1:] == ("Recovery has been counted to its end: 0 Wh.",)
     assert substance(older) != substance(last)
+
+
+def test_a_reset_inside_a_gap_is_bridged_by_power_that_was_heard_on_both_sides_with_its_uncertainty(world, settled):
+    world.join(1)
+    kept = [at for at in TENS if not 200.0 < at < 260.0]
+    for at in kept:
+        world.sample(1, at, -7200.0, (1000.0 if at < 230 else 0.0) + 2.0 * at + 120.0, 500.0)
+    made = settled(world.stored())
+    assert made.delivered_energy_wh == 1200.0
+    assert made.flagged_wh == 120.0
+    assert made.uncertainty_wh > 30.0
+    start_s = world.stored().instruction.start_s
+    heard = [sample for sample in world.samples if not 100.0 < sample.at_s - start_s < 400.0]
+    far = replace(world.stored(), samples=tuple(heard))
+    assert settled(far).delivered_energy_wh == 600.0

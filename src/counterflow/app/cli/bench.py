@@ -7,7 +7,7 @@ import typer
 
 from counterflow.app.cli.shared import FailedError, WrongUsageError, screen
 
-SCENARIOS, REALTIME, OFFERS = "scenarios", "realtime", "offers"
+SCENARIOS, OFFERS, REALTIME, SETTLEMENT = "scenarios", "offers", "realtime", "settlement"
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="allocation, ingest, gateway, fan_out, memory, storm; all of these when none. Or: scenarios, offers, realtime.",
+            help="allocation, ingest, gateway, fan_out, memory, storm; all of these when none. Or one of: scenarios, offers, realtime, "
+            "settlement.",
         ),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file, too.")] = None,
@@ -36,16 +37,14 @@ def bench(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, under a minute; not comparable with the full run.")] = False,
     only: Annotated[str, typer.Option("--only", metavar="LIST", help="scenarios: only these, such as 4,8.")] = "",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="scenarios: so many plays of each.")] = 5,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="scenarios, settlement: so many plays of each.")] = 5,
     minutes: Annotated[float, typer.Option("--minutes", min=0.5, max=1_440.0, help="realtime: length of the window.")] = 15.0,
     stations: Annotated[int, typer.Option("--stations", metavar="N", min=1, max=100_000, help="realtime: number of stations.")] = 1_000,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="realtime: same seed, same cars, signal and leavers.")] = 1,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="realtime: settings of the server (TOML).")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="FOLDER", help="scenarios, offers, realtime: where table, JSON and pictures go. Default: out/<name>."
-        ),
+        typer.Option("--out", metavar="FOLDER", help="scenarios, offers, realtime, settlement: where results go. Default: out/<name>."),
     ] = None,
 ) -> None:
     """Measure how fast this machine runs Counterflow, and print the table that the README shows. Takes about five minutes.
@@ -57,6 +56,9 @@ def bench(
 
     `bench realtime` lets stations over WebSockets follow a streamed target in real time, beside the same on the virtual clock, and ends
     with 1 where the two disagree.
+
+    `bench settlement` holds reports against the truth: faulty registers, late messages, every grid, every baseline. It ends with 1 where a
+    goal was missed.
     """
     try:
         if SCENARIOS in (names or ()):
@@ -65,6 +67,8 @@ def bench(
             code = _offers(names or [], quick, out or Path("out") / OFFERS)
         elif REALTIME in (names or ()):
             code = _realtime(names or [], (stations, minutes, seed), json_file, config, out or Path("out") / REALTIME)
+        elif SETTLEMENT in (names or ()):
+            code = _settlement(names or [], seeds, quick, json_file, out or Path("out") / SETTLEMENT)
         else:
             code = _speed(names or [], json_file, against, measured, quick)
     except ModuleNotFoundError as missing:
@@ -99,6 +103,19 @@ def _scenarios(names: list[str], only: str, seeds: int, quick: bool, out: Path) 
         return run_scenarios(Request(only=only, seeds=seeds, quick=quick, folder=out), screen())
     except UnknownScenarioError as error:
         raise WrongUsageError(str(error)) from None
+    except OSError as error:
+        raise FailedError(f"The results cannot be written to '{out}': {error.strerror}.") from None
+
+
+def _settlement(names: list[str], seeds: int, quick: bool, json_file: Path | None, out: Path) -> int:
+    from counterflow.app.bench.settlement import run_settlement
+
+    if names != [SETTLEMENT]:
+        raise WrongUsageError("`settlement` is measured by itself: counterflow bench settlement.")
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise WrongUsageError(f"The folder of '{json_file}' does not exist.")
+    try:
+        return run_settlement(seeds, quick, out, json_file, screen())
     except OSError as error:
         raise FailedError(f"The results cannot be written to '{out}': {error.strerror}.") from None
 

@@ -18,6 +18,9 @@ B1 = NDArray[np.bool_]
 _SHAPELESS = 5.0
 """When registers moved this many times more than power explains, power says nothing about when."""
 
+_RESET_GAPS = 4.0
+"""Across a register that began again, power is integrated over up to this many gap limits: the meter was there on both sides."""
+
 _LARGE_W = 500.0
 _LARGE_FRAC = 0.2
 _FINE = 0.2
@@ -135,7 +138,7 @@ def energy_curve(at: Nodes, *, exported: bool, power_max_w: float, gap_s: float,
     """The curve of one direction.
 
     `power_max_w` bounds what can flow; `anchors_s` are the instants whose neighbouring readings count exactly. A stretch longer than
-    `gap_s` that no register bridges is unknown and counts nothing.
+    `gap_s` that no register bridges is unknown and counts nothing; where a register began again inside it, power may bridge more.
     """
     node_s, power_interval_s = at.at_s, at.power_interval_s
     register_wh, resolution_wh = (at.export_wh, at.export_resolution_wh) if exported else (at.import_wh, at.import_resolution_wh)
@@ -159,6 +162,8 @@ def energy_curve(at: Nodes, *, exported: bool, power_max_w: float, gap_s: float,
         step_wh = np.repeat(steps.step_wh, pieces)
         shape_wh = np.repeat(np.add.reduceat(by_power_wh[:last], steps.kept[:-1]), pieces)
         inside = np.isfinite(step_wh)
+        usable[first:last] |= ~inside & known[first:last] & (power_interval_s[first:last] <= _RESET_GAPS * gap_s)
+        scale = np.where(usable, 1.0, 0.0)
         shaped = inside & (shape_wh > 0.0) & (step_wh <= _SHAPELESS * shape_wh)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             scale[first:last] = np.where(shaped, step_wh / shape_wh, np.where(inside, 0.0, scale[first:last]))

@@ -20,6 +20,7 @@ _SLACK_WH = 2.0
 _CLOCK_S = 1.0
 """Stations stamp whole seconds: two stamps may be off against each other by this much."""
 _COARSE = 25.0
+_AT_MOST = 2.0
 
 
 class AnomalyKind(StrEnum):
@@ -64,7 +65,8 @@ def register_steps(at_s: F8, register_wh: F8, expected_wh: F8, *, power_max_w: f
     `at_s` (N,) increasing; `register_wh` (N,) with NaN where there is no reading; `expected_wh` (N,) cumulative energy by power,
     level where power does not tell; `power_max_w` bounds what can flow. A step is plausible from 0 to 1.05 P dt + 2 Wh + resolution.
     An implausible reading whose successor fits its predecessor is a spike and left out; a fall by one of `ROLLOVER_WH` is a
-    rollover and exact; any other fall is a reset, any other rise a jump: there the power counts, for that interval only.
+    rollover and exact, unless power speaks against it; any other fall is a reset, any other rise a jump: there the power counts, for that
+    interval only.
     """
     index = np.flatnonzero(np.isfinite(register_wh))
     reading = register_wh[index]
@@ -88,6 +90,11 @@ def _walk(index: I8, when: F8, reading: F8, expected: F8, limit_wh_per_s: float,
     def miss(left: int, right: int) -> float:
         return abs(float(reading[right] - reading[left] - (expected[right] - expected[left])))
 
+    def likely(left: int, right: int, energy_wh: float) -> bool:
+        """By power: a load that changed between two samples draws no more than twice what a straight line says. Unknown = it may be."""
+        by_power_wh = float(expected[right] - expected[left])
+        return by_power_wh <= 0.0 or energy_wh <= _AT_MOST * by_power_wh + slack_wh
+
     kept = [0]
     steps: list[float] = []
     anomalies: list[Anomaly] = []
@@ -102,7 +109,8 @@ def _walk(index: I8, when: F8, reading: F8, expected: F8, limit_wh_per_s: float,
                 anomalies.append(Anomaly(at_s, AnomalyKind.SPIKE))
                 here = after
                 continue
-            turn = next((wh for wh in ROLLOVER_WH if wh > reading[last] and fits(last, here, wh)), None)
+            turns = (wh for wh in ROLLOVER_WH if wh > reading[last] and fits(last, here, wh) and likely(last, here, energy + wh))
+            turn = next(turns, None)
             if turn is not None:
                 anomalies.append(Anomaly(at_s, AnomalyKind.ROLLOVER))
                 energy += turn

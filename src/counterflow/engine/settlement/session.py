@@ -142,7 +142,7 @@ def spread(energy: MemberEnergy, *, count_import: bool) -> Spread:
     - boundary: where a span begins or ends between two samples, a change of power dP drawn as a ramp of length w may really have been
       a step, so the split is known to dP w/6, as a uniform error; without power, to the smaller share; shared, since a whole fleet
       changes at the same instants, so it adds up linearly over sessions;
-    - power only: dP h / sqrt(12) for each interval, as a step at any instant;
+    - power only: dP h / sqrt(12) for each interval, as a step at any instant; half the largest power for dP where it is longer than a gap;
     - unknown stretches: anything from nothing to the largest power seen, uniform.
     The accuracy class of the meter itself is not in it.
     """
@@ -155,7 +155,7 @@ def spread(energy: MemberEnergy, *, count_import: bool) -> Spread:
         for from_s, to_s in energy.member.spans:
             if curve.by_register.any():
                 variance += curve.resolution_wh**2 / 6.0
-            variance += _inside_variance(curve, from_s, to_s, peak_w)
+            variance += _inside_variance(curve, from_s, to_s, peak_w, energy.gap_s)
             shared += _boundary_wh(curve, energy.heard_s, from_s) + _boundary_wh(curve, energy.heard_s, to_s)
     return Spread(float(np.sqrt(variance)), shared)
 
@@ -164,10 +164,11 @@ def _piece_wh(curve: Curve, from_s: float, to_s: float) -> F8:
     return np.diff(curve.energy_at(np.clip(curve.at_s, from_s, to_s)))
 
 
-def _inside_variance(curve: Curve, from_s: float, to_s: float, peak_w: float) -> float:
+def _inside_variance(curve: Curve, from_s: float, to_s: float, peak_w: float, gap_s: float) -> float:
     clipped_s = np.clip(curve.at_s, from_s, to_s)
     length_s = np.diff(clipped_s)
     change_w = np.abs(curve.slope_w_per_s) * np.diff(curve.at_s)
+    change_w = np.where(np.diff(curve.at_s) > gap_s, np.maximum(change_w, 0.5 * peak_w), change_w)
     power_wh = np.where(curve.by_power, change_w * length_s, 0.0) * (_STEPPED * WH_PER_WS)
     known = curve.by_power | curve.by_register
     unknown_s = (to_s - from_s) - float(np.sum(length_s[known]))
