@@ -322,7 +322,7 @@ class Served:
 
 
 COMMAND = (sys.executable, "-c", "from counterflow.app.cli import main; main()")
-_ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFLOW_")}
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFLOW_")} | {"COUNTERFLOW_CONSOLE": "off"}
 Serve = Callable[..., Served]
 
 

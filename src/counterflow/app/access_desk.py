@@ -16,9 +16,12 @@ class AccessDesk:
     _now_s: Callable[[], float]
     _settled: Callable[[], Awaitable[None]]
 
+    own_tokens: tuple[ApiToken, ...] = ()
+    """Of processes of ours, such as the console's feed; they live as long as this one."""
+
     def live_tokens(self) -> Sequence[ApiToken]:
         """Tokens that are good now; the gate asks with every request."""
-        return tuple(self._room.access.live(self._now_s()))
+        return (*self._room.access.live(self._now_s()), *self.own_tokens)
 
     def tokens(self) -> Sequence[TokenView]:
         """All tokens but the first one, which is in the data dir, by name."""

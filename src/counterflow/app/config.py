@@ -28,6 +28,7 @@ from counterflow.app.registry import RegistrySettings
 from counterflow.app.setpoint_commands import PlacingSettings
 from counterflow.app.setting_checks import complaints
 from counterflow.app.setting_words import sentence_of
+from counterflow.console.settings import ConsoleSettings
 from counterflow.domain.grid import Program
 from counterflow.domain.resources import Feeder, Site
 from counterflow.engine.conflicts.settings import ConflictSettings
@@ -95,6 +96,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger: LedgerSettings = LedgerSettings()
     resume: ResumeSettings = ResumeSettings()
     settlement: SettlementSettings = SettlementSettings()
+    console: ConsoleSettings = ConsoleSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     mqtt: MqttSettings = MqttSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
@@ -111,6 +113,8 @@ SHORTCUTS: dict[str, tuple[str, str]] = {
     "data_dir": ("server", "data_dir"),
     "accept_unknown_stations": ("stations", "accept_unknown"),
     "default_consent": ("drivers.default", "consent"),
+    "console": ("console", "enabled"),
+    "console_port": ("console", "port"),
 }
 """Settings that also have an option of `serve` and an environment variable of their own."""
 

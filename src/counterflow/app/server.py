@@ -5,9 +5,10 @@ import contextlib
 import time
 from collections.abc import Collection, Coroutine, Iterator, Sequence
 from functools import partial
+from hashlib import sha256
 from math import inf
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_hex, token_urlsafe
 
 import structlog
 import uvicorn
@@ -33,6 +34,7 @@ from counterflow.app.capacity_desk import CapacityDesk
 from counterflow.app.certifying import Certifying
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
+from counterflow.app.console_process import ConsoleProcess
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.firm_figures import FirmFigures
 from counterflow.app.garbage import Garbage
@@ -60,6 +62,8 @@ from counterflow.app.telemetry_metrics import TelemetryMetrics
 from counterflow.app.token import ensure_token
 from counterflow.app.webhook_metrics import WebhookMetrics
 from counterflow.app.wire_alarms import WireAlarms
+from counterflow.console.settings import ConsoleOrders
+from counterflow.domain.access import ApiToken
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.views import CertificateView, IssuedCertificateView, Notice, Refusal
@@ -69,6 +73,7 @@ from counterflow.engine.ports import Clock
 RETENTION_PAUSE_S = 30.0
 RETENTION_STEP_S = 0.2
 SETTLE_PAUSE_S = 1.0
+CONSOLE_WITHIN_S = 20.0
 _DAY_S = 86_400.0
 
 log = structlog.get_logger("counterflow")
@@ -92,6 +97,7 @@ class Server:
         self._now_s = (clock or self._clock).now_s
         self._data_dir = Path(settings.server.data_dir)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.console: ConsoleProcess | None = None
         self.mqtt: MqttWire | None = None
         self.webhooks: Webhooks | None = None
 
@@ -155,7 +161,7 @@ class Server:
             alarms=self.alarms,
             disconnect=self.lines.disconnect,
             certificates=self,
-            wire_alarms=wire_alarms.all,
+            wire_alarms=lambda: (*wire_alarms.all(), *self._console_alarms()),
         )
         keep_s = self.settings.telemetry.keep_days * _DAY_S
         figures = PoolFigures(
@@ -274,6 +280,27 @@ class Server:
         self.pool_records.close()
         self.retention.close()
         self.journal.close()
+
+    async def start_console(self) -> str | None:
+        """Start the console's process beside this one; returns where it is, or None when it does not start in time (an alarm says why)."""
+        token = token_urlsafe(32)
+        digest = sha256(token.encode()).hexdigest()
+        self.operations.own_tokens = (
+            ApiToken(name="console", role="viewer", digest=digest, added_at_s=self._now_s(), added_by="this process"),
+        )
+        orders = ConsoleOrders(
+            settings=self.settings.console, api_url=self.api_url, feed_token=token, api_certificate=self.settings.api.tls_certificate
+        )
+        self.console = ConsoleProcess(orders)
+        listens: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._spawn(self.console.keep(lambda url: None if listens.done() else listens.set_result(url)))
+        try:
+            return await asyncio.wait_for(listens, CONSOLE_WITHIN_S)
+        except TimeoutError:
+            return None
+
+    def _console_alarms(self) -> tuple[str, ...]:
+        return () if self.console is None or self.console.trouble is None else (self.console.trouble,)
 
     def _ask(self, question: Question, told: Told) -> None:
         """The call-out about a token; its answer may let a message leave."""

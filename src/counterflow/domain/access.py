@@ -46,6 +46,13 @@ class TokenView(Struct, frozen=True, kw_only=True):
     token: str | None = None
 
 
+class WhoView(Struct, frozen=True, kw_only=True):
+    """Whose token was shown, and what it allows."""
+
+    name: str
+    role: str
+
+
 class AuditEntry(Struct, frozen=True, kw_only=True):
     """One request that may have changed something: who, when, what, how it ended, and the thing before and after, where it has a view.
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from counterflow.adapters.web.answers import answer, bearer, shows
-from counterflow.domain.access import ROLE_WORDS, AuditEntry, TokenView
+from counterflow.domain.access import ROLE_WORDS, AuditEntry, TokenView, WhoView
 from counterflow.engine.ports import Operations
 
 
@@ -30,6 +30,12 @@ class TokenBody(BaseModel):
 def access_routes(operations: Operations) -> APIRouter:
     """`tokens` and `audit`."""
     routes = APIRouter(tags=["access"])
+
+    @routes.get("/whoami", responses=shows(WhoView))
+    async def whoami(request: Request) -> Response:
+        """Whose token this is, and what it allows."""
+        who = request.state.who
+        return answer(request, WhoView(name=who.name, role=who.role.name.lower()))
 
     @routes.get("/tokens", responses=shows(TokenView, many=True))
     async def tokens(request: Request) -> Response:

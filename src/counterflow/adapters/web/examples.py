@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from counterflow.domain.access import AuditEntry, TokenView
+from counterflow.domain.access import AuditEntry, TokenView, WhoView
 from counterflow.domain.conflicts import ForeignProfile, InstalledProfile, Leader, PriorityEntry, SitePriority
 from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery
 from counterflow.domain.drivers import PartialTerms
@@ -178,6 +178,7 @@ _DISPATCH = DispatchView(
 )
 
 _ALL: tuple[Struct, ...] = (
+    WhoView(name="api:control-room", role="operator"),
     _TELEMETRY,
     _SAID,
     _ORDERS,

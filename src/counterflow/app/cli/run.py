@@ -65,8 +65,10 @@ def serve(
         bool | None,
         typer.Option("--default-consent/--no-default-consent", help="Whether drivers have agreed to discharge where nothing else is said."),
     ] = None,
+    console: Annotated[bool | None, typer.Option("--console/--no-console", help="Whether the console in the browser is started.")] = None,
+    console_port: Annotated[int | None, typer.Option(metavar="PORT", help="Port of the console; 0 takes a free one. [8080]")] = None,
 ) -> None:
-    """Run the server: OCPP for stations, the HTTP API for people and machines. Ctrl-C stops it.
+    """Run the server: OCPP for stations, the HTTP API for people and machines, the console in the browser. Ctrl-C stops it.
 
     Options win over environment variables (COUNTERFLOW_OCPP_PORT and so on), and these over the settings file.
     """
@@ -80,6 +82,8 @@ def serve(
         "data_dir": data_dir,
         "accept_unknown_stations": accept_unknown_stations,
         "default_consent": default_consent,
+        "console": console,
+        "console_port": console_port,
     }
     try:
         settings = load(config, os.environ, options)
@@ -109,7 +113,8 @@ async def _serve(settings: "Settings") -> None:
         raise FailedError(f"The server cannot start. {error}") from None
     try:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_certificates)
-        typer.echo(welcome(server.ocpp_urls, server.api_url, Path(settings.server.data_dir)))
+        console_url = await server.start_console() if settings.console.enabled else None
+        typer.echo(welcome(server.ocpp_urls, server.api_url, Path(settings.server.data_dir), console_url))
         sys.stdout.flush()
         await stop.wait()
         note("Stopping. Orders at the stations carry their own end; the next start knows them.")
@@ -117,13 +122,14 @@ async def _serve(settings: "Settings") -> None:
         await server.stop()
 
 
-def welcome(ocpp_urls: Sequence[str], api_url: str, data_dir: Path) -> str:
+def welcome(ocpp_urls: Sequence[str], api_url: str, data_dir: Path, console_url: str | None = None) -> str:
     """What a person needs to know when the server is up."""
     return "\n".join(
         (
             f"Counterflow {__version__} is serving. Ctrl-C stops it.",
             *(f"  Stations   {url.rstrip('/')}/<station id>" for url in ocpp_urls),
             f"  HTTP API   {api_url}",
+            *((f"  Console    {console_url}",) if console_url is not None else ()),
             f"  Data dir   {data_dir.resolve()}",
             f"  API token  {data_dir.resolve() / TOKEN_FILE}",
         )

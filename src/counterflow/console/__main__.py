@@ -1,0 +1,5 @@
+"""`python -m counterflow.console`."""
+
+from counterflow.console.main import main
+
+main()

@@ -1,0 +1,117 @@
+"""What is drawn, as options of ECharts: pure functions of points. Gaps are gaps: unknown is null and is not bridged.
+
+Colours are those of Okabe and Ito, which people who see colours differently tell apart; lines differ in their dash as well.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from counterflow.console.feed import Mark, Point
+
+TARGET, DELIVERED, HEADROOM, COMMITTED, ALARM = "#D55E00", "#0072B2", "#009E73", "#999999", "#CC79A7"
+MAX_POINTS = 900
+_MARK_WORDS = {
+    "session.dropped_out": "drop-out",
+    "session.refused": "refused",
+    "session.guarded": "guard",
+    "dispatch.shortfall": "shortfall",
+    "dispatch.amended": "amended",
+    "dispatch.stream": "stream",
+    "dispatch.displaced": "displaced",
+    "dispatch.note": "note",
+}
+
+
+def course_options(
+    points: Sequence[Point], marks: Iterable[Mark], *, committed_w: float | None, tolerance_frac: float, from_s: float, to_s: float
+) -> dict[str, Any]:
+    """Target against delivered with tolerance band, headroom and commitment, MW over local time."""
+    shown = thinned([point for point in points if from_s <= point.at_s <= to_s])
+    target = [[1e3 * point.at_s, _mw(point.target_w)] for point in shown]
+    band = [(point.at_s, point.target_w) for point in shown]
+    low = [[1e3 * at_s, None if power_w is None else _mw(power_w * (1.0 - tolerance_frac))] for at_s, power_w in band]
+    wide = [[1e3 * at_s, None if power_w is None else _mw(2.0 * power_w * tolerance_frac)] for at_s, power_w in band]
+    series: list[dict[str, Any]] = [
+        _line("tolerance from", low, TARGET, stack="band", opacity=0.0),
+        _line("tolerance", wide, TARGET, stack="band", opacity=0.0) | {"areaStyle": {"color": TARGET, "opacity": 0.12}},
+        _line("target", target, TARGET, width=2, step="end"),
+        _line("delivered", with_gaps(shown), DELIVERED, width=3) | {"markLine": _marks(marks, from_s, to_s)},
+        _line("headroom held", [[1e3 * point.at_s, _mw(point.headroom_w)] for point in shown], HEADROOM, dash="dotted"),
+    ]
+    if committed_w is not None:
+        series.append(_line("committed", [[1e3 * from_s, _mw(committed_w)], [1e3 * to_s, _mw(committed_w)]], COMMITTED, dash="dashed"))
+    return {
+        "animation": False,
+        "grid": {"left": 64, "right": 24, "top": 40, "bottom": 40},
+        "legend": {"data": ["target", "delivered", "headroom held", "committed"], "top": 0, "textStyle": {"color": "#888888"}},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {"type": "time", "min": 1e3 * from_s, "max": 1e3 * to_s, "axisLabel": {"color": "#888888"}},
+        "yAxis": {
+            "type": "value",
+            "name": "MW",
+            "scale": False,
+            "axisLabel": {"color": "#888888"},
+            "splitLine": {"lineStyle": {"opacity": 0.3}},
+        },
+        "series": series,
+    }
+
+
+def with_gaps(points: Sequence[Point], longest_s: float = 12.0) -> list[list[float | None]]:
+    """Delivered power in MW; where nothing was heard for longer than `longest_s` an empty point keeps the line apart."""
+    drawn: list[list[float | None]] = []
+    last_s: float | None = None
+    for point in points:
+        if point.delivered_w is None:
+            continue
+        if last_s is not None and point.at_s - last_s > longest_s:
+            drawn.append([1e3 * (last_s + 1.0), None])
+        drawn.append([1e3 * point.at_s, _mw(point.delivered_w)])
+        last_s = point.at_s
+    return drawn
+
+
+def thinned(points: Sequence[Point], most: int = MAX_POINTS) -> Sequence[Point]:
+    """At most `most` points, the newest among them."""
+    step = -(-len(points) // most) if points else 1
+    return points if step <= 1 else [*points[:-1:step], points[-1]]
+
+
+def _marks(marks: Iterable[Mark], from_s: float, to_s: float) -> dict[str, Any]:
+    """A thin line each; what came within the same second shares one."""
+    by_second: dict[int, list[str]] = {}
+    for mark in marks:
+        words = _MARK_WORDS.get(mark.kind)
+        if words is not None and from_s <= mark.at_s <= to_s:
+            by_second.setdefault(int(mark.at_s), []).append(words)
+    data = [
+        {"xAxis": 1e3 * second, "name": words[0] if len(words) == 1 else f"{len(words)} {words[0]}s", "label": {"formatter": "{b}"}}
+        for second, words in by_second.items()
+    ]
+    return {"silent": True, "symbol": "none", "lineStyle": {"color": ALARM, "width": 1, "type": "dotted"}, "data": data[-60:]}
+
+
+def _line(
+    name: str,
+    data: Sequence[Any],
+    colour: str,
+    *,
+    width: int = 1,
+    dash: str = "solid",
+    step: str | None = None,
+    stack: str = "",
+    opacity: float = 1.0,
+) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "name": name, "type": "line", "data": data, "showSymbol": False, "connectNulls": False, "itemStyle": {"color": colour},
+        "lineStyle": {"color": colour, "width": width, "type": dash, "opacity": opacity},
+    }  # fmt: skip
+    if step is not None:
+        line["step"] = step
+    if stack:
+        line |= {"stack": stack, "silent": True, "stackStrategy": "all"}
+    return line
+
+
+def _mw(power_w: float | None) -> float | None:
+    return None if power_w is None else round(power_w / 1e6, 6)

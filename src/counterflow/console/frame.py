@@ -1,0 +1,145 @@
+"""What is around every page: who is signed in, where one can go, alarms, how fresh it all is, and the emergency stop, always in sight."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from nicegui import ui
+
+from counterflow.console.api import ApiError
+from counterflow.console.house import House
+from counterflow.console.signing import COOKIE, Visitor
+
+PLACES = (("/", "Dispatch"), ("/fleet", "Fleet"), ("/sites", "Sites"), ("/offers", "Offers and reports"), ("/health", "Health"))
+STALE_AFTER_S = 5.0
+STYLE = """
+:root { --cf-accent: #0072B2; }
+body { font-variant-numeric: tabular-nums; }
+.cf-figure { font-size: 2rem; font-weight: 600; line-height: 1.1; }
+.cf-name { font-size: .8rem; opacity: .75; }
+a:focus-visible, button:focus-visible, .q-btn:focus-visible { outline: 3px solid #E69F00; outline-offset: 2px; }
+"""
+
+
+_SIGN_OUT = (
+    '<form method="post" action="/sign-out" style="margin:0"><button style="color:white;text-decoration:underline">Sign out</button></form>'
+)
+_ALARM = "background: #7a1f1f; color: white"
+
+
+def visitor_of(house: House) -> Visitor | None:
+    """Whoever opened this page. None: they have been sent to the sign-in page."""
+    request = ui.context.client.request
+    visitor = house.visitors.find(request.cookies.get(COOKIE))
+    if visitor is None:
+        ui.navigate.to("/sign-in")
+    return visitor
+
+
+@contextmanager
+def page(house: House, visitor: Visitor, title: str, place: str) -> Iterator[None]:
+    """The frame; the body of the `with` is the page. While it is open, the feed is kept fresh."""
+    ui.page_title(f"{title} – Counterflow")
+    ui.add_css(STYLE)
+    ui.dark_mode(None)
+    _count_viewer(house)
+    with ui.header().classes("items-center q-px-md q-py-xs no-wrap").style("background: #13293d"):
+        ui.label("Counterflow").classes("text-h6 q-mr-md")
+        with ui.row().classes("gap-1 no-wrap").props('role="navigation" aria-label="Pages"'):
+            for path, name in PLACES:
+                link = ui.link(name, path).classes("text-white q-px-sm q-py-xs rounded-borders no-underline")
+                if path == place:
+                    link.style("background: rgba(255,255,255,.18)").props('aria-current="page"')
+        ui.space()
+        fresh = ui.label().classes("text-caption")
+        ui.label(f"{visitor.name} ({visitor.role.name.lower()})").classes("text-caption q-mx-sm")
+        ui.html(_SIGN_OUT, sanitize=False)
+        stop = ui.button("Emergency stop").props('color="negative" unelevated').classes("q-ml-sm")
+        stop.on_click(lambda: _ask_stop(house, visitor))
+        stop.set_enabled(visitor.may_operate)
+    alarms = ui.column().classes("w-full q-px-md q-pt-sm gap-1").props('role="alert"')
+    _keep(house, visitor, fresh, alarms, stop)
+    with ui.column().classes("w-full q-px-md q-pb-md gap-3"):
+        yield
+
+
+def every_second(update: Callable[[], None]) -> None:
+    """Now, and once a second for as long as the page is open."""
+    update()
+    ui.timer(1.0, update)
+
+
+def _count_viewer(house: House) -> None:
+    house.feed.viewers += 1
+    client = ui.context.client
+
+    def gone() -> None:
+        house.feed.viewers -= 1
+
+    client.on_delete(gone)
+
+
+def _keep(house: House, visitor: Visitor, fresh: ui.label, alarms: ui.column, stop: ui.button) -> None:
+    shown: list[tuple[str, ...]] = [("?",)]
+
+    def update() -> None:
+        if house.visitors.find(visitor.key) is None:
+            ui.navigate.to("/sign-in")
+            return
+        feed = house.feed
+        age_s = house.now_s() - feed.looked_at_s
+        fresh.set_text("live" if age_s < STALE_AFTER_S and not feed.trouble else f"old: {age_s:.0f} s")
+        is_stopped = bool(feed.fleet.get("emergency_stop"))
+        stop.set_text("Reset emergency stop" if is_stopped else "Emergency stop")
+        said = tuple(([feed.trouble] if feed.trouble else []) + list(feed.health.get("alarms", [])))
+        if said != shown[0]:
+            shown[0] = said
+            alarms.clear()
+            with alarms:
+                for sentence in said:
+                    with (
+                        ui.row()
+                        .classes("w-full items-center no-wrap rounded-borders q-px-sm q-py-xs")
+                        .style("background: #7a1f1f; color: white")
+                    ):
+                        ui.icon("warning")
+                        ui.label(sentence)
+
+    every_second(update)
+
+
+def _ask_stop(house: House, visitor: Visitor) -> None:
+    is_stopped = bool(house.feed.fleet.get("emergency_stop"))
+    with ui.dialog() as dialog, ui.card():
+        if is_stopped:
+            ui.label("Reset the emergency stop?").classes("text-h6")
+            ui.label("Orders are accepted again. Dispatches that it ended stay ended.")
+        else:
+            ui.label("Stop everything?").classes("text-h6")
+            ui.label("Every dispatch ends at once, cars go back to charging, and no order is accepted until a person resets the stop.")
+        with ui.row().classes("w-full justify-end"):
+            ui.button("Back", on_click=dialog.close).props("flat autofocus")
+            ui.button("Reset it" if is_stopped else "Stop now", on_click=lambda: dialog.submit(True)).props('color="negative"')
+
+    async def ask() -> None:
+        if not await dialog:
+            return
+        method = "DELETE" if is_stopped else "POST"
+        await act(house, visitor, method, "/emergency-stop", "The emergency stop is reset." if is_stopped else "The emergency stop is on.")
+
+    ui.timer(0.0, ask, once=True)
+    dialog.open()
+
+
+async def act(house: House, visitor: Visitor, method: str, path: str, done: str, body: object = None, **headers: str) -> object | None:
+    """Do something in the visitor's name and say what came of it; None = it was not done."""
+    if house.visitors.find(visitor.key) is None:
+        ui.navigate.to("/sign-in")
+        return None
+    try:
+        answer: object = await house.api.send(visitor.token, method, path, body, **headers)
+    except ApiError as error:
+        ui.notify(error.sentence, type="negative", multi_line=True, timeout=15_000, close_button="Close")
+        return None
+    ui.notify(done, type="positive")
+    await house.feed.look()
+    return answer or {}

@@ -1,0 +1,244 @@
+"""The first page: what is asked and what is delivered, live; the order of a dispatch with its preview; amend and cancel."""
+
+from typing import Any
+from uuid import uuid4
+
+from nicegui import ui
+
+from counterflow.console import charts
+from counterflow.console.api import ApiError
+from counterflow.console.frame import act, every_second, page, visitor_of
+from counterflow.console.house import House
+from counterflow.console.signing import Visitor
+from counterflow.console.words import age, clock, day_and_clock, energy, power
+
+SPANS = {"15 min": 900.0, "1 h": 3600.0, "window": 0.0}
+TOLERANCE_FRAC = 0.02
+NEWS_SHOWN = 12
+
+
+def show(house: House) -> None:
+    """Add the page."""
+
+    @ui.page("/")
+    def dispatch_room() -> None:
+        visitor = visitor_of(house)
+        if visitor is not None:
+            with page(house, visitor, "Dispatch", "/"):
+                Room(house, visitor)
+
+
+class Room:
+    """The page of one viewer."""
+
+    def __init__(self, house: House, visitor: Visitor) -> None:
+        self._house = house
+        self._visitor = visitor
+        self._chosen: str | None = None
+        self._span = "15 min"
+        with ui.row().classes("w-full items-stretch gap-3"):
+            self._now = _figure("MW now", "now")
+            self._energy = _figure("delivered so far", "energy")
+            self._following = _figure("sessions following", "following")
+            self._short = _figure("shortfall", "shortfall")
+            self._age = _figure("oldest meter value", "age")
+        with ui.row().classes("w-full items-center gap-3"):
+            self._select = ui.select({}, label="Dispatch", on_change=lambda event: self._choose(event.value)).classes("w-96")
+            ui.toggle(list(SPANS), value=self._span, on_change=lambda event: self._set_span(event.value)).props('aria-label="Span of time"')
+            ui.space()
+            self._order = ui.button("New dispatch", on_click=self._open_order).props('color="primary" unelevated')
+            self._amend = ui.button("Amend", on_click=self._open_amend).props("outline")
+            self._cancel = ui.button("Cancel dispatch", on_click=self._ask_cancel).props('outline color="negative"')
+        self._chart = ui.echart({"series": []}).classes("w-full").style("height: 46vh; min-height: 320px")
+        self._said = ui.label().classes("text-body1")
+        ui.label("What has happened").classes("text-subtitle1 q-mt-sm")
+        self._news = ui.list().props("dense").classes("w-full")
+        self._news_shown: tuple[Any, ...] = ("?",)
+        every_second(self.update)
+
+    def update(self) -> None:
+        """What is newest."""
+        feed = self._house.feed
+        options = {view["instruction"]["dispatch_id"]: _title(view) for view in feed.dispatches[:50]}
+        if self._chosen not in options:
+            open_ones = feed.open_dispatches() or feed.dispatches[:1]
+            self._chosen = open_ones[0]["instruction"]["dispatch_id"] if open_ones else None
+        if options != self._select.options or self._select.value != self._chosen:
+            self._select.set_options(options, value=self._chosen)
+        view = feed.dispatch(self._chosen) if self._chosen else None
+        self._show_figures(view)
+        self._show_course(view)
+        self._show_news()
+        may, state = self._visitor.may_operate, "" if view is None else view["instruction"]["state"]
+        self._order.set_enabled(may)
+        self._amend.set_enabled(may and state in ("scheduled", "running"))
+        self._cancel.set_enabled(may and state in ("scheduled", "running"))
+
+    def _choose(self, dispatch_id: str | None) -> None:
+        if dispatch_id is not None and dispatch_id != self._chosen:
+            self._chosen = dispatch_id
+            self.update()
+
+    def _set_span(self, span: str) -> None:
+        self._span = span
+        self.update()
+
+    def _show_figures(self, view: dict[str, Any] | None) -> None:
+        feed = self._house.feed
+        delivered_w = None if view is None else view.get("delivered_power_w")
+        self._now.set_text(power(delivered_w if delivered_w is not None else feed.fleet.get("measured_power_w")))
+        self._energy.set_text(energy(None if view is None else view.get("delivered_energy_wh")))
+        self._following.set_text("–" if view is None else f"{view['discharging']} of {view['members']}")
+        self._short.set_text(power(None if view is None else view.get("shortfall_power_w")))
+        points = feed.course(self._chosen).points if self._chosen in feed.courses else ()
+        self._age.set_text(age(self._house.now_s() - points[-1].at_s) if points else "–")
+
+    def _show_course(self, view: dict[str, Any] | None) -> None:
+        if view is None:
+            self._said.set_text("No dispatch yet. “New dispatch” shows what is feasible before anything is ordered.")
+            return
+        instruction, now_s = view["instruction"], self._house.now_s()
+        course = self._house.feed.course(instruction["dispatch_id"])
+        span_s = SPANS[self._span]
+        from_s, to_s = (now_s - span_s, now_s) if span_s else (instruction["start_s"] - 30.0, instruction["end_s"] + 60.0)
+        options = charts.course_options(
+            list(course.points),
+            list(course.marks),
+            committed_w=view["feasibility"]["committed_power_w"],
+            tolerance_frac=TOLERANCE_FRAC,
+            from_s=from_s,
+            to_s=to_s,
+        )
+        self._chart.options.clear()
+        self._chart.options.update(options)
+        self._chart.update()
+        binds = "; ".join(view.get("binds") or ())
+        self._said.set_text(
+            f"{_title(view)}. Target {power(view.get('target_power_w'))}, headroom held {power(view.get('headroom_power_w'))}, "
+            f"{view['drop_outs']} drop-outs, {view['messages_sent']} messages." + (f" Limits: {binds}" if binds else "")
+        )
+
+    def _show_news(self) -> None:
+        newest = list(self._house.feed.notices)[-NEWS_SHOWN:][::-1]
+        key = tuple(notice.get("id") for notice in newest)
+        if key == self._news_shown:
+            return
+        self._news_shown = key
+        self._news.clear()
+        with self._news:
+            for notice in newest:
+                with ui.item():
+                    with ui.item_section().props("side"):
+                        ui.label(clock(notice["at_s"])).classes("text-caption")
+                    with ui.item_section():
+                        ui.item_label(f"{notice['kind']}: {notice['subject']} {notice.get('text') or ''}")
+
+    # --- orders ----------------------------------------------------------------------------------------------------------------
+
+    def _open_order(self) -> None:
+        with ui.dialog() as dialog, ui.card().classes("w-96"):
+            ui.label("New dispatch").classes("text-h6")
+            amount = ui.input("Discharge power", value="1MW").props("autofocus").classes("w-full")
+            duration = ui.input("For", value="15min").classes("w-full")
+            pool = ui.input("Pool", value="all").classes("w-full")
+            mode = ui.select(["net_export", "gross_export", "relative"], value="net_export", label="Counts as delivery").classes("w-full")
+            told = ui.column().classes("w-full gap-1")
+            with ui.row().classes("w-full justify-end"):
+                ui.button("Back", on_click=dialog.close).props("flat")
+                ui.button("Preview", on_click=lambda: preview()).props("outline")
+                confirm = ui.button("Order it", on_click=lambda: order()).props('color="primary"')
+            confirm.set_enabled(False)
+            key = str(uuid4())
+
+            def body(dry_run: bool) -> dict[str, Any]:
+                return {
+                    "discharge_power_w": amount.value.strip(), "duration_s": duration.value.strip(), "pool": pool.value.strip() or "all",
+                    "mode": mode.value, "dry_run": dry_run,
+                }  # fmt: skip
+
+            async def preview() -> None:
+                told.clear()
+                confirm.set_enabled(False)
+                try:
+                    answer = await self._house.api.send(self._visitor.token, "POST", "/dispatches", body(True))
+                except ApiError as error:
+                    with told:
+                        ui.label(error.sentence).classes("text-negative")
+                    return
+                with told:
+                    for sentence in preview_words(answer):
+                        ui.label(sentence)
+                confirm.set_enabled(answer.get("obstacle") is None)
+
+            async def order() -> None:
+                answer = await act(self._house, self._visitor, "POST", "/dispatches", "Ordered.", body(False), **{"Idempotency-Key": key})
+                if isinstance(answer, dict):
+                    self._chosen = answer["dispatch"]["instruction"]["dispatch_id"]
+                    dialog.close()
+                    self.update()
+
+            for field in (amount, duration, pool, mode):
+                field.on_value_change(lambda: confirm.set_enabled(False))
+        dialog.open()
+
+    def _open_amend(self) -> None:
+        dispatch_id = self._chosen
+        with ui.dialog() as dialog, ui.card().classes("w-96"):
+            ui.label(f"Amend {dispatch_id}").classes("text-h6")
+            amount = ui.input("Discharge power from now on", placeholder="leave empty to keep it").classes("w-full")
+            longer = ui.input("New end (instant)", placeholder="2026-11-22T18:00Z, empty to keep it").classes("w-full")
+
+            async def amend() -> None:
+                changes = {"discharge_power_w": amount.value.strip() or None, "end": longer.value.strip() or None}
+                body = {name: value for name, value in changes.items() if value is not None}
+                if await act(self._house, self._visitor, "PATCH", f"/dispatches/{dispatch_id}", "Amended.", body) is not None:
+                    dialog.close()
+
+            with ui.row().classes("w-full justify-end"):
+                ui.button("Back", on_click=dialog.close).props("flat")
+                ui.button("Amend it", on_click=amend).props('color="primary"')
+        dialog.open()
+
+    def _ask_cancel(self) -> None:
+        dispatch_id = self._chosen
+        with ui.dialog() as dialog, ui.card():
+            ui.label(f"Cancel {dispatch_id}?").classes("text-h6")
+            ui.label("Discharge stops now, and the cars go back to charging one after the other.")
+
+            async def cancel() -> None:
+                await act(self._house, self._visitor, "DELETE", f"/dispatches/{dispatch_id}", "Cancelled.")
+                dialog.close()
+
+            with ui.row().classes("w-full justify-end"):
+                ui.button("Back", on_click=dialog.close).props("flat autofocus")
+                ui.button("Cancel it", on_click=cancel).props('color="negative"')
+        dialog.open()
+
+
+def preview_words(answer: dict[str, Any]) -> list[str]:
+    """What a dry run says, in sentences."""
+    told = answer["dispatch"]["feasibility"]
+    words = [
+        f"Feasible: {power(told['expected_power_w'])} expected, {power(told['low_power_w'])} at the low end, "
+        f"from {told['sessions']} sessions.",
+        f"Committed would be {power(told['committed_power_w'])} and {energy(told['low_energy_wh'])}.",
+    ]
+    if told["shortfall_power_w"] > 0.0:
+        words.append(f"{power(told['shortfall_power_w'])} of the order cannot be promised.")
+    words += [f"Limit that binds: {limit}" for limit in told.get("limits") or ()]
+    words += [f"Dispatch {loser['dispatch_id']} gives way to it." for loser in answer.get("displaced") or ()]
+    if answer.get("obstacle"):
+        words.append(f"{answer['obstacle']['sentence']} {answer['obstacle']['remedy']}")
+    return words
+
+
+def _title(view: dict[str, Any]) -> str:
+    instruction = view["instruction"]
+    asked_w = max((step["discharge_power_w"] for step in instruction["steps"]), default=0.0)
+    return f"{instruction['dispatch_id']}: {power(asked_w)} from {day_and_clock(instruction['start_s'])}, {instruction['state']}"
+
+
+def _figure(name: str, mark: str) -> ui.label:
+    with ui.card().classes("col").props("flat bordered"):
+        ui.label(name).classes("cf-name")
+        return ui.label("–").classes("cf-figure").mark(mark).props(f'data-testid="{mark}"')

@@ -1,0 +1,41 @@
+"""How the console writes quantities, times and states."""
+
+from datetime import UTC, datetime
+
+from counterflow.domain.units import format_energy, format_power
+
+UNKNOWN = "–"
+
+
+def power(power_w: float | None) -> str:
+    """`1.42 MW`; unknown is a dash, never zero."""
+    return UNKNOWN if power_w is None else format_power(power_w)
+
+
+def energy(energy_wh: float | None) -> str:
+    """`1.4 MWh`."""
+    return UNKNOWN if energy_wh is None else format_energy(energy_wh)
+
+
+def share(frac: float | None) -> str:
+    """`62 %`."""
+    return UNKNOWN if frac is None else f"{100.0 * frac:.0f} %"
+
+
+def clock(at_s: float | None) -> str:
+    """`17:03:20 UTC`."""
+    return UNKNOWN if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%H:%M:%S UTC")
+
+
+def day_and_clock(at_s: float | None) -> str:
+    """`22 Nov 17:03 UTC`."""
+    return UNKNOWN if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%-d %b %H:%M UTC")
+
+
+def age(age_s: float | None) -> str:
+    """`3 s`, `2 min`, `5 h`."""
+    if age_s is None:
+        return UNKNOWN
+    if age_s < 90.0:
+        return f"{age_s:.0f} s"
+    return f"{age_s / 60.0:.0f} min" if age_s < 5_400.0 else f"{age_s / 3600.0:.0f} h"
