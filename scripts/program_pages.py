@@ -46,7 +46,8 @@ pause that doubles up to `mqtt.retry_max_s`. TLS is on unless `tls = false`, and
 
 ## Topics
 
-Below `<prefix>/<program>/` (`counterflow/north/`), where `<program>` is its `external_id`, or else its name. Everything is QoS 1.
+Below `<prefix>/<program>/` (`counterflow/north/`), where `<program>` is its `external_id`, or else its name.
+Everything is QoS 1, but for the set-points that we hear.
 
 """
 
@@ -60,9 +61,9 @@ RULES = """
 - **Every message is answered** on `answer`, and acknowledged to the broker only then: what was not dealt with when the server died comes
   again. A message that cannot be read, or has a field too many, is answered `malformed` with what is wrong and where; a flood of those gets
   `mqtt.malformed_per_min` answers, the rest is counted. What can be read and not be done is `refused`, with a sentence and a remedy.
-- **A stream of set-points** needs `sequence` or `at`, so that a double or a late one is known for one. When values stop, the last one holds
-  and then falls to the baseline, as the program says (`stream_timeout_s`, `stream_hold_s`, `stream_ramp_down_s`). Set-points must
-  not be retained.
+- **A set-point is of now.** The broker keeps none for us (we subscribe with QoS 0, and not to retained ones), so that none of before an
+  outage is followed after it; one whose `at` is older than `stream_timeout_s` is refused. With `sequence` or `at` a late one is known for
+  one. When values stop, the last one holds and then falls to the baseline, as the program says (`stream_timeout_s`, `stream_hold_s`, `stream_ramp_down_s`).
 - **Telemetry is at least once.** `pool` and `sequence` name a record: drop a record whose pair you have. `sequence` grows by one, also over
   restarts of the server, so a gap is a record that you have not got yet.
 - **After an outage the newest record goes first**, at once, on `telemetry`; what was missed follows on `telemetry/replayed`, oldest first,

@@ -29,6 +29,11 @@ from counterflow.domain.program_words import (
 )
 from counterflow.domain.views import DispatchView, Refusal, RefusalKind
 
+AHEAD_S = 10.0
+"""So much may a sender's clock be ahead of ours."""
+_LAST_S = 253_402_300_799.0
+"""The last second of the year 9999: what has no end is written so."""
+
 
 class Terms:
     """The sign and unit agreed for a program. Raises ValueError when one is not: they are never guessed."""
@@ -65,10 +70,19 @@ class Terms:
             note=words.note,
         )
 
-    def setpoint_w(self, words: SetpointWords) -> float | Refusal:
-        """What is asked now, W, discharge positive, or that its unit is another one."""
+    def setpoint_w(self, words: SetpointWords, now_s: float) -> float | Refusal:
+        """What is asked now, W, discharge positive; or that its unit is another one, or that it is not of now."""
         if words.unit is not self.unit:
             return self._other_unit(words.unit)
+        age_s = 0.0 if words.at is None else now_s - words.at.timestamp()
+        if not -AHEAD_S <= age_s <= self.program.stream_timeout_s:
+            return Refusal(
+                kind=RefusalKind.INVALID,
+                sentence=f"The set-point was made {age_s:.0f} s ago."
+                if age_s > 0
+                else f"The set-point is {-age_s:.0f} s ahead of our clock.",
+                remedy=f"Send values of now (at most {self.program.stream_timeout_s:g} s old), and hold both clocks by NTP.",
+            )
         return discharge_power_w_of(words.value, self.sign, self.unit)
 
     def answer(self, about: str, answer: GridAnswer, now_s: float, *, key: str | None = None, sequence: int | None = None) -> AnswerWords:
@@ -180,5 +194,5 @@ def refused(refusal: Refusal) -> GridAnswer:
 
 
 def instant(at_s: float) -> datetime:
-    """Epoch seconds as the messages write them, to the millisecond."""
-    return datetime.fromtimestamp(round(at_s, 3), UTC)
+    """Epoch seconds as the messages write them, to the millisecond; within 1970 and 9999."""
+    return datetime.fromtimestamp(round(min(max(at_s, 0.0), _LAST_S), 3), UTC)

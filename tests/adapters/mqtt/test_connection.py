@@ -123,7 +123,7 @@ def test_more_than_can_be_held_ends_the_line_and_comes_again_on_the_next(brokers
     async def life() -> None:
         large = b"x" * 1_000_000
         async with aiomqtt.Client("127.0.0.1", broker.port) as source, Line(settings, None, "1") as first:
-            assert await first.hear("counterflow/a/order", retained=True) is None
+            assert await first.hear("counterflow/a/order", kept=True) is None
             for _ in range(2 + MOST_WAITING_BYTES // len(large)):
                 await source.publish("counterflow/a/order", large, qos=1)
             for _ in range(500):

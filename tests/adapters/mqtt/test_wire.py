@@ -143,13 +143,16 @@ def test_a_stream_of_set_points_moves_the_target_and_a_double_changes_nothing(ta
     talk(test)
 
 
-def test_a_retained_set_point_is_not_heard_and_one_that_says_it_is_retained_is_none(talk: Any) -> None:
-    async def test(peer: Any) -> None:
-        await peer.say("setpoint", {"value": -100.0, "unit": "kW", "sequence": 90}, retain=True)
-        # To who listens already the broker hands it on as a new one; to who comes later not at all.
-        assert (await peer.answer(1))["sequence"] == 90
-        await peer.say("setpoint", b"", retain=True)
-        assert (await peer.answer(2))["outcome"] == "malformed"
+def test_a_set_point_of_before_is_not_followed(talk: Any, broker: Any, peer: Any) -> None:
+    async def test(operator: Any) -> None:
+        for number, (seconds, problem) in enumerate([(-31.0, "was made 31 s ago"), (20.0, "ahead of our clock")], start=1):
+            await operator.say("setpoint", {"value": -100.0, "unit": "kW", "at": soon(seconds)})
+            answer = await operator.answer(number)
+            assert answer["outcome"] == "refused"
+            assert problem in answer["problem"]
+        # Of an order the broker keeps what comes while nobody listens, of set-points nothing.
+        kept = [line for line in broker.log.splitlines() if "counterflow/north/" in line and " (QoS " in line]
+        assert [line.rsplit("/", 1)[1] for line in kept[:3]] == ["order (QoS 1)", "withdraw (QoS 1)", "setpoint (QoS 0)"]
 
     talk(test)
 

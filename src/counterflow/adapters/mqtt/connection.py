@@ -58,10 +58,10 @@ class Line(aiomqtt.Client):
         if message.qos > 0:
             self._client.ack(message.mid, message.qos)
 
-    async def hear(self, topic: str, *, retained: bool) -> str | None:
-        """Subscribe; `retained`: also to what the broker keeps. Returns why the broker will not have it."""
-        handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
-        options = SubscribeOptions(qos=QOS, retainHandling=handling)
+    async def hear(self, topic: str, *, kept: bool) -> str | None:
+        """Subscribe; `kept`: also to what was said before, or while we are away. Returns why the broker will not have it."""
+        handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if kept else SubscribeOptions.RETAIN_DO_NOT_SEND
+        options = SubscribeOptions(qos=QOS if kept else 0, retainHandling=handling)
         (code, *_) = await self.subscribe(topic, options=options)
         refused = isinstance(code, int) or code.value >= _FIRST_FAILURE
         return f"{code}" if refused else None

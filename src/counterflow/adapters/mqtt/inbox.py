@@ -5,20 +5,30 @@ from typing import TypeVar
 
 import aiomqtt
 import msgspec
+import structlog
 
 from counterflow.adapters.mqtt.connection import Line
 from counterflow.adapters.mqtt.settings import MqttSettings
-from counterflow.adapters.mqtt.topics import ANSWER, ORDER, SETPOINT, TOPICS, WITHDRAW
+from counterflow.adapters.mqtt.topics import ANSWER, HEARD, ORDER, SETPOINT, WITHDRAW
 from counterflow.domain.grid import Program
 from counterflow.domain.program_translation import Terms, refused
 from counterflow.domain.program_words import AnswerWords, OrderWords, SetpointWords, WithdrawWords
-from counterflow.domain.views import Refusal
+from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.ports import GridSide
 
 Words = TypeVar("Words", OrderWords, WithdrawWords, SetpointWords)
 _ORDER = msgspec.json.Decoder(OrderWords)
 _WITHDRAW = msgspec.json.Decoder(WithdrawWords)
 _SETPOINT = msgspec.json.Decoder(SetpointWords)
+
+
+_FAULT = Refusal(
+    kind=RefusalKind.TIMED_OUT,
+    sentence="A fault of the server kept this from being done, or from being told: whether it took effect is not known.",
+    remedy="Send it again: it is known by its key.",
+)
+
+log = structlog.get_logger("counterflow")
 
 
 class Malformed(Exception):  # noqa: N818  # it is a word of ours, and no error of the program
@@ -45,9 +55,10 @@ class Inbox:
         """Hear all programs. Raises MqttError."""
         prefix = self._settings.prefix
         for program in self._terms:
-            for name in (ORDER, WITHDRAW, SETPOINT):
+            for name in HEARD:
                 topic = f"{prefix}/{program}/{name}"
-                refusal = await line.hear(topic, retained=name != SETPOINT)
+                # A set-point is for now: the broker neither keeps the last one for us nor those that come while we are away.
+                refusal = await line.hear(topic, kept=name != SETPOINT)
                 if refusal is not None:
                     raise aiomqtt.MqttError(f"the broker does not let us hear {topic}: {refusal}")
 
@@ -55,13 +66,12 @@ class Inbox:
         """Take what comes until the line is gone. Raises MqttError."""
         prefix = self._settings.prefix
         async for message in line.messages:
-            _, program, name = message.topic.value.removeprefix(prefix).rsplit("/", 2)
-            if program not in self._terms or name not in TOPICS:
-                line.acknowledge(message)  # a subscription of an earlier life, of a program that is no more
-                continue
-            answer = await self.take(self._terms[program], name, message.payload, retained=message.retain)
-            if answer is not None:
-                await line.say(f"{prefix}/{program}/{ANSWER}", answer)
+            program, _, name = message.topic.value.removeprefix(f"{prefix}/").rpartition("/")
+            # Others are of a subscription of an earlier life, of a program that is no more.
+            if program in self._terms and name in HEARD:
+                answer = await self.take(self._terms[program], name, message.payload, retained=message.retain)
+                if answer is not None:
+                    await line.say(f"{prefix}/{program}/{ANSWER}", answer)
             line.acknowledge(message)
 
     async def take(self, terms: Terms, name: str, payload: bytes, *, retained: bool = False) -> AnswerWords | None:
@@ -77,6 +87,9 @@ class Inbox:
                 return None
             remedy = f"docs/mqtt.md has the schema of '{name}'."
             return terms.malformed(name, error.problem, remedy, self._grid.now_s(), error.key)
+        except Exception as error:  # noqa: BLE001  # a message that we fail on must not come again and again
+            log.error("mqtt message failed", about=name, program=terms.program.name, error=repr(error))
+            answer = terms.answer(name, refused(_FAULT), self._grid.now_s())
         self.outcomes[answer.outcome] += 1
         return answer
 
@@ -91,7 +104,7 @@ class Inbox:
             back = _read(_WITHDRAW, payload)
             return terms.answer(name, await grid.withdraw(program, back.key, back.why), grid.now_s(), key=back.key)
         value = _read(_SETPOINT, payload)
-        power_w = terms.setpoint_w(value)
+        power_w = terms.setpoint_w(value, grid.now_s())
         said_at_s = value.at.timestamp() if value.at is not None else None
         answer = refused(power_w) if isinstance(power_w, Refusal) else await grid.tell(program, power_w, said_at_s, value.sequence)
         return terms.answer(name, answer, grid.now_s(), sequence=value.sequence)

@@ -26,13 +26,14 @@ class Topic(Struct, frozen=True):
 
 
 ORDER, WITHDRAW, SETPOINT = "order", "withdraw", "setpoint"
+HEARD = (ORDER, WITHDRAW, SETPOINT)
 ANSWER, ORDERS, OFFERS, REPORT = "answer", "orders", "offers", "report"
 TELEMETRY, REPLAYED, STATUS = "telemetry", "telemetry/replayed", "status"
 
 TOPICS: dict[str, Topic] = {
     ORDER: Topic(True, OrderWords, False, "An order, or a change of it: the same key with another content."),
     WITHDRAW: Topic(True, WithdrawWords, False, "An order is taken back; the cars go back to charging step by step."),
-    SETPOINT: Topic(True, SetpointWords, False, "A value of a stream. Not to be retained: an old one would be taken for new."),
+    SETPOINT: Topic(True, SetpointWords, False, "A value of a stream, for now: none is kept for us."),
     ANSWER: Topic(False, AnswerWords, False, "What became of each message that came in; `malformed` where it could not be read."),
     ORDERS: Topic(False, OrdersWords, True, "All standing orders with the states of their dispatches, after each change."),
     TELEMETRY: Topic(False, TelemetryWords, False, "The pool, every `telemetry.period_s`, as it happens."),

@@ -78,7 +78,7 @@ def program_routes(grid: GridSide) -> APIRouter:
         """A value of a stream of set-points. When values stop, the last one holds, and then falls to the baseline."""
         terms = _terms(grid, request, name)
         words = body.words()
-        power_w = terms if isinstance(terms, Refusal) else terms.setpoint_w(words)
+        power_w = terms if isinstance(terms, Refusal) else terms.setpoint_w(words, grid.now_s())
         if isinstance(terms, Refusal) or isinstance(power_w, Refusal):
             return refused(request, terms if isinstance(terms, Refusal) else power_w)  # type: ignore[arg-type] # one of the two is
         said = await grid.tell(name, power_w, body.at, words.sequence)
