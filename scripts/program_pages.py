@@ -63,7 +63,8 @@ RULES = """
   `mqtt.malformed_per_min` answers, the rest is counted. What can be read and not be done is `refused`, with a sentence and a remedy.
 - **A set-point is of now.** The broker keeps none for us (we subscribe with QoS 0, and not to retained ones), so that none of before an
   outage is followed after it; one whose `at` is older than `stream_timeout_s` is refused. With `sequence` or `at` a late one is known for
-  one. When values stop, the last one holds and then falls to the baseline, as the program says (`stream_timeout_s`, `stream_hold_s`, `stream_ramp_down_s`).
+  one. When values stop, the last one holds and then falls to the baseline, as the program says
+  (`stream_timeout_s`, `stream_hold_s`, `stream_ramp_down_s`).
 - **Telemetry is at least once.** `pool` and `sequence` name a record: drop a record whose pair you have. `sequence` grows by one, also over
   restarts of the server, so a gap is a record that you have not got yet.
 - **After an outage the newest record goes first**, at once, on `telemetry`; what was missed follows on `telemetry/replayed`, oldest first,
