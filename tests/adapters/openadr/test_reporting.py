@@ -21,8 +21,9 @@ from counterflow.adapters.openadr.models import (
     Version,
 )
 from counterflow.adapters.openadr.models import Program as OperatorsProgram
+from counterflow.adapters.openadr.report_filing import VenName
 from counterflow.adapters.openadr.report_settings import ReportSettings
-from counterflow.adapters.openadr.reporting import Reporting, VenName
+from counterflow.adapters.openadr.reporting import Reporting
 from counterflow.adapters.openadr.settings import FollowedProgram, VtnSettings
 from counterflow.adapters.openadr.times import NOW_S
 from counterflow.domain.grid import GridOrder, GridOrderRecord, GridOutcome, GridStep, GridUnit, PoolTelemetry, Program, Sign, Wire
@@ -237,6 +238,16 @@ def test_a_crash_between_the_answer_and_the_note_does_not_file_it_twice(stage: S
     assert stage.grid.kept[key][0] == stage.reports()["disp/0.0"].id
 
 
+def test_a_note_that_died_with_the_run_does_not_file_it_twice(stage: Stage) -> None:
+    stage.post(USAGE)
+    stage.at(T0 + 2 * QUARTER + 30.0)
+    stage.grid.kept.clear()
+    stage.restarted()
+    stage.at(T0 + 2 * QUARTER + 40.0)
+    assert list(stage.reports()) == ["disp/0.0"]
+    assert [method for method, path in stage.vtn.house.faults.requests if path.endswith("/reports")].count("POST") == 1
+
+
 def test_a_lost_answer_is_looked_up_and_not_sent_again(stage: Stage) -> None:
     stage.post(USAGE)
     stage.vtn.house.faults.add(Fault(method="POST", path="/reports", lost=True))
@@ -278,14 +289,20 @@ def test_a_report_that_the_vtn_refuses_is_given_up_in_a_sentence(stage: Stage) -
 
 def test_an_order_is_answered_by_its_operating_state(stage: Stage) -> None:
     stage.grid.pool = [pool_at(T0 - 100.0, 1)]
-    stage.post(ReportDescriptor(payload_type="OPERATING_STATE", aggregate=True))
+    event = stage.post(ReportDescriptor(payload_type="OPERATING_STATE", aggregate=True))
+    stage.at(T0 - 92.0)
+    assert stage.reports() == {}  # its order may not be placed yet
     stage.at(T0 - 90.0)
     assert stage.said("disp/state") == [{"OPERATING_STATE": "RUNNING_NORMAL"}]
-    refused = stage.post(ReportDescriptor(payload_type="OPERATING_STATE"), event_name="other")
     stage.grid.records = [msgspec.structs.replace(stage.grid.records[0], outcome=GridOutcome.REFUSED)]
+    stage.restarted()
     stage.at(T0 - 80.0)
-    assert stage.said("other/state") == [{"OPERATING_STATE": "RUNNING_OPTED_OUT"}]
-    assert refused.id in stage.events
+    stage.at(T0 - 78.0)
+    assert stage.said("disp/state") == [{"OPERATING_STATE": "RUNNING_NORMAL"}], "it was answered before the restart"
+    stage.events[event.id] = msgspec.structs.replace(event, priority=0)
+    stage.at(T0 - 70.0)
+    stage.at(T0 - 68.0)
+    assert stage.said("disp/state") == [{"OPERATING_STATE": "RUNNING_OPTED_OUT"}], "what was changed is answered again"
 
 
 def test_a_cancelled_event_is_reported_as_far_as_it_went(stage: Stage) -> None:

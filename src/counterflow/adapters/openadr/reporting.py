@@ -1,15 +1,13 @@
 """Files the reports that events ask for: each once, corrected when late meter values come, and over restarts never twice.
 
-A report is known by its event, our client name and its `reportName`. That it is about to be sent is noted first, so that after a crash, or
-a time-out whose outcome nobody knows, it is looked for at the VTN before it is sent again.
+What is due says `report_plan`, what is in it `report_sources` and `reports`, and that it is sent once `report_filing`.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from itertools import zip_longest
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -18,14 +16,13 @@ from msgspec import Struct
 from counterflow.adapters.openadr.client import VtnError
 from counterflow.adapters.openadr.events import routes
 from counterflow.adapters.openadr.introduction import Introduction
-from counterflow.adapters.openadr.models import AGGREGATED, AnyObject, Event, Report, ReportDescriptor, Version, Wired
-from counterflow.adapters.openadr.reading import Page
+from counterflow.adapters.openadr.models import AnyObject, Event, ReportDescriptor
 from counterflow.adapters.openadr.report_figures import SpanFigures
+from counterflow.adapters.openadr.report_filing import Filing, ReportTransport, VenName
 from counterflow.adapters.openadr.report_plan import DueReport, Slots, cut_short, reports_due, slots_of
 from counterflow.adapters.openadr.report_settings import ReportSettings
 from counterflow.adapters.openadr.report_sources import Sources, asks_for_state
 from counterflow.adapters.openadr.reports import STATE, Author, cannot_tell, needs_offers, report_of
-from counterflow.adapters.openadr.settings import VtnSettings
 from counterflow.adapters.openadr.timeline import Span, UnclearError
 from counterflow.domain.grid import Program, Wire
 from counterflow.engine.ports import GridSide
@@ -36,31 +33,14 @@ PERIOD_S = 1.0
 _FIRST_RETRY_S = 5.0
 _LONGEST_RETRY_S = 300.0
 _FIRST_RECHECK_S = 60.0
+_FORGET_EVERY_S = 600.0
+_ANSWER_AFTER_S = 2.0
+"""So long after an event was read its order is surely placed."""
 _RECHECK_SHARE = 0.25
 _CONFLICT, _NOT_FOUND = 409, 404
 _A = TypeVar("_A", bound=AnyObject)
 
 log = structlog.get_logger("counterflow")
-
-
-class ReportTransport(Protocol):
-    """What reporting needs of a client of the VTN. All raise `VtnError`."""
-
-    async def listing(self, kind: type[_A], path: str, params: Sequence[tuple[str, str]] = ()) -> Page[_A]:
-        """All objects of a listing."""
-        ...
-
-    async def create(self, kind: type[_A], path: str, body: dict[str, Any]) -> _A:
-        """POST."""
-        ...
-
-    async def replace(self, kind: type[_A], path: str, body: dict[str, Any]) -> _A:
-        """PUT."""
-        ...
-
-    def written(self, thing: Wired) -> dict[str, Any]:
-        """In the words of the VTN's version."""
-        ...
 
 
 class EventSource(Protocol):
@@ -75,24 +55,6 @@ class EventSource(Protocol):
     def events(self) -> Mapping[str, Event]:
         """By id."""
         ...
-
-
-class VenName(Struct, frozen=True, kw_only=True):
-    """How we are called at a VTN."""
-
-    vtn: str
-    """Our own name for it."""
-    client_name: str
-    version: Version
-    resource_name: str = AGGREGATED
-
-
-class Filed(Struct, frozen=True):
-    """What is noted of a report. An empty id: it is about to be sent, or nobody knows whether it arrived."""
-
-    report_id: str
-    digest: str
-    at_s: float
 
 
 class _Task(Struct):
@@ -139,13 +101,14 @@ class Reporting:
         self._name = name
         self._settings = settings
         self._grid = grid
-        self._transport = transport
         self._source = source
         self._sources = Sources(grid, settings)
         self._known: dict[str, _Known] = {}
         self._tasks: dict[tuple[str, str], _Task] = {}
         self._series: dict[tuple[str, str], _Series] = {}
         self._told: dict[tuple[str, str], str] = {}
+        self._filing = Filing(name, grid, transport, self.counts)
+        self._forgot_at_s = float("-inf")
 
     async def run(self) -> None:
         """For ever. A fault of ours with one report leaves the others."""
@@ -194,9 +157,14 @@ class Reporting:
             slots = self._slots(event, program, introduction)
             if known is None:
                 known = self._known[event.id] = _Known(event, program, slots, now_s - CATCH_UP_S)
-                self._first_seen(event, program, slots, now_s)
-            elif slots is None and known.slots is not None:
-                self._gone(known, now_s, event)
+                unknown = cannot_tell(event.report_descriptors)
+                if unknown:
+                    log.info("OpenADR report not possible", vtn=self._name.vtn, event_id=event.id, types=unknown)
+                self._answer(event, program, slots, now_s, again=False)
+            else:
+                if slots is None and known.slots is not None:
+                    self._gone(known, now_s, event)
+                self._answer(event, program, slots, now_s, again=True)
             known.event, known.slots = event, slots
         if known.slots is None:
             return
@@ -204,15 +172,15 @@ class Reporting:
             self._plan(event, program, due, due.at_s + (self._settings.grace_s if due.historical else 0.0))
         known.looked_s = now_s
 
-    def _first_seen(self, event: Event, program: Program, slots: Slots | None, now_s: float) -> None:
-        unknown = cannot_tell(event.report_descriptors)
-        if unknown:
-            log.info("OpenADR report not possible", vtn=self._name.vtn, event_id=event.id, types=unknown)
-        if asks_for_state(event) and slots is not None and (first := slots.at(0)) is not None:
-            wish = next(one for one in event.report_descriptors if one.payload_type == STATE)
-            span = Span(first.from_s, first.to_s, first.interval_id)
-            due = DueReport(f"{(event.event_name or event.id)[:96]}/state", now_s, (span,), (wish,))
-            self._tasks[event.id, due.name] = _Task(event, program, due, now_s, answers=True)
+    def _answer(self, event: Event, program: Program, slots: Slots | None, now_s: float, *, again: bool) -> None:
+        """OPERATING_STATE at once, for the order as it stands now; after a restart it is answered already."""
+        first = slots.at(0) if slots is not None and asks_for_state(event) else None
+        name = f"{(event.event_name or event.id)[:96]}/state"
+        if first is None or (not again and self._filing.known(event.id, name) is not None):
+            return
+        wish = next(one for one in event.report_descriptors if one.payload_type == STATE)
+        due = DueReport(name, now_s, (Span(first.from_s, first.to_s, first.interval_id),), (wish,))
+        self._tasks[event.id, name] = _Task(event, program, due, now_s + _ANSWER_AFTER_S, answers=True)
 
     def _gone(self, known: _Known, now_s: float, event: Event | None = None) -> None:
         """The event was cancelled: what has passed of it is reported all the same."""
@@ -228,19 +196,18 @@ class Reporting:
             return None  # whoever follows the event says why
 
     def _plan(self, event: Event, program: Program, due: DueReport, ready_s: float) -> None:
-        note = self._grid.notes(Wire.OPENADR).get(f"{self._name.vtn}/report/{event.id}/{due.name}")
-        if note is not None and _filed(note).report_id and due.historical and not needs_offers(due):
+        filed = self._filing.known(event.id, due.name)
+        if filed is not None and filed.report_id and due.historical and not needs_offers(due):
             self._keep(event, program, _Sent(due, ()))  # filed before a restart
             return
         self._tasks[event.id, due.name] = _Task(event, program, due, ready_s)
 
     def _forget(self, now_s: float) -> None:
         """Notes of reports that nobody corrects any more."""
-        oldest_s = now_s - self._settings.correct_for_s - 2.0 * CATCH_UP_S
-        prefix = f"{self._name.vtn}/report/"
-        for key, note in list(self._grid.notes(Wire.OPENADR).items()):
-            if key.startswith(prefix) and _filed(note).at_s < oldest_s:
-                self._grid.note(Wire.OPENADR, key, None)
+        if now_s - self._forgot_at_s < _FORGET_EVERY_S:
+            return
+        self._forgot_at_s = now_s
+        self._filing.forget(now_s - self._settings.correct_for_s - 2.0 * CATCH_UP_S)
 
     # --- filing --------------------------------------------------------------------------------------------------------------
 
@@ -311,55 +278,7 @@ class Reporting:
         for confidence in (None, *self._settings.confidences) if needs_offers(due) else (None,):
             report = report_of(due, figures, author, confidence)
             if report is not None:
-                await self._file(report)
-
-    async def _file(self, report: Report) -> None:
-        """POST it, or PUT it where it is there and says something else. Raises `VtnError`, ValueError."""
-        body = self._transport.written(report if self._name.version is Version.V3_0_1 else msgspec.structs.replace(report, program_id=None))
-        now_s = self._grid.now_s()
-        digest = sha256(msgspec.json.encode(body)).hexdigest()[:32]
-        key = f"{self._name.vtn}/report/{report.event_id}/{report.report_name}"
-        note = self._grid.notes(Wire.OPENADR).get(key)
-        known = None if note is None else _filed(note)
-        if known is not None and known.report_id and known.digest == digest:
-            self.counts["unchanged"] += 1
-            return
-        report_id = "" if known is None else known.report_id
-        if known is None:
-            self._note(key, Filed("", digest, now_s))
-        elif not report_id:
-            report_id = await self._look_up(report)
-        report_id, corrected = await self._send(report, body, report_id)
-        self._note(key, Filed(report_id, digest, now_s))
-        self.counts["corrected" if corrected else "posted"] += 1
-        log.info("OpenADR report", vtn=self._name.vtn, event_id=report.event_id, report=report.report_name, corrected=corrected)
-
-    async def _send(self, report: Report, body: dict[str, Any], report_id: str) -> tuple[str, bool]:
-        """(id at the VTN, it was there before). Raises `VtnError`."""
-        if not report_id:
-            try:
-                return (await self._transport.create(Report, "/reports", body)).id, False
-            except VtnError as error:
-                if error.status != _CONFLICT:
-                    raise
-                report_id = await self._look_up(report)
-                if not report_id:
-                    raise
-        try:
-            return (await self._transport.replace(Report, f"/reports/{report_id}", body)).id or report_id, True
-        except VtnError as error:
-            if error.status != _NOT_FOUND:
-                raise
-        return (await self._transport.create(Report, "/reports", body)).id, False  # somebody has deleted it there
-
-    async def _look_up(self, report: Report) -> str:
-        """The id of our report of this name at the VTN, "" = there is none. Raises `VtnError`."""
-        page = await self._transport.listing(Report, "/reports", [("eventID", report.event_id), ("clientName", report.client_name)])
-        mine = (one for one in page.items if one.event_id == report.event_id and one.client_name == report.client_name)
-        return next((one.id for one in mine if one.report_name == report.report_name), "")
-
-    def _note(self, key: str, filed: Filed) -> None:
-        self._grid.note(Wire.OPENADR, key, [filed.report_id, filed.digest, filed.at_s])
+                await self._filing.file(report)
 
     # --- trouble -------------------------------------------------------------------------------------------------------------
 
@@ -412,18 +331,3 @@ def _as_seen(new: SpanFigures, old: SpanFigures | None) -> SpanFigures:
         state=old.state if old.state is not None else new.state,
         peak_power_w=old.peak_power_w if old.peak_power_w is not None else new.peak_power_w,
     )
-
-
-def our_name(settings: VtnSettings) -> VenName:
-    """As the settings say; the pool has the name of our resource where there is one and no more."""
-    resource = settings.resources[0].name if len(settings.resources) == 1 else AGGREGATED
-    return VenName(vtn=settings.name, client_name=settings.ven_name, version=settings.version, resource_name=resource)
-
-
-def _filed(note: Any) -> Filed:
-    """What was noted; a note that cannot be read is as if it had been about to be sent."""
-    try:
-        report_id, digest, at_s = note
-        return Filed(str(report_id), str(digest), float(at_s))
-    except (TypeError, ValueError):
-        return Filed("", "", 0.0)

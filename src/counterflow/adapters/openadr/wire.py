@@ -12,7 +12,8 @@ import structlog
 from counterflow.adapters.openadr.client import VtnClient, VtnError
 from counterflow.adapters.openadr.introduction import Introduction
 from counterflow.adapters.openadr.push import MqttEar, subscribe, unsubscribe
-from counterflow.adapters.openadr.reporting import Reporting, our_name
+from counterflow.adapters.openadr.report_filing import our_name
+from counterflow.adapters.openadr.reporting import Reporting
 from counterflow.adapters.openadr.settings import OpenAdrSettings, VtnSettings
 from counterflow.adapters.openadr.ven import Ven
 from counterflow.adapters.openadr.webhook import WebhookDoor, WebhookListener
