@@ -186,6 +186,8 @@ def test_forecasts_are_judged_when_their_window_has_passed_and_cars_that_left_we
     assert view.sharpness_frac is not None
     assert view.sharpness_frac > 1.0
     assert at.operations.coverage("nowhere") == []
+    assert ask(at, 300.0).guard_factor == view.guard_factor
+    assert ask(at, 300.0).power_w <= view.guard_factor * ask(at, 300.0).model_power_w + 1e-6
     before = at.operations.coverage(None)
     at.room.dispatcher.lessons.risks(at.now_s)
     at.restart(away_s=3.0)

@@ -5,7 +5,7 @@ plugged in, connected, measured and free to be discharged (or emptied by an orde
 those that were in a dispatch meanwhile; of the others it is what was known of them, and their share is told.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 from msgspec import Struct
@@ -103,7 +103,7 @@ class Forecasting:
             )
         ]
 
-    def due(self, now_s: float) -> list[Question]:
+    def due(self, now_s: float) -> list[Request]:
         """The forecasts that are to be made now; none while the emergency stop is on, or when they are not due."""
         if self._forecast_at_s is not None and now_s < self._forecast_at_s:
             return []
@@ -112,25 +112,29 @@ class Forecasting:
         if self._latched():
             return []
         return [
-            self._offering.question(Request(pool=pool, window_s=window_s), now_s, self._guard_of(pool, window_s).factor)
+            Request(pool=pool, window_s=window_s)
             for pool in self._topology.pools()[:MOST_POOLS]
             for window_s in self._settings.forecast_windows_s
         ]
 
-    def begin(self, questions: Iterable[Question], offers: Iterable[Offer]) -> None:
-        """Watch these from now on. A pool of which nothing can be promised at all is no forecast."""
-        for question, offer in zip(questions, offers, strict=True):
-            if offer.levels[0].power_w > 0.0:
-                count = len(question.uid)
-                self._open.append(
-                    OpenForecast(question=question, offer=offer, gone_at_s=np.full(count, np.inf), dispatched=np.zeros(count, np.bool_))
-                )
-                self.made += 1
+    def question(self, request: Request, now_s: float) -> Question:
+        """What a forecast is worked out from."""
+        return self._offering.question(request, now_s, self._guard_of(request.pool, request.window_s).factor)
+
+    def begin(self, question: Question, offer: Offer) -> None:
+        """Watch a forecast from now on. A pool of which nothing can be promised at all is no forecast."""
+        if offer.levels[0].power_w > 0.0:
+            count = len(question.uid)
+            self._open.append(
+                OpenForecast(question=question, offer=offer, gone_at_s=np.full(count, np.inf), dispatched=np.zeros(count, np.bool_))
+            )
+            self.made += 1
 
     def forecast(self, now_s: float) -> None:
         """Make what is due, here and now (the simulation's way)."""
-        questions = self.due(now_s)
-        self.begin(questions, [answer(question) for question in questions])
+        for request in self.due(now_s):
+            question = self.question(request, now_s)
+            self.begin(question, answer(question))
 
     def look(self, now_s: float) -> None:
         """See who is still there, and judge the windows that have passed."""
@@ -144,20 +148,17 @@ class Forecasting:
         image = self._fleet.snapshot(now_s)
         able = self._outlook.capability_now(image, now_s + self._settings.look_every_s)
         owned = self._outlook.busy_rows(image, "")
-        row_of = {int(uid): row for row, uid in enumerate(image.uid.tolist()) if uid}
         for one in self._open:
-            self._watch(one, image, able.reason, owned, row_of, now_s)
+            self._watch(one, image, able.reason, owned, now_s)
         over = [one for one in self._open if now_s >= one.offer.start_s + one.offer.window_s]
         self._open = [one for one in self._open if now_s < one.offer.start_s + one.offer.window_s]
         for one in over:
             self._judge(one)
         self._looked_at_s = now_s
 
-    def _watch(
-        self, one: OpenForecast, image: FleetImage, reason: NDArray[np.int8], owned: B1, row_of: dict[int, int], now_s: float
-    ) -> None:
-        rows = np.array([row_of.get(uid, -1) for uid in one.question.uid.tolist()], dtype=np.intp)
-        here = rows >= 0
+    def _watch(self, one: OpenForecast, image: FleetImage, reason: NDArray[np.int8], owned: B1, now_s: float) -> None:
+        rows = np.flatnonzero(one.question.stock.rows)  # a session keeps its row for as long as it lives
+        here = image.uid[rows] == one.question.uid
         one.dispatched |= here & owned[rows]
         there = here & ((reason[rows] == Reason.READY) | (one.dispatched & np.isin(reason[rows], EMPTIED)))
         # It was there at the last look; when it went since then nobody knows.

@@ -438,8 +438,9 @@ class Server:
                 dispatcher.commitments.advance(now_s)
                 dispatcher.lessons.risks(now_s)
                 dispatcher.forecasting.look(now_s)
-                questions = dispatcher.forecasting.due(now_s)
-                dispatcher.forecasting.begin(questions, [await asyncio.to_thread(answer, question) for question in questions])
+                for request in dispatcher.forecasting.due(now_s):
+                    question = dispatcher.forecasting.question(request, self._now_s())
+                    dispatcher.forecasting.begin(question, await asyncio.to_thread(answer, question))
                 await self.firm.refresh(now_s)
             await asyncio.sleep(self.settings.dispatcher.offers.look_every_s)
 
