@@ -3,11 +3,14 @@
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from counterflow.domain.delivery import DeliveryReport
-from counterflow.domain.instructions import DispatchOrder, DispatchState
+from counterflow.domain.instructions import Amendment, DispatchOrder, DispatchState
 from counterflow.domain.offers import Commitment, CommitmentState, Offer
+from counterflow.domain.reasons import Reason
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.views import DispatchAnswer, Refusal
 
@@ -227,3 +230,69 @@ def test_a_car_that_an_order_of_ours_held_was_there(town: Any, ideal: dict[str, 
     assert view.dispatched_share_frac > 0.5
     assert asyncio.run(at.operations.firm("all", 300.0)).power_w > 0.0
     assert len(asyncio.run(at.operations.horizons("all", None, None))) == 6
+
+
+def test_a_dispatch_that_grew_into_the_window_of_a_commitment_ends_where_that_is_called(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(20, 2, plant=ideal)
+    older = order(at, 10e3, "api:other", priority=5)
+    assert isinstance(older, DispatchAnswer)
+    at.run(5)
+    commit(at, ask(at, start_s=at.now_s + 600.0), 20e3)
+    grown = at.do(at.operations.amend(older.dispatch.instruction.dispatch_id, Amendment(end_s=at.now_s + 900.0), "api:other"))
+    assert not isinstance(grown, Refusal)
+    start_s = at.now_s + 610.0
+    assert isinstance(order(at, 20e3, "api:third", start_s=start_s), Refusal), "who calls no commitment does not move it"
+    mine = order(at, 20e3, "api:tso", start_s=start_s)
+    assert isinstance(mine, DispatchAnswer)
+    assert at.view(older.dispatch.instruction).instruction.end_s == start_s
+    second = order(at, 20e3, "api:tso", start_s=start_s)
+    assert isinstance(second, Refusal), "two calls of commitments do not move each other"
+
+
+def test_another_car_in_the_row_of_one_that_left_is_not_the_one_that_was_counted_on(town: Any, ideal: dict[str, Any]) -> None:
+    offers = {"offers": {"forecast_windows_s": [300.0], "forecast_every_s": 300.0}}
+    at = town(12, 2, plant=ideal, settings={"dispatcher": offers})
+    desk = at.room.dispatcher.forecasting
+    desk.forecast(at.now_s)
+    at.run(60)
+    desk.look(at.now_s)
+    gone = [station for station in at.world.stations if station.state.first_evse.occupied]
+    at.world.at(at.now_s, lambda: [station.unplug(at.now_s) for station in gone])
+    at.run(5)
+    at.world.at(at.now_s, lambda: [station.plug_in(at.now_s) for station in gone])
+    at.run(240)
+    desk.look(at.now_s)
+    view = at.operations.coverage(None)[0]
+    assert view.forecasts == 1
+    assert view.reached_frac == 0.0
+
+
+def test_a_car_that_our_order_has_emptied_was_there_and_one_that_emptied_itself_was_not(town: Any, ideal: dict[str, Any]) -> None:
+    offers = {"offers": {"forecast_windows_s": [300.0], "forecast_every_s": 300.0}}
+    for ordered, kept in ((True, 1.0), (False, 0.0)):
+        at = town(12, 2, plant=ideal, settings={"dispatcher": offers})
+        desk = at.room.dispatcher.forecasting
+        desk.forecast(at.now_s)
+        if ordered:
+            at.order(240.0, 1.0)
+        at.run(30)
+        desk.look(at.now_s)
+        outlook = at.room.dispatcher.outlook
+        at.run(20)
+
+        class Emptied:
+            """The outlook as it would be with every battery at its floor."""
+
+            busy_rows = staticmethod(outlook.busy_rows)
+
+            @staticmethod
+            def capability_now(image: Any, window_end_s: float, _outlook: Any = outlook) -> Any:
+                able = _outlook.capability_now(image, window_end_s)
+                return replace(able, reason=np.full_like(able.reason, Reason.BELOW_FLOOR))
+
+        desk._outlook = Emptied()
+        desk.look(at.now_s)
+        desk._outlook = outlook
+        at.run(260)
+        desk.look(at.now_s)
+        assert at.operations.coverage(None)[3].reached_frac == kept, ordered

@@ -120,12 +120,13 @@ class Commitments:
             self._by_dispatch[instruction.dispatch_id] = found.commitment_id
 
     def outranked(self, instruction: DispatchInstruction, others: Iterable[DispatchInstruction]) -> frozenset[DispatchId]:
-        """Of `others`, those that give way to a dispatch that calls a commitment: accepted after that was made, and calling none."""
-        called = self.called(instruction)
-        if called is None or called.committed_at_s is None:
+        """Of `others`, those that give way to a dispatch that calls a commitment: those that call none.
+
+        When the commitment was made nothing was accepted for its window, so that they came, or grew into it, later.
+        """
+        if self.called(instruction) is None:
             return frozenset()
-        since_s = called.committed_at_s
-        return frozenset(one.dispatch_id for one in others if one.accepted_at_s >= since_s and self.of_dispatch(one.dispatch_id) is None)
+        return frozenset(one.dispatch_id for one in others if self.of_dispatch(one.dispatch_id) is None)
 
     def settled(self, report: DeliveryReport) -> None:
         """A dispatch has a report: what it delivered counts for the commitment that it called, the newest version alone."""

@@ -29,3 +29,8 @@ def test_it_stays_within_bounds() -> None:
         low, high = moved(low, kept=False, confidence=0.9), moved(high, kept=True, confidence=0.9)
     assert low.factor == LEAST
     assert high.factor == MOST
+
+
+def test_a_shortfall_lowers_it_nine_times_as_far_as_a_kept_window_raises_it() -> None:
+    assert moved(FRESH, kept=False, confidence=0.9, step=0.02).factor == pytest.approx(1.0 - 0.018)
+    assert moved(FRESH, kept=True, confidence=0.9, step=0.02).factor == pytest.approx(1.0 + 0.002)

@@ -173,7 +173,7 @@ _HORIZONS = [
     column("Window", lambda told: length(told.window_s)),
     *(_level(place) for place in range(4)),
     figures("P90 kWh", lambda told: kilo(told.levels[1].energy_wh), 1),
-    figures("Any course", lambda told: kilo(told.levels[1].deliverable_energy_wh), 2),
+    figures("Most kWh", lambda told: kilo(told.levels[1].deliverable_energy_wh), 2),
     figures("Offered kW", lambda told: kilo(told.power_w), 3),
 ]
 _COVERAGE: list[Column[CoverageView]] = [
