@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.adapters.storage.telemetry_store import TelemetryStore
@@ -19,6 +20,7 @@ from counterflow.domain.grid import PoolTelemetry, Program, Quality, Sign, Wire
 from counterflow.domain.ids import ALL_SITES, PoolId
 from counterflow.domain.instructions import DispatchOrder
 from counterflow.domain.views import DispatchAnswer
+from counterflow.engine.grid.telemetry import Firm
 from counterflow.sim.settings import WorldSettings
 
 NORTH = PoolId("north")
@@ -96,6 +98,25 @@ def test_a_dispatch_shows_with_its_target_and_what_the_plant_gives(live: Live) -
         # All stand at the default site, and a dispatch of all sites is none of the north alone.
         north = recorder.records.newest(NORTH)
         assert (north.sessions, north.measured_power_w, north.target_power_w, north.following) == (0, 0.0, None, False)
+
+    live(test)
+
+
+def test_what_is_firm_gets_the_ramp_that_the_cars_were_seen_to_have(live: Live) -> None:
+    async def test(recorder: Recorder) -> None:
+        firm = Firm(up_power_w=80_000.0, up_energy_wh=1.0, down_power_w=0.0, ramp_w_per_s=None)
+        figures = PoolFigures(recorder.place.room, (), broken=lambda: False, firm=lambda _pool: firm)
+        await figures.look(recorder.place.now_s)
+        (before,) = figures.at(recorder.place.now_s, {ALL_SITES: 1})
+        assert before.ramp_w_per_s == 80_000.0 / (2.0 * 8.0)  # nothing was seen yet
+        outlook = recorder.place.room.dispatcher.outlook
+        outlook.learn(recorder.place.room.fleet.snapshot(recorder.place.now_s))
+        outlook.response = replace(outlook.response, prior_lag_s=4.0)
+        recorder.place.run(20.0)
+        await figures.look(recorder.place.now_s)
+        (after,) = figures.at(recorder.place.now_s, {ALL_SITES: 2})
+        assert after.ramp_w_per_s == pytest.approx(80_000.0 / (2.0 * 4.0))
+        assert (after.up_power_w, after.up_energy_wh, after.down_power_w) == (80_000.0, 1.0, 0.0)
 
     live(test)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from counterflow.app.control_room import ControlRoom
 from counterflow.domain.grid import PoolTelemetry, Program
@@ -14,7 +15,7 @@ from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.eligibility import measured_sessions
 from counterflow.engine.fleet.meters import Meters
 from counterflow.engine.fleet.snapshot import B1, I8, FleetImage
-from counterflow.engine.grid.telemetry import UNKNOWN_FIRM, Firm, Part, PoolState, pool_telemetry
+from counterflow.engine.grid.telemetry import UNKNOWN_FIRM, Firm, Part, PoolState, pool_telemetry, ramp_w_per_s
 
 READY_OUTLOOK_S = 900.0
 """A car is ready if it can be discharged now, as an order for the coming quarter of an hour would find it."""
@@ -41,6 +42,7 @@ class PoolFigures:
         self._firm = firm
         self._ready: I8 = np.zeros(0, dtype=np.int64)
         self._looked_at_s = -np.inf
+        self._lag_s = room.settings.response.prior_lag_s
 
     def at(self, now_s: float, numbers: Mapping[PoolId, int]) -> list[PoolTelemetry]:
         """One record of each pool, with its number."""
@@ -57,7 +59,7 @@ class PoolFigures:
                 pool=pool,
                 sites=sites,
                 parts=[part for instruction, part in running if self._lies_in(instruction, sites)],
-                firm=self._firm(pool) or UNKNOWN_FIRM,
+                firm=self._with_ramp(self._firm(pool)),
                 sessions_ready=int(np.count_nonzero(ready & sites[np.maximum(meters.site, 0)])),
                 available=not (broken or room.dispatcher.latch.on),
                 fault=broken,
@@ -78,6 +80,12 @@ class PoolFigures:
             image = self._room.fleet.snapshot(now_s)
             self._take(image, self._able(image))
 
+    def _with_ramp(self, firm: Firm | None) -> Firm:
+        """The same with how fast its power can move, by how cars were seen to follow."""
+        if firm is None:
+            return UNKNOWN_FIRM
+        return replace(firm, ramp_w_per_s=ramp_w_per_s(firm, self._lag_s))
+
     def _was_looked_at(self, now_s: float) -> bool:
         if 0.0 <= now_s - self._looked_at_s < self._settings.look_s:
             return True
@@ -88,7 +96,12 @@ class PoolFigures:
         return self._room.dispatcher.outlook.capability_now(image, image.at_s + READY_OUTLOOK_S)
 
     def _take(self, image: FleetImage, able: Capability) -> None:
-        self._ready = np.where(able.reason == Reason.READY, image.uid, 0)
+        ready = able.reason == Reason.READY
+        self._ready = np.where(ready, image.uid, 0)
+        response = self._room.dispatcher.outlook.response
+        rows = len(response.gains())  # what was learned at the last tick
+        if rows <= len(ready):
+            self._lag_s = response.lag(ready[:rows], able.max_power_w[:rows]).fleet_s
 
     def _ready_rows(self, meters: Meters) -> B1:
         """Rows whose session was ready when last looked at, (N,)."""

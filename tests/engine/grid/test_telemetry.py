@@ -12,7 +12,7 @@ from counterflow.domain.grid import PoolTelemetry, Quality
 from counterflow.domain.ids import PoolId
 from counterflow.domain.instructions import DispatchMode
 from counterflow.engine.fleet.meters import Meters
-from counterflow.engine.grid.telemetry import UNKNOWN_FIRM, Firm, Part, PoolState, TelemetrySettings, pool_telemetry
+from counterflow.engine.grid.telemetry import UNKNOWN_FIRM, Firm, Part, PoolState, TelemetrySettings, pool_telemetry, ramp_w_per_s
 
 NOW_S = 1_800_000_000.0
 EVERYWHERE = np.array([True, True])
@@ -114,6 +114,13 @@ def test_following_means_met_or_on_its_way() -> None:
     assert record(short, part(0, of=1, expected_w=9_900.0)).following
     assert not record(short, part(0, of=1, expected_w=6_000.0)).following
     assert not record(short, part(0, of=1, expected_w=None)).following
+
+
+def test_the_ramp_is_what_can_be_moved_over_the_time_of_a_step() -> None:
+    firm = Firm(up_power_w=40_000.0, up_energy_wh=None, down_power_w=10_000.0, ramp_w_per_s=None)
+    assert ramp_w_per_s(firm, 8.0) == 2_500.0
+    assert ramp_w_per_s(Firm(up_power_w=None, up_energy_wh=None, down_power_w=16.0, ramp_w_per_s=None), 8.0) == 1.0
+    assert ramp_w_per_s(UNKNOWN_FIRM, 8.0) is None
 
 
 def test_what_is_firm_is_passed_on() -> None:

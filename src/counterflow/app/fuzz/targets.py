@@ -32,14 +32,26 @@ from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.config import Settings, SettingsError, load
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.driver_file import FileError, read_file
+from counterflow.domain.grid import GridOrderRecord, GridOutcome, GridUnit, Program, Sign, Wire
 from counterflow.domain.ids import StationId
+from counterflow.domain.instructions import DispatchOrder
+from counterflow.domain.program_notices import orders_words
+from counterflow.domain.program_translation import Terms
+from counterflow.domain.program_words import OrdersWords, OrderWords, SetpointWords, WithdrawWords
 from counterflow.domain.units import UnitError, parse_discharge_power_w, parse_duration_s, parse_energy_wh, parse_instant_s, parse_share
+from counterflow.domain.views import Refusal
+from counterflow.engine.grid.bounds import bounded
 
 NOON_S: Final = 1_795_348_800.0
 STATION: Final = StationId("CS1")
 LIMIT_BYTES: Final = 16_384
 BOOT_1_6: Final = b'[2,"boot","BootNotification",{"chargePointModel":"M","chargePointVendor":"V"}]'
 BOOT: Final = b'[2,"boot","BootNotification",{"reason":"PowerUp","chargingStation":{"model":"M","vendorName":"V"}}]'
+
+_TERMS: Final = tuple(
+    Terms(Program(name="p", wire=Wire.HTTP, sign=sign, unit=unit, max_discharge_power_w=1e6)) for sign in Sign for unit in GridUnit
+)
+_SAID: Final[tuple[type[OrderWords | WithdrawWords | SetpointWords], ...]] = (OrderWords, WithdrawWords, SetpointWords)
 
 KNOWN_KEY: Final = ec.derive_private_key(0xC0FFEE, ec.SECP256R1())
 _ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
@@ -172,9 +184,34 @@ def kept_frames(data: bytes) -> None:
     conceal(hide_secrets(text), lambda identifier: f"p-{len(identifier)}")
 
 
+def program(data: bytes) -> None:
+    """What the system of a program says, over whatever wire: an order, its withdrawal or a set-point (by the first byte), read strictly,
+    turned into an order of ours within its bounds, and told again."""
+    terms = _TERMS[data[0] % len(_TERMS) if data else 0]
+    kind = _SAID[data[0] // len(_TERMS) % len(_SAID) if data else 0]
+    try:
+        words = msgspec.json.decode(data[1:], type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    if isinstance(words, SetpointWords):
+        asked_w = terms.setpoint_w(words, NOON_S)
+        assert isinstance(asked_w, Refusal) or isfinite(asked_w)
+    elif isinstance(words, OrderWords):
+        order = terms.order(words)
+        if isinstance(order, Refusal):
+            return
+        wanted = bounded(terms.program, order, NOON_S, 86_400.0)
+        if isinstance(wanted, DispatchOrder):
+            powers_w = (wanted.discharge_power_w, *(step.discharge_power_w for step in wanted.steps))
+            assert all(0.0 <= power_w <= 1.001 * terms.program.max_discharge_power_w for power_w in powers_w)
+        known = GridOrderRecord(order=order, revision=1, heard_at_s=NOON_S, outcome=GridOutcome.ACCEPTED)
+        told = msgspec.json.encode(orders_words(terms, [known], lambda _dispatch: None, NOON_S))
+        msgspec.json.decode(told, type=OrdersWords)
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (station, frames, upgrade, signing_request, revocation_list, driver_file, settings_file, quantities, kept_frames)
+    for target in (station, frames, upgrade, signing_request, revocation_list, driver_file, settings_file, quantities, kept_frames, program)
 }
 
 

@@ -73,6 +73,15 @@ class Firm(Struct, frozen=True, kw_only=True):
 UNKNOWN_FIRM = Firm(up_power_w=None, up_energy_wh=None, down_power_w=None, ramp_w_per_s=None)
 
 
+def ramp_w_per_s(firm: Firm, lag_s: float) -> float | None:
+    """How fast the pool's power can move: the larger of what it can give and take back, over the time that a step takes.
+
+    `lag_s` is the learned time from an order to the middle of a car's step; a car on a ramp is through after twice that.
+    """
+    powers_w = [power_w for power_w in (firm.up_power_w, firm.down_power_w) if power_w is not None]
+    return max(powers_w) / (2.0 * lag_s) if powers_w and lag_s > 0.0 else None
+
+
 class PoolState(Struct, frozen=True, kw_only=True):
     """What is known of a pool beside the meters. `sites` (S,): those that belong to it."""
 
