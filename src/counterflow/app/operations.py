@@ -22,6 +22,7 @@ from counterflow.app.offer_desk import OfferDesk
 from counterflow.app.report_desk import ReportDesk
 from counterflow.app.reporting import Reporting
 from counterflow.app.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
+from counterflow.app.session_pages import session_page
 from counterflow.app.views import dispatch_view, fleet_view, session_view, session_views, sessions_by_station, station_view, view_of
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId, TransactionId
@@ -40,6 +41,8 @@ from counterflow.domain.views import (
     Notice,
     Refusal,
     RefusalKind,
+    SessionPage,
+    SessionQuery,
     SessionView,
     StationView,
 )
@@ -121,6 +124,10 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
     def sessions(self) -> Sequence[SessionView]:
         """Open sessions."""
         return session_views(self._room, self._now_s())
+
+    def session_page(self, query: SessionQuery) -> SessionPage:
+        """A part of the open sessions, filtered and sorted."""
+        return session_page(self._room, query, self._now_s())
 
     def session(self, station_id: StationId, transaction_id: str) -> SessionView | Refusal:
         """One open session."""

@@ -107,17 +107,17 @@ def session_views(room: ControlRoom, now_s: float) -> list[SessionView]:
     """All open sessions, by station and transaction."""
     image = room.fleet.snapshot(now_s)
     rows = sorted(np.flatnonzero(image.occupied).tolist(), key=lambda row: image.keys[row] or ("", ""))
-    return _session_views(room, image, rows)
+    return views_of_rows(room, image, rows)
 
 
 def session_view(room: ControlRoom, station_id: StationId, transaction_id: TransactionId, now_s: float) -> SessionView | None:
     """One open session, or None."""
     uid = room.fleet.uid_of(station_id, transaction_id)
     row = None if uid is None else room.fleet.row_of(uid)
-    return None if row is None else _session_views(room, room.fleet.snapshot(now_s), [row])[0]
+    return None if row is None else views_of_rows(room, room.fleet.snapshot(now_s), [row])[0]
 
 
-def _session_views(room: ControlRoom, image: FleetImage, rows: list[int]) -> list[SessionView]:
+def views_of_rows(room: ControlRoom, image: FleetImage, rows: list[int]) -> list[SessionView]:
     """The sessions of `rows`, worked out column by column: a hundred thousand of them are a matter of a second."""
     if not rows:
         return []

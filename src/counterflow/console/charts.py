@@ -115,3 +115,34 @@ def _line(
 
 def _mw(power_w: float | None) -> float | None:
     return None if power_w is None else round(power_w / 1e6, 6)
+
+
+def fan_options(horizons: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Firm power by the length of the window: P50 to P99 as lines of one fan, what is offered as the thick one."""
+    windows = [_window_words(one["window_s"]) for one in horizons]
+    levels = sorted({level["confidence"] for one in horizons for level in one["levels"]})
+    series = [
+        _line(
+            f"P{100.0 * confidence:g}",
+            [_mw(next((level["power_w"] for level in one["levels"] if level["confidence"] == confidence), None)) for one in horizons],
+            DELIVERED,
+            width=1,
+            dash=dash,
+            opacity=0.9,
+        )
+        for confidence, dash in zip(levels, ("solid", "dashed", "dotted", "dashed", "dotted"), strict=False)
+    ]
+    series.append(_line("offered", [_mw(one["power_w"]) for one in horizons], TARGET, width=3))
+    return {
+        "animation": False,
+        "grid": {"left": 64, "right": 24, "top": 40, "bottom": 40},
+        "legend": {"top": 0, "textStyle": {"color": "#888888"}},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {"type": "category", "data": windows, "name": "window", "axisLabel": {"color": "#888888"}},
+        "yAxis": {"type": "value", "name": "MW", "axisLabel": {"color": "#888888"}, "splitLine": {"lineStyle": {"opacity": 0.3}}},
+        "series": series,
+    }
+
+
+def _window_words(window_s: float) -> str:
+    return f"{window_s / 60.0:.0f} min" if window_s < 7_200.0 else f"{window_s / 3600.0:.0f} h"

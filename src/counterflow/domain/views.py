@@ -181,6 +181,46 @@ class SessionView(Struct, frozen=True, kw_only=True):
     reducible_power_w: float
 
 
+class SessionOrder(StrEnum):
+    """By what a page of sessions is sorted."""
+
+    STATION = "station"
+    SOC = "soc"
+    DEPARTURE = "departure"
+    SETPOINT = "setpoint"
+    POWER = "power"
+    ERROR = "error"
+    """How far the power is from the setpoint."""
+    HEARD = "heard"
+    AVAILABLE = "available"
+
+
+class SessionQuery(Struct, frozen=True, kw_only=True):
+    """Which sessions a page shows. `search` is a part of the station or transaction id."""
+
+    search: str = ""
+    reason: str = ""
+    site_id: str = ""
+    sort: SessionOrder = SessionOrder.STATION
+    descending: bool = False
+    offset: int = 0
+    limit: int = 50
+
+
+class SessionPage(Struct, frozen=True, kw_only=True):
+    """A part of the open sessions; only these were worked out in full."""
+
+    at_s: float
+    total: int
+    """Open sessions."""
+    matched: int
+    """Those that the filters let through."""
+    reasons: dict[str, int]
+    """How many of all have which reason."""
+    sessions: tuple[SessionView, ...]
+    """The part that was asked for."""
+
+
 class ExplanationView(Struct, frozen=True, kw_only=True):
     """Why a car was given what it was given at an instant, or nothing; discharge positive."""
 

@@ -34,6 +34,8 @@ from counterflow.domain.views import (
     PasswordView,
     Refusal,
     SecurityEventView,
+    SessionPage,
+    SessionQuery,
     SessionView,
     StationView,
     TargetAnswer,
@@ -279,6 +281,10 @@ class Operations(DriverOperations, Protocol):
 
     def sessions(self) -> Sequence[SessionView]:
         """Open sessions."""
+        ...
+
+    def session_page(self, query: SessionQuery) -> SessionPage:
+        """A part of the open sessions, filtered and sorted."""
         ...
 
     def session(self, station_id: StationId, transaction_id: str) -> SessionView | Refusal:

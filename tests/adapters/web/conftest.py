@@ -52,6 +52,8 @@ from counterflow.domain.views import (
     Refusal,
     RefusalKind,
     SecurityEventView,
+    SessionPage,
+    SessionQuery,
     SessionView,
     StationView,
     TargetAnswer,
@@ -173,6 +175,10 @@ class FakeOperations:
 
     def sessions(self) -> list[SessionView]:
         return [EXAMPLES[SessionView]]
+
+    def session_page(self, query: SessionQuery) -> SessionPage:
+        self.calls.append(("session_page", query))
+        return EXAMPLES[SessionPage]
 
     def session(self, station_id: str, transaction_id: str) -> SessionView | Refusal:
         return self._does("session", station_id, transaction_id, otherwise=EXAMPLES[SessionView])

@@ -13,7 +13,17 @@ from counterflow.adapters.web.stream import MEDIA_TYPE, EventStreams, encoded
 from counterflow.adapters.web.units import InstantText
 from counterflow.domain.ids import SessionUid, SiteId, StationId
 from counterflow.domain.resources import StationRegistration
-from counterflow.domain.views import CallAnswer, ClearingView, ExplanationView, FleetView, SessionView, StationView
+from counterflow.domain.views import (
+    CallAnswer,
+    ClearingView,
+    ExplanationView,
+    FleetView,
+    SessionOrder,
+    SessionPage,
+    SessionQuery,
+    SessionView,
+    StationView,
+)
 from counterflow.engine.ports import Operations
 
 LastEventId = Annotated[
@@ -37,6 +47,21 @@ def fleet_routes(operations: Operations) -> APIRouter:
     async def sessions(request: Request) -> Response:
         """Open sessions, and why each can or cannot be discharged now."""
         return answer(request, operations.sessions())
+
+    @routes.get("/sessions/page", responses=shows(SessionPage, 422))
+    async def session_page(
+        request: Request,
+        search: Annotated[str, Query(max_length=100, description="A part of the station's or the transaction's id.")] = "",
+        reason: Annotated[str, Query(max_length=40, description="Only those with this reason, such as `ready`.")] = "",
+        site: Annotated[str, Query(max_length=64, description="Only those at this site.")] = "",
+        sort: Annotated[SessionOrder, Query(description="What is sorted by; what is unknown comes last.")] = SessionOrder.STATION,
+        descending: Annotated[bool, Query(description="The largest first.")] = False,
+        offset: Annotated[int, Query(ge=0, le=10_000_000, description="So many are passed over.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=500, description="At most so many are shown.")] = 50,
+    ) -> Response:
+        """A part of the open sessions, filtered and sorted; only these are worked out, so that it is quick with any number."""
+        query = SessionQuery(search=search, reason=reason, site_id=site, sort=sort, descending=descending, offset=offset, limit=limit)
+        return answer(request, operations.session_page(query))
 
     @routes.get("/sessions/{session_uid:int}/explain", responses=shows(ExplanationView, 404, 422))
     async def explain(request: Request, session_uid: int, at: At = None) -> Response:

@@ -1,0 +1,199 @@
+"""All sessions in a table that the server pages, sorts and searches; and one session with why it is asked what it is asked."""
+
+from typing import Any
+from urllib.parse import quote
+
+from nicegui import events, ui
+
+from counterflow.console.api import ApiError
+from counterflow.console.frame import act, page, visitor_of
+from counterflow.console.house import House
+from counterflow.console.signing import Visitor
+from counterflow.console.words import UNKNOWN, age, day_and_clock, energy, power, share
+
+LOOK_EVERY_S = 2.0
+ROWS = 25
+COLUMNS: tuple[tuple[str, str, str | None], ...] = (
+    ("station", "Station", "station"),
+    ("soc", "SoC / floor", "soc"),
+    ("departure", "Departure", "departure"),
+    ("setpoint", "Setpoint", "setpoint"),
+    ("power", "Measured", "power"),
+    ("error", "Error", "error"),
+    ("heard", "Last heard", "heard"),
+    ("state", "State", None),
+    ("reason", "Why", None),
+)
+"""Field, title, and what the server sorts it by."""
+
+
+def show(house: House) -> None:
+    """Add the pages."""
+
+    @ui.page("/fleet")
+    async def fleet() -> None:
+        visitor = visitor_of(house)
+        if visitor is not None:
+            with page(house, visitor, "Fleet", "/fleet"):
+                await Sessions(house, visitor).begin()
+
+    @ui.page("/sessions/{station_id}/{transaction_id}")
+    async def session(station_id: str, transaction_id: str) -> None:
+        visitor = visitor_of(house)
+        if visitor is not None:
+            with page(house, visitor, f"Session at {station_id}", "/fleet"):
+                await OneSession(house, visitor, station_id, transaction_id).begin()
+
+
+class Sessions:
+    """The table of one viewer."""
+
+    def __init__(self, house: House, visitor: Visitor) -> None:
+        self._house = house
+        self._visitor = visitor
+        with ui.row().classes("w-full items-center gap-3"):
+            self._search = ui.input("Search station or transaction").props("clearable dense debounce=300").classes("w-72")
+            self._reason = ui.select({"": "all reasons"}, value="", label="Why").props("dense").classes("w-64")
+            self._count = ui.label().classes("text-caption").mark("count")
+        columns = [
+            {"name": name, "label": title, "field": name, "align": "left", "sortable": by is not None} for name, title, by in COLUMNS
+        ]
+        self._table = ui.table(columns=columns, rows=[], row_key="key", pagination={"rowsPerPage": ROWS, "page": 1, "rowsNumber": 0})
+        self._table.classes("w-full").props(
+            'flat bordered dense wrap-cells :rows-per-page-options="[25,50,100]" no-data-label="No session."'
+        )
+        self._table.add_slot(
+            "body-cell-station", '<q-td :props="props"><a :href="props.row.link" class="text-primary">{{ props.value }}</a></q-td>'
+        )
+        self._table.on("request", self._asked)
+        self._search.on_value_change(self._from_the_start)
+        self._reason.on_value_change(self._from_the_start)
+
+    async def begin(self) -> None:
+        """The first page, and a fresh look now and then."""
+        await self.load()
+        ui.timer(LOOK_EVERY_S, self.load)
+
+    async def load(self) -> None:
+        """The rows that are in sight."""
+        now = self._table.pagination
+        sort = {name: by for name, _, by in COLUMNS}.get(now.get("sortBy") or "") or "station"
+        size = now["rowsPerPage"]
+        try:
+            found = await self._house.api.get(
+                self._visitor.token,
+                "/sessions/page",
+                search=self._search.value or None,
+                reason=self._reason.value or None,
+                sort=sort,
+                descending=bool(now.get("descending")),
+                offset=(now["page"] - 1) * size,
+                limit=size,
+            )
+        except ApiError as error:
+            self._count.set_text(error.sentence)
+            return
+        self._count.set_text(f"{found['matched']} of {found['total']} sessions")
+        options = {"": "all reasons", **{code: f"{code.replace('_', ' ')} ({count})" for code, count in sorted(found["reasons"].items())}}
+        if options != self._reason.options and (self._reason.value or "") in options:
+            self._reason.set_options(options, value=self._reason.value)
+        self._table.rows = [row_of(view) for view in found["sessions"]]
+        self._table.pagination = {**now, "rowsNumber": found["matched"]}
+        self._table.update()
+
+    async def _asked(self, event: events.GenericEventArguments) -> None:
+        self._table.pagination = event.args["pagination"]
+        await self.load()
+
+    async def _from_the_start(self) -> None:
+        self._table.pagination = {**self._table.pagination, "page": 1}
+        await self.load()
+
+
+def row_of(view: dict[str, Any]) -> dict[str, Any]:
+    """One session as the table shows it."""
+    setpoint_w, power_w = view["setpoint_w"], view["power_w"]
+    error_w = None if setpoint_w is None or power_w is None else power_w - setpoint_w
+    where = f"{quote(view['station_id'], safe='')}/{quote(view['transaction_id'], safe='')}"
+    return {
+        "key": where,
+        "link": f"/sessions/{where}",
+        "station": view["station_id"],
+        "soc": f"{share(view['soc_frac'])} / {share(view['soc_floor_frac'])}",
+        "departure": day_and_clock(view["departure_s"]),
+        "setpoint": power(setpoint_w),
+        "power": power(power_w),
+        "error": power(error_w),
+        "heard": age(view["power_age_s"]),
+        "state": view["phase"].replace("_", " "),
+        "reason": view["reason_text"],
+    }
+
+
+class OneSession:
+    """What is known of one session, why it is asked what it is asked, and the driver's word."""
+
+    def __init__(self, house: House, visitor: Visitor, station_id: str, transaction_id: str) -> None:
+        self._house = house
+        self._visitor = visitor
+        self._path = f"/sessions/{quote(station_id, safe='')}/{quote(transaction_id, safe='')}"
+        ui.label(f"{station_id}, transaction {transaction_id}").classes("text-h6")
+        self._facts = ui.column().classes("w-full gap-0")
+        ui.label("Why").classes("text-subtitle1")
+        self._why = ui.column().classes("w-full gap-0")
+        with ui.row().classes("gap-3 q-mt-sm"):
+            stop = ui.button("Driver: stop discharging", on_click=lambda: self._say({"say": "stop"})).props('outline color="negative"')
+            leaves = ui.input("Driver: I leave at (instant)", placeholder="2026-11-22T15:00Z").props("dense").classes("w-64")
+            depart = ui.button("Say so", on_click=lambda: self._say({"say": "depart", "departure": leaves.value.strip()})).props("outline")
+            again = ui.button("Take the driver's word back", on_click=lambda: self._say({"say": "clear"})).props("outline")
+            for button in (stop, depart, again):
+                button.set_enabled(visitor.may_operate)
+
+    async def begin(self) -> None:
+        """Now, and again every few seconds."""
+        await self.load()
+        ui.timer(LOOK_EVERY_S, self.load)
+
+    async def load(self) -> None:
+        """What is newest."""
+        try:
+            view = await self._house.api.get(self._visitor.token, self._path)
+            told = await self._house.api.get(self._visitor.token, f"/sessions/{view['session_uid']}/explain")
+        except ApiError as error:
+            self._facts.clear()
+            with self._facts:
+                ui.label(error.sentence).classes("text-negative")
+            return
+        self._facts.clear()
+        with self._facts:
+            for name, value in facts_of(view):
+                with ui.row().classes("gap-2"):
+                    ui.label(name).classes("cf-name w-56")
+                    ui.label(value)
+        self._why.clear()
+        with self._why:
+            for sentence in told["sentences"]:
+                ui.label(sentence)
+
+    async def _say(self, body: dict[str, Any]) -> None:
+        await act(self._house, self._visitor, "PUT", f"{self._path}/override", "The next tick follows it.", body)
+        await self.load()
+
+
+def facts_of(view: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and value, in words."""
+    return [
+        ("May it be discharged?", view["reason_text"]),
+        ("State of charge", f"{share(view['soc_frac'])}, told {age(view['soc_age_s'])} ago; floor {share(view['soc_floor_frac'])}"),
+        ("Energy above the floor", energy(view["energy_above_floor_wh"])),
+        ("Departure", day_and_clock(view["departure_s"])),
+        ("Time to spare until it must charge", age(view["laxity_s"])),
+        ("Power", f"{power(view['power_w'])}, told {age(view['power_age_s'])} ago"),
+        ("Setpoint", f"{power(view['setpoint_w'])}, {view['setpoint_state'].replace('_', ' ')}"),
+        ("Could give now", power(view["available_power_w"])),
+        ("Export register", energy(view["export_wh"])),
+        ("Response learned", share(view["gain"])),
+        ("Dispatch", view["dispatch_id"] or UNKNOWN),
+        ("Driver's word", view["override"] or UNKNOWN),
+        ("Pausing its charging", view["pausing_text"]),
+    ]

@@ -1,0 +1,137 @@
+"""Sites, feeders and phases with what they may carry, and who else steers there."""
+
+from typing import Any
+
+from nicegui import ui
+
+from counterflow.console.api import ApiError
+from counterflow.console.frame import act, every_second, page, visitor_of
+from counterflow.console.house import House
+from counterflow.console.signing import Visitor
+from counterflow.console.tables import table
+from counterflow.console.words import day_and_clock, power
+
+NEARLY_FULL_FRAC = 0.9
+
+
+def show(house: House) -> None:
+    """Add the page."""
+
+    @ui.page("/sites")
+    async def sites() -> None:
+        visitor = visitor_of(house)
+        if visitor is None:
+            return
+        with page(house, visitor, "Sites", "/sites"):
+            ui.label("Limits").classes("text-h6")
+            _limits(house)
+            ui.label("Who else steers").classes("text-h6 q-mt-md")
+            await _conflicts(house, visitor)
+
+
+def _limits(house: House) -> None:
+    body = ui.column().classes("w-full gap-2")
+    shown: list[Any] = [None]
+
+    def update() -> None:
+        limits = house.feed.limits
+        if limits == shown[0]:
+            return
+        shown[0] = list(limits)
+        body.clear()
+        with body:
+            if not limits:
+                ui.label("No site has a limit. Name them in [[sites]] and [[feeders]] of the settings.")
+            for depth, limit in tree(limits):
+                with ui.row().classes("w-full items-center no-wrap gap-3").style(f"padding-left: {1.5 * depth}rem"):
+                    ui.label(limit["group"]).classes("w-64 text-weight-medium")
+                    _bar("export", limit["export_power_w"], effective(limit["max_export_power_w"], limit.get("held_export_power_w")))
+                    drawn_w, most_w = limit["import_power_w"] + limit["load_most_w"], limit["max_import_power_w"]
+                    _bar("import", drawn_w, effective(most_w, limit.get("held_import_power_w")))
+                for sentence in limit.get("held") or ():
+                    ui.label(sentence).classes("text-caption").style(f"padding-left: {1.5 * depth + 1}rem")
+
+    every_second(update)
+
+
+def tree(limits: list[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
+    """Limits in the order of the tree, each with its depth. What hangs on something that is not there stands at the top."""
+    names = {limit["group"] for limit in limits}
+    below: dict[str | None, list[dict[str, Any]]] = {}
+    for limit in limits:
+        below.setdefault(limit["above"] if limit["above"] in names else None, []).append(limit)
+    found: list[tuple[int, dict[str, Any]]] = []
+
+    def walk(above: str | None, depth: int) -> None:
+        for limit in below.get(above, ()):
+            found.append((depth, limit))
+            walk(limit["group"], depth + 1)
+
+    walk(None, 0)
+    return found
+
+
+def effective(always_w: float | None, held_w: float | None) -> float | None:
+    """The lower of the two that are known."""
+    known = [limit_w for limit_w in (always_w, held_w) if limit_w is not None]
+    return min(known) if known else None
+
+
+def _bar(name: str, flow_w: float, limit_w: float | None) -> None:
+    """How much of a limit is used; a limit that nearly binds says so in words, not by colour alone."""
+    with ui.column().classes("col gap-0"):
+        if limit_w is None:
+            ui.label(f"{name} {power(flow_w)}, no limit").classes("text-caption")
+            return
+        used = flow_w / limit_w if limit_w > 0.0 else 1.0
+        binds = " – at its limit" if used >= 1.0 else " – nearly full" if used >= NEARLY_FULL_FRAC else ""
+        ui.label(f"{name} {power(flow_w)} of {power(limit_w)}{binds}").classes("text-caption")
+        colour = "negative" if used >= 1.0 else "warning" if used >= NEARLY_FULL_FRAC else "primary"
+        ui.linear_progress(min(max(used, 0.0), 1.0), show_value=False, size="10px", color=colour).props(f'aria-label="{name}"')
+
+
+async def _conflicts(house: House, visitor: Visitor) -> None:
+    try:
+        conflicts = await house.api.get(visitor.token, "/conflicts")
+        said = await house.api.get(visitor.token, "/conflicts/priorities")
+    except ApiError as error:
+        ui.label(error.sentence).classes("text-negative")
+        return
+    leaders = {one["site_id"]: one for one in said}
+    rows = [
+        {
+            "key": f"{one['station_id']}/{one['evse_id']}", "site": one["site_id"], "station": one["station_id"],
+            "evse": one["evse_id"] or "whole station", "why": one["conflict_text"], "leader": one["leader"] or "nobody has confirmed",
+        }
+        for one in conflicts if one["conflict"] != "none" or one["other_profiles"]
+    ]  # fmt: skip
+    table(
+        (("site", "Site"), ("station", "Station"), ("evse", "EVSE"), ("why", "Conflict"), ("leader", "Who leads")),
+        rows, row_key="key", empty="Nobody else steers a station of ours.",
+    )  # fmt: skip
+    for site in sorted({row["site"] for row in rows}):
+        with ui.row().classes("items-center gap-3"):
+            entries = (leaders.get(site) or {}).get("entries") or ()
+            last = f"Last word: {entries[-1]['by']}, {day_and_clock(entries[-1]['at_s'])}." if entries else "Nobody has confirmed anything."
+            ui.label(f"Site {site}. {last}")
+            confirm = ui.button("Confirm who leads", on_click=lambda site=site: _confirm(house, visitor, site)).props("outline")
+            confirm.set_enabled(visitor.may_operate)
+
+
+def _confirm(house: House, visitor: Visitor, site: str) -> None:
+    with ui.dialog() as dialog, ui.card().classes("w-96"):
+        ui.label(f"Who has priority at site {site}?").classes("text-h6")
+        leader = ui.radio({"us": "We do: our profiles go above theirs", "them": "They do: their EVSEs are not dispatched"}, value="them")
+        by = ui.input("Who of the site's operator says so").props("autofocus").classes("w-full")
+        note = ui.input("Note").classes("w-full")
+
+        async def confirm() -> None:
+            body = {"leader": leader.value, "by": by.value.strip(), "note": note.value.strip()}
+            if await act(house, visitor, "PUT", f"/conflicts/priorities/{site}", "Confirmed.", body) is not None:
+                dialog.close()
+                ui.navigate.reload()
+
+        with ui.row().classes("w-full justify-end"):
+            ui.button("Back", on_click=dialog.close).props("flat")
+            ui.button("Confirm", on_click=confirm).props('color="primary"')
+    dialog.open()
