@@ -2,11 +2,10 @@
 
 from counterflow.domain.offers import LearnedDepartures
 from counterflow.domain.records import DocumentKind, SessionRecord
-from counterflow.engine.fleet.snapshot import F8
-from counterflow.engine.offers.hazard import nothing_seen, rates_per_h, taught, watch
+from counterflow.engine.offers.hazard import nothing_seen, taught, watch
 from counterflow.engine.offers.scenarios import Risks
 from counterflow.engine.offers.settings import OfferSettings
-from counterflow.engine.offers.shock import counted, spread_of
+from counterflow.engine.offers.shock import counted
 from counterflow.engine.ports import Journal
 
 KEY = "all"
@@ -41,7 +40,7 @@ class DepartureLessons:
             seen = taught(self.seen, watches, now_s, self._settings.leave_memory_days)
             self._know(
                 LearnedDepartures(
-                    at_s=seen.at_s, watched_h=seen.watched_h, left=seen.left, blocks=counted(seen.blocks, watches, self._rates)
+                    at_s=seen.at_s, watched_h=seen.watched_h, left=seen.left, blocks=counted(seen.blocks, watches, self._risks.rates_per_h)
                 )
             )
             self._journal.put(DocumentKind.LEARNED_DEPARTURES, KEY, self.seen)
@@ -49,8 +48,7 @@ class DepartureLessons:
 
     def _know(self, seen: LearnedDepartures) -> None:
         self.seen = seen
-        self._rates: F8 = rates_per_h(seen, self._settings)
-        self._risks = Risks(rates_per_h=self._rates, shock_spread=spread_of(seen.blocks, self._settings))
+        self._risks = Risks.of(seen, self._settings)
 
 
 def announced_departure_s(record: SessionRecord) -> float:

@@ -8,6 +8,8 @@ from counterflow.engine.offers.hazard import (
     KINDS,
     LONGEST_STAY_S,
     PLUGGED_H,
+    doubt_over,
+    doubts,
     hazard_before,
     hour_of_week,
     kind_of,
@@ -81,6 +83,18 @@ def test_hazard_follows_the_clock_and_the_time_since_plug_in() -> None:
     found = hazard_before(rates, MONDAY_S, np.array([0.0, 1_800.0]), np.array([0.0, 1_800.0, 3_600.0, 5_400.0, 7_200.0]))
     assert found[0] == pytest.approx([0.0, 0.5, 0.5, 0.5 + 2.0, 2.5 + 2.0], rel=0.02)
     assert found[1].tolist() == sorted(found[1].tolist())
+
+
+def test_what_is_known_from_few_departures_is_doubted_and_hours_err_by_themselves() -> None:
+    seen = nothing_seen(0.0)
+    left = np.zeros((HOURS, KINDS))
+    left[0, :] = 5.0
+    doubt = doubts(type(seen)(at_s=0.0, watched_h=seen.watched_h, left=tuple(left.ravel())), SETTINGS)
+    assert doubt[0] == pytest.approx(1.0 / (5.0 * KINDS + SETTINGS.leave_weight))
+    assert doubt[1] == pytest.approx(1.0 / SETTINGS.leave_weight)
+    assert doubt_over(doubt, MONDAY_S, MONDAY_S + 1_800.0) == pytest.approx(doubt[0])
+    assert doubt_over(doubt, MONDAY_S + 1_800.0, MONDAY_S + 5_400.0) == pytest.approx(0.25 * (doubt[0] + doubt[1]))
+    assert doubt_over(doubt, MONDAY_S + 3_600.0, MONDAY_S + 5 * 3_600.0) == pytest.approx(doubt[1] / 4.0)
 
 
 def test_kinds_end_where_they_are_said_to() -> None:

@@ -22,7 +22,7 @@ from counterflow.engine.offers.settings import OfferSettings
 NOW_S = 1_800_000_000.0
 CAPABILITY = CapabilitySettings()
 SETTINGS = OfferSettings(scenarios=1_000)
-RISKS = Risks(rates_per_h=np.full((HOURS, KINDS), 0.05), shock_spread=0.3)
+RISKS = Risks(rates_per_h=np.full((HOURS, KINDS), 0.05), doubt=np.zeros(HOURS), shock_spread=0.3)
 
 
 def picture(cars: int, **columns: Any) -> FleetImage:

@@ -26,7 +26,7 @@ from counterflow.engine.offers.settings import OfferSettings
 
 SETTINGS = OfferSettings(scenarios=1_000)
 RATES = rates_per_h(nothing_seen(0.0), SETTINGS)
-RISKS = Risks(rates_per_h=RATES, shock_spread=0.4)
+RISKS = Risks(rates_per_h=RATES, doubt=np.zeros(HOURS), shock_spread=0.4)
 AT_S = 1_800_000_000.0
 
 
@@ -90,7 +90,7 @@ def test_a_cell_lies_between_its_least_and_its_most_and_nothing_is_lost(seed: in
 
 def test_without_risks_the_courses_are_the_closed_form() -> None:
     calm = replace(SETTINGS, gain_spread=0.0, energy_spread=0.0, common_gain_spread=0.0, common_energy_spread=0.0)
-    still = Risks(rates_per_h=np.zeros((HOURS, KINDS)), shock_spread=0.0)
+    still = Risks(rates_per_h=np.zeros((HOURS, KINDS)), doubt=np.zeros(HOURS), shock_spread=0.0)
     for count in (50, 900):
         cars = fleet(count)
         [drawn] = courses(cars, span(), still, calm, np.random.default_rng(1))
@@ -114,6 +114,17 @@ def test_a_window_to_come_has_lost_those_who_left_before_it() -> None:
             for lead_s in (0.0, 7_200.0)
         )
         assert later == pytest.approx(now * np.exp(-0.05 * 2.0), rel=0.03)
+
+
+def test_rates_that_are_known_from_few_departures_make_offers_careful() -> None:
+    unsure = Risks.of(nothing_seen(0.0), SETTINGS)
+    sure = Risks(rates_per_h=unsure.rates_per_h, doubt=np.zeros(HOURS), shock_spread=unsure.shock_spread)
+    said = [
+        np.quantile(courses(fleet(1_500), span(10_800.0), each, SETTINGS, np.random.default_rng(1))[0].power_w, 0.1)
+        for each in (unsure, sure)
+    ]
+    assert said[0] < said[1]
+    assert unsure.spread_over(span()) > unsure.shock_spread
 
 
 def test_the_same_fleet_and_seed_give_the_same_courses() -> None:

@@ -91,6 +91,20 @@ def rates_per_h(seen: LearnedDepartures, settings: OfferSettings) -> F8:
     return _shrunk(left, hours, np.tile(by_day, (7, 1)), weight)
 
 
+def doubts(seen: LearnedDepartures, settings: OfferSettings) -> F8:
+    """How little is known of the rate of each hour of the week (HOURS,): its relative variance, by the departures that were seen."""
+    left = np.array(seen.left).reshape(HOURS, KINDS).sum(axis=1)
+    unsure: F8 = 1.0 / (left + settings.leave_weight)
+    return unsure
+
+
+def doubt_over(doubt: F8, at_s: float, until_s: float) -> float:
+    """The relative variance of the mean rate between two instants, by that of each hour of the week (HOURS,): hours err by themselves."""
+    cuts_s = np.unique(np.concatenate([[at_s], np.arange(np.ceil(at_s / HOUR_S), np.ceil(until_s / HOUR_S)) * HOUR_S, [until_s]]))
+    share = np.diff(cuts_s) / (until_s - at_s)
+    return float(share**2 @ doubt[hour_of_week(0.5 * (cuts_s[:-1] + cuts_s[1:]))])
+
+
 def hazard_before(rate_per_h: F8, at_s: float, plugged_s: F8, edges_s: F8) -> F8:
     """Hazard (K, J) that a car, plugged in for `plugged_s` (K,) at `at_s`, gathers until `edges_s` (J,) after that: it has left by then
     with the probability `1 - exp(-hazard)`."""

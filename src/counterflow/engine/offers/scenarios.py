@@ -5,6 +5,7 @@ cars share. Few cars are taken one by one, with the closed form of `flow`; of ma
 leave in which part of the window is drawn, what they give until then is summed over the cars themselves beforehand.
 """
 
+from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -12,12 +13,13 @@ from msgspec import Struct
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from counterflow.domain.offers import LearnedDepartures
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.fleet.snapshot import B1, F8
 from counterflow.engine.offers.flow import deliverable_energy_wh, firm_power_w
-from counterflow.engine.offers.hazard import hazard_before, kind_of
+from counterflow.engine.offers.hazard import doubt_over, doubts, hazard_before, kind_of, rates_per_h
 from counterflow.engine.offers.settings import OfferSettings
-from counterflow.engine.offers.shock import factors
+from counterflow.engine.offers.shock import factors, spread_of
 
 PARTS = 8
 """Parts of a window in which departures are told apart, half of them where departures are few."""
@@ -66,10 +68,21 @@ class Span(Struct, frozen=True, kw_only=True):
 
 
 class Risks(Struct, frozen=True, kw_only=True):
-    """What is known of departures: rates per hour (HOURS, KINDS), and how much all of them vary together, as a share."""
+    """What is known of departures: rates per hour (HOURS, KINDS), how little is known of each hour's (relative variance, (HOURS,)), and how
+    much all of them vary together, as a share."""
 
     rates_per_h: F8
+    doubt: F8
     shock_spread: float
+
+    @classmethod
+    def of(cls, seen: LearnedDepartures, settings: OfferSettings) -> "Risks":
+        """By what was seen."""
+        return cls(rates_per_h=rates_per_h(seen, settings), doubt=doubts(seen, settings), shock_spread=spread_of(seen.blocks, settings))
+
+    def spread_over(self, span: "Span") -> float:
+        """What all departures of a window may differ by together, as a share: shocks, and rates that are known from few departures."""
+        return sqrt(self.shock_spread**2 + doubt_over(self.doubt, span.at_s, span.at_s + span.lead_s + span.window_s))
 
 
 class Courses(Struct, frozen=True, kw_only=True):
@@ -108,7 +121,7 @@ def courses(
 ) -> tuple[Courses, ...]:
     """Draw `settings.scenarios` courses of a window; with `independent` also what came out if cars shared nothing, for comparison."""
     cars = cars.of((cars.power_w > 0.0) & (cars.energy_wh > 0.0) & (cars.until_s > 0.0))
-    shared = [Shared.drawn(risks.shock_spread, settings, random)]
+    shared = [Shared.drawn(risks.spread_over(span), settings, random)]
     if independent:
         shared.append(Shared.nothing(settings))
     if len(cars) == 0:
@@ -119,7 +132,7 @@ def courses(
     return tuple(group.courses(each, random) for each in shared)
 
 
-def one_by_one(cars: Cars, span: Span, rates_per_h: F8, shared: Shared, settings: OfferSettings, random: Generator) -> Courses:
+def one_by_one(cars: Cars, span: Span, rates: F8, shared: Shared, settings: OfferSettings, random: Generator) -> Courses:
     """Every car by itself, and the closed form of `flow`."""
     shape = (len(shared.gain), len(cars))
     edges_s = _edges_s(span, PARTS)
@@ -129,7 +142,7 @@ def one_by_one(cars: Cars, span: Span, rates_per_h: F8, shared: Shared, settings
     patience = random.standard_exponential(shape) / shared.leaving[:, np.newaxis]
     for kind in np.unique(kinds).tolist():
         rows = np.flatnonzero(kinds == kind)
-        hazard = hazard_before(rates_per_h, span.at_s, cars.plugged_s[rows].mean(keepdims=True), edges_s)[0]
+        hazard = hazard_before(rates, span.at_s, cars.plugged_s[rows].mean(keepdims=True), edges_s)[0]
         leave_s[:, rows] = np.interp(patience[:, rows], np.concatenate([[0.0], hazard]), at_s, right=np.inf)
     stay_s = np.minimum(leave_s - span.lead_s, cars.until_s)
     gain = _positive(1.0 + settings.gain_spread * random.standard_normal(shape))
@@ -157,7 +170,7 @@ class Group(Struct, frozen=True, kw_only=True):
     own: tuple[float, float]
 
     @classmethod
-    def of(cls, cars: Cars, span: Span, rates_per_h: F8, settings: OfferSettings) -> "Group":
+    def of(cls, cars: Cars, span: Span, rates: F8, settings: OfferSettings) -> "Group":
         """Sort the cars by kind, and sum up what they give."""
         window_s = span.window_s
         # What a car's own errors do to the mean of all is in the tables, what they do to the spread in `own`.
@@ -167,7 +180,7 @@ class Group(Struct, frozen=True, kw_only=True):
         kinds, kind = np.unique(kind_of(cars.plugged_s) * (_ENDINGS + 1) + ending, return_inverse=True)
         sums_w = np.bincount(kind, weights=cars.power_w)
         plugged_s = np.bincount(kind, weights=cars.power_w * cars.plugged_s) / sums_w
-        hazard = hazard_before(rates_per_h, span.at_s, plugged_s, _edges_s(span, PARTS))
+        hazard = hazard_before(rates, span.at_s, plugged_s, _edges_s(span, PARTS))
         if float(hazard[:, -1].max()) < _FEW_LEAVE:
             hazard = hazard[:, ::2]
         cells = cells_of(kind, cars.power_w, run_s, cars.until_s, window_s)

@@ -74,7 +74,7 @@ def grouping_figures(*, quick: bool) -> list[Figure]:
 def _time_ms() -> float:
     settings = OfferSettings()
     cars = fleet(LARGE, 1)
-    risks = Risks(rates_per_h=rates_per_h(nothing_seen(0.0), settings), shock_spread=_SPREAD)
+    risks = Risks.of(nothing_seen(0.0), settings)
     times = []
     for seed in range(5):
         began_s = time.process_time()  # the other workers keep the cores busy meanwhile

@@ -15,13 +15,15 @@ from counterflow.engine.offers.flow import firm_power_w
 from counterflow.engine.offers.hazard import nothing_seen, rates_per_h, taught
 from counterflow.engine.offers.scenarios import Risks, Span, courses
 from counterflow.engine.offers.settings import OfferSettings
-from counterflow.engine.offers.shock import counted, spread_of
+from counterflow.engine.offers.shock import counted
 
 RELIABILITY = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Confidences of the reliability diagram; all of `LEVELS` are among them."""
 TRAINING_DAYS = 180
 _TAUGHT_BY = 300
 _AT_ONCE_DAYS = 10
+_FEW_DRIVERS = 1_000
+"""In a town of so few the luck of who lives there is most of what differs: each part has a town of its own."""
 _BESIDE_EACH = 4
 """The model that assumes independence is asked beside every fourth forecast; it costs as much as ours."""
 _FIRST_DAY = 19_000
@@ -48,8 +50,8 @@ class Judged(Struct, frozen=True, kw_only=True):
 
 
 def judge(setting: Setting, forecasts: int, part: int, settings: OfferSettings) -> Judged:
-    """`forecasts` forecasts, each on a day of its own; parts differ in their days, not in the town and what was learned of it."""
-    town, risks = _known(setting.drivers, setting.spread, settings)
+    """`forecasts` forecasts, each on a day of its own; parts differ in their days, and small towns in their drivers, too."""
+    town, risks = _known(setting.drivers, setting.spread, part if setting.drivers <= _FEW_DRIVERS else 0, settings)
     random = np.random.default_rng([17, part, setting.drivers, int(setting.window_s), int(setting.spread * 100)])
     said, independent, known, there = [], [], [], []
     for place in range(forecasts):
@@ -71,9 +73,9 @@ def judge(setting: Setting, forecasts: int, part: int, settings: OfferSettings) 
 
 
 @cache
-def _known(drivers: int, spread: float, settings: OfferSettings) -> tuple[Town, Risks]:
+def _known(drivers: int, spread: float, number: int, settings: OfferSettings) -> tuple[Town, Risks]:
     """The town of a setting, and what is learned of it: once in each process."""
-    random = np.random.default_rng([11, drivers, int(spread * 100)])
+    random = np.random.default_rng([11, drivers, int(spread * 100), number])
     town = Town.of(drivers, spread, random)
     return town, learned(town, settings, random)
 
@@ -85,7 +87,7 @@ def learned(town: Town, settings: OfferSettings, random: np.random.Generator) ->
         watches = lessons_of(town, first, _AT_ONCE_DAYS, random, most=_TAUGHT_BY)
         blocks = counted(seen.blocks, watches, rates_per_h(seen, settings))
         seen = replace(taught(seen, watches, (first + _AT_ONCE_DAYS) * DAY_S, settings.leave_memory_days), blocks=blocks)
-    return Risks(rates_per_h=rates_per_h(seen, settings), shock_spread=spread_of(seen.blocks, settings))
+    return Risks.of(seen, settings)
 
 
 def joined(parts: Sequence[Judged]) -> Judged:
