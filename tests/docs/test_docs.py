@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from counterflow.adapters.web.problems import STATUS_OF
 from counterflow.app.cli import app
@@ -98,6 +99,16 @@ def test_the_example_of_a_settings_file_is_understood(tmp_path: Path) -> None:
     settings = load(file, {}, {})
     assert settings.drivers.sites[SiteId("depot-north")].departure_after_s == 28_800.0
     assert settings.drivers.drivers["04A2B3C4D5"].consent is False
+
+
+def test_the_settings_of_the_day_and_of_the_page_on_iec_104_are_understood(tmp_path: Path) -> None:
+    file = tmp_path / "counterflow.toml"
+    (iec104,) = _blocks(ROOT / "docs" / "iec104.md", "toml")
+    file.write_text(iec104, encoding="utf-8")
+    assert [one.common_address for one in load(file, {}, {}).iec104.stations] == [47]
+    (added,) = _blocks(ROOT / "docs" / "day-in-the-life.md", "toml")
+    file.write_text(CliRunner().invoke(app, ["vtn", "settings"]).stdout + added, encoding="utf-8")
+    assert [program.name for program in load(file, {}, {}).programs] == ["v2g", "afrr"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
