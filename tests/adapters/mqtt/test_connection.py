@@ -93,6 +93,21 @@ def test_a_topic_that_the_broker_refuses_is_an_alarm_and_nothing_counts_as_sent(
     asyncio.run(life())
 
 
+def test_who_stops_says_goodbye(brokers: Any, place: Replay, peer: Any, until: Any) -> None:
+    broker = brokers()
+
+    async def life() -> None:
+        async with peer(broker.port) as operator:
+            running = asyncio.create_task(MqttWire(place.grid, settings_of(broker), lambda: None, "1").run())
+            await until(lambda: operator.heard_anywhere("counterflow/status", online=True))
+            running.cancel()
+            await until(lambda: operator.heard_anywhere("counterflow/status", online=False))
+            (_, gone) = operator.on("counterflow/status")[-2:]
+            assert gone["at"] is not None  # by ourselves, and not by the last will
+
+    asyncio.run(life())
+
+
 def test_a_broker_that_is_not_there_is_an_alarm(brokers: Any, place: Replay) -> None:
     broker = brokers()
     broker.kill()
