@@ -32,14 +32,14 @@ class Commitments:
         self._by_dispatch: dict[DispatchId, str] = {}
 
     def restore(self) -> None:
-        """From the journal. One whose pool is not there any more is withdrawn."""
+        """From the journal. One whose pool is not there any more holds nothing: it is withdrawn, or settled as it stands."""
         for _, record in self._journal.documents(DocumentKind.COMMITMENT):
             self._all[record.commitment_id] = record
             self._by_dispatch.update((call.dispatch_id, record.commitment_id) for call in record.calls)
         for record in tuple(self._all.values()):
-            if record.offer.pool not in self._topology.pools() and may(record, OfferMove.WITHDRAW):
-                reason = f"the settings name no pool '{record.offer.pool}' any more"
-                self._move(record, OfferMove.WITHDRAW, record.changed_at_s, reason)
+            if record.offer.pool not in self._topology.pools() and record.state in OPEN:
+                what = OfferMove.WITHDRAW if may(record, OfferMove.WITHDRAW) else OfferMove.SETTLE
+                self._move(record, what, record.changed_at_s, f"the settings name no pool '{record.offer.pool}' any more")
 
     def all(self) -> list[Commitment]:
         """Offers and commitments, newest first."""

@@ -73,7 +73,7 @@ class Forecasting:
         self.made = 0
         """Forecasts made since the start."""
         self.void = 0
-        """Of those, could not be judged: an emergency stop, or a car was lost sight of with the process."""
+        """Of those, not judged: the emergency stop was set while they were open."""
 
     def restore(self) -> None:
         """The record and the guards from the journal; forecasts that were open are lost, and count for nothing."""

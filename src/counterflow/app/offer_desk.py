@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from secrets import token_hex
 
+from msgspec.structs import replace
+
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.offering import Request, answer
 from counterflow.domain.ids import PoolId
@@ -54,15 +56,14 @@ class OfferDesk:
 
     async def firm(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
         """The same for looking only, as if the cars of dispatches of this pool, or within it, were free: what it can give in all."""
-        topology, book = self._room.topology, self._room.dispatcher.book
-        inside = frozenset(
-            other.dispatch_id
-            for other in book.in_state(*LIVE_STATES)
-            if pool in topology.pools() and not (topology.pool_mask(other.pool) & ~topology.pool_mask(pool)).any()
-        )
-        request = Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s, own=inside)
+        request = Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s)
         refusal = self._room.dispatcher.offering.refused(request, self._now_s())
-        return refusal if refusal is not None else await self._worked_out(request, "")
+        if refusal is not None:
+            return refusal
+        topology, live = self._room.topology, self._room.dispatcher.book.in_state(*LIVE_STATES)
+        outside = ~topology.pool_mask(pool)
+        inside = frozenset(other.dispatch_id for other in live if not (topology.pool_mask(other.pool) & outside).any())
+        return await self._worked_out(replace(request, own=inside), "")
 
     def commitments(self) -> Sequence[Commitment]:
         """Offers and commitments, newest first."""

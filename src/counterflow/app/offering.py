@@ -59,7 +59,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 class Offering:
-    """Part of the dispatcher; `guard_of` tells the drift guard's factor for a pool and window."""
+    """Part of the dispatcher. Touches nothing: what it is asked for is looking."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.offers.bounds import mean_of_worst, quantile
 from counterflow.engine.offers.flow import firm_power_w
 from counterflow.engine.offers.hazard import hazard_before
-from counterflow.engine.offers.scenarios import Cars, Courses, Risks, Span, courses
+from counterflow.engine.offers.scenarios import Cars, Risks, Span, courses
 from counterflow.engine.offers.settings import OfferSettings
 
 
@@ -138,6 +138,3 @@ def _lasting(able: Capability, rated_w: F8, span: Span, settings: CapabilitySett
 def there_w(cars: Cars, stayed_s: F8, window_s: float, against_w: float) -> float:
     """What would have been held over a window that is over, W: by how long each of the cars (N,) was there, as far as it could be seen."""
     return max(0.0, float(firm_power_w(cars.power_w, cars.energy_wh, np.minimum(cars.until_s, stayed_s), window_s)) - against_w)
-
-
-__all__ = ["Courses", "Promise", "Stock", "promise", "stock_of", "there_w"]

@@ -5,6 +5,7 @@ cars share. Few cars are taken one by one, with the closed form of `flow`; of ma
 leave in which part of the window is drawn, what they give until then is summed over the cars themselves beforehand.
 """
 
+from functools import cache
 from math import sqrt
 from statistics import NormalDist
 
@@ -37,8 +38,8 @@ _GRAIN = 64
 _MANY = 9.0
 """Where so many departures are expected, or more, their number is drawn from the normal distribution, its skewness made good."""
 _STANDARD = NormalDist()
-_EVEN_SCORES = np.array([_STANDARD.inv_cdf((place + 0.5) / 64.0) for place in range(64)])
-_EVEN_SCORES /= _EVEN_SCORES.std()
+_STEPS = 64
+"""Steps in which what a car's own errors do to its energy is laid over cars."""
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 
@@ -257,10 +258,10 @@ def tables(cells: Cells, kinds: int, window_s: float, parts: int) -> tuple[F8, F
 def _scattered(cars: Cars, spread: float) -> F8:
     """How long cars (N,) really run at their power: known only up to `spread`, which is laid evenly over cars that run alike."""
     run_s = cars.energy_wh / (cars.power_w * WH_PER_WS)
-    places = (np.arange(len(cars)) * _GOLDEN % 1.0 * len(_EVEN_SCORES)).astype(np.intp)
+    places = (np.arange(len(cars)) * _GOLDEN % 1.0 * _STEPS).astype(np.intp)
     scattered_s = np.empty_like(run_s)
     order = np.argsort(run_s, kind="stable")
-    scattered_s[order] = run_s[order] * _positive(1.0 + spread * _EVEN_SCORES[places])
+    scattered_s[order] = run_s[order] * _positive(1.0 + spread * _even_scores(_STEPS)[places])
     return scattered_s
 
 
@@ -308,9 +309,17 @@ def _edges_s(span: Span, parts: int) -> F8:
 
 
 def _scores(count: int, random: Generator) -> F8:
-    """Standard normal scores (count,), one from each of so many equally probable parts, in any order: drawn evenly."""
-    even = (np.arange(count) + random.random(count)) / count
-    return random.permutation([_STANDARD.inv_cdf(min(max(each, 1e-12), 1.0 - 1e-12)) for each in even.tolist()])
+    """Standard normal scores (count,), one in the middle of each of so many equally probable parts, in any order: drawn evenly."""
+    return random.permutation(_even_scores(count))
+
+
+@cache
+def _even_scores(count: int) -> F8:
+    """In ascending order, with a standard deviation of 1."""
+    scores = np.array([_STANDARD.inv_cdf((place + 0.5) / count) for place in range(count)])
+    even: F8 = scores / scores.std()
+    even.setflags(write=False)
+    return even
 
 
 def _diluted(weights: F8) -> float:
