@@ -32,10 +32,12 @@ class Desk:
     """Orders as the program keeps them; takes what `changes` asks for."""
 
     def __init__(self) -> None:
+        self.now_s = 0.0
         self.records: dict[str, GridOrderRecord] = {}
         self.log: list[str] = []
 
     def follow(self, askings: Sequence[Asking], now_s: float, refuses: bool = False) -> None:
+        self.now_s = now_s
         for change in changes("north", stretches(askings), tuple(self.records.values()), now_s):
             if isinstance(change, Withdrawal):
                 self.log.append(f"-{change.key}")
@@ -46,6 +48,10 @@ class Desk:
                 self._put(change, GridOutcome.REFUSED if refuses else GridOutcome.ACCEPTED, self.records.get(change.key))
 
     def _put(self, order: GridOrder, outcome: GridOutcome, before: GridOrderRecord | None) -> None:
+        if outcome is GridOutcome.ACCEPTED:
+            for key, other in self.records.items():
+                apart = key == order.key or other.outcome is not GridOutcome.ACCEPTED or other.order.end_s <= self.now_s
+                assert apart or other.order.end_s <= order.steps[0].from_s or order.end_s <= other.order.steps[0].from_s, "no two at a time"
         revision = before.revision + 1 if before else 1
         self.records[order.key] = GridOrderRecord(order=order, revision=revision, heard_at_s=0.0, outcome=outcome)
 
@@ -121,6 +127,13 @@ def test_a_loop_is_ordered_further_only_when_half_of_it_is_over() -> None:
         desk.follow([asking("e", *pieces, goes_on=True)], now_s)
         assert desk.asks_w(now_s + 12 * H) == [("e", 1e6 + (hour + 12) % 2)]
     assert desk.log == ["+e", "+e"]
+
+
+def test_what_is_made_longer_is_ordered_at_once() -> None:
+    desk = Desk()
+    desk.follow([asking("e", (0.0, 4 * H, 1e6))], 0.0)
+    desk.follow([asking("e", (0.0, 5 * H, 1e6))], 10.0)
+    assert desk.asks_w(4.5 * H) == [("e", 1e6)]
 
 
 def test_an_event_without_end_is_one_order_without_end() -> None:

@@ -9,6 +9,7 @@ from itertools import count
 from math import inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from counterflow.adapters.openadr.meanings import Setpoint, layered
 from counterflow.adapters.openadr.models import Event
@@ -79,7 +80,10 @@ def event_of(key: str) -> str:
 
 
 def changes(program: str, wanted: Sequence[Stretch], standing: Sequence[GridOrderRecord], now_s: float) -> list[Withdrawal | GridOrder]:
-    """What to do, in this order, so that the orders that stand say what is wanted from `now_s` on. Nothing to do: empty."""
+    """What to do, in this order, so that the orders that stand say what is wanted from `now_s` on. Nothing to do: empty.
+
+    First time is given back, by withdrawals and by shorter orders, and only then taken: no two orders ask at the same time in between.
+    """
     stands: dict[str, list[GridOrderRecord]] = defaultdict(list)
     for record in standing:
         # An order that could not be read has no steps: there is nothing to take back, and its key is free.
@@ -89,19 +93,31 @@ def changes(program: str, wanted: Sequence[Stretch], standing: Sequence[GridOrde
     for stretch in wanted:
         if stretch.end_s > now_s:
             wants[stretch.event_id].append(stretch)
-    gone: list[Withdrawal] = []
-    shorter: list[GridOrder] = []
-    other: list[GridOrder] = []
+    gives: list[Withdrawal | GridOrder] = []
+    takes: list[GridOrder] = []
     for event_id in sorted({*stands, *wants}):
         for order, former in _of_event(program, wants[event_id], stands[event_id], now_s):
             if order is None:
                 assert former is not None, "there is one or the other"
-                gone.append(Withdrawal(former.key, "its event is gone" if event_id not in wants else "its event was changed"))
-            elif former is not None and order.end_s <= former.end_s and order.steps[0].from_s >= former.steps[0].from_s:
-                shorter.append(order)
+                gives.append(Withdrawal(former.key, "its event is gone" if not wants[event_id] else "its event was changed"))
+            elif former is None:
+                takes.append(order)
             else:
-                other.append(order)
-    return [*gone, *shorter, *sorted(other, key=lambda order: order.steps[0].from_s)]
+                gives += _given_back(order, former, now_s)
+                takes += [] if gives and gives[-1] == order else [order]
+    return [*gives, *sorted(takes, key=lambda order: order.steps[0].from_s)]
+
+
+def _given_back(order: GridOrder, former: GridOrder, now_s: float) -> list[GridOrder]:
+    """What an order that is changed is made to first, where it gives time back: what its two versions have in common."""
+    begin_s, end_s = max(order.steps[0].from_s, former.steps[0].from_s), min(order.end_s, former.end_s)
+    if end_s == former.end_s and max(begin_s, now_s) == max(former.steps[0].from_s, now_s):
+        return []
+    if end_s == order.end_s and begin_s == order.steps[0].from_s:
+        return [order]
+    begun = [step for step in order.steps if step.from_s <= begin_s]
+    steps = [replace(begun[-1], from_s=begin_s), *(step for step in order.steps if begin_s < step.from_s < end_s)]
+    return [replace(order, steps=tuple(steps), end_s=end_s)]
 
 
 def _stretch(asking: Asking, part: Sequence[Setpoint]) -> Stretch:
@@ -125,7 +141,7 @@ def _of_event(
             missing.append(stretch)
     used = {record.order.key for record in standing if record.outcome is not GridOutcome.WITHDRAWN}
     for stretch in missing:
-        former = next((order for order in left if order.mode is stretch.mode and _touch(order, stretch)), None)
+        former = next((order for order in left if order.mode is stretch.mode and _meet(order, stretch, now_s)), None)
         if former is not None:
             left.remove(former)
         key = former.key if former is not None else _free(stretch.event_id, used)
@@ -151,8 +167,9 @@ def _to_come(steps: Sequence[GridStep], now_s: float) -> list[tuple[float, float
     return pairs + [(step.from_s, step.discharge_power_w) for step in steps if step.from_s > now_s]
 
 
-def _touch(order: GridOrder, stretch: Stretch) -> bool:
-    return order.steps[0].from_s <= stretch.end_s and stretch.steps[0].from_s <= order.end_s
+def _meet(order: GridOrder, stretch: Stretch, now_s: float) -> bool:
+    """They have some time in common that is still to come."""
+    return max(order.steps[0].from_s, stretch.steps[0].from_s, now_s) < min(order.end_s, stretch.end_s)
 
 
 def _free(event_id: str, used: set[str]) -> str:
