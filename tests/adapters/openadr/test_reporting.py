@@ -336,6 +336,29 @@ def test_what_is_told_without_a_dispatch_comes_from_telemetry_and_is_estimated(s
     assert stage.said("disp/0.0") == [{"DEMAND": 7.0, "DATA_QUALITY": "ESTIMATED"}]
 
 
+def test_a_dispatch_that_covers_a_part_of_an_interval_does_not_speak_for_the_whole(stage: Stage) -> None:
+    stage.post(msgspec.structs.replace(USAGE, num_intervals=1, start_interval=0), intervals=(Interval(id=0, payloads=()),))
+    short = msgspec.structs.replace(stage.grid.records[0].order, end_s=T0 + QUARTER / 2)
+    stage.grid.records = [msgspec.structs.replace(stage.grid.records[0], order=short)]
+    stage.grid.pool = [pool_at(T0 + 10.0 * n, n + 1) for n in range(90)]
+    stage.at(T0 + QUARTER + 30.0)
+    assert stage.said("disp/0.0") == [{"USAGE": 1.75, "DATA_QUALITY": "ESTIMATED"}]
+
+
+def test_what_telemetry_told_stands_when_a_part_of_its_records_is_gone(stage: Stage) -> None:
+    stage.post(USAGE)
+    stage.grid.records = []
+    stage.grid.pool = [pool_at(T0 + 10.0 * n, n + 1) for n in range(180)]
+    stage.at(T0 + 2 * QUARTER + 30.0)
+    before = stage.reports()["disp/0.0"]
+    assert stage.said("disp/0.0") == [{"USAGE": 1.75, "DATA_QUALITY": "ESTIMATED"}] * 2
+    stage.restarted()
+    stage.grid.pool = stage.grid.pool[90:]
+    for wait_s in (40.0, 120.0, 400.0):
+        stage.at(T0 + 2 * QUARTER + wait_s)
+    assert stage.reports()["disp/0.0"] == before
+
+
 def test_offers_are_asked_for_each_interval_of_a_forecast_that_is_near(stage: Stage) -> None:
     wish = ReportDescriptor(
         payload_type="GENERATION_DELTA_AVAILABLE", historical=False, start_interval=0, num_intervals=48, frequency=1, repeat=-1
