@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterflow.adapters.openadr.models import Event, Interval, IntervalPeriod, ReportDescriptor
-from counterflow.adapters.openadr.report_plan import OWN_INTERVAL_S, DueReport, grouped, pieces, reports_due, slots_of
-from counterflow.adapters.openadr.timeline import Span
+from counterflow.adapters.openadr.report_plan import (
+    MOST_SPANS,
+    OWN_INTERVAL_S,
+    DueReport,
+    cut_short,
+    grouped,
+    pieces,
+    reports_due,
+    slots_of,
+)
+from counterflow.adapters.openadr.timeline import Span, UnclearError
 from counterflow.adapters.openadr.times import ENDLESS_S, NOW_S
 
 T0 = 1_000_000.0
@@ -168,3 +177,34 @@ def test_asked_piece_by_piece_or_at_once_the_reports_are_the_same(
     for one in whole:
         assert one.at_s == (one.to_s if asked_for.historical else one.from_s)
         assert one.spans == tuple(sorted(one.spans, key=lambda span: span.from_s))
+
+
+NUMBERS = st.sampled_from((-(2**31), -1, 0, 1, 7, 5000, 2**31 - 1))
+ANY_WISHES = st.builds(
+    ReportDescriptor,
+    payload_type=st.just("USAGE"),
+    start_interval=NUMBERS,
+    num_intervals=NUMBERS,
+    frequency=NUMBERS,
+    repeat=NUMBERS,
+    historical=st.booleans(),
+)
+LENGTHS = st.sampled_from((None, 0.0, 0.001, 0.5, 2.0, HOUR, ENDLESS_S))
+
+
+@given(st.integers(0, 3), ANY_WISHES, LENGTHS, LENGTHS, st.sampled_from((None, T0 - 10 * 365 * 86_400.0, T0 + HOUR)))
+def test_whatever_is_asked_for_the_reports_are_bounded(
+    count: int, asked_for: ReportDescriptor, each: Any, whole: Any, created: Any
+) -> None:
+    period = IntervalPeriod(start_s=T0 - 86_400.0, duration_s=each)
+    asked = event(count, asked_for, interval_period=period, duration_s=whole, created_s=created)
+    try:
+        slots = slots_of(asked, "ven", T0)
+    except UnclearError:
+        return
+    if slots is not None:
+        now_s = T0 + HOUR
+        found = reports_due(asked, slots, now_s - 60.0, now_s) + cut_short(asked, slots, now_s)
+        assert len(found) <= 62
+        assert all(0 < len(one.spans) <= MOST_SPANS for one in found)
+        assert all(one.from_s < one.to_s for one in found)

@@ -281,7 +281,7 @@ def test_a_report_that_the_vtn_refuses_is_given_up_in_a_sentence(stage: Stage) -
     for at_s in (2000.0, 2001.0, 3000.0):
         stage.at(T0 + at_s)
     assert stage.reports() == {}
-    assert list(stage.grid.alarms) == ["op: report disp/0.0"]
+    assert list(stage.grid.alarms) == [f"op: report disp/0.0 of {event.id}"]
     del stage.events[event.id]
     stage.at(T0 + 3001.0)
     assert stage.grid.alarms == {}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from counterflow.adapters.openadr.report_settings import ReportSettings
 from counterflow.adapters.openadr.settings import FollowedProgram, OpenAdrSettings, VtnSettings, WebhookSettings, complaints
 from counterflow.app.config import SettingsError, load
 from counterflow.domain.grid import Program, Sign, Wire
@@ -42,6 +43,7 @@ def test_what_fits_is_fine() -> None:
         ({"client_secret_env": "BOTH"}, "client_secret_file and client_secret_env"),
         ({"key_file": "key.pem"}, "certificate_file, which is not given"),
         ({"programs": ()}, "follows no program"),
+        ({"reports": ReportSettings(confidences=(0.9, 0.8))}, "reports.confidences are of 0.5, 0.9, 0.95, 0.99"),
         ({"programs": (FollowedProgram(program="south"),)}, 'no [[programs]] entry of that name with wire = "openadr"'),
         ({"programs": (FollowedProgram(program="north", simple_power_w=(1.0,)),)}, "three powers of zero or more"),
         ({"programs": (FollowedProgram(program="north", simple_power_w=(1.0, -1.0, 2.0)),)}, "three powers of zero or more"),

@@ -18,7 +18,7 @@ from counterflow.sim.vtn.serving import OPERATOR, VEN, Vtn, serving
 
 Until = Callable[..., Awaitable[Any]]
 STATIONS = 6
-PIECE_S = 4.0
+PIECE_S = 3.0
 SETTINGS = """
 [ocpp]
 sampling_interval_s = 1
@@ -147,21 +147,21 @@ def test_reports_of_a_dispatch_add_up_to_its_settlement_and_all_that_was_said_fi
             async with stations(served), served.api() as api:
                 await until(lambda: _fleet_is_ready(api), 60.0, 0.2)
                 await until(lambda: _subscribed(vtn), 20.0, 0.1)
-                ordered(vtn, -30.0, 5)
+                ordered(vtn, -30.0, 4)
                 await until(lambda: _has(vtn, "disp/1.0"), 60.0, 0.2)
                 (view,) = (await api.get("/api/v1/dispatches")).json()
                 settled = (await api.get(f"/api/v1/dispatches/{view['instruction']['dispatch_id']}/report")).json()
             told = reports_of(vtn)
-            names = {"disp/state", *(f"disp/0.{n}" for n in range(5)), "disp/1.0"}
+            names = {"disp/state", *(f"disp/0.{n}" for n in range(4)), "disp/1.0"}
             assert names <= told.keys()
             assert {one.resources[0].resource_name for one in told.values()} == {"AGGREGATED_REPORT"}
             (usage,) = [sum(values_of(told["disp/1.0"], "USAGE"))]
-            assert len(values_of(told["disp/1.0"], "USAGE")) == 5
+            assert len(values_of(told["disp/1.0"], "USAGE")) == 4
             assert round(-1000.0 * usage) == round(settled["delivered_energy_wh"]), "to the Wh"
-            demand = [values_of(told[f"disp/0.{n}"], "DEMAND")[0] for n in range(5)]
+            demand = [values_of(told[f"disp/0.{n}"], "DEMAND")[0] for n in range(4)]
             assert abs(sum(demand) * PIECE_S / 3600.0 - usage) < 5e-3, "energies are whole Wh, powers are not"
             assert demand[-1] == pytest.approx(-30.0, rel=0.1)
-            assert {values_of(told[f"disp/0.{n}"], "OPERATING_STATE")[0] for n in range(1, 5)} == {"RUNNING_CURTAILED"}
+            assert {values_of(told[f"disp/0.{n}"], "OPERATING_STATE")[0] for n in range(1, 4)} == {"RUNNING_CURTAILED"}
             assert {one.created_s == one.modified_s for one in told.values() if one.report_name == "disp/state"} == {True}
             assert [one.status for one in vtn.house.teller.told] == [200] * len(vtn.house.teller.told)
             assert vtn.house.teller.told != []
@@ -177,7 +177,7 @@ def test_in_3_0_1_our_ven_speaks_as_its_description_says(serve: Any, until: Unti
     async def life() -> None:
         async with serving() as vtn:
             exchanges = watching(vtn.app)
-            event = ordered(vtn, -30.0, 2, round(time.time()) + 4.0)
+            event = ordered(vtn, -30.0, 2, round(time.time()) + 3.0)
             served = await asyncio.to_thread(serve, settings_for(vtn, Version.V3_0_1, tmp_path))
             await until(lambda: _has(vtn, "disp/state"), 30.0, 0.1)
             await until(lambda: _has(vtn, "disp/0.1"), 30.0, 0.1)

@@ -19,6 +19,10 @@ OWN_INTERVAL_S = 900.0
 """Length of intervals that nobody has set: of a report-only event without a period, and of an interval without end."""
 MOST_AHEAD = 200
 """So many intervals are in a forecast at most."""
+MOST_SPANS = 5_000
+"""So many intervals are in a report at most: the last ones."""
+FASTEST_S = 1.0
+"""Reports that are asked for more often than this are not made."""
 _MOST_DUE = 5_000
 
 
@@ -120,8 +124,7 @@ def reports_due(event: Event, slots: Slots, since_s: float, until_s: float) -> l
     for group_number, group in enumerate(grouped(event.report_descriptors)):
         late: DueReport | None = None
         for made in _series(group[0], slots, max(since_s, created_s), until_s):
-            spans = tuple(span for span in (slots.at(one) for one in range(made.first, made.last + 1)) if span is not None)
-            due = DueReport(f"{stem}/{group_number}.{made.number}", made.at_s, spans, group)
+            due = DueReport(f"{stem}/{group_number}.{made.number}", made.at_s, _spans(slots, made), group)
             if made.at_s < created_s:
                 late = due
             elif made.at_s > since_s:
@@ -152,9 +155,16 @@ class _Made(Struct, frozen=True):
     last: int
 
 
+def _spans(slots: Slots, made: _Made) -> tuple[Span, ...]:
+    numbers = range(max(made.first, made.last + 1 - MOST_SPANS), made.last + 1)
+    return tuple(span for span in (slots.at(one) for one in numbers) if span is not None)
+
+
 def _series(wish: ReportDescriptor, slots: Slots, since_s: float, until_s: float) -> Iterator[_Made]:
     """Each report of a descriptor that can be made by `until_s`, from the last one before `since_s` on."""
     step = _step(wish, slots)
+    if step * (slots.spans[-1].to_s - slots.spans[0].from_s) / slots.round_length < FASTEST_S:
+        return
     first_at = _first_end(wish, slots, step) if wish.historical else max(0, wish.start_interval)
     skipped = 0 if isinf(since_s) else max(0, (slots.last_before(since_s) - first_at) // step - 2)
     for number in range(skipped, skipped + _MOST_DUE):
@@ -225,7 +235,7 @@ def cut_short(event: Event, slots: Slots, at_s: float) -> list[DueReport]:
         made = next((one for one in _series(group[0], slots, at_s, inf) if one.at_s > at_s), None) if group[0].historical else None
         if made is None:
             continue
-        begun = (span for span in (slots.at(one) for one in range(made.first, made.last + 1)) if span is not None and span.from_s < at_s)
+        begun = (span for span in _spans(slots, made) if span.from_s < at_s)
         spans = tuple(Span(span.from_s, min(span.to_s, at_s), span.interval_id) for span in begun)
         if spans:
             found.append(DueReport(f"{stem}/{group_number}.{made.number}", at_s, spans, group))

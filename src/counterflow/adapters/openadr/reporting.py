@@ -113,7 +113,10 @@ class Reporting:
     async def run(self) -> None:
         """For ever. A fault of ours with one report leaves the others."""
         while True:
-            await self.step()
+            try:
+                await self.step()
+            except Exception:
+                log.exception("OpenADR reporting failed", vtn=self._name.vtn)
             await asyncio.sleep(PERIOD_S)
 
     async def step(self) -> None:
@@ -306,7 +309,7 @@ class Reporting:
         key = (task.event.id, task.due.name)
         if why is None and key not in self._told:
             return
-        subject = self._told.setdefault(key, f"{self._name.vtn}: report {task.due.name}")
+        subject = self._told.setdefault(key, f"{self._name.vtn}: report {task.due.name} of {task.event.id}")
         self._grid.alarm(Wire.OPENADR, subject, None if why is None else f"Report '{task.due.name}' of event '{task.event.id}' {why}")
         if why is None:
             del self._told[key]
