@@ -18,7 +18,7 @@ from counterflow.sim.vtn.serving import OPERATOR, VEN, Vtn, serving
 
 Until = Callable[..., Awaitable[Any]]
 STATIONS = 6
-PIECE_S = 3.0
+PIECE_S = 4.0
 SETTINGS = """
 [ocpp]
 sampling_interval_s = 1
@@ -54,7 +54,7 @@ poll_s = 0.5
 resources = [{{ name = "depot", max_export_power_w = 66000.0 }}]
 programs = [{{ program = "north" }}]
 [openadr.vtns.reports]
-grace_s = 2.0
+grace_s = 4.0
 [openadr.vtns.webhook]
 url = "http://127.0.0.1:{port}/oadr"
 port = {port}
@@ -177,8 +177,10 @@ def test_in_3_0_1_our_ven_speaks_as_its_description_says(serve: Any, until: Unti
     async def life() -> None:
         async with serving() as vtn:
             exchanges = watching(vtn.app)
-            event = ordered(vtn, -30.0, 2, round(time.time()) + 3.0)
+            vtn.house.store.create(OPERATOR, models.Program(program_name="v2g"), Version.V3_0_1)
             served = await asyncio.to_thread(serve, settings_for(vtn, Version.V3_0_1, tmp_path))
+            await until(lambda: _subscribed(vtn), 30.0, 0.1)
+            event = ordered(vtn, -30.0, 2, round(time.time()) + 2.0)
             await until(lambda: _has(vtn, "disp/state"), 30.0, 0.1)
             await until(lambda: _has(vtn, "disp/0.1"), 30.0, 0.1)
             told = reports_of(vtn)
