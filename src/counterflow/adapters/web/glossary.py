@@ -443,6 +443,8 @@ WORDS: dict[str, str] = {
     "sessions": "Open sessions.",
     "since_s": "When the loss began: the last meter value of a car that was lost to sight; null in older reports.",
     "sessions_ready": "Sessions that can be discharged now.",
+    "WhoView.name": "Name of the token, as the audit log has it.",
+    "WhoView.role": "viewer, grid, operator or admin.",
     "SessionPage.total": "Open sessions.",
     "SessionPage.matched": "Those that the filters let through.",
     "SessionPage.reasons": "How many of all have which reason.",
