@@ -15,8 +15,9 @@ deps: ## the one system package that a virtual environment needs
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv; \
 	  else echo "Python's venv module is missing. Type:  sudo apt-get install -y python3-venv"; exit 1; fi; }
 
-# Programs that the tests run, each of the Debian package of that name: a real MQTT broker; Wireshark's dissector, which judges frames of IEC 104.
-TOOLS := mosquitto tshark
+# Programs that the tests run, each of the Debian package of that name: a real MQTT broker; Wireshark's dissector, which judges frames of IEC 104;
+# a browser for the console.
+TOOLS := mosquitto tshark chromium
 
 tools: ## system packages that the tests need
 	@missing=""; for tool in $(TOOLS); do PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \

@@ -1,0 +1,180 @@
+"""The console as an operator uses it: a real headless Chromium, `counterflow serve` with its console's process, simulated stations on
+WebSockets. A dispatch from the page, delivered rises on the chart, cars leave and are marked, cancel, report; stop and reset; a viewer
+only looks; foreign origins get nothing.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from shutil import which
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from counterflow.console.signing import COOKIE
+
+pytestmark = pytest.mark.timeout(300)
+STATIONS = 24
+PATIENCE_MS = 60_000
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+)  # fmt: skip
+
+
+class Place:
+    """Where everything is."""
+
+    def __init__(self, served: Any, console: str, tokens: dict[str, str]) -> None:
+        self.served = served
+        self.console = console
+        self.tokens = tokens
+
+    def api(self) -> httpx.Client:
+        return httpx.Client(base_url=self.served.api_url + "/api/v1", headers=self.served.authorization, timeout=30.0)
+
+
+@pytest.fixture(scope="module")
+def place(serve_all: Any) -> Iterator[Place]:
+    settings = '[[sites]]\nsite_id = "depot"\nmax_export_power_w = 500000.0\n[stations]\ndefault_site = "depot"\n'
+    served = serve_all(settings, "--accept-unknown-stations", "--default-consent", "--console", "--console-port", "0")
+    found = re.search(r"Console +(http://\S+)", served.log)
+    assert found is not None, served.log
+    arguments = ("simulate", "--stations", str(STATIONS), "--url", served.ocpp_url)
+    command = (sys.executable, "-c", "from counterflow.app.cli import main; main()")
+    fleet = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
+    try:
+        with httpx.Client(base_url=served.api_url + "/api/v1", headers=served.authorization, timeout=30.0) as root:
+            deadline_s = time.monotonic() + 120.0
+            while root.get("/fleet").json()["sessions_ready"] < STATIONS - 2:
+                assert time.monotonic() < deadline_s, root.get("/fleet").text
+                time.sleep(0.3)
+            tokens = {role: root.post("/tokens", json={"name": role, "role": role}).json()["token"] for role in ("viewer", "operator")}
+        yield Place(served, found[1], tokens)
+    finally:
+        fleet.kill()
+        fleet.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = which("chromium")
+    assert program is not None, "the tests need Debian's chromium: make tools"
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield running
+        running.close()
+
+
+def signed_in(browser: Browser, place: Place, role: str) -> Page:
+    """A page of somebody with that role."""
+    page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(place.console)
+    expect(page).to_have_url(re.compile("/sign-in$"))
+    page.fill("#token", place.tokens[role])
+    page.click("button")
+    expect(page.get_by_text(f"({role})")).to_be_visible(timeout=PATIENCE_MS)
+    return page
+
+
+def figure(page: Page, name: str) -> str:
+    return page.get_by_test_id(name).inner_text()
+
+
+def megawatts(text: str) -> float:
+    number, unit = text.split()
+    return float(number) * {"W": 1e-6, "kW": 1e-3, "MW": 1.0}[unit]
+
+
+def test_a_wrong_token_is_refused_in_words(browser: Browser, place: Place) -> None:
+    page = browser.new_page()
+    page.goto(place.console + "/sign-in")
+    page.fill("#token", "not-a-token-of-this-server")
+    page.click("button")
+    expect(page.get_by_role("alert")).to_contain_text("not known to the server")
+
+
+def test_dispatch_from_the_page_until_its_report(browser: Browser, place: Place) -> None:
+    page = signed_in(browser, place, "operator")
+    page.get_by_role("button", name="New dispatch").click()
+    page.get_by_label("Discharge power").fill("60kW")
+    page.get_by_label("For", exact=True).fill("10min")
+    order = page.get_by_role("button", name="Order it")
+    expect(order).to_be_disabled()
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_text(re.compile(r"Feasible: .* expected, .* at the low end"))).to_be_visible(timeout=PATIENCE_MS)
+    order.click()
+    expect(page.get_by_text("Ordered.")).to_be_visible(timeout=PATIENCE_MS)
+    deadline_s = time.monotonic() + 90.0
+    while (now := figure(page, "now")) == "–" or megawatts(now) < 0.045:
+        assert time.monotonic() < deadline_s, now
+        time.sleep(0.5)
+    assert page.locator("canvas, svg").count() > 0, "it is drawn"
+    # A driver says stop: the car leaves the dispatch, which is marked and said.
+    with place.api() as api:
+        running = [one for one in api.get("/sessions").json() if (one["setpoint_w"] or 0.0) > 1000.0]
+        api.put(f"/stations/{running[0]['station_id']}/override", json={"say": "stop"}).raise_for_status()
+    expect(page.get_by_text(re.compile("session.dropped_out")).first).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("button", name="Cancel dispatch").click()
+    page.get_by_role("button", name="Cancel it").click()
+    expect(page.get_by_text("Cancelled.")).to_be_visible(timeout=PATIENCE_MS)
+    page.goto(place.console + "/offers")
+    page.locator(".q-expansion-item").first.click()
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="CSV").first.click()
+    assert waiting.value.suggested_filename.endswith(".csv")
+    assert b"delivered" in waiting.value.path().read_bytes()
+
+
+def test_the_emergency_stop_latches_and_a_person_resets_it(browser: Browser, place: Place) -> None:
+    page = signed_in(browser, place, "operator")
+    page.get_by_role("button", name="Emergency stop").click()
+    page.get_by_role("button", name="Stop now").click()
+    expect(page.get_by_text("The emergency stop is on.").first).to_be_visible(timeout=PATIENCE_MS)
+    with place.api() as api:
+        assert api.get("/fleet").json()["emergency_stop"] is True
+    page.get_by_role("button", name="Reset emergency stop").click()
+    page.get_by_role("button", name="Reset it").click()
+    expect(page.get_by_role("button", name="Emergency stop", exact=True)).to_be_visible(timeout=PATIENCE_MS)
+    with place.api() as api:
+        assert api.get("/fleet").json()["emergency_stop"] is False
+
+
+def test_a_viewer_sees_and_cannot_act(browser: Browser, place: Place) -> None:
+    page = signed_in(browser, place, "viewer")
+    for name in ("New dispatch", "Emergency stop"):
+        expect(page.get_by_role("button", name=name)).to_be_disabled()
+    page.goto(place.console + "/fleet")
+    expect(page.get_by_text(re.compile(r"^(\d+) of \1 sessions$"))).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_label("Search station or transaction").fill("sim-00007")
+    expect(page.get_by_text(re.compile(r"^1 of \d+ sessions$"))).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("link", name="SIM-00007").click()
+    expect(page.get_by_text("May it be discharged?")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("button", name="Driver: stop discharging")).to_be_disabled()
+    page.goto(place.console + "/sites")
+    expect(page.get_by_text(re.compile(r"export .* of 500.0 kW"))).to_be_visible(timeout=PATIENCE_MS)
+    page.goto(place.console + "/health")
+    expect(page.get_by_text(f"{STATIONS} of {STATIONS}")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_foreign_origins_and_strangers_get_nothing(browser: Browser, place: Place) -> None:
+    page = signed_in(browser, place, "operator")
+    cookie = next(one["value"] for one in page.context.cookies() if one["name"] == COOKIE)
+    sockets = place.console.replace("http", "ws") + "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+    for origin, shown in (("https://evil.example", cookie), (place.console, "nobody"), (None, cookie)):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(sockets, origin=origin, additional_headers={"Cookie": f"{COOKIE}={shown}"})  # type: ignore[arg-type]
+        assert refused.value.response.status_code == 403
+    with connect(sockets, origin=place.console, additional_headers={"Cookie": f"{COOKIE}={cookie}"}) as ours:  # type: ignore[arg-type]
+        assert str(ours.recv(10.0)).startswith("0{")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/sign-in$"))
+    page.goto(place.console + "/fleet")
+    expect(page).to_have_url(re.compile("/sign-in$"))
