@@ -1,6 +1,7 @@
 """The outstation on a real socket, driven by a control system of another's making (c104's client)."""
 
 import asyncio
+import struct
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -62,16 +63,25 @@ def test_a_timed_setpoint_counts_while_it_is_fresh_and_newer_than_the_last(desk:
     ]
 
 
-@pytest.mark.parametrize(("address", "kind"), [(1011, "C_SE_NC_1"), (1013, "C_SE_TC_1")])
-def test_select_before_execute_and_nothing_without_a_selection(desk: Any, run: Any, master: Any, address: int, kind: str) -> None:
+@pytest.mark.parametrize("timed", [False, True])
+def test_select_before_execute_and_nothing_without_a_selection(desk: Any, run: Any, timed: bool) -> None:
     at = run(desk, station={"setpoints": SELECT})
-    control = master(at.settings.port)
-    said = now() if kind == "C_SE_TC_1" else None
-    assert not control.command(address, 1.5, kind, said=said), "not selected before"
-    assert desk.told == []
-    assert control.command(address, 1.5, kind, select=True, said=said)
+
+    def asdu(value_mw: float, select: bool, said: datetime) -> bytes:
+        head = bytes.fromhex("3f0106002f00f50300" if timed else "320106002f00f30300")  # IOA 1013 or 1011
+        return head + struct.pack("<fB", value_mw, 0x80 if select else 0) + (_cp56(said) if timed else b"")
+
+    with at.plain() as line:
+        assert not line.confirms(asdu(1.5, False, now())), "not selected before"
+        assert line.confirms(asdu(1.5, True, now()))
+        assert desk.told == [], "a selection is no command"
+        assert line.confirms(asdu(1.5, False, now()))
+        assert desk.told == [1_500_000.0]
+        time.sleep(0.3)  # c104 forgets a selection a moment after its execution
+        assert not line.confirms(asdu(1.5, False, now())), "a selection is good for one command"
+        assert line.confirms(asdu(6.0, True, now(seconds=1)))
+        assert not line.confirms(asdu(6.0, False, now(seconds=1))), "more than may be asked"
     assert desk.told == [1_500_000.0]
-    assert not control.command(address, 6.0, kind, select=True, said=now(seconds=1) if said else None)
 
 
 def test_a_selection_lapses(desk: Any, run: Any) -> None:
@@ -94,6 +104,15 @@ def test_a_direct_address_cannot_be_selected_and_an_unknown_one_is_unknown(desk:
         assert line.cause_of(bytes.fromhex("3201060030 00e903000000803f00")) == 46, "unknown common address"
         assert line.cause_of(bytes.fromhex("300106002f00e9030000 4000")) == 44, "unknown type: a normalised set-point"
     assert desk.told == []
+
+
+def test_what_else_a_control_system_may_send(desk: Any, run: Any, master: Any) -> None:
+    at = run(desk)
+    control = master(at.settings.port)
+    assert any(control.connection.test(47, with_time=True) for _ in range(3)), "C_TS_TA_1"
+    assert any(control.connection.counter_interrogation(47) for _ in range(3)), "answered, though there are no counters"
+    with at.plain() as line:
+        assert line.cause_of(bytes.fromhex("640106002f0000000015")) == 0x47, "a group is refused"
 
 
 def test_a_command_under_test_and_one_whose_clock_is_wrong_have_no_effect(desk: Any, run: Any) -> None:
