@@ -12,6 +12,7 @@ from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 from prometheus_client.metrics_core import Metric
 
+from counterflow.adapters.iec104.service import Iec104Figures
 from counterflow.adapters.mqtt.wire import MqttFigures
 from counterflow.adapters.ocpp.matrix import HEARD, LEFT_TO_PEOPLE, SAID
 from counterflow.adapters.ocpp.transport import GatewayCounters
@@ -25,6 +26,7 @@ from counterflow.adapters.web.stream import EventStreams
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import ENVIRONMENT_PREFIX, SHORTCUTS, Settings
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.iec104_metrics import Iec104Metrics
 from counterflow.app.metrics import ProcessMetrics
 from counterflow.app.mqtt_metrics import MqttMetrics
 from counterflow.app.notices import NoticeBoard
@@ -191,7 +193,7 @@ def _families() -> list[Metric]:
             FrameRing(Path(folder), 0),
             RecoveryMetrics(room, SystemClock(), lambda: 0),
             TelemetryMetrics(store, lambda: 0.0),
-            [MqttMetrics(MqttFigures), WebhookMetrics(tuple), OpenAdrMetrics({})],
+            [MqttMetrics(MqttFigures), WebhookMetrics(tuple), OpenAdrMetrics({}), Iec104Metrics(Iec104Figures)],
         )
         families = list(Metrics(operations, own, EventStreams(1, 1.0)).families())
         store.close()

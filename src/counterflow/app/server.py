@@ -40,6 +40,7 @@ from counterflow.app.firm_figures import FirmFigures
 from counterflow.app.garbage import Garbage
 from counterflow.app.grid_desk import GridDesk
 from counterflow.app.http_authorizer import HttpAuthorizer
+from counterflow.app.iec104_metrics import Iec104Metrics
 from counterflow.app.lines import Lines
 from counterflow.app.message_ids import new_message_ids
 from counterflow.app.metrics import ProcessMetrics, WireMetrics
@@ -191,11 +192,12 @@ class Server:
         )
         self.grid.restore()
         self.openadr = OpenAdrWire(self.settings.openadr, self.grid)
+        self.iec104 = Iec104Service(self.grid, self.settings.iec104)
         recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)
         webhooks = WebhookMetrics(lambda: self.webhooks.receivers if self.webhooks else ())
         mqtt = MqttMetrics(lambda: self.mqtt.figures() if self.mqtt else MqttFigures())
         telemetry = TelemetryMetrics(self.pool_records.store, lambda: self.pool_records.took_s)
-        wires: list[WireMetrics] = [mqtt, webhooks, OpenAdrMetrics(self.openadr.lines)]
+        wires: list[WireMetrics] = [mqtt, webhooks, OpenAdrMetrics(self.openadr.lines), Iec104Metrics(self.iec104.figures)]
         metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry, wires)
         app = create_app(
             self.operations,
@@ -252,7 +254,6 @@ class Server:
                 self.grid, self.settings.webhooks, lambda one: secret(one.secret_file, one.secret_variable), __version__
             )
             self._spawn(self.webhooks.run())
-        self.iec104 = Iec104Service(self.grid, self.settings.iec104)
         if self.settings.iec104.stations:
             await self.iec104.open()
             self._spawn(self.iec104.run())

@@ -224,7 +224,7 @@ def test_a_late_answer_is_a_negative_one_and_the_echo_says_what_is_in_force(desk
     assert not control.command(1001, 3.0)
     assert 0.1 <= time.monotonic() - began_s < 0.3
     wait_for(lambda: control.value(1002) == 3.0)
-    assert at.service.link.late_answers == 1
+    assert at.service.figures().late_answers == 1
 
 
 def test_telemetry_goes_on_while_a_command_waits_for_its_answer(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
@@ -258,7 +258,7 @@ def test_control_systems_that_are_not_listed_are_turned_away(desk: Any, run: Any
     at = run(desk, masters=["10.0.0.0/8", "127.0.0.2"])
     with pytest.raises(OSError), at.plain() as line:
         line.confirms(bytes.fromhex("320106002f00e903000000803f00"))
-    assert wait_for(lambda: at.service.link.turned_away == 1)
+    assert wait_for(lambda: at.service.figures().turned_away == 1)
     assert desk.told == []
 
 
@@ -304,6 +304,15 @@ def test_a_clock_is_compared_and_never_set(desk: Any, run: Any, master: Any) -> 
     assert master(at.settings.port).connection.clock_sync(47)
     desk.off_s = 60.0
     assert not master(at.settings.port).connection.clock_sync(47)
+
+
+def test_what_has_come_in_is_counted(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
+    at = run(desk, station={"cycle_s": 1.0})
+    control = master(at.settings.port)
+    control.command(1001, 2.0)
+    control.command(1001, 99.0)
+    wait_for(lambda: at.service.figures().masters == 1)
+    assert at.service.figures().commands == {("afrr", "taken"): 1, ("afrr", "refused"): 1}
 
 
 def test_a_port_that_is_taken_is_said_in_a_sentence(desk: Any, run: Any) -> None:

@@ -1,5 +1,6 @@
 """One controlled station: commands go to the dispatcher, telemetry becomes points. What is below the socket, hence without c104."""
 
+from collections import Counter
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -51,9 +52,16 @@ class Outstation:
         self._shown: dict[int, Reading] = {}
         self._sent: dict[int, Reading] = {}
         self._next_cycle_s = grid.now_s()
+        self.counts: Counter[str] = Counter()
+        """Commands by what became of them: taken, refused."""
 
     async def command(self, command: SetpointCommand) -> bool:
         """A set-point was executed; whether it is confirmed positively. Answered once its effect is durable."""
+        taken = await self._decide(command)
+        self.counts["taken" if taken else "refused"] += 1
+        return taken
+
+    async def _decide(self, command: SetpointCommand) -> bool:
         refusal = judge(command, self._newest_said_s, self._settings.command_max_age_s, self._grid.now_s())
         if refusal is not None:
             self._grid.decline_value(self.program.name, {"value": command.value, "said_at_s": command.said_at_s}, refusal)

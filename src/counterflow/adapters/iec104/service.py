@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import structlog
+from msgspec import Struct
 
 from counterflow.adapters.iec104.commands import SetpointCommand
 from counterflow.adapters.iec104.outstation import CannotOpenError, Outstation, Showing
@@ -19,8 +20,31 @@ _BREATH_S = 0.2
 MISSING_EXTRA = "IEC 60870-5-104 needs the package c104, which is not installed. Type: pip install 'counterflow[iec104]'"
 
 
+class Iec104Figures(Struct, frozen=True, kw_only=True):
+    """How it goes with the line. All count from the start."""
+
+    masters: int = 0
+    """Connected at the last look."""
+    commands: Mapping[tuple[str, str], int] = {}
+    """By program and what became of them: taken, refused."""
+    late_answers: int = 0
+    """Confirmed negatively since the answer took too long; counted above as what they became."""
+    turned_away: int = 0
+    """Connections of control systems that are not on the list."""
+
+
 class Link(Protocol):
     """What carries points and commands; its methods block, and run on the service's thread."""
+
+    @property
+    def late_answers(self) -> int:
+        """Commands that were confirmed negatively since their answer took too long."""
+        ...
+
+    @property
+    def turned_away(self) -> int:
+        """Connections of masters that are not on the list."""
+        ...
 
     def start(self) -> None:
         """Listen. Raises OSError when the port cannot be had."""
@@ -67,6 +91,16 @@ class Iec104Service:
             for common_address in self.outstations:
                 tasks.create_task(self._show(common_address))
                 tasks.create_task(self._listen(common_address))
+
+    def figures(self) -> Iec104Figures:
+        """For the metrics."""
+        link = self.link
+        return Iec104Figures(
+            masters=self.masters,
+            commands={(one.program.name, what): count for one in self.outstations.values() for what, count in one.counts.items()},
+            late_answers=link.late_answers if link else 0,
+            turned_away=link.turned_away if link else 0,
+        )
 
     async def close(self) -> None:
         """End all connections; what was commanded last stays in force until its dead-man acts. Fine if it was never opened."""
