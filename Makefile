@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help deps tools demo test unit lint soak fuzz bench bench-realtime lock messages docs clean
+.PHONY: help deps tools demo test unit lint soak fuzz bench bench-realtime scenarios lock messages docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

@@ -1,5 +1,6 @@
 """Write the tables in docs/ from the code: settings, fleet columns, state tables, reasons, metrics. `--check` only compares."""
 
+import json
 import runpy
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.adapters.storage.telemetry_store import TelemetryStore
 from counterflow.adapters.web.metrics import Metrics
 from counterflow.adapters.web.stream import EventStreams
+from counterflow.app.bench.scenarios.show import markdown, outcomes_of
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import ENVIRONMENT_PREFIX, SHORTCUTS, Settings
 from counterflow.app.control_room import ControlRoom
@@ -255,7 +257,29 @@ def versions_page() -> str:
     return "\n".join([*lines, ""])
 
 
+TABLE_BEGINS, TABLE_ENDS = "<!-- scenarios -->\n", "<!-- /scenarios -->\n"
+
+
+def tracking_page() -> str:
+    """The page as it is, with the table of the run whose figures are kept in docs/scenarios.json (`make scenarios`)."""
+    page, kept = (DOCS / "tracking.md").read_text(encoding="utf-8"), DOCS / "scenarios.json"
+    if not kept.exists():
+        return page
+    written = json.loads(kept.read_text(encoding="utf-8"))
+    before, rest = page.split(TABLE_BEGINS)
+    after = rest.split(TABLE_ENDS)[1]
+    machine = written["machine"]
+    said = (
+        f"Counterflow {machine['counterflow']}, {written['seeds']} seeds, {written['took_s'] / 60.0:.0f} minutes on "
+        f"{machine['processor']}, {machine['cores']} cores, with a load of {machine['load_average']} in the end. Mean over the seeds, and the worst of them, "
+        f"which is judged.{' Quick: small fleets.' if written['quick'] else ''}"
+    )
+    table = markdown(outcomes_of(written), whole=True, quick=written["quick"])
+    return f"{before}{TABLE_BEGINS}\n{said}\n\n{table}\n{TABLE_ENDS}{after}"
+
+
 PAGES = {
+    "tracking.md": tracking_page,
     "ocpp-versions.md": versions_page,
     "settings.md": settings_page,
     "columns.md": columns_page,

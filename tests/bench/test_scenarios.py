@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from counterflow.app.bench import scenarios
 from counterflow.app.bench.scenarios import Request, run_scenarios
 from counterflow.app.bench.scenarios.catalogue import ELSEWHERE, SCENARIOS, UnknownScenarioError, chosen
-from counterflow.app.bench.scenarios.oracle import best_capacity_w, least_square_share_w, recoverable
+from counterflow.app.bench.scenarios.oracle import best_capacity_w, best_delivery_w, least_square_share_w, recoverable
 from counterflow.app.bench.scenarios.outcome import Outcome
 from counterflow.app.bench.scenarios.pictures import draw
 from counterflow.app.bench.scenarios.play import Course, play, set_up
@@ -118,6 +118,12 @@ def test_the_oracle_knows_the_best_by_hand() -> None:
         np.array([10e3, 10e3, 1e3]), np.array([1.0, 2.0, 1.0]), np.array([0, 0, 1]), np.array([1e9, 500.0]), 6.5e3
     )
     assert share_w == pytest.approx([2_000.0, 4_000.0, 500.0], rel=1e-6)
+    # 10 kW for three steps of an hour; one car of 8 kW has energy for one of them, the other, of 5 kW, leaves after the second.
+    able_w, energy_wh = np.array([[8e3, 5e3], [8e3, 5e3], [8e3, 0.0]]), np.array([8e3, 99e3])
+    best_w = best_delivery_w(able_w, energy_wh, np.full(3, 10e3), 3_600.0)
+    assert best_w.sum() == pytest.approx(18e3)
+    assert (best_w <= 10e3 + 1e-6).all()
+    assert best_delivery_w(able_w, np.full(2, 99e3), np.full(3, 10e3), 3_600.0) == pytest.approx([10e3, 10e3, 8e3])
     jobs = np.array([10e3, 10e3]), np.array([10e3, 10e3]), np.array([3_600.0, 7_200.0])
     assert recoverable(*jobs, 10e3)
     assert not recoverable(*jobs, 9.9e3)

@@ -254,3 +254,20 @@ def test_what_is_lost_on_the_line_costs_little_and_leaves_nothing_behind(town: A
     assert (sum(error * error for error in errors) / len(errors)) ** 0.5 < 0.05
     at.run(60 + END_S)
     assert at.left_behind() == []
+
+
+def test_what_is_committed_to_a_stream_follows_the_cars_that_come_after_it_was_opened_and_never_falls(
+    town: Any, ideal: dict[str, Any]
+) -> None:
+    at = town(20, 31, plant=ideal, warm_up_s=0.5)
+    order = at.order(900.0, power_w=20_000.0, stream=TERMS)
+    assert order.feasibility.committed_power_w < 20_000.0, "nobody is there yet"
+    at.run(80)
+    answer = tell(at, order, 20_000.0)
+    assert answer.committed_power_w == pytest.approx(20_000.0)
+    keep_telling(at, order, 20_000.0, 60)
+    assert at.delivered_w() == pytest.approx(20_000.0, rel=0.05)
+    before_w = at.view(order).instruction.feasibility.committed_power_w
+    at.restart()
+    assert at.view(order).instruction.feasibility.committed_power_w == before_w, "it was written down"
+    assert tell(at, order, 10_000.0).committed_power_w == before_w

@@ -253,10 +253,26 @@ class Dispatcher:
 
     def tell(self, instruction: DispatchInstruction, value: StreamValue, now_s: float) -> TargetAnswer | Refusal:
         """A value of a streamed target; one that counts brings the next tick forward."""
+        instruction = self._committed_anew(instruction, value, now_s)
         answer = self.streams.take(instruction, value, now_s)
         if isinstance(answer, TargetAnswer) and answer.outcome == Outcome.TAKEN:
             self.wake(now_s)
         return answer
+
+    def _committed_anew(self, instruction: DispatchInstruction, value: StreamValue, now_s: float) -> DispatchInstruction:
+        """The instruction of a stream with what can be committed by now, where a value asks for more than was before: cars come after an
+        order was opened. It is never lowered here, since that was promised."""
+        told = instruction.feasibility
+        if told is None or value.discharge_power_w <= told.committed_power_w or told.shortfall_power_w <= 0.0:
+            return instruction
+        if not self.streams.may_look_anew(instruction, now_s):
+            return instruction
+        found = self.outlook.of(instruction, now_s)
+        if found.committed_power_w <= told.committed_power_w:
+            return instruction
+        changed = with_feasibility(instruction, found)
+        self.store(changed, now_s)
+        return changed
 
     def displace(self, losers: Iterable[DispatchInstruction], winner: DispatchInstruction, now_s: float) -> None:
         """Instructions of lower priority end where `winner` begins; one that would never run is cancelled at once."""

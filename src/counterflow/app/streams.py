@@ -24,6 +24,8 @@ from counterflow.engine.control.stream import (
 )
 from counterflow.engine.ports import Journal
 
+LOOKS_ANEW_S = 30.0
+"""What is committed to a stream is looked at again no sooner than this, when a value asks for more."""
 _SAID_AGAIN_SHARE = 0.5
 """The same value again is written down once in this share of the time-out, so that a restart knows when the source was heard."""
 _WORDS = {
@@ -43,6 +45,7 @@ class _Course(Struct):
     filled_at_s: float
     logged_w: float = -1.0
     logged_at_s: float = float("-inf")
+    looked_at_s: float = float("-inf")
 
 
 class Streams:
@@ -97,6 +100,14 @@ class Streams:
                 "overdue": phase in OVERDUE,
             }
             self._notify(Notice(at_s=now_s, kind="dispatch.stream", subject=instruction.dispatch_id, text=_WORDS[phase], values=values))
+
+    def may_look_anew(self, instruction: DispatchInstruction, now_s: float) -> bool:
+        """Whether it is time to ask again what can be committed; answering takes as long as a tick, so not at each value."""
+        course = self._course(instruction, now_s)
+        if now_s - course.looked_at_s < LOOKS_ANEW_S:
+            return False
+        course.looked_at_s = now_s
+        return True
 
     def phase(self, instruction: DispatchInstruction, now_s: float) -> StreamPhase:
         """Where the dead-man stands."""

@@ -132,6 +132,10 @@ class Plant:
         """State of charge as the cars would report it now, in steps of a percent (N,)."""
         return np.asarray(np.round(np.clip(self.soc_frac() + self.soc_error, 0.0, 1.0), 2), dtype=np.float64)
 
+    def above_floor_wh(self) -> F8:
+        """AC energy that each car holds above its driver's floor, by its true state of charge, >= 0 (N,)."""
+        return np.asarray(np.maximum(self.energy_wh - self.fleet.floor_frac * self.fleet.capacity_wh, 0.0) * ETA_DISCHARGE)
+
     def able_w(self) -> F8:
         """What each car would truly deliver now at its largest setpoint, discharge positive (N,)."""
         power_w = np.minimum((self.gain + self.drift) * self.fleet.max_w - self.bias_w, self.ceiling_w)

@@ -35,6 +35,29 @@ def best_capacity_w(power_w: F8, energy_wh: F8, leaves_after: np.ndarray, shape:
     return float(_solved(highs, model)[-1])
 
 
+def best_delivery_w(able_w: F8, energy_wh: F8, target_w: F8, step_s: float) -> F8:
+    """The most that N cars can deliver of a target in each of K steps (K,), W, altogether: car n no more than `able_w[k, n]` in step k, and
+    no more than `energy_wh[n]` altogether. It knows beforehand who leaves when."""
+    highs, steps, step_h = _highs(), len(target_w), step_s / 3600.0
+    # Cars that cannot run out are one car: nothing is lost by that, and there are columns for few.
+    dry = able_w.sum(axis=0) * step_h > energy_wh
+    columns_w = np.column_stack([able_w[:, ~dry].sum(axis=1), able_w[:, dry]])
+    cars = columns_w.shape[1]
+    limits_wh = np.concatenate([[np.inf], energy_wh[dry]])
+    # Columns: x[step, car]. Rows: the target of each step, then the energy of each car.
+    count = steps * cars
+    model = _model(
+        costs=np.full(count, -1.0),
+        upper=columns_w.ravel(),
+        row_lower=np.full(steps + cars, -np.inf),
+        row_upper=np.concatenate([target_w, limits_wh]),
+        starts=2 * np.arange(count + 1),
+        rows=np.column_stack([np.repeat(np.arange(steps), cars), steps + np.tile(np.arange(cars), steps)]).ravel(),
+        values=np.tile([1.0, step_h], count),
+    )
+    return np.asarray(_solved(highs, model).reshape(steps, cars).sum(axis=1))
+
+
 def least_square_share_w(caps_w: F8, weights: F8, group: np.ndarray, group_cap_w: F8, target_w: float) -> F8:
     """`min sum x^2 / (2 w)` with `sum x = target`, `0 <= x <= cap`, and a limit for each group (N,)."""
     import highspy

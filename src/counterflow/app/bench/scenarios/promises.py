@@ -33,12 +33,16 @@ def floors(setup: Setup) -> Figures:
     stage = set_up(nature, wishes, setup.seed, control=_coarse(setup), dt_s=COARSE_S)
     plant = stage.plant
     before, floor = plant.told_soc_frac(), plant.fleet.floor_frac
+    best_wh, able_w = plant.above_floor_wh(), plant.able_w()
     play(stage, Course(target_w=np.full(round(WINDOW_S / COARSE_S), float(plant.fleet.max_w.sum()))))
+    # No target binds here, so that the best is each car's own: all of its energy, as far as its power goes.
+    best_wh = np.minimum(best_wh, able_w * WINDOW_S / 3_600.0)
     ours = (plant.export_wh > 0.0) & (before >= floor)
     told, true = plant.told_soc_frac(), plant.soc_frac()
     return {
         "told_below": float(np.count_nonzero(ours & (told < floor - 0.005))),
         "truly_below": float(np.count_nonzero(ours & (true < floor - 1e-9))) / max(1, int(np.count_nonzero(ours))),
+        "share_of_best": 100.0 * float(plant.export_wh.sum() / best_wh.sum()),
         "delivered_mwh": float(plant.export_wh.sum()) / 1e6,
         "sessions": float(np.count_nonzero(ours)),
     }

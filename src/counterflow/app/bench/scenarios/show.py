@@ -1,14 +1,14 @@
 """The outcomes as a table for the terminal, as Markdown and as JSON."""
 
-from collections.abc import Sequence
-from math import isinf, isnan
+from collections.abc import Mapping, Sequence
+from math import inf, isinf, isnan, nan
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from counterflow.app.bench.scenarios.catalogue import ELSEWHERE
+from counterflow.app.bench.scenarios.catalogue import ELSEWHERE, SCENARIOS
 from counterflow.app.bench.scenarios.outcome import Judged, Outcome
 from counterflow.app.bench.table import machine
 from counterflow.engine.control.settings import Tracker
@@ -75,6 +75,28 @@ def document(outcomes: Sequence[Outcome], *, quick: bool, seeds: int, took_s: fl
         "machine": machine(),
         "scenarios": {outcome.scenario.number: _entry(outcome) for outcome in outcomes},
     }
+
+
+def outcomes_of(written: Mapping[str, Any]) -> list[Outcome]:
+    """The outcomes of a document that was written before, judged by the goals of now. A scenario that is no more is left out.
+
+    Null stands for what never came where less is better, else for what is not known.
+    """
+    found = []
+    for number, entry in written["scenarios"].items():
+        scenario = SCENARIOS.get(number)
+        if scenario is None:
+            continue
+        never = {demand.key for demand in scenario.demands if demand.better == "less"}
+        plays = {
+            Tracker(tracker): {
+                int(seed): {key: (inf if key in never else nan) if value is None else float(value) for key, value in figures.items()}
+                for seed, figures in by_seed.items()
+            }
+            for tracker, by_seed in entry["figures"].items()
+        }
+        found.append(Outcome(scenario=scenario, plays=plays, note=entry["note"]))
+    return found
 
 
 def _entry(outcome: Outcome) -> dict[str, Any]:
