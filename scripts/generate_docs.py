@@ -270,9 +270,9 @@ def tracking_page() -> str:
     after = rest.split(TABLE_ENDS)[1]
     machine = written["machine"]
     said = (
-        f"Counterflow {machine['counterflow']}, {written['seeds']} seeds, {written['took_s'] / 60.0:.0f} minutes on "
-        f"{machine['processor']}, {machine['cores']} cores, with a load of {machine['load_average']} in the end. Mean over the seeds, and the worst of them, "
-        f"which is judged.{' Quick: small fleets.' if written['quick'] else ''}"
+        f"Counterflow {machine['counterflow']}, {written['seeds']} seeds, {written['took_s'] / 60.0:.0f} minutes; "
+        f"{machine['processor']}, {machine['cores']} cores, with a load of {machine['load_average']} in the end. "
+        f"Mean over the seeds, and the worst of them, which is judged.{' Quick: small fleets.' if written['quick'] else ''}"
     )
     table = markdown(outcomes_of(written), whole=True, quick=written["quick"])
     return f"{before}{TABLE_BEGINS}\n{said}\n\n{table}\n{TABLE_ENDS}{after}"
