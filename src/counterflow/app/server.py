@@ -26,7 +26,7 @@ from counterflow.adapters.storage.frames import FrameRing, Hiding
 from counterflow.adapters.storage.report_files import ReportFiles
 from counterflow.adapters.storage.retention import Retention
 from counterflow.adapters.storage.sqlite import SqliteJournal
-from counterflow.adapters.storage.telemetry_store import TelemetryStore
+from counterflow.adapters.storage.telemetry_store import open_telemetry
 from counterflow.adapters.web.api import create_app
 from counterflow.adapters.webhooks.wire import Webhooks
 from counterflow.app.authorizing import Question, Told, Verdict
@@ -174,7 +174,7 @@ class Server:
         self.firm = FirmFigures(self.room, self.operations, figures.pools)
         self.pool_records = PoolRecords(
             self.room,
-            lambda told: TelemetryStore(self._data_dir / "telemetry.sqlite3", keep_s, told),
+            lambda told: open_telemetry(self._data_dir / "telemetry.sqlite3", keep_s, told),
             figures,
             now_s=self._now_s,
             stopwatch=time.perf_counter,

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from counterflow.adapters.storage.schema import StorageError
-from counterflow.adapters.storage.telemetry_store import TelemetryStore
+from counterflow.adapters.storage.telemetry_store import TelemetryStore, open_telemetry
 from counterflow.domain.grid import PoolTelemetry, Quality
 from counterflow.domain.ids import PoolId
 
@@ -131,10 +131,26 @@ def test_what_another_release_wrote_is_read_with_what_it_did_not_know_as_unknown
     store.close()
 
 
-def test_a_file_that_is_no_database_says_what_to_do(store_at: Any, tmp_path: Path) -> None:
-    (tmp_path / "telemetry.sqlite3").write_bytes(b"not a database" * 100)
-    with pytest.raises(StorageError, match="Move it away to begin with an empty one"):
+def test_a_file_that_is_no_database_is_set_aside_and_another_begun(store_at: Any, told: Told, tmp_path: Path) -> None:
+    file = tmp_path / "telemetry.sqlite3"
+    file.write_bytes(b"not a database" * 100)
+    with pytest.raises(StorageError, match="file is not a database"):
         store_at()
+    store = open_telemetry(file, 5 * DAY_S, told)
+    store.append([one(1)])
+    told.wait(1)
+    store.close()
+    assert (tmp_path / "telemetry.sqlite3.broken").read_bytes() == b"not a database" * 100
+    again = open_telemetry(file, 5 * DAY_S, told)
+    assert again.since(ALL, 0, 9) == [one(1)]
+    again.close()
+
+
+def test_a_file_that_cannot_be_opened_for_another_reason_stays_where_it_is(told: Told, tmp_path: Path) -> None:
+    (tmp_path / "telemetry.sqlite3").mkdir()
+    with pytest.raises(StorageError, match="unable to open database file"):
+        open_telemetry(tmp_path / "telemetry.sqlite3", DAY_S, told)
+    assert (tmp_path / "telemetry.sqlite3").is_dir()
 
 
 _WRITES_FOR_EVER = """

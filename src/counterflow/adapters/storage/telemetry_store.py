@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import structlog
 from msgspec.structs import astuple
 
 from counterflow.adapters.storage.schema import StorageError, connect
@@ -21,14 +22,34 @@ _TABLES: Final = (
     " body BLOB NOT NULL, PRIMARY KEY(pool, sequence)) WITHOUT ROWID",
 )
 _FIELDS: Final = PoolTelemetry.__struct_fields__
+_BROKEN: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 _DROPPED_AT_ONCE: Final = 2_000
 _SWEEP_S: Final = 60.0
 _RETRY_S: Final = 1.0
 WAITING_MAX: Final = 50_000
 """Records kept in memory while the disk does not take them; then the oldest go."""
 
+log = structlog.get_logger("counterflow")
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
+
+
+class BrokenFileError(StorageError):
+    """The file is no database (any more)."""
+
+
+def open_telemetry(path: Path, keep_s: float, on_written: Callable[[Sequence[PoolTelemetry]], None]) -> "TelemetryStore":
+    """The store of a file. One that is broken is set aside, and another begun: no car needs it. Raises StorageError."""
+    try:
+        return TelemetryStore(path, keep_s, on_written)
+    except BrokenFileError as error:
+        aside = path.with_name(f"{path.name}.broken")
+        log.error("telemetry file set aside", text=str(error), aside=str(aside))
+        path.replace(aside)
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        return TelemetryStore(path, keep_s, on_written)
 
 
 class TelemetryStore:
@@ -59,7 +80,8 @@ class TelemetryStore:
             self._reader = connect(path)
             self._layout = _number_of(self._writer, "layouts", "fields", msgspec.json.encode(_FIELDS).decode())
         except sqlite3.Error as error:
-            raise StorageError(f"The file {path} cannot be opened: {error}. Move it away to begin with an empty one.") from error
+            kind = BrokenFileError if error.sqlite_errorcode in _BROKEN else StorageError
+            raise kind(f"The file {path} cannot be opened: {error}.") from error
         self._pools: dict[str, int] = dict(self._writer.execute("SELECT name, number FROM pools"))
         self._layouts = {
             number: tuple(msgspec.json.decode(fields)) for number, fields in self._writer.execute("SELECT number, fields FROM layouts")
