@@ -102,13 +102,13 @@ def test_a_dispatch_shows_with_its_target_and_what_the_plant_gives(live: Live) -
     live(test)
 
 
-def test_what_is_firm_gets_the_ramp_that_the_cars_were_seen_to_have(live: Live) -> None:
+def test_the_ramp_follows_the_lag_that_the_cars_were_seen_to_have(live: Live) -> None:
     async def test(recorder: Recorder) -> None:
-        firm = Firm(up_power_w=80_000.0, up_energy_wh=1.0, down_power_w=0.0, ramp_w_per_s=None)
+        firm = Firm(power_w=80_000.0, window_s=900.0)
         figures = PoolFigures(recorder.place.room, (), broken=lambda: False, firm=lambda _pool: firm)
         await figures.look(recorder.place.now_s)
         (before,) = figures.at(recorder.place.now_s, {ALL_SITES: 1})
-        assert before.ramp_w_per_s == 80_000.0 / (2.0 * 8.0)  # nothing was seen yet
+        assert (before.up_power_w, before.ramp_w_per_s) == (80_000.0, 80_000.0 / (2.0 * 8.0))  # nothing was seen yet
         outlook = recorder.place.room.dispatcher.outlook
         outlook.learn(recorder.place.room.fleet.snapshot(recorder.place.now_s))
         outlook.response = replace(outlook.response, prior_lag_s=4.0)
@@ -116,7 +116,6 @@ def test_what_is_firm_gets_the_ramp_that_the_cars_were_seen_to_have(live: Live) 
         await figures.look(recorder.place.now_s)
         (after,) = figures.at(recorder.place.now_s, {ALL_SITES: 2})
         assert after.ramp_w_per_s == pytest.approx(80_000.0 / (2.0 * 4.0))
-        assert (after.up_power_w, after.up_energy_wh, after.down_power_w) == (80_000.0, 1.0, 0.0)
 
     live(test)
 
@@ -210,3 +209,23 @@ def test_a_pool_that_no_site_names_is_a_wrong_setting(tmp_path: Path) -> None:
     file.write_text('[telemetry]\npools = ["North"]\n[[sites]]\nsite_id = "depot"\npools = ["north"]\n', encoding="utf-8")
     with pytest.raises(SettingsError, match=r"'telemetry\.pools' names the pool 'North'.*Did you mean 'north'"):
         load(file, {}, {})
+
+
+def test_each_round_instant_has_one_record_though_sleeps_end_a_little_early(live: Live, monkeypatch: Any) -> None:
+    async def test(recorder: Recorder) -> None:
+        records, clock = recorder.records, [1_000.3]
+        records._now_s = lambda: clock[0]
+        made: list[float] = []
+        monkeypatch.setattr(records, "record", made.append)
+
+        async def sleep(seconds: float) -> None:
+            clock[0] += max(0.0, seconds - 0.0005)
+            if len(made) == 4:
+                raise asyncio.CancelledError
+
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        with pytest.raises(asyncio.CancelledError):
+            await records.keep()
+        assert made == pytest.approx([1_004.0, 1_008.0, 1_012.0, 1_016.0], abs=0.01)
+
+    live(test)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from msgspec.structs import replace
 
 from counterflow.app.control_room import ControlRoom
 from counterflow.domain.grid import PoolTelemetry, Program
@@ -15,7 +14,7 @@ from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.eligibility import measured_sessions
 from counterflow.engine.fleet.meters import Meters
 from counterflow.engine.fleet.snapshot import B1, I8, FleetImage
-from counterflow.engine.grid.telemetry import UNKNOWN_FIRM, Firm, Part, PoolState, pool_telemetry, ramp_w_per_s
+from counterflow.engine.grid.telemetry import Firm, Part, PoolState, pool_telemetry
 
 READY_OUTLOOK_S = 900.0
 """A car is ready if it can be discharged now, as an order for the coming quarter of an hour would find it."""
@@ -59,7 +58,8 @@ class PoolFigures:
                 pool=pool,
                 sites=sites,
                 parts=[part for instruction, part in running if self._lies_in(instruction, sites)],
-                firm=self._with_ramp(self._firm(pool)),
+                firm=self._firm(pool),
+                lag_s=self._lag_s,
                 sessions_ready=int(np.count_nonzero(ready & sites[np.maximum(meters.site, 0)])),
                 available=not (broken or room.dispatcher.latch.on),
                 fault=broken,
@@ -79,12 +79,6 @@ class PoolFigures:
         if not self._was_looked_at(now_s):
             image = self._room.fleet.snapshot(now_s)
             self._take(image, self._able(image))
-
-    def _with_ramp(self, firm: Firm | None) -> Firm:
-        """The same with how fast its power can move, by how cars were seen to follow."""
-        if firm is None:
-            return UNKNOWN_FIRM
-        return replace(firm, ramp_w_per_s=ramp_w_per_s(firm, self._lag_s))
 
     def _was_looked_at(self, now_s: float) -> bool:
         if 0.0 <= now_s - self._looked_at_s < self._settings.look_s:

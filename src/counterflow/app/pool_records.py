@@ -16,6 +16,7 @@ from counterflow.domain.grid import PoolTelemetry
 from counterflow.domain.ids import PoolId
 
 KEPT_IN_MEMORY = 1_000
+EARLY_S = 0.2
 
 OpenStore = Callable[[Callable[[Sequence[PoolTelemetry]], None]], TelemetryStore]
 """Opens the store, given whom it tells of what it has written."""
@@ -89,7 +90,9 @@ class PoolRecords:
         period_s = self._period_s
         while True:
             now_s = self._now_s()
-            await asyncio.sleep((floor(now_s / period_s) + 1) * period_s - now_s)
+            # A sleep may end a little early: that instant has had its record then.
+            due_s = (floor((now_s + EARLY_S) / period_s) + 1) * period_s
+            await asyncio.sleep(due_s - now_s)
             with self._room.dispatcher.faults.guard("telemetry", self._now_s()):
                 await self._figures.look(self._now_s())
                 self.record(self._now_s())

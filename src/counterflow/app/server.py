@@ -171,7 +171,7 @@ class Server:
             broken=lambda: not self.operations.health().ready,
             firm=lambda pool: self.firm.of(pool, self._now_s()),
         )
-        self.firm = FirmFigures(self.room, self.operations, figures.pools)
+        self.firm = FirmFigures(self.operations, figures.pools)
         self.pool_records = PoolRecords(
             self.room,
             lambda told: open_telemetry(self._data_dir / "telemetry.sqlite3", keep_s, told),

@@ -12,7 +12,7 @@ from counterflow.domain.grid import PoolTelemetry, Quality
 from counterflow.domain.ids import PoolId
 from counterflow.domain.instructions import DispatchMode
 from counterflow.engine.fleet.meters import Meters
-from counterflow.engine.grid.telemetry import UNKNOWN_FIRM, Firm, Part, PoolState, TelemetrySettings, pool_telemetry, ramp_w_per_s
+from counterflow.engine.grid.telemetry import Firm, Part, PoolState, TelemetrySettings, pool_telemetry
 
 NOW_S = 1_800_000_000.0
 EVERYWHERE = np.array([True, True])
@@ -38,7 +38,7 @@ def part(*rows: int, of: int, mode: DispatchMode = DispatchMode.NET_EXPORT, base
 
 
 def record(picture: Meters, *parts: Part, known: Any = None, sites: Any = EVERYWHERE, **more: Any) -> PoolTelemetry:
-    fields: dict[str, Any] = {"firm": UNKNOWN_FIRM, "sessions_ready": 0, "available": True, "fault": False}
+    fields: dict[str, Any] = {"firm": None, "lag_s": 8.0, "sessions_ready": 0, "available": True, "fault": False}
     state = PoolState(pool=PoolId("all"), sites=sites, parts=parts, **(fields | more))
     known = ~np.isnan(picture.power_w) if known is None else np.array(known, dtype=np.bool_)
     return pool_telemetry(picture, known, state, TelemetrySettings(), 7)
@@ -116,16 +116,19 @@ def test_following_means_met_or_on_its_way() -> None:
     assert not record(short, part(0, of=1, expected_w=None)).following
 
 
-def test_the_ramp_is_what_can_be_moved_over_the_time_of_a_step() -> None:
-    firm = Firm(up_power_w=40_000.0, up_energy_wh=None, down_power_w=10_000.0, ramp_w_per_s=None)
-    assert ramp_w_per_s(firm, 8.0) == 2_500.0
-    assert ramp_w_per_s(Firm(up_power_w=None, up_energy_wh=None, down_power_w=16.0, ramp_w_per_s=None), 8.0) == 1.0
-    assert ramp_w_per_s(UNKNOWN_FIRM, 8.0) is None
+def test_up_is_what_is_firm_beyond_what_is_asked_and_down_is_what_is_given() -> None:
+    firm = Firm(power_w=40_000.0, window_s=900.0)
+    idle = record(meters(-6_000.0, 7_000.0), firm=firm)
+    assert (idle.up_power_w, idle.up_energy_wh, idle.down_power_w, idle.ramp_w_per_s) == (40_000.0, 10_000.0, 6_000.0, 2_500.0)
+    asked = record(meters(-9_000.0, -1_000.0), part(0, 1, of=2), firm=firm)
+    assert (asked.up_power_w, asked.up_energy_wh, asked.down_power_w) == (30_000.0, 7_500.0, 10_000.0)
+    beyond = record(meters(-48_000.0), part(0, of=1, target_w=50_000.0), firm=firm)
+    assert (beyond.up_power_w, beyond.up_energy_wh, beyond.down_power_w, beyond.ramp_w_per_s) == (0.0, 0.0, 48_000.0, 3_000.0)
 
 
-def test_what_is_firm_is_passed_on() -> None:
-    told = record(meters(-1.0), firm=Firm(up_power_w=1.0, up_energy_wh=2.0, down_power_w=3.0, ramp_w_per_s=4.0))
-    assert (told.up_power_w, told.up_energy_wh, told.down_power_w, told.ramp_w_per_s) == (1.0, 2.0, 3.0, 4.0)
+def test_without_an_offer_up_is_not_known_and_down_is() -> None:
+    told = record(meters(-16_000.0))
+    assert (told.up_power_w, told.up_energy_wh, told.down_power_w, told.ramp_w_per_s) == (None, None, 16_000.0, 1_000.0)
 
 
 @given(st.lists(st.tuples(st.floats(-11_000.0, 11_000.0), st.integers(0, 1), st.booleans()), max_size=30))

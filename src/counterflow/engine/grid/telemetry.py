@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from counterflow.domain.grid import PoolTelemetry, Quality
 from counterflow.domain.ids import PoolId
 from counterflow.domain.instructions import DispatchMode
+from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.control.balance import as_delivery_w
 from counterflow.engine.fleet.meters import Meters
 from counterflow.engine.fleet.snapshot import B1, F8, I8
@@ -62,24 +63,10 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class Firm(Struct, frozen=True, kw_only=True):
-    """What can be given firmly (P90): more discharge power, for how much energy, what can be taken back, and how fast."""
+    """What the pool can give firmly (P90) over a window from now on, dispatches under way included."""
 
-    up_power_w: float | None
-    up_energy_wh: float | None
-    down_power_w: float | None
-    ramp_w_per_s: float | None
-
-
-UNKNOWN_FIRM = Firm(up_power_w=None, up_energy_wh=None, down_power_w=None, ramp_w_per_s=None)
-
-
-def ramp_w_per_s(firm: Firm, lag_s: float) -> float | None:
-    """How fast the pool's power can move: the larger of what it can give and take back, over the time that a step takes.
-
-    `lag_s` is the learned time from an order to the middle of a car's step; a car on a ramp is through after twice that.
-    """
-    powers_w = [power_w for power_w in (firm.up_power_w, firm.down_power_w) if power_w is not None]
-    return max(powers_w) / (2.0 * lag_s) if powers_w and lag_s > 0.0 else None
+    power_w: float
+    window_s: float
 
 
 class PoolState(Struct, frozen=True, kw_only=True):
@@ -88,7 +75,9 @@ class PoolState(Struct, frozen=True, kw_only=True):
     pool: PoolId
     sites: B1
     parts: Sequence[Part]
-    firm: Firm
+    firm: Firm | None
+    lag_s: float
+    """Learned time from an order to the middle of a car's step."""
     sessions_ready: int
     available: bool
     fault: bool
@@ -106,6 +95,8 @@ def pool_telemetry(meters: Meters, known: B1, state: PoolState, settings: Teleme
     target_w = sum(part.target_w for part in state.parts) if state.parts else None
     delivered = [_delivered_w(meters, known, part) for part in state.parts]
     delivered_w = _total(delivered)
+    up_w = None if state.firm is None else max(0.0, state.firm.power_w - (target_w or 0.0))
+    down_w = None if blind else float(np.maximum(-meters.power_w[seen], 0.0).sum())
     return PoolTelemetry(
         sequence=sequence,
         at_s=meters.at_s,
@@ -115,10 +106,10 @@ def pool_telemetry(meters: Meters, known: B1, state: PoolState, settings: Teleme
         target_power_w=target_w,
         delivered_power_w=delivered_w,
         committed_power_w=_total([part.committed_w for part in state.parts]),
-        up_power_w=state.firm.up_power_w,
-        up_energy_wh=state.firm.up_energy_wh,
-        down_power_w=state.firm.down_power_w,
-        ramp_w_per_s=state.firm.ramp_w_per_s,
+        up_power_w=up_w,
+        up_energy_wh=None if state.firm is None or up_w is None else up_w * state.firm.window_s * WH_PER_WS,
+        down_power_w=down_w,
+        ramp_w_per_s=_ramp_w_per_s(up_w, down_w, state.lag_s),
         sessions=sessions,
         sessions_ready=state.sessions_ready,
         unmeasured_sessions=sessions - measured,
@@ -129,6 +120,15 @@ def pool_telemetry(meters: Meters, known: B1, state: PoolState, settings: Teleme
         and all(_follows(part, given_w, settings) for part, given_w in zip(state.parts, delivered, strict=True)),
         fault=state.fault,
     )
+
+
+def _ramp_w_per_s(up_w: float | None, down_w: float | None, lag_s: float) -> float | None:
+    """How fast the pool's power can move: the larger of what it can give and take back, over the time that a step takes.
+
+    A car on a ramp is through after twice the time to the middle of its step.
+    """
+    known_w = [power_w for power_w in (up_w, down_w) if power_w is not None]
+    return max(known_w) / (2.0 * lag_s) if known_w and lag_s > 0.0 else None
 
 
 def _quality(sessions: int, unmeasured: int, stale: int, settings: TelemetrySettings) -> Quality:
