@@ -17,6 +17,8 @@ from counterflow.engine.offers.settings import OfferSettings
 BLOCK_S = 3.0 * HOUR_S
 BLOCKS_A_DAY = 8
 _FEW = 5.0
+_UPPER = 1.6448536269514722
+"""Standard normal quantile of 95 %."""
 KEPT_BLOCKS = 960
 """120 days: what was counted while the rates were hardly known goes in time."""
 LEAST_EXPECTED = 1.0
@@ -39,7 +41,8 @@ def spread_of(blocks: tuple[DepartureBlock, ...], settings: OfferSettings) -> fl
     """Standard deviation of the common rate of departure, as a share of the usual one: what varies more than chance alone would.
 
     What is so every week at this time is taken out, since a rate that is wrong all the time is no shock. Few days tell little of how much
-    days differ, and what is not known counts against us: one standard error, by how much days say different things, is added.
+    days differ, and what is not known counts against us: it is the upper end of what it may be, with a probability of 95 %, by how much
+    days say different things.
     """
     number, left, expected = (np.array([getattr(block, name) for block in blocks]) for name in ("number", "left", "expected"))
     said = expected >= LEAST_EXPECTED
@@ -58,7 +61,7 @@ def spread_of(blocks: tuple[DepartureBlock, ...], settings: OfferSettings) -> fl
     learned = float(sums.sum() / weights.sum())
     doubt = float(np.sqrt(((sums - learned * weights) ** 2).sum()) / weights.sum())
     days = float(weights.sum() ** 2 / (weights**2).sum())
-    return sqrt(max(0.0, (days * (learned + doubt) + settings.shock_weight * prior) / (days + settings.shock_weight)))
+    return sqrt(max(0.0, (days * (learned + _UPPER * doubt) + settings.shock_weight * prior) / (days + settings.shock_weight)))
 
 
 def factors(spread: float, score: F8) -> F8:
