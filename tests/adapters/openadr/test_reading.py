@@ -211,6 +211,22 @@ def test_a_problem_is_read_in_any_form() -> None:
     assert read_problem("") == models.Problem()
 
 
+@pytest.mark.parametrize("depth", [300, 600, 3000, 100_000])
+def test_what_is_nested_too_deeply_is_refused_in_a_sentence(depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    event = '{"programID":"p",' + f'"targets":{deep}' + "}"
+    for body in (deep, f"[{event}]", f"[{event}]".replace("targets", "x")):
+        with suppress(UnreadableError):
+            read_page(Event, body)
+    for body in (event, event.replace("targets", "object")):
+        with suppress(UnreadableError):
+            read_notification('{"objectType":"EVENT","operation":"CREATE","object":{"programID":"p"},' + body[1:])
+    assert read_problem(deep).detail
+    if depth > 1000:
+        with pytest.raises(UnreadableError):
+            read_page(Event, event)
+
+
 KEYS = [*EVENT, "start", "values", "type", "id"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),

@@ -76,6 +76,8 @@ def read_json(body: bytes | str) -> Any:
             value = msgspec.json.decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as fault:
             raise UnreadableError(f"this is no JSON: {fault}") from fault
+        except RecursionError as fault:
+            raise UnreadableError("this is nested too deeply") from fault
         if not isinstance(value, str):
             return value
     raise UnreadableError("this is a text, and no JSON object")
@@ -92,7 +94,7 @@ def read_object(kind: type[_A], raw: Any) -> _A:
             for descriptor in loosened.get("payloadDescriptors", ()):
                 descriptor["objectType"] = of
         return msgspec.convert(loosened, kind, strict=False)
-    except ValueError as fault:  # msgspec's are ValueErrors, too
+    except (ValueError, RecursionError) as fault:  # msgspec's are ValueErrors, too
         found = str(raw.get("id") or "")
         raise UnreadableError(f"{_NAME_OF[kind].lower()} {found or 'without id'} cannot be read: {fault}", found) from fault
 
@@ -126,19 +128,19 @@ def read_notification(body: bytes | str) -> models.Notification:
     operation = _OPERATIONS.get(str(spelled.get("operation")).upper())
     if operation is None:
         raise UnreadableError(f"a notification of the operation {str(spelled.get('operation'))[:40]!r} is not known here")
-    return models.Notification(
-        object_type=_NAME_OF[kind],
-        operation=operation,
-        object=read_object(kind, content),
-        targets=tuple(_targets(spelled.get("targets"))),
-    )
+    read = read_object(kind, content)
+    try:
+        targets = tuple(_targets(spelled.get("targets")))
+    except RecursionError as fault:
+        raise UnreadableError("its targets are nested too deeply") from fault
+    return models.Notification(object_type=_NAME_OF[kind], operation=operation, object=read, targets=targets)
 
 
 def read_problem(body: bytes | str) -> models.Problem:
     """A refusal, in whatever form it comes. Never raises: an unreadable one is its own text."""
     try:
         return msgspec.convert(_object(read_json(body)), models.Problem, strict=False)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         text = body if isinstance(body, str) else body.decode("utf-8", "replace")
         return models.Problem(detail=text[:200] or None)
 

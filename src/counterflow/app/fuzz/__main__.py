@@ -17,7 +17,7 @@ from counterflow.app.fuzz.corpus import read_corpus, write_corpus
 
 NAMES = (
     "station", "frames", "upgrade", "signing_request", "revocation_list", "driver_file", "settings_file", "quantities", "kept_frames",
-    "program",
+    "program", "vtn",
 )  # fmt: skip
 _MOST_BYTES = 4096
 """Longest input that is made up."""

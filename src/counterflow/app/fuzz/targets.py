@@ -6,7 +6,7 @@ The first byte of an input often chooses (a version, a form); the rest is what a
 import base64
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from math import isfinite
 from pathlib import Path
@@ -27,6 +27,10 @@ from counterflow.adapters.ocpp.credentials import parse_basic, verify
 from counterflow.adapters.ocpp.deflate import Inflater, agree
 from counterflow.adapters.ocpp.redaction import hide_secrets
 from counterflow.adapters.ocpp.settings import SUBPROTOCOLS
+from counterflow.adapters.openadr import models
+from counterflow.adapters.openadr.reading import UnreadableError, read_notification, read_page
+from counterflow.adapters.openadr.report_plan import cut_short, reports_due, slots_of
+from counterflow.adapters.openadr.timeline import UnclearError, lay_out
 from counterflow.adapters.storage.concealing import conceal
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.config import Settings, SettingsError, load
@@ -209,9 +213,45 @@ def program(data: bytes) -> None:
         msgspec.json.decode(told, type=OrdersWords)
 
 
+def vtn(data: bytes) -> None:
+    """What a grid operator's OpenADR server says: a notification, or a page of events (by the first byte). Each event is laid over time,
+    and the reports that it asks for are found: their number is bounded, and none is about nothing."""
+    try:
+        if data[:1] == b"\x01":
+            said: Sequence[models.AnyObject] = [read_notification(data[1:]).object]
+        else:
+            said = read_page(models.Event, data[1:]).items
+    except UnreadableError:
+        return
+    for event in said:
+        if not isinstance(event, models.Event):
+            continue
+        try:
+            lay_out(event, "ven", NOON_S, NOON_S - 3600.0, NOON_S + 86_400.0)
+            slots = slots_of(event, "ven", NOON_S)
+        except UnclearError:
+            continue
+        if slots is not None:
+            due = reports_due(event, slots, NOON_S - 60.0, NOON_S) + cut_short(event, slots, NOON_S)
+            assert len(due) <= 64 * max(1, len(event.report_descriptors)), "too many reports"
+            assert all(one.spans and one.from_s < one.to_s for one in due), "a report about nothing"
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (station, frames, upgrade, signing_request, revocation_list, driver_file, settings_file, quantities, kept_frames, program)
+    for target in (
+        station,
+        frames,
+        upgrade,
+        signing_request,
+        revocation_list,
+        driver_file,
+        settings_file,
+        quantities,
+        kept_frames,
+        program,
+        vtn,
+    )
 }
 
 
