@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
-import pytest
 
 from counterflow.adapters.openadr import models
 from counterflow.adapters.openadr.models import Version
@@ -51,7 +50,6 @@ mode = "gross_export"
 [[openadr.vtns]]
 name = "dso"
 url = "{url}"
-version = "{version}"
 client_id = "{client_id}"
 client_secret_file = "{secret}"
 poll_s = 0.5
@@ -163,9 +161,9 @@ async def standing(served: Any, until: Until) -> AsyncIterator[Watch]:
         await fleet.stop()
 
 
-def settings_of(vtn: Vtn, secret: Any, push: str = "", version: Version = Version.V3_1_0) -> str:
+def settings_of(vtn: Vtn, secret: Any, push: str = "") -> str:
     secret.write_text(VEN.secret)
-    return SETTINGS.format(url=vtn.url(version), version=version, client_id=VEN.client_id, secret=secret, push=push)
+    return SETTINGS.format(url=vtn.url(), client_id=VEN.client_id, secret=secret, push=push)
 
 
 def test_event_to_dispatch_changed_cancelled_vtn_lost_and_killed_in_mid_window(serve: Any, until: Until, tmp_path: Any) -> None:
@@ -209,8 +207,7 @@ def test_event_to_dispatch_changed_cancelled_vtn_lost_and_killed_in_mid_window(s
     asyncio.run(life())
 
 
-@pytest.mark.parametrize("version", list(Version))
-def test_a_notification_is_a_hint_that_makes_it_read_at_once(serve: Any, until: Until, tmp_path: Any, version: Version) -> None:
+def test_a_notification_is_a_hint_that_makes_it_read_at_once(serve: Any, until: Until, tmp_path: Any) -> None:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
@@ -218,10 +215,10 @@ def test_a_notification_is_a_hint_that_makes_it_read_at_once(serve: Any, until: 
 
     async def life() -> None:
         async with serving() as vtn:
-            vtn.house.quirks.echo_in_path = version is Version.V3_0_1
+            vtn.house.quirks.echo_in_path = True
             vtn.house.quirks.snake_case_notifications = vtn.house.quirks.double_encoded_notifications = True
             operator = Operator(vtn)
-            served = await asyncio.to_thread(serve, settings_of(vtn, tmp_path / "secret", push, version))
+            served = await asyncio.to_thread(serve, settings_of(vtn, tmp_path / "secret", push))
             async with served.api() as api:
                 watch = Watch(api)
                 await until(lambda: len(vtn.house.store.all_of(models.Subscription)) == 1, 20.0)

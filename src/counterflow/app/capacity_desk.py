@@ -57,6 +57,8 @@ class CapacityDesk:
 
     def refresh(self, now_s: float) -> None:
         """Forget what is over, and share the limits out by the cars that are there now."""
+        if not self._bounds and not self._room.topology.capacities.bounds:
+            return
         for program, bounds in tuple(self._bounds.items()):
             left = tuple(bound for bound in bounds if bound.to_s > now_s)
             if left != bounds:
