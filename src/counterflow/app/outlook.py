@@ -117,7 +117,7 @@ class Outlook:
         central = instruction.control_path is ControlPath.CENTRAL
         window_s, lead_s = instruction.end_s - from_s, from_s - now_s
         able = self.capability_now(image, now_s + window_s)
-        over = (other.dispatch_id for other in self._book.in_state(DispatchState.RUNNING) if lead_s > 0.0 and other.end_s <= from_s)
+        over = (other.dispatch_id for other in self._book.in_state(DispatchState.RUNNING) if other.end_s <= from_s)
         in_pool = image.occupied & self._topology.pool_mask(instruction.pool)[np.maximum(image.site, 0)]
         in_pool &= ~self.busy_rows(image, instruction.dispatch_id, (*outranked, *over))
         if not central:
