@@ -109,3 +109,17 @@ def test_whose_car_it_is_may_be_told_late_and_takes_back_nothing_that_was_learne
     outlook.session_changed(replace(record, evccid_hash="else"), at.now_s)
     outlook._welcome(at.room.fleet.snapshot(at.now_s))
     assert outlook.response.gain[row] == before
+
+
+def test_a_car_that_was_never_here_begins_with_what_others_of_its_model_taught(town: Any, ideal: dict[str, Any]) -> None:
+    terms = {"consent": True, "min_soc_frac": 0.2, "target_soc_frac": 0.4, "departure_after_s": 8 * 3_600.0}
+    at = town(6, 11, plant=ideal, settings={"drivers": {"default": terms | {"vehicle_model": "Make  Model"}}})
+    at.order(200.0, 0.9)
+    at.run(260)
+    leave_and_come_back(at)
+    [(subject, record)] = learned(at, "cars:").items()
+    assert subject == "cars:make model"
+    assert record.gain_readings > 0.0
+    assert record.transitions[0] > 0.0, "how late they follow, too"
+    at.restart()
+    assert at.room.experience.of(subject) == record

@@ -55,6 +55,7 @@ TERM_COLUMNS: dict[str, tuple[str, Callable[[str], object]]] = {
     "max_year_discharge": ("max_year_discharge_wh", parse_energy_wh),
     "max_year_cycles": ("max_year_cycles", number),
     "wear_cost": ("wear_cost_per_kwh", number),
+    "vehicle_model": ("vehicle_model", str.strip),
     "transfer_by_evse_alone": ("transfer_by_evse_alone", yes_or_no),
 }
 """Column of the file (and option of `drivers set`): field of the terms, and how its text is read."""

@@ -1,6 +1,7 @@
 """What was learned of cars outlives their sessions: kept when one ends, and given to the next at its begin.
 
-Kept by the pseudonym of the car; where none is known, by the EVSE; and for all cars at a model of EVSE together.
+Kept by the pseudonym of the car; where none is known, by the EVSE; for all cars at a model of EVSE together, and for all cars of a model,
+where the drivers' terms name one (no station tells it).
 """
 
 from collections.abc import Callable, Iterable
@@ -38,7 +39,8 @@ class Experience:
         self._records = dict(self._journal.documents(DocumentKind.LEARNED_RESPONSE))
 
     def of(self, subject: str) -> LearnedResponse | None:
-        """What is known of a subject: `vehicle:` and a pseudonym, `evse:` with station and number, `model:` with vendor and model."""
+        """What is known of a subject: `vehicle:` and a pseudonym, `evse:` with station and number, `model:` with vendor and model
+        of the station, `cars:` with the model of the car."""
         return self._records.get(subject)
 
     def expect(self, record: SessionRecord, now_s: float) -> None:
@@ -47,9 +49,9 @@ class Experience:
         uid, subject = record.session_uid, subject_of(record)
         known = self._begun[uid][1] if uid in self._begun else self._expected[uid][0] if uid in self._expected else None
         if subject != known:
-            own, model = self._records.get(subject), self._records.get(self._model(record))
+            own, model, vehicles = (self._records.get(one) for one in (subject, self._model(record), vehicles_of(record)))
             same_car = subject.startswith(VEHICLE)
-            self._expected[uid] = subject, start_of(own, model, now_s, self._settings, self._response, same_car=same_car)
+            self._expected[uid] = subject, start_of(own, model, now_s, self._settings, self._response, same_car=same_car, vehicles=vehicles)
 
     def welcome(self, image: FleetImage, row_of: Callable[[SessionUid], int | None], response: ResponseMemory) -> ResponseMemory:
         """The memory, with what the sessions that came since the last time begin with. Nothing to do when none came."""
@@ -74,12 +76,12 @@ class Experience:
         if begun is None or response.uid[begun[0]] != record.session_uid:
             return
         row, _, start = begun
-        subject, model = subject_of(record), self._model(record)
+        subject = subject_of(record)
         session = learned_of(subject, record.ended_s or response.last_observed_at_s[row], response, row, start)
         if not taught(session):
             return
         self._keep(merged(self._records.get(subject), session, self._settings.car_readings))
-        if model:
+        for model in filter(None, (self._model(record), vehicles_of(record))):
             self._keep(for_model(self._records.get(model), model, session, self._settings))
 
     def erase(self, subjects: Iterable[str]) -> int:
@@ -119,3 +121,9 @@ class Experience:
 def subject_of(record: SessionRecord) -> str:
     """Whose answers a session's are: the car's where it is known, else the EVSE's."""
     return VEHICLE + record.evccid_hash if record.evccid_hash else f"evse:{record.station_id}/{record.evse_id}"
+
+
+def vehicles_of(record: SessionRecord) -> str:
+    """Under which name what cars of its model do is kept, "" where its model is not known."""
+    model = " ".join(record.terms.vehicle_model.split()).casefold()
+    return f"cars:{model}" if model else ""

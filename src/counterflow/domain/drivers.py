@@ -21,6 +21,7 @@ from counterflow.domain.resources import (
     TargetSoc,
     TimeZone,
     TransferByEvseAlone,
+    VehicleModel,
     WearCost,
     YearCap,
 )
@@ -58,6 +59,7 @@ class PartialTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_year_discharge_wh: YearCap | None = None
     max_year_cycles: CycleCap | None = None
     wear_cost_per_kwh: WearCost | None = None
+    vehicle_model: VehicleModel | None = None
     contract: Contract | None = None
 
     def __post_init__(self) -> None:

@@ -152,6 +152,14 @@ MaxPause = Annotated[
         ge=0,
     ),
 ]
+VehicleModel = Annotated[
+    str,
+    Meta(
+        description="Make and model of the car, in the same words for all of it: a new one begins with what was learned of others.",
+        extra={"unit": "-"},
+        max_length=64,
+    ),
+]
 MinSoc = Annotated[float, Meta(description="State of charge below which the car is never discharged.", extra={"unit": "0..1"}, ge=0, le=1)]
 TargetSoc = Annotated[
     float, Meta(description="State of charge wanted at departure when the car names none.", extra={"unit": "0..1"}, ge=0, le=1)
@@ -202,6 +210,7 @@ class DriverTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_year_discharge_wh: YearCap | None = None
     max_year_cycles: CycleCap | None = None
     wear_cost_per_kwh: WearCost | None = None
+    vehicle_model: VehicleModel = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a blackout or a time zone that cannot be read."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from counterflow.domain.records import LearnedResponse
 from counterflow.domain.resources import Site
@@ -39,6 +40,22 @@ def test_a_car_is_shrunk_to_its_model_of_evse_and_that_to_the_default_by_their_r
     assert abs(start(known(0.7, 1.0), model).gain - of_model) < abs(start(known(0.7, 30.0), model).gain - of_model)
 
 
+def test_what_cars_of_its_model_do_says_more_than_what_cars_at_its_model_of_evse_do() -> None:
+    at_evse, of_cars = known(0.85, 60.0), known(0.7, 60.0, transitions=(30.0, 1.05e5, 3.7e8, 60.0, 2.1e5))
+    shrunk = (60.0 * 0.85 + 20.0 * 0.95) / 80.0
+    begun = start_of(None, at_evse, NOW_S, SETTINGS, RESPONSE, same_car=True, vehicles=of_cars)
+    assert begun.gain == pytest.approx((60.0 * 0.7 + 20.0 * shrunk) / 80.0)
+    assert begun.known
+    assert begun.readings == 0, "others' readings are not this car's"
+    # Their lag of 2 s is what it begins with, whatever is known of the EVSE's model.
+    slow = replace(at_evse, transitions=(60.0, 2.1e5, 7.4e8, 600.0, 2.1e6))
+    count, _, _, lag_s, _ = start_of(None, slow, NOW_S, SETTINGS, RESPONSE, same_car=True, vehicles=of_cars).transitions
+    assert 2.0 < lag_s / count < 6.0
+    assert start_of(None, slow, NOW_S, SETTINGS, RESPONSE, same_car=True).transitions[3] / count == pytest.approx(10.0)
+    own = start_of(known(0.6, 30.0), at_evse, NOW_S, SETTINGS, RESPONSE, same_car=True, vehicles=of_cars)
+    assert own.gain == pytest.approx((30.0 * 0.6 + 2.0 * begun.gain) / 32.0)
+
+
 def test_only_the_same_car_counts_against_readings_to_come_and_a_model_little_seen_leaves_it_to_the_fleet_of_now() -> None:
     assert start(known()).readings == SETTINGS.start_readings
     assert start(known(), same_car=False).readings == 0
@@ -69,11 +86,11 @@ RECORDS = st.builds(
 )
 
 
-@given(own=st.none() | RECORDS, model=st.none() | RECORDS, same_car=st.booleans())
+@given(own=st.none() | RECORDS, model=st.none() | RECORDS, vehicles=st.none() | RECORDS, same_car=st.booleans())
 def test_whatever_is_on_disk_a_session_begins_within_the_bounds_of_what_can_be_learned(
-    own: LearnedResponse | None, model: LearnedResponse | None, same_car: bool
+    own: LearnedResponse | None, model: LearnedResponse | None, vehicles: LearnedResponse | None, same_car: bool
 ) -> None:
-    begun = start(own, model, same_car=same_car)
+    begun = start_of(own, model, NOW_S, SETTINGS, RESPONSE, same_car=same_car, vehicles=vehicles)
     assert RESPONSE.gain_min <= begun.gain <= RESPONSE.gain_max
     assert 0 <= begun.readings <= SETTINGS.start_readings
     assert -RESPONSE.idle_import_w <= begun.idle_w <= 1_000.0

@@ -49,6 +49,7 @@ class TermsBody(BaseModel):
     max_year_discharge_wh: Annotated[Energy | None, Field(description=_said("max_year_discharge_wh"))] = None
     max_year_cycles: Annotated[Energy | None, Field(description=_said("max_year_cycles"))] = None
     wear_cost_per_kwh: Annotated[Energy | None, Field(description=_said("wear_cost_per_kwh"))] = None
+    vehicle_model: Annotated[ShortText | None, Field(description=_said("vehicle_model"), examples=["Make Model 2025"])] = None
     contract: Annotated[ShortText | None, Field(description=_said("contract"))] = None
 
 

@@ -317,6 +317,7 @@ WORDS: dict[str, str] = {
     "max_session_discharge_wh": "Most energy discharged in one session.",
     "max_soc_frac": "Largest state of charge that the car allows; null = not said.",
     "max_stack_level": "Largest stack level; null = not said.",
+    "vehicle_model": "Make and model of the car: a new one begins with what was learned of others of it.",
     "wear_cost_per_kwh": "What wear of the battery costs, EUR a kWh discharged; for the policy economic.",
     "max_year_cycles": "Most equivalent full cycles in a calendar year.",
     "max_year_discharge_wh": "Most energy discharged in a calendar year.",

@@ -143,6 +143,7 @@ def terms_words(terms: PartialTerms) -> list[tuple[str, str]]:
         ("Blackouts", None if terms.blackouts is None else "; ".join(terms.blackouts) or "none"),
         ("Time zone", terms.timezone),
         ("Caps", ", ".join(caps) or None),
+        ("Car", terms.vehicle_model),
         ("EVSE alone", None if terms.transfer_by_evse_alone is None else _said(terms.transfer_by_evse_alone)),
     ]
     return [(name, text) for name, text in said if text is not None]
@@ -170,6 +171,9 @@ def drivers_set(
     wear_cost: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="What wear of the battery costs, EUR a kWh discharged (policy economic).")
     ] = None,
+    vehicle_model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Make and model of the car: a new one begins with what was learned of others of it.")
+    ] = None,
     max_year_cycles: Annotated[str | None, typer.Option(metavar="NUMBER", help="Equivalent full cycles in a calendar year.")] = None,
     transfer_by_evse_alone: Annotated[str | None, typer.Option(metavar="yes|no", help="CHAdeMO and the like.")] = None,
     unset: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Take a field back to the wider scope; may be repeated.")] = None,
@@ -191,6 +195,7 @@ def drivers_set(
         "max_year_discharge": max_year_discharge,
         "max_year_cycles": max_year_cycles,
         "wear_cost": wear_cost,
+        "vehicle_model": vehicle_model,
         "transfer_by_evse_alone": transfer_by_evse_alone,
     }
     given = {name: value for name, value in said.items() if value is not None}

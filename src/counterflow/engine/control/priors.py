@@ -1,4 +1,5 @@
-"""What a session begins with: how its car answered before, shrunk to what cars at its model of EVSE do, shrunk to the default.
+"""What a session begins with: how its car answered before, shrunk to what cars of its model do, shrunk to what cars at its model of EVSE
+do, shrunk to the default.
 
 The fewer readings there are of the narrower, the more of the wider is in the mean (control reference 4.5). A prior is a guess that the
 session's own readings replace: it is clipped like what is learned, counts as no reading of this session wherever a limit is lent on
@@ -24,15 +25,23 @@ _SUMS = ("count", "half_w", "half_w2", "lag_s", "lag_half")
 
 
 class PriorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much of what was learned of a car, and of others at its model of EVSE, its next session begins with."""
+    """How much of what was learned of a car, of others of its model, and of others at its model of EVSE, its next session begins with."""
 
     car_weight: Annotated[
         float,
-        Meta(description="So many settled readings of a car weigh as much as what is known of its EVSE model.", extra={"unit": "-"}, gt=0),
+        Meta(
+            description="So many settled readings of a car weigh as much as what is known of its model, or of its EVSE's.",
+            extra={"unit": "-"},
+            gt=0,
+        ),
     ] = 2.0
     model_weight: Annotated[
         float,
-        Meta(description="So many settled readings at an EVSE model weigh as much as the default.", extra={"unit": "-"}, gt=0),
+        Meta(
+            description="So many settled readings of a model of EVSE, or of car, weigh as much as what is known more widely.",
+            extra={"unit": "-"},
+            gt=0,
+        ),
     ] = 20.0
     start_readings: Annotated[
         int,
@@ -42,10 +51,11 @@ class PriorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         float, Meta(description="So many readings are remembered of a car; older ones fade.", extra={"unit": "-"}, ge=1)
     ] = 40.0
     model_readings: Annotated[
-        float, Meta(description="So many readings are remembered of an EVSE model; older ones fade.", extra={"unit": "-"}, ge=1)
+        float, Meta(description="So many readings are remembered of a model of EVSE or of car; older ones fade.", extra={"unit": "-"}, ge=1)
     ] = 2_000.0
     session_readings: Annotated[
-        float, Meta(description="One session counts for its EVSE model with at most so many readings.", extra={"unit": "-"}, ge=1)
+        float,
+        Meta(description="One session counts for its models of EVSE and of car with at most so many readings.", extra={"unit": "-"}, ge=1),
     ] = 10.0
 
 
@@ -69,13 +79,17 @@ def start_of(
     response: ResponseSettings,
     *,
     same_car: bool,
+    vehicles: LearnedResponse | None = None,
 ) -> Start:
-    """The prior of a new session. `own` is of its vehicle (`same_car`), or of its EVSE, where any car may have been before."""
+    """The prior of a new session. `own` is of its vehicle (`same_car`), or of its EVSE, where any car may have been before; `model` of all
+    cars at its model of EVSE, `vehicles` of all cars of its own model, which says more."""
     nothing = LearnedResponse(subject="", at_s=now_s)
-    own, model = own or nothing, model or nothing
+    own, model, vehicles = own or nothing, model or nothing, vehicles or nothing
     gain = _shrunk(model.gain, model.gain_readings, response.prior_gain, settings.model_weight)
+    gain = _shrunk(vehicles.gain, vehicles.gain_readings, gain, settings.model_weight)
     gain = _shrunk(own.gain, own.gain_readings, gain, settings.car_weight)
     idle_w = _shrunk(model.idle_w, model.idle_readings, 0.0, settings.model_weight)
+    idle_w = _shrunk(vehicles.idle_w, vehicles.idle_readings, idle_w, settings.model_weight)
     idle_w = _shrunk(own.idle_w, own.idle_readings, idle_w, settings.car_weight)
     most = settings.start_readings if same_car else 0
     out_until_s = -np.inf
@@ -83,12 +97,14 @@ def start_of(
         out_until_s = min(own.out_until_s, now_s + response.reprobe_s)
     return Start(
         # A model of which little is known says less than what the fleet of now teaches.
-        known=own.gain_readings > 0.0 or model.gain_readings >= settings.model_weight,
+        known=own.gain_readings > 0.0 or max(model.gain_readings, vehicles.gain_readings) >= settings.model_weight,
         gain=min(max(gain, response.gain_min), response.gain_max),
         readings=int(min(own.gain_readings, most)),
         idle_w=min(max(idle_w, -response.idle_import_w), RUNS_ON_W),
         idle_readings=int(min(own.idle_readings, most)),
-        transitions=_faded(_added(own.transitions, _faded(model.transitions, settings.car_weight)), np.inf),
+        transitions=_faded(
+            _added(own.transitions, _faded(_wider(model.transitions, vehicles.transitions, settings), settings.car_weight)), np.inf
+        ),
         out_until_s=out_until_s,
     )
 
@@ -190,6 +206,11 @@ def _faded(sums: Transitions, most: float) -> Transitions:
         return NO_TRANSITIONS
     share = min(1.0, max(0.0, most) / count)
     return share * count, share * half_w, share * half_w2, share * lag_s, share * lag_half
+
+
+def _wider(model: Transitions, vehicles: Transitions, settings: PriorSettings) -> Transitions:
+    """Those of cars of its model, with those at the model of EVSE as if they were `model_weight` more."""
+    return _added(vehicles, _faded(model, settings.model_weight))
 
 
 def _added(one: Transitions, other: Transitions) -> Transitions:
