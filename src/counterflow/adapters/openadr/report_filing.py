@@ -72,19 +72,20 @@ class Filing:
         self._grid = grid
         self._transport = transport
         self.counts = counts
+        prefix = f"{name.vtn}/report/"
+        self._notes = {key: _filed(note) for key, note in grid.notes(Wire.OPENADR).items() if key.startswith(prefix)}
         self._asked_about: set[str] = set()
         """Events whose reports at the VTN were looked at since the start."""
 
     def known(self, event_id: str, report_name: str) -> Filed | None:
         """What is noted of a report; None = nothing."""
-        note = self._grid.notes(Wire.OPENADR).get(self._key(event_id, report_name))
-        return None if note is None else _filed(note)
+        return self._notes.get(self._key(event_id, report_name))
 
     def forget(self, oldest_s: float) -> None:
         """Drops the notes of reports that were filed before then."""
-        for key, note in list(self._grid.notes(Wire.OPENADR).items()):
-            if key.startswith(f"{self._name.vtn}/report/") and _filed(note).at_s < oldest_s:
-                self._grid.note(Wire.OPENADR, key, None)
+        for key in [key for key, filed in self._notes.items() if filed.at_s < oldest_s]:
+            del self._notes[key]
+            self._grid.note(Wire.OPENADR, key, None)
 
     def _key(self, event_id: str, report_name: str) -> str:
         return f"{self._name.vtn}/report/{event_id}/{report_name}"
@@ -136,6 +137,7 @@ class Filing:
         return next((one.id for one in mine if one.report_name == report.report_name), "")
 
     def _note(self, key: str, filed: Filed) -> None:
+        self._notes[key] = filed
         self._grid.note(Wire.OPENADR, key, [filed.report_id, filed.digest, filed.at_s])
 
 

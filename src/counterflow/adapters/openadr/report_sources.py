@@ -1,14 +1,15 @@
 """Gathers what a report says of each of its intervals, by asking `GridSide`: settlement, telemetry, orders and offers."""
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from counterflow.adapters.openadr.models import Event
 from counterflow.adapters.openadr.report_figures import SpanFigures, operating_state, planned_power_w, seen_by_telemetry, settled
-from counterflow.adapters.openadr.report_plan import DueReport, pieces
+from counterflow.adapters.openadr.report_plan import MOST_SPANS, DueReport, pieces
 from counterflow.adapters.openadr.report_settings import ReportSettings
 from counterflow.adapters.openadr.reports import STATE, needs_offers
 from counterflow.adapters.openadr.schedule import event_of
@@ -62,7 +63,14 @@ class Sources:
         records, refused = self._records_of(event, program)
         cut = [self._cut(due) for due in dues]
         told = await self._settled([span for spans in cut for span in spans], records)
-        found = [[self._one_past(program, span, told, refused) for span in spans] for spans in cut]
+        records_of_pool = list(self._records.get(program.pool, ()))
+        at_s = [one.at_s for one in records_of_pool]
+
+        def one_past(span: Span) -> SpanFigures:
+            inside = records_of_pool[bisect_left(at_s, span.from_s) : bisect_left(at_s, span.to_s)]
+            return _one_past(span, inside, told.get((span.from_s, span.to_s), ()), refused)
+
+        found = [[one_past(span) for span in spans] for spans in cut]
         for due, figures in zip(dues, found, strict=True):
             if figures and needs_offers(due):
                 offer = await self._offer(program.pool, figures[-1].duration_s, None)
@@ -84,18 +92,9 @@ class Sources:
     def _cut(self, due: DueReport) -> list[Span]:
         if due.descriptors[0].report_intervals == "INTERVALS":
             return list(due.spans)
-        cut = [edges for span in due.spans for edges in pieces(span, self._settings.sub_interval_s)]
+        longest_s = max(self._settings.sub_interval_s, (due.to_s - due.from_s) / MOST_SPANS)
+        cut = [edges for span in due.spans for edges in pieces(span, longest_s)]
         return [Span(from_s, to_s, number) for number, (from_s, to_s) in enumerate(cut)]
-
-    def _one_past(
-        self, program: Program, span: Span, told: Mapping[tuple[float, float], Sequence[IntervalFigures]], refused: bool
-    ) -> SpanFigures:
-        seen = seen_by_telemetry(span.from_s, span.to_s, span.interval_id, self._records.get(program.pool, ()))
-        parts = told.get((span.from_s, span.to_s), ())
-        one = settled(span.from_s, span.to_s, span.interval_id, parts, seen) if parts else seen
-        if refused and one.state is not None and "_" in one.state:
-            one = replace(one, state=f"{one.state.partition('_')[0]}_OPTED_OUT")
-        return one
 
     async def _settled(self, spans: Sequence[Span], records: Sequence[GridOrderRecord]) -> dict[tuple[float, float], list[IntervalFigures]]:
         """Figures of the dispatches that cover an interval as a whole; what lies outside of their windows they know nothing of."""
@@ -157,6 +156,14 @@ class Sources:
             return self._grid.telemetry(pool)
         except KeyError:
             return None
+
+
+def _one_past(span: Span, seen: Sequence[PoolTelemetry], parts: Sequence[IntervalFigures], refused: bool) -> SpanFigures:
+    by_telemetry = seen_by_telemetry(span.from_s, span.to_s, span.interval_id, seen)
+    one = settled(span.from_s, span.to_s, span.interval_id, parts, by_telemetry) if parts else by_telemetry
+    if refused and one.state is not None and "_" in one.state:
+        one = replace(one, state=f"{one.state.partition('_')[0]}_OPTED_OUT")
+    return one
 
 
 def asks_for_state(event: Event) -> bool:

@@ -257,6 +257,7 @@ class Reporting:
         try:
             found = await self._sources.history(series.event, series.program, [one.due for one in series.sent])
             for one, figures in zip(series.sent, found, strict=True):
+                await asyncio.sleep(0)  # there may be a thousand, and control goes on beside
                 if any(figure.version for figure in figures):
                     figures = [_as_seen(new, old) for new, old in zip_longest(figures, one.figures)]
                     if any(_seen_only(wish) for wish in one.due.descriptors) and any(figure.state is None for figure in figures):
