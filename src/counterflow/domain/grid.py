@@ -226,7 +226,7 @@ class PoolTelemetry(Struct, frozen=True, kw_only=True):
     """More discharge power that can be given firmly (P90 of the offer)."""
     up_energy_wh: float | None
     down_power_w: float | None
-    """Discharge that can be taken back, together with charging that could begin."""
+    """Discharge that can be taken back."""
     ramp_w_per_s: float | None
     sessions: int
     sessions_ready: int

@@ -104,7 +104,7 @@ class TelemetryWords(Struct, frozen=True, kw_only=True):
     committed_power: float | None
     up_power: Annotated[float | None, Meta(description="More export that can be given firmly (P90), a magnitude.")]
     up_energy: Annotated[float | None, Meta(description="The energy of that, in `unit` times one hour, a magnitude.")]
-    down_power: Annotated[float | None, Meta(description="Export that can be taken back and charging that can begin, a magnitude.")]
+    down_power: Annotated[float | None, Meta(description="Export that can be taken back, a magnitude.")]
     ramp_per_s: Annotated[float | None, Meta(description="In `unit` per second, a magnitude.")]
     sessions: int
     sessions_ready: int
