@@ -125,7 +125,10 @@ def test_every_command_that_is_shown_has_the_options_that_are_shown(page: Path) 
             command = commands.get(word, command)
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert command is not root, line
-        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert given <= known, line
+        needed = [parameter.opts for parameter in command.params if parameter.required and parameter.opts[0].startswith("--")]
+        assert all(given.intersection(opts) for opts in needed), f"{line} lacks an option that it needs"
 
 
 def test_the_api_page_names_every_path_and_every_kind_of_refusal() -> None:

@@ -190,7 +190,7 @@ class VtnClient:
 
     def _refused(self, method: str, path: str, response: httpx.Response) -> VtnError:
         problem = read_problem(response.content)
-        said = " ".join(part for part in (problem.title, problem.detail) if part)
+        said = " ".join(part for part in (problem.title, problem.detail) if part).rstrip(".")
         words = f": {said[:300]}" if said else ""
         return VtnError(f"VTN '{self._settings.name}' answers {method} {path} with {response.status_code}{words}.", response.status_code)
 

@@ -87,7 +87,7 @@ async def _serve(sock: socket.socket, host: str, program: str, secrets: dict[str
 
     def heard(operation: models.Operation, thing: models.AnyObject) -> None:
         if isinstance(thing, models.Event | models.Report | models.Ven):
-            say(screen(), f"{format_instant(thing.modified_s or 0.0)}  {_told(operation, thing)}")
+            say(screen(), f"{format_instant(round(vtn.house.now_s()))}  {_told(operation, thing)}")
 
     address = f"[{host}]" if ":" in host else host
     vtn = build(f"http://{address}:{port}", clients, heard=heard)
