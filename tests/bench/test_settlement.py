@@ -56,6 +56,7 @@ def test_a_forward_simulation_is_closer_to_the_truth_than_any_other_baseline() -
 def test_a_day_knows_what_would_have_been_drawn() -> None:
     day = played(5, 40)
     assert 0.0 < day.quarter_wh < day.would_wh
+    assert float(day.would_w.sum()) / 60.0 == pytest.approx(day.would_wh)
     assert len(day.stored.past_days_s) == 10
     assert played(5, 40).would_wh == day.would_wh
 
@@ -90,6 +91,7 @@ def test_a_missed_goal_ends_with_one(
     extra = tmp_path / "more.json"
     assert settlement.run_settlement(2, True, tmp_path / "out", extra, Console(width=80)) == code
     assert (tmp_path / "out" / "settlement.md").read_text("utf-8") == markdown(kept)
+    assert (tmp_path / "out" / "baselines.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads(extra.read_text("utf-8")) == json.loads((tmp_path / "out" / "settlement.json").read_text("utf-8"))
 
 

@@ -65,7 +65,7 @@ def test_the_file_is_a_pdf_of_a_few_pages_and_the_same_each_time(full_report):
     content, media_type, name = render_first(report, "pdf")
     assert content.startswith(b"%PDF-")
     assert (media_type, name) == ("application/pdf", "dispatch-D-1-v2.pdf")
-    assert pages(content) == 3
+    assert pages(content) == 4
     assert render_first(report, "pdf")[0] == content
 
 

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from counterflow.app.cli.words import answer_words, feasibility_words, length, order_words, state_words, verdict_words
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchState, TargetStep
+from counterflow.domain.settlement import BaselineMethod, BaselineStatement, Quality, Recovery, Revision
 from counterflow.domain.views import DispatchAnswer, DispatchView
 
 
@@ -78,3 +79,27 @@ def test_the_verdict_of_an_unmetered_dispatch_says_unknown(delivery: DeliveryRep
 def test_the_verdict_names_a_shortfall_beyond_rounding(delivery: DeliveryReport) -> None:
     assert "Shortfall: 2.50 kWh." in verdict_words(delivery)
     assert not any("Shortfall" in text for text in verdict_words(replace(delivery, shortfall_energy_wh=100.0)))
+
+
+def test_the_verdict_tells_baseline_data_recovery_and_what_a_version_changed(delivery: DeliveryReport) -> None:
+    base = BaselineStatement(method=BaselineMethod.METER_BEFORE_AFTER, description="", known_error="", energy_wh=12_000.0)
+    changed = Revision(of_version=1, delivered_before_wh=1.0, sessions_changed=1, reasons=("It is more.",))
+    told = replace(
+        delivery,
+        baseline=base,
+        quality=Quality.ESTIMATED,
+        flagged_wh=500.0,
+        recovery=Recovery(energy_wh=900.0, until_s=0.0, ends_s=1.0, complete=False),
+        revision=changed,
+        version=2,
+    )
+    lines = verdict_words(told)
+    assert "Baseline:  meter before after, 12.00 kWh that the cars would have drawn." in lines
+    assert "Data:      estimated, 500 Wh of it from power alone." in lines
+    assert "Recovery:  900 Wh drawn afterwards to make it good so far; no part of what was delivered." in lines
+    assert "Version:   2. It is more." in lines
+    whole = verdict_words(replace(told, flagged_wh=0.0, recovery=Recovery(energy_wh=900.0, until_s=1.0, ends_s=1.0, complete=True)))
+    assert "Data:      estimated." in whole
+    assert "Recovery:  900 Wh drawn afterwards to make it good; no part of what was delivered." in whole
+    nothing = verdict_words(replace(told, baseline=None, recovery=None, quality=None, revision=None))
+    assert not [line for line in nothing if line.startswith(("Baseline", "Data", "Recovery", "Version"))]

@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as run
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from counterflow.domain.delivery import LogKind
 from counterflow.domain.instructions import DispatchMode, DispatchState
 from counterflow.engine.settlement.delivery import build_report
 from counterflow.engine.settlement.intervals import build_series
+from counterflow.engine.settlement.settings import SettlementSettings
 from counterflow.engine.settlement.settled import apportioned
 
 GRIDS_S = (1.0, 4.0, 60.0, 900.0)
@@ -380,3 +382,14 @@ def test_apportioned_parts_are_whole_near_and_add_up(parts):
     whole = apportioned(np.array(parts), total)
     assert whole.sum() == total
     assert all(abs(a - b) <= 1.0 + 1e-6 for a, b in zip(whole, parts, strict=True))
+
+
+def test_a_moving_target_is_judged_while_it_moves(world, report):
+    world.join(1)
+    world.steady(1, 7000.0, TENS)
+    world.steps = [(0.0, 7000.0), (300.0, 3500.0)]
+    in_steps = [pause.why for pause in report(world).not_judged]
+    stored = world.stored()
+    ramped = replace(stored, instruction=replace(stored.instruction, ramp_w_per_s=100.0))
+    smooth = build_report(ramped, stored.instruction.end_s + 400.0, settings=SettlementSettings(), final=True, version=1)
+    assert (in_steps, [pause.why for pause in smooth.not_judged]) == (["start", "target changed"], ["start"])

@@ -65,3 +65,31 @@ def test_messages_are_the_running_count_and_an_outcome_is_no_change(world, start
     world.entry(60, LogKind.STATE, text="completed", messages=5)
     assert messages_sent(world.log) == 5
     assert found(world, start_s)[0].setpoint_changes == 2
+
+
+def test_a_member_that_rests_counts_until_it_rests_and_again_from_when_it_is_needed(world, start_s):
+    world.join(1)
+    for at in (100, 150):
+        world.entry(at, LogKind.RESTED, 1)
+    world.entry(300, LogKind.JOINED, 1)
+    (member,) = found(world, start_s)
+    assert member.spans == ((start_s, start_s + 100), (start_s + 300, start_s + 600))
+    assert (member.left_s, member.drop_out) == (None, None)
+
+
+def test_what_comes_after_the_window_changes_no_member(world, start_s):
+    world.join(1)
+    world.entry(700, LogKind.LEFT, 1, text="ended", power_w=1.0)
+    (member,) = found(world, start_s)
+    assert member.spans == ((start_s, start_s + 600),)
+
+
+def test_joining_twice_in_a_row_is_joining_once(world, start_s):
+    world.join(1)
+    world.entry(200, LogKind.JOINED, 1)
+    assert found(world, start_s)[0].spans == ((start_s, start_s + 600),)
+
+
+def test_whoever_left_without_ever_joining_was_no_member(world, start_s):
+    world.entry(100, LogKind.LEFT, 1, text="ended", power_w=1.0)
+    assert found(world, start_s) == ()

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from counterflow.domain.delivery import LogKind
-from counterflow.domain.instructions import DispatchState
+from counterflow.domain.instructions import DispatchState, StreamTerms
 from counterflow.engine.settlement.target import edges_s, headroom, held, stop_s, target
 
 
@@ -53,3 +54,13 @@ def test_the_last_step_may_be_shorter(to, step, edges):
 def test_a_step_of_nothing_is_no_grid(step):
     with pytest.raises(ValueError, match="grid"):
         edges_s(0.0, 10.0, step)
+
+
+def test_a_stream_is_scored_against_its_values_and_what_its_dead_man_made_of_the_last(world, start_s):
+    for at, power_w in ((0, 4000.0), (300, 2000.0), (450, 0.0)):
+        world.entry(at, LogKind.ASKED, target_power_w=power_w)
+    world.entry(400, LogKind.ASKED)
+    stored = world.stored()
+    stream = StreamTerms(timeout_s=30.0, hold_s=60.0, ramp_down_s=300.0)
+    asked = target(replace(stored.instruction, stream=stream), stored.log)
+    assert mean(asked, [start_s, start_s + 300, start_s + 450, start_s + 600]) == [4000, 2000, 0]

@@ -102,3 +102,10 @@ def test_errors_of_a_square_wave() -> None:
     assert settled_after_s(target, delivered[::-1], 0.05) == float("inf")
     with pytest.raises(ValueError, match="no energy"):
         energy_error_frac(np.zeros(3), np.ones(3))
+
+
+def test_to_a_signal_of_nothing_nothing_is_the_whole_answer():
+    still = np.zeros(700)
+    nothing, something = three_part_score(still, still), three_part_score(still, still + 0.5)
+    assert (nothing.precision, something.precision) == (1.0, 0.0)
+    assert nothing.allowed == nothing.strict == 1.0

@@ -17,7 +17,10 @@ from counterflow.adapters.reports.pdf_chart import draw_chart
 from counterflow.adapters.reports.pdf_layout import ACCENT, BOTTOM, GREY, INK, LEFT, RIGHT, Page, Table
 from counterflow.domain.delivery import DeliveryReport
 
-_ROWS_A_PAGE = 46
+_FEW_ROWS = 8
+"""No fewer rows of a table stand at the foot of a page, unless there are no more."""
+_AROUND_ROWS = 6
+"""So many rows' room is taken by title, header, total and note."""
 _FIRST_ROWS = 16
 _SIZE_IN = (8.27, 11.69)
 
@@ -98,13 +101,16 @@ def _tables(report: DeliveryReport) -> list[Figure]:
     figures: list[Figure] = []
     page: Page | None = None
     for title, table, note in parts:
-        for begin in range(0, len(table.rows), _ROWS_A_PAGE):
-            piece = table.part(begin, begin + _ROWS_A_PAGE)
-            if page is None or page.room_for() < len(piece.rows) + 4:
+        begin = 0
+        while begin < len(table.rows):
+            left = len(table.rows) - begin
+            if page is None or page.room_for() < min(left, _FEW_ROWS) + _AROUND_ROWS:
                 figures.append(_page())
                 page = Page(figures[-1])
+            end = begin + min(left, page.room_for() - _AROUND_ROWS)
             page.heading(title if begin == 0 else f"{title}, continued")
-            page.table(piece)
+            page.table(table.part(begin, end))
+            begin = end
         if note and page is not None:
             page.paragraph(note, colour=GREY)
     return figures

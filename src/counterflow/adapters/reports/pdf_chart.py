@@ -39,11 +39,22 @@ def draw_chart(figure: Figure, report: DeliveryReport, place: tuple[float, float
         if report.baseline is not None and report.baseline.energy_wh:
             _draw_baseline(axes, report, scale)
     losses = [((drop.began_s - start_s) / _MINUTE_S, drop.kind == NOT_RESPONDING) for drop in report.drop_outs]
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.06 * (high - low) if losses else high)
     for deaf, marker, words in ((False, "v", "car lost"), (True, "D", "did not respond")):
         at = [minute for minute, is_deaf in losses if is_deaf == deaf]
         if at:
-            high = axes.get_ylim()[1]
-            axes.plot(at, [high] * len(at), marker=marker, markersize=4, color=_LOST, linestyle="", label=words, zorder=5, clip_on=False)
+            axes.plot(
+                at,
+                [high + 0.03 * (high - low)] * len(at),
+                marker=marker,
+                markersize=4,
+                color=_LOST,
+                linestyle="",
+                label=words,
+                zorder=5,
+                clip_on=False,
+            )
     if not points:
         axes.text(0.5, 0.5, "the window has not begun", transform=axes.transAxes, ha="center", color=GREY, fontsize=9)
     else:

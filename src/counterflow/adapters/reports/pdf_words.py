@@ -22,8 +22,8 @@ _MOST_INTERVALS = 44
 _MOST_ROWS = 44
 _WORST = (Quality.MISSING, Quality.STALE, Quality.ESTIMATED, Quality.GOOD)
 _MODES = {
-    DispatchMode.NET_EXPORT: "net export (what the members draw counts against it)",
-    DispatchMode.GROSS_EXPORT: "gross export (discharge alone)",
+    DispatchMode.NET_EXPORT: "net export",
+    DispatchMode.GROSS_EXPORT: "gross export",
     DispatchMode.RELATIVE: "relative to a baseline",
 }
 

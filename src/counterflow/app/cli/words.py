@@ -167,6 +167,17 @@ def verdict_words(report: DeliveryReport) -> list[str]:
         f"Fleet:     {counted(report.members, 'session')}, {drop_out_words(report.drop_outs)}, "
         f"{counted(report.messages_sent, 'message')}, {counted(len(report.gaps), 'gap')} in the meter data."
     )
+    if report.baseline is not None and report.baseline.energy_wh:
+        method = report.baseline.method.value.replace("_", " ")
+        lines.append(f"Baseline:  {method}, {format_energy(report.baseline.energy_wh)} that the cars would have drawn.")
+    if report.quality is not None:
+        flagged = f", {format_energy(report.flagged_wh)} of it from power alone" if report.flagged_wh else ""
+        lines.append(f"Data:      {report.quality}{flagged}.")
+    if report.recovery is not None and report.recovery.energy_wh:
+        so_far, drawn = "" if report.recovery.complete else " so far", format_energy(report.recovery.energy_wh)
+        lines.append(f"Recovery:  {drawn} drawn afterwards to make it good{so_far}; no part of what was delivered.")
+    if report.revision is not None:
+        lines.append(f"Version:   {report.version}. {' '.join(report.revision.reasons)}")
     lines += [f"Note:      {note}" for note in report.notes]
     if not report.final:
         lines.append("These figures are provisional: the dispatch has not ended, or late meter values may still come.")

@@ -19,6 +19,7 @@ from rich.text import Text
 from counterflow.app.bench.settlement.accuracy import METHODS, QUARTER, baselines
 from counterflow.app.bench.settlement.days import EVSES
 from counterflow.app.bench.settlement.metered import SESSIONS
+from counterflow.app.bench.settlement.picture import draw
 from counterflow.app.bench.settlement.registers import aligned, faulty
 from counterflow.app.bench.table import machine
 from counterflow.domain.settlement import BaselineMethod
@@ -59,7 +60,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
 
 def run_settlement(seeds: int, quick: bool, folder: Path, json_file: Path | None, console: Console) -> int:
-    """Measure, print, and write table and JSON into `folder`; 1 when a goal was missed. Raises OSError."""
+    """Measure, print, and write table, JSON and a picture into `folder`; 1 when a goal was missed. Raises OSError."""
     began_s = time.monotonic()
     found = measure(seeds, quick=quick)
     console.print(table(found))
@@ -69,6 +70,7 @@ def run_settlement(seeds: int, quick: bool, folder: Path, json_file: Path | None
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settlement.md").write_text(markdown(found), "utf-8")
     (folder / "settlement.json").write_text(told, "utf-8")
+    (folder / "baselines.png").write_bytes(draw(evses=EVSES // (QUICK_SHARE if quick else 1)))
     if json_file is not None:
         json_file.write_text(told, "utf-8")
     return int(any(figure.verdict == "missed" for figure in found))

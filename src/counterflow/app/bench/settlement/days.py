@@ -58,6 +58,8 @@ class Played(NamedTuple):
     stored: Stored
     would_wh: float
     quarter_wh: float
+    would_w: F8
+    """The same as power, minute by minute (60,), W."""
 
 
 def played(seed: int, evses: int = EVSES) -> Played:
@@ -84,7 +86,9 @@ def played(seed: int, evses: int = EVSES) -> Played:
     samples = [sample for row in rows for sample in _samples(rng, SessionUid(row + 1), paused.power_w[row], 60.0, 0.0)]
     stored = Stored(instruction=instruction(evses, DispatchMode.RELATIVE, WINDOW_S), log=tuple(log), samples=tuple(samples))
     quarter = int(QUARTER_S / _STEP_S)
-    return Played(_with_history(rng, habits, stored, evses), float(would_wh[-1]), float(would_wh[quarter]))
+    minutes_w = np.diff(would_wh[:: int(60.0 / _STEP_S)]) * 60.0
+    kept = _with_history(rng, habits, stored, evses)
+    return Played(kept, float(would_wh[-1]), float(would_wh[quarter]), minutes_w)
 
 
 def _with_history(rng: np.random.Generator, habits: Habits, stored: Stored, evses: int) -> Stored:
