@@ -46,7 +46,8 @@ pause that doubles up to `mqtt.retry_max_s`. TLS is on unless `tls = false`, and
 
 ## Topics
 
-Below `<prefix>/<program>/` (`counterflow/north/`), where `<program>` is its `external_id`, or else its name.
+Below `<prefix>/<program>/` (`counterflow/north/`), where `<program>` is its `external_id`, or else its name;
+a program whose operator says where its topics are gets `[mqtt.programs.north]` with `topics = "tso/area-7/vpp"`.
 Everything is QoS 1, but for the set-points that we hear.
 
 """

@@ -128,6 +128,12 @@ PROGRAM = '[[programs]]\nname = "{name}"\nwire = "mqtt"\nsign = "load"\nunit = "
         (PROGRAM.format(name="p"), "The [[programs]] entry 'p' comes by MQTT, and [mqtt] names no 'host'."),
         (PROGRAM.format(name="a/b") + '[mqtt]\nhost = "x"\n', "is called 'a/b', which makes no topic"),
         ('[mqtt]\nhost = "broker.example"\ntls = false\n', "the broker broker.example is not on this host"),
+        (PROGRAM.format(name="p") + '[mqtt]\nhost = "x"\n[mqtt.programs.q]\ntopics = "a"\n', "names 'q', and no [[programs]] entry"),
+        (
+            PROGRAM.format(name="p") + PROGRAM.format(name="q") + '[mqtt]\nhost = "x"\n[mqtt.programs.q]\ntopics = "counterflow/p"\n',
+            "Two programs have the same MQTT topics, below 'counterflow/p'",
+        ),
+        (PROGRAM.format(name="p") + '[mqtt]\nhost = "x"\n[mqtt.programs.p]\ntopics = "a/#"\n', "topics"),
         ('[mqtt]\nhost = "x"\npassword_file = "a"\npassword_variable = "B"\n', "Name either"),
     ],
 )

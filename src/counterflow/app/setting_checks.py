@@ -152,11 +152,18 @@ def _mqtt(settings: "Settings") -> Iterator[str]:
     for program in settings.programs:
         if program.wire is Wire.MQTT and not mqtt.host:
             yield f"The [[programs]] entry '{program.name}' comes by MQTT, and [mqtt] names no 'host'."
-        if program.wire is Wire.MQTT and not re.fullmatch(r"[A-Za-z0-9._:-]+", program.called):
+        if program.wire is Wire.MQTT and program.name not in mqtt.programs and not re.fullmatch(r"[A-Za-z0-9._:-]+", program.called):
             yield (
                 f"The [[programs]] entry '{program.name}' is called '{program.called}', which makes no topic: take letters, digits and "
                 ". _ : - only (external_id)."
             )
+    ours = [program for program in settings.programs if program.wire is Wire.MQTT]
+    for name in mqtt.programs:
+        if name not in {program.name for program in ours}:
+            yield f"[mqtt.programs] names '{name}', and no [[programs]] entry of that name comes by MQTT."
+    roots = [mqtt.topics_of(program) for program in ours]
+    if shared := next((root for root in roots if roots.count(root) > 1), None):
+        yield f"Two programs have the same MQTT topics, below '{shared}': whose an order is could not be told."
     if mqtt.host and not mqtt.tls and not _is_loopback(mqtt.host) and not mqtt.plain_beyond_this_host:
         yield (
             f"The setting 'mqtt.tls' is false, and the broker {mqtt.host} is not on this host: orders and the password would be readable "

@@ -120,11 +120,11 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def peer_at(port: int, prefix: str = "counterflow/north/", **more: Any) -> AsyncIterator[Peer]:
-    """A peer that hears everything below `prefix`."""
+async def peer_at(port: int, prefix: str = "counterflow/north/", hears: str = "counterflow/#", **more: Any) -> AsyncIterator[Peer]:
+    """A peer that hears `hears`, and speaks below `prefix`."""
     async with aiomqtt.Client("127.0.0.1", port, **more) as client:
         peer = Peer(client, prefix)
-        await client.subscribe("counterflow/#", qos=1)
+        await client.subscribe(hears, qos=1)
         listening = asyncio.create_task(peer.listen())
         try:
             yield peer

@@ -15,6 +15,14 @@ sign = "load"
 unit = "kW"
 max_discharge_power_w = 2_000_000
 max_orders_per_min = 600
+[[programs]]
+name = "south"
+wire = "mqtt"
+sign = "generator"
+unit = "MW"
+max_discharge_power_w = 2_000_000
+[mqtt.programs.south]
+topics = "tso/area-7/vpp"
 [telemetry]
 period_s = 1
 [mqtt]
@@ -63,8 +71,8 @@ def test_an_order_is_placed_changed_and_withdrawn_in_the_words_of_its_program(ta
         answer = await peer.answer(1)
         assert (answer["about"], answer["key"], answer["outcome"]) == ("order", "o-1", "accepted")
         assert (answer["sign"], answer["unit"], answer["shortfall_power"], answer["promised_power"]) == ("load", "kW", 500.0, 0.0)
-        state = await until(lambda: [words for words in peer.on("orders") if words["orders"]])
-        assert (state[-1]["orders"][0]["state"], state[-1]["orders"][0]["steps"][0]["value"]) == ("running", -500.0)
+        state = await until(lambda: [one for words in peer.on("orders") for one in words["orders"] if one["state"] == "running"])
+        assert (state[-1]["key"], state[-1]["steps"][0]["value"]) == ("o-1", -500.0)
         telemetry = await until(lambda: [words for words in peer.on("telemetry") if words["target_power"] is not None])
         assert (telemetry[-1]["target_power"], telemetry[-1]["unit"], telemetry[-1]["measured_power"]) == (-500.0, "kW", 0.0)
         await peer.say("order", order("o-1", -300.0))
@@ -106,6 +114,19 @@ def test_what_cannot_be_read_gets_an_answer_that_says_where(talk: Any) -> None:
             assert answer["remedy"] == f"docs/mqtt.md has the schema of '{name}'."
 
     talk(test)
+
+
+def test_a_program_may_have_its_topics_elsewhere_in_its_own_sign_and_unit(broker: Any, served: Any, peer: Any, until: Any) -> None:
+    async def life() -> None:
+        async with peer(broker.port, "tso/area-7/vpp/", hears="tso/#") as operator:
+            await until(lambda: operator.on("telemetry"))
+            await operator.say("order", order("o-1", 1.5) | {"unit": "MW"})
+            answer = await operator.answer(1)
+            assert (answer["program"], answer["outcome"], answer["unit"], answer["shortfall_power"]) == ("south", "accepted", "MW", 1.5)
+            await operator.say("withdraw", {"key": "o-1"})
+            assert (await operator.answer(2))["outcome"] == "withdrawn"
+
+    asyncio.run(life())
 
 
 def test_what_can_be_read_and_not_be_done_is_refused_with_a_sentence(talk: Any) -> None:

@@ -48,15 +48,14 @@ class Inbox:
         """How messages ended; `unanswered` = malformed ones beyond the rate that is answered."""
         self._grid = grid
         self._settings = settings
-        self._terms = {program.called: Terms(program) for program in programs}
+        self._terms = {settings.topics_of(program): Terms(program) for program in programs}
         self._room, self._filled_s = settings.malformed_per_min, float("-inf")
 
     async def subscribe(self, line: Line) -> None:
         """Hear all programs. Raises MqttError."""
-        prefix = self._settings.prefix
-        for program in self._terms:
+        for root in self._terms:
             for name in HEARD:
-                topic = f"{prefix}/{program}/{name}"
+                topic = f"{root}/{name}"
                 # A set-point is for now: the broker neither keeps the last one for us nor those that come while we are away.
                 refusal = await line.hear(topic, kept=name != SETPOINT)
                 if refusal is not None:
@@ -64,14 +63,13 @@ class Inbox:
 
     async def listen(self, line: Line) -> None:
         """Take what comes until the line is gone. Raises MqttError."""
-        prefix = self._settings.prefix
         async for message in line.messages:
-            program, _, name = message.topic.value.removeprefix(f"{prefix}/").rpartition("/")
+            root, _, name = message.topic.value.rpartition("/")
             # Others are of a subscription of an earlier life, of a program that is no more.
-            if program in self._terms and name in HEARD:
-                answer = await self.take(self._terms[program], name, message.payload, retained=message.retain)
+            if root in self._terms and name in HEARD:
+                answer = await self.take(self._terms[root], name, message.payload, retained=message.retain)
                 if answer is not None:
-                    await line.say(f"{prefix}/{program}/{ANSWER}", answer)
+                    await line.say(f"{root}/{ANSWER}", answer)
             line.acknowledge(message)
 
     async def take(self, terms: Terms, name: str, payload: bytes, *, retained: bool = False) -> AnswerWords | None:

@@ -32,5 +32,5 @@ class OffersOut:
                 unit=self._terms.unit,
                 offers=tuple(self._terms.offer(one) for one in found if not isinstance(one, Refusal)),
             )
-            await line.say(f"{settings.prefix}/{self._terms.program.called}/{OFFERS}", words, retain=True)
+            await line.say(f"{settings.topics_of(self._terms.program)}/{OFFERS}", words, retain=True)
             await asyncio.sleep(settings.offer_every_s)

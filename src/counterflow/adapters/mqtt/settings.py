@@ -4,6 +4,19 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from counterflow.domain.grid import Program
+
+TOPIC = "^[A-Za-z0-9._:-]+(/[A-Za-z0-9._:-]+)*$"
+
+
+class MqttProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is particular to one program."""
+
+    topics: Annotated[
+        str,
+        Meta(description="Its topics stand below this, not `<prefix>/<program>`.", extra={"unit": "-"}, pattern=TOPIC, max_length=256),
+    ]
+
 
 class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The broker that programs with the wire `mqtt` are reached by."""
@@ -36,6 +49,10 @@ class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         str,
         Meta(description="All topics begin with this.", extra={"unit": "-"}, pattern="^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=128),
     ] = "counterflow"
+    programs: Annotated[
+        dict[str, MqttProgram],
+        Meta(description="Programs whose topics stand elsewhere, by their name.", extra={"unit": "-"}),
+    ] = {}
     keep_alive_s: Annotated[
         int, Meta(description="A line that is silent for one and a half times this is dead.", extra={"unit": "s"}, ge=5, le=600)
     ] = 15
@@ -79,3 +96,8 @@ class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     replay_per_s: Annotated[
         float, Meta(description="So many such records a second at most, so that a replay disturbs nobody.", extra={"unit": "1/s"}, gt=0)
     ] = 5_000.0
+
+    def topics_of(self, program: Program) -> str:
+        """Below this the topics of a program stand."""
+        own = self.programs.get(program.name)
+        return f"{self.prefix}/{program.called}" if own is None else own.topics

@@ -46,9 +46,9 @@ class StateOut:
         if report is None:
             await self._tell_orders(line, terms)
         else:
-            await line.say(f"{self._settings.prefix}/{terms.program.called}/{REPORT}", report)
+            await line.say(f"{self._settings.topics_of(terms.program)}/{REPORT}", report)
 
     async def _tell_orders(self, line: Line, terms: Terms) -> None:
         grid = self._grid
         words = orders_words(terms, grid.standing(terms.program.name), grid.dispatch, grid.now_s())
-        await line.say(f"{self._settings.prefix}/{terms.program.called}/{ORDERS}", words, retain=True)
+        await line.say(f"{self._settings.topics_of(terms.program)}/{ORDERS}", words, retain=True)

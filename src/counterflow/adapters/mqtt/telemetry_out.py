@@ -35,7 +35,7 @@ class TelemetryOut:
         self._terms = terms
         self._settings = settings
         self._pool = terms.program.pool
-        self._topic = f"{settings.prefix}/{terms.program.called}"
+        self._topic = settings.topics_of(terms.program)
         self._note = f"telemetry/{terms.program.name}"
         self._noted_s = float("-inf")
         self._gap = asyncio.Event()
