@@ -87,11 +87,15 @@ def test_hazard_follows_the_clock_and_the_time_since_plug_in() -> None:
 
 def test_what_is_known_from_few_departures_is_doubted_and_hours_err_by_themselves() -> None:
     seen = nothing_seen(0.0)
-    left = np.zeros((HOURS, KINDS))
-    left[0, :] = 5.0
-    doubt = doubts(type(seen)(at_s=0.0, watched_h=seen.watched_h, left=tuple(left.ravel())), SETTINGS)
-    assert doubt[0] == pytest.approx(1.0 / (5.0 * KINDS + SETTINGS.leave_weight))
-    assert doubt[1] == pytest.approx(1.0 / SETTINGS.leave_weight)
+    assert doubts(seen, SETTINGS) == pytest.approx(np.full(HOURS, 0.25)), "the setting may be off by half"
+    left, hours = np.zeros((HOURS, KINDS)), np.full((HOURS, KINDS), 10.0)
+    left[0, :] = 50.0
+    doubt = doubts(type(seen)(at_s=0.0, watched_h=tuple(hours.ravel()), left=tuple(left.ravel())), SETTINGS)
+    assert doubt[0] == pytest.approx(1.0 / (50.0 * KINDS), rel=0.2), "much was seen in this hour"
+    assert doubt[0] < doubt[24] < doubt[1], "the same hour of another day is known better than another hour"
+    alone = hours * np.eye(KINDS)[0]
+    one_kind = doubts(type(seen)(at_s=0.0, watched_h=tuple(alone.ravel()), left=tuple(left.ravel())), SETTINGS)
+    assert one_kind[0] == pytest.approx(KINDS * doubt[0], rel=0.05), "where all cars are of one kind its error does not average out"
     assert doubt_over(doubt, MONDAY_S, MONDAY_S + 1_800.0) == pytest.approx(doubt[0])
     assert doubt_over(doubt, MONDAY_S + 1_800.0, MONDAY_S + 5_400.0) == pytest.approx(0.25 * (doubt[0] + doubt[1]))
     assert doubt_over(doubt, MONDAY_S + 3_600.0, MONDAY_S + 5 * 3_600.0) == pytest.approx(doubt[1] / 4.0)

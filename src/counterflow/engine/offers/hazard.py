@@ -20,6 +20,9 @@ from counterflow.engine.offers.settings import OfferSettings
 
 HOUR_S = 3600.0
 HOURS = 168
+_LITTLE = 1e-6
+_GUESS = 0.25
+"""Relative variance of the rate that the settings name: it may be off by half."""
 _THURSDAY = 72
 """1970-01-01 was a Thursday; weeks are counted from Monday 00:00 UTC."""
 PLUGGED_H = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -92,10 +95,23 @@ def rates_per_h(seen: LearnedDepartures, settings: OfferSettings) -> F8:
 
 
 def doubts(seen: LearnedDepartures, settings: OfferSettings) -> F8:
-    """How little is known of the rate of each hour of the week (HOURS,): its relative variance, by the departures that were seen."""
-    left = np.array(seen.left).reshape(HOURS, KINDS).sum(axis=1)
-    unsure: F8 = 1.0 / (left + settings.leave_weight)
-    return unsure
+    """How little is known of the rate of each hour of the week (HOURS,): the relative variance of the mean rate of the cars that are there.
+
+    It follows the shrinking of `rates_per_h`: what comes from departures errs as their number does, what comes from the wider rate as that
+    does. All kinds share the error of the rate of all cars; the rest is each kind's own.
+    """
+    hours, left = np.array(seen.watched_h).reshape(HOURS, KINDS), np.array(seen.left).reshape(HOURS, KINDS)
+    weight = settings.leave_weight
+    every = _variance(left.sum(), _GUESS, weight)
+    of_kind, by_day = left.sum(axis=0), left.reshape(7, 24, KINDS).sum(axis=0)
+    kind_variance = _variance(of_kind, every, weight)
+    day_variance = np.tile(_variance(by_day, kind_variance, weight), (7, 1))
+    variance = _variance(left, day_variance, weight)
+    shared = weight**3 / ((of_kind + weight) * (np.tile(by_day, (7, 1)) + weight) * (left + weight))
+    share = (hours + _LITTLE) / (hours + _LITTLE).sum(axis=1, keepdims=True)
+    together = (share * shared).sum(axis=1)
+    found: F8 = together**2 * every + (share**2 * (variance - shared**2 * every)).sum(axis=1)
+    return found
 
 
 def doubt_over(doubt: F8, at_s: float, until_s: float) -> float:
@@ -117,6 +133,12 @@ def hazard_before(rate_per_h: F8, at_s: float, plugged_s: F8, edges_s: F8) -> F8
     summed = np.concatenate([np.zeros((len(plugged_s), 1)), np.cumsum(rate * np.diff(grid_s) / HOUR_S, axis=1)], axis=1)
     at_edges: F8 = summed[:, np.searchsorted(grid_s, edges_s)]
     return at_edges
+
+
+def _variance(left: F8, wider: F8 | float, weight: float) -> F8:
+    """The relative variance of a rate that was seen in `left` departures and shrunk to one of the relative variance `wider`."""
+    variance: F8 = left / (left + weight) ** 2 + (weight / (left + weight)) ** 2 * wider
+    return variance
 
 
 def _shrunk(left: F8, hours: F8, wider: F8 | float, weight: float) -> F8:

@@ -58,8 +58,10 @@ def spread_of(blocks: tuple[DepartureBlock, ...], settings: OfferSettings) -> fl
     _, day = np.unique(number // BLOCKS_A_DAY, return_inverse=True)
     weights = np.bincount(day, weights=weight)
     sums = np.bincount(day, weights=weight * ((left - expected) ** 2 - expected) / expected**2)
-    learned = float(sums.sum() / weights.sum())
-    doubt = float(np.sqrt(((sums - learned * weights) ** 2).sum()) / weights.sum())
+    # Taking out what is usual at each time of the week takes a part of what varies along.
+    taken = len(left) / max(len(left) - len(np.unique(place)), 0.5 * len(left))
+    learned = taken * float(sums.sum() / weights.sum())
+    doubt = float(np.sqrt(((taken * sums - learned * weights) ** 2).sum()) / weights.sum())
     days = float(weights.sum() ** 2 / (weights**2).sum())
     return sqrt(max(0.0, (days * (learned + _UPPER * doubt) + settings.shock_weight * prior) / (days + settings.shock_weight)))
 
