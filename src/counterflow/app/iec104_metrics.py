@@ -24,5 +24,7 @@ class Iec104Metrics:
         yield GaugeMetricFamily("counterflow_iec104_masters", "Control systems that are connected.", value=figures.masters)
         late = "Set-points confirmed negatively since their answer took too long."
         yield CounterMetricFamily("counterflow_iec104_late_answers", late, value=figures.late_answers)
-        away = "Connections of control systems that are not listed."
+        away = "Connections of control systems that are not listed, or too many."
         yield CounterMetricFamily("counterflow_iec104_turned_away", away, value=figures.turned_away)
+        malformed = "Connections of control systems that were ended over octets that are no frame."
+        yield CounterMetricFamily("counterflow_iec104_malformed", malformed, value=figures.malformed)

@@ -153,6 +153,10 @@ class Running:
         """A connection of octets by hand."""
         return contextlib.closing(PlainLine(self.settings.port, tls))
 
+    def plain_to(self, port: int) -> Any:
+        """The same to another port."""
+        return contextlib.closing(PlainLine(port))
+
     def close(self) -> None:
         async def end() -> None:
             self._running.cancel()
@@ -176,6 +180,10 @@ class PlainLine:
         self._said = 0
         self._socket.sendall(bytes.fromhex("680407000000"))  # STARTDT act
         assert self._apdu() == bytes.fromhex("68040b000000")
+
+    def sends(self, octets: bytes) -> None:
+        """Whatever they are."""
+        self._socket.sendall(octets)
 
     def confirms(self, asdu: bytes) -> bool:
         """Whether an ASDU is answered with a positive confirmation of activation."""

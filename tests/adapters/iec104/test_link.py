@@ -1,10 +1,12 @@
 """The outstation on a real socket, driven by a control system of another's making (c104's client)."""
 
 import asyncio
+import contextlib
 import struct
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import c104
@@ -16,6 +18,15 @@ from counterflow.domain.views import Refusal, RefusalKind
 
 STOPPED = Refusal(kind=RefusalKind.CONFLICT, sentence="The emergency stop is on.", remedy="Reset it.")
 SELECT = [{"address": 1011, "mode": "select"}, {"address": 1013, "type": "C_SE_TC_1", "mode": "select"}]
+NO_FRAMES = [
+    bytes.fromhex(octets)
+    for octets in (
+        "00", "6803", "6804ff000000", "680543000000ff", "680800000000ffffffff",
+        "680e00000000780106002f0000000014",  # a type of file transfer
+        "680e00000000640206002f0000000014",  # two objects said, one there
+        "681400000000670106002f000000ffffffffffffff",  # a time that is none
+    )
+]  # fmt: skip
 SILENT = {"cycle_s": 3600.0}
 """Nothing is sent but what is new."""
 
@@ -299,11 +310,46 @@ def test_after_a_restart_the_points_are_there_again_and_a_silent_source_is_shown
     wait_for(lambda: newcomer.value(3011) is True)
 
 
-def test_a_clock_is_compared_and_never_set(desk: Any, run: Any, master: Any) -> None:
+def test_a_clock_is_compared_and_never_set(desk: Any, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     at = run(desk)
-    assert master(at.settings.port).connection.clock_sync(47)
-    desk.off_s = 60.0
-    assert not master(at.settings.port).connection.clock_sync(47)
+    with at.plain() as line:
+        assert line.confirms(bytes.fromhex("670106002f00000000") + _cp56(now()))
+        assert "the clock of a control system is off" not in capsys.readouterr().out
+        assert line.confirms(bytes.fromhex("670106002f00000000") + _cp56(now(hours=1)))
+        assert "the clock of a control system is off" in capsys.readouterr().out
+
+
+def test_octets_that_are_no_frame_end_their_connection_and_no_other(desk: Any, run: Any, master: Any) -> None:
+    """The library behind the door ends the whole process over some of these."""
+    at = run(desk, max_masters=8)
+    control = master(at.settings.port)
+    random = Random(104)
+    for octets in NO_FRAMES:
+        with contextlib.suppress(OSError), at.plain() as line:
+            line.sends(octets)
+            with pytest.raises(OSError):
+                line.cause_of(bytes.fromhex("320106002f00e903000000803f00"))
+    for _ in range(100):
+        with contextlib.suppress(OSError), at.plain() as line:
+            line.sends(random.randbytes(random.randrange(1, 300)))
+    assert control.command(1001, 1.0), "it has stayed connected"
+    assert at.service.figures().malformed >= len(NO_FRAMES)
+    assert desk.told == [1_000_000.0]
+
+
+def test_nobody_comes_in_behind_the_door(desk: Any, run: Any) -> None:
+    at = run(desk)
+    with pytest.raises(OSError), at.plain_to(at.service.link.port) as line:
+        line.confirms(bytes.fromhex("320106002f00e903000000803f00"))
+    assert desk.told == []
+
+
+def test_no_more_than_so_many_are_let_in(desk: Any, run: Any) -> None:
+    at = run(desk, max_masters=1)
+    with at.plain() as first:
+        with pytest.raises(OSError), at.plain() as second:
+            second.confirms(bytes.fromhex("320106002f00e903000000803f00"))
+        assert first.confirms(bytes.fromhex("320106002f00e903000000803f00"))
 
 
 def test_what_has_come_in_is_counted(desk: Any, run: Any, master: Any, wait_for: Any) -> None:

@@ -8,6 +8,7 @@ from counterflow.domain.views import Refusal, RefusalKind
 
 CP56_OCTETS = 7
 _TIME_INVALID = 0x80
+_MS_PER_MINUTE = 60_000
 
 
 class SetpointCommand(Struct, frozen=True, kw_only=True):
@@ -23,16 +24,23 @@ class SetpointCommand(Struct, frozen=True, kw_only=True):
     """The ASDU's test bit: it must have no effect."""
 
 
-def instant_of(octets: bytes) -> float | None:
-    """CP56Time2a (IEC 60870-5-101, 7.2.6.18) in UTC as epoch seconds; None = marked as invalid, or no time at all."""
+def time_of(octets: bytes) -> datetime | None:
+    """CP56Time2a (IEC 60870-5-101, 7.2.6.18) in UTC, whatever its bit IV says; None = it is no time at all."""
+    milliseconds = int.from_bytes(octets[:2], "little")
     minute, hour, day, month, year = octets[2:7]
-    if minute & _TIME_INVALID:
+    if milliseconds >= _MS_PER_MINUTE:
         return None
     try:
         whole = datetime(2000 + (year & 0x7F), month & 0x0F, day & 0x1F, hour & 0x1F, minute & 0x3F, tzinfo=UTC)
     except ValueError:
         return None
-    return (whole + timedelta(milliseconds=int.from_bytes(octets[:2], "little"))).timestamp()
+    return whole + timedelta(milliseconds=milliseconds)
+
+
+def instant_of(octets: bytes) -> float | None:
+    """CP56Time2a as epoch seconds; None = marked as invalid (IV), or no time at all."""
+    found = time_of(octets)
+    return None if found is None or octets[2] & _TIME_INVALID else found.timestamp()
 
 
 def judge(command: SetpointCommand, newest_said_s: float | None, max_age_s: float, now_s: float) -> Refusal | None:

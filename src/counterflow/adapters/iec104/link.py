@@ -5,17 +5,18 @@ for locks that those threads hold while they wait for the loop. `show` and the o
 """
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import TimeoutError as LateError
-from datetime import datetime
-from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import c104
 import structlog
 
 from counterflow.adapters.iec104.commands import CP56_OCTETS, SetpointCommand, instant_of
-from counterflow.adapters.iec104.outstation import CannotOpenError, Cause, Showing
+from counterflow.adapters.iec104.front import INNER_HOST
+from counterflow.adapters.iec104.outstation import Cause, Showing
 from counterflow.adapters.iec104.points import POINTS, UNKNOWN, PointType, Qds, Reading, address_of, in_a_row, type_of
 from counterflow.adapters.iec104.settings import CommandMode, Iec104Settings, SetpointSettings, StationSettings
 
@@ -39,27 +40,25 @@ Decide = Callable[[int, SetpointCommand], Coroutine[object, object, bool]]
 class C104Link:
     """`start()`, any number of `show()`, `stop()`: never on the event loop's thread."""
 
-    def __init__(self, settings: Iec104Settings, loop: asyncio.AbstractEventLoop, decide: Decide, now_s: Callable[[], float]) -> None:
+    def __init__(self, settings: Iec104Settings, loop: asyncio.AbstractEventLoop, decide: Decide) -> None:
         self._settings = settings
         self._loop = loop
         self._decide = decide
-        self._now_s = now_s
-        self._networks = [IPv4Network(master) for master in settings.masters]
+        self._guard = threading.Lock()
+        self._expected = 0
         self._initialized: set[int] = set()
         self.late_answers = 0
         """Commands that were confirmed negatively since their answer took too long."""
-        self.turned_away = 0
-        """Connections of masters that are not on the list."""
+        self.port = _free_port()
+        """Where it listens, on this machine."""
         self._server = c104.Server(
-            ip=settings.host,
-            port=settings.port,
+            ip=INNER_HOST,
+            port=self.port,
             tick_rate_ms=_TICK_MS,
             select_timeout_ms=round(settings.select_within_s * 1e3),
             max_connections=settings.max_masters,
-            transport_security=_security(settings),
         )
         self._server.on_connect(self._admit())
-        self._server.on_clock_sync(self._compare_clock())
         self._stations = {one.common_address: self._add_station(one) for one in settings.stations}
 
     def start(self) -> None:
@@ -67,16 +66,14 @@ class C104Link:
         try:
             self._server.start()
         except RuntimeError:
-            raise OSError(
-                f"The IEC 104 port {self._settings.host}:{self._settings.port} cannot be opened; is another server running?"
-            ) from None
+            raise OSError(f"The port {self.port} of this machine cannot be opened for IEC 104; start again.") from None
 
     def stop(self) -> None:
         """End all connections and listen no more."""
         self._server.stop()
 
-    def show(self, common_address: int, showing: Showing) -> int:
-        """Set what interrogations are answered with, and send what is to be sent. Returns how many masters are connected.
+    def show(self, common_address: int, showing: Showing) -> None:
+        """Set what interrogations are answered with, and send what is to be sent.
 
         The time tag of a value is the time of its setting.
         """
@@ -89,8 +86,6 @@ class C104Link:
                 station.signal_initialized(c104.Coi.LOCAL_POWER_ON)
             for batch in _batches(showing.sent):
                 self._send([_point(station, reading.address) for reading in batch], _CAUSES[showing.cause])
-        # Of those that have started the transfer. c104's count of open ones holds the interpreter for as long as a handshake of TLS takes.
-        return self._server.active_connection_count
 
     def _send(self, points: Sequence[c104.Point], cause: c104.Cot) -> None:
         if in_a_row([point.io_address for point in points]):
@@ -138,45 +133,26 @@ class C104Link:
             _log.error("set-point failed", wire="iec104", error=repr(error))
             return False
 
+    def expect(self) -> None:
+        """One connection comes from our own door."""
+        with self._guard:
+            self._expected += 1
+
     def _admit(self) -> Callable[[c104.Server, str], bool]:
         def admit(server: c104.Server, ip: str) -> bool:  # noqa: ARG001
-            if _listed(ip, self._networks):
-                return True
-            self.turned_away += 1
-            _log.warning("control system turned away: not in iec104.masters", wire="iec104", address=ip)
-            return False
+            """Whoever comes from elsewhere on this machine would pass by the list of masters and by TLS."""
+            with self._guard:
+                awaited = self._expected > 0
+                self._expected -= awaited
+            return awaited
 
         return admit
 
-    def _compare_clock(self) -> Callable[[c104.Server, str, datetime], c104.ResponseState]:
-        def compare(server: c104.Server, ip: str, date_time: datetime) -> c104.ResponseState:  # noqa: ARG001
-            """Our clock is not set from here: a master's time is confirmed when it agrees."""
-            off_s = date_time.timestamp() - self._now_s()  # in the machine's own time zone
-            if abs(off_s) <= self._settings.command_max_age_s:
-                return c104.ResponseState.SUCCESS
-            _log.warning("clock of a control system refused", wire="iec104", address=ip, off_s=round(off_s, 1))
-            return c104.ResponseState.FAILURE
 
-        return compare
-
-
-def _security(settings: Iec104Settings) -> c104.TransportSecurity | None:
-    """IEC 62351-3: both ends show a certificate, TLS 1.2 or newer."""
-    if not settings.tls_certificate:
-        return None
-    security = c104.TransportSecurity(validate=True, only_known=False)
-    try:
-        security.set_certificate(cert=settings.tls_certificate, key=settings.tls_key)
-        security.set_ca_certificate(cert=settings.tls_authority)
-        security.set_version(min=c104.TlsVersion.TLS_1_2, max=c104.TlsVersion.TLS_1_3)
-    except ValueError as error:
-        raise CannotOpenError(f"A certificate or key of [iec104] cannot be used: {error}.") from None
-    return security
-
-
-def _listed(ip: str, networks: Iterable[IPv4Network]) -> bool:
-    address = IPv4Address(ip)
-    return any(address in network for network in networks)
+def _free_port() -> int:
+    with socket.create_server((INNER_HOST, 0)) as one:
+        port: int = one.getsockname()[1]
+        return port
 
 
 def _type(name: str) -> c104.Type:

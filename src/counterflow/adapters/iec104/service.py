@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct
 
 from counterflow.adapters.iec104.commands import SetpointCommand
+from counterflow.adapters.iec104.front import Front, security_of
 from counterflow.adapters.iec104.outstation import CannotOpenError, Outstation, Showing
 from counterflow.adapters.iec104.settings import Iec104Settings
 from counterflow.domain.grid import Wire
@@ -24,13 +25,15 @@ class Iec104Figures(Struct, frozen=True, kw_only=True):
     """How it goes with the line. All count from the start."""
 
     masters: int = 0
-    """Connected at the last look."""
+    """Connected now."""
     commands: Mapping[tuple[str, str], int] = {}
     """By program and what became of them: taken, refused."""
     late_answers: int = 0
     """Confirmed negatively since the answer took too long; counted above as what they became."""
     turned_away: int = 0
-    """Connections of control systems that are not on the list."""
+    """Connections of control systems that are not on the list, or too many."""
+    malformed: int = 0
+    """Connections that were ended over octets that are no frame."""
 
 
 class Link(Protocol):
@@ -42,16 +45,20 @@ class Link(Protocol):
         ...
 
     @property
-    def turned_away(self) -> int:
-        """Connections of masters that are not on the list."""
+    def port(self) -> int:
+        """Where it listens, on this machine."""
+        ...
+
+    def expect(self) -> None:
+        """One connection comes from our own door."""
         ...
 
     def start(self) -> None:
         """Listen. Raises OSError when the port cannot be had."""
         ...
 
-    def show(self, common_address: int, showing: Showing) -> int:
-        """Set and send points; how many masters are connected."""
+    def show(self, common_address: int, showing: Showing) -> None:
+        """Set and send points."""
         ...
 
     def stop(self) -> None:
@@ -70,11 +77,10 @@ class Iec104Service:
         self._wake = {address: asyncio.Event() for address in self.outstations}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="iec104")
         self._masters_since_s = grid.now_s()
+        self.front: Front | None = None
         self.link: Link | None = None
         """Once it is open."""
         self._alarms: dict[str, str | None] = {}
-        self.masters = 0
-        """Connected at the last look."""
 
     async def open(self) -> None:
         """Listen. Raises `CannotOpenError` in one sentence, OSError when the port cannot be had."""
@@ -82,8 +88,17 @@ class Iec104Service:
             from counterflow.adapters.iec104.link import C104Link  # an extra
         except ImportError:
             raise CannotOpenError(MISSING_EXTRA) from None
-        self.link = C104Link(self._settings, asyncio.get_running_loop(), self._decide, self._grid.now_s)
+        security = security_of(self._settings)
+        self.link = C104Link(self._settings, asyncio.get_running_loop(), self._decide)
         await asyncio.get_running_loop().run_in_executor(self._thread, self.link.start)
+        front = Front(self._settings, self.link.expect, self._grid.now_s)
+        try:
+            await front.open(self.link.port, security)
+        except OSError:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self.link.stop)
+            where = f"{self._settings.host}:{self._settings.port}"
+            raise OSError(f"The IEC 104 port {where} cannot be opened; is another server running?") from None
+        self.front = front
 
     async def run(self) -> None:
         """Show all stations until cancelled; only once it is open."""
@@ -96,16 +111,18 @@ class Iec104Service:
         """For the metrics."""
         link = self.link
         return Iec104Figures(
-            masters=self.masters,
+            masters=self.front.masters if self.front else 0,
             commands={(one.program.name, what): count for one in self.outstations.values() for what, count in one.counts.items()},
             late_answers=link.late_answers if link else 0,
-            turned_away=link.turned_away if link else 0,
+            turned_away=self.front.turned_away if self.front else 0,
+            malformed=self.front.malformed if self.front else 0,
         )
 
     async def close(self) -> None:
         """End all connections; what was commanded last stays in force until its dead-man acts. Fine if it was never opened."""
-        if self.link is None:
+        if self.link is None or self.front is None:
             return
+        await self.front.close()
         await asyncio.get_running_loop().run_in_executor(self._thread, self.link.stop)
         self._thread.shutdown(wait=False)
 
@@ -117,7 +134,7 @@ class Iec104Service:
         while True:
             wake.clear()
             try:
-                self.masters = await loop.run_in_executor(self._thread, show, common_address, outstation.show())
+                await loop.run_in_executor(self._thread, show, common_address, outstation.show())
                 self._alarm(subject, None)
             except Exception as error:  # noqa: BLE001  # the other stations are to be shown on, and this one again
                 _log.error("nothing shown", wire="iec104", common_address=common_address, error=repr(error))
@@ -144,7 +161,7 @@ class Iec104Service:
     def _watch_masters(self) -> None:
         """Nobody connected for too long is an alarm."""
         now_s = self._grid.now_s()
-        if self.masters:
+        if self.front is not None and self.front.masters:
             self._masters_since_s = now_s
         absent = now_s - self._masters_since_s > self._settings.master_absent_s
         sentence = f"No control system has been connected by IEC 104 since {format_instant(round(self._masters_since_s))}."
