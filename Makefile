@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help deps tools demo test unit lint soak fuzz bench bench-realtime scenarios lock messages docs clean
+.PHONY: help deps tools demo test unit lint soak fuzz bench bench-realtime scenarios screenshots lock messages docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,8 +38,8 @@ $(VENV)/.dev: requirements/dev.lock $(VENV)/.run
 	@$(BIN)/python scripts/fetch_openadr.py
 	@touch $@
 
-demo: $(VENV)/.run ## the main job, live: 200 stations, one dispatch, a report and a picture
-	@$(BIN)/counterflow demo
+demo: $(VENV)/.run ## the main job, live: 200 stations, one dispatch, a report and a picture (KEEP=1 leaves it running)
+	@$(BIN)/counterflow demo $(if $(KEEP),--keep)
 
 test: lint unit ## everything CI runs
 
@@ -73,6 +73,9 @@ messages: $(VENV)/.dev ## regenerate the OCPP 2.1 wire types from the official s
 
 docs: $(VENV)/.dev ## regenerate the tables in docs/ (settings, metrics, columns)
 	$(BIN)/python scripts/generate_docs.py
+
+screenshots: $(VENV)/.dev tools ## pictures of the console's pages, for README and docs
+	@$(BIN)/python scripts/screenshots.py
 
 lock: $(VENV)/.dev ## re-resolve the lock files
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --extra build -o requirements/run.lock pyproject.toml

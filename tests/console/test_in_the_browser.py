@@ -131,6 +131,8 @@ def test_dispatch_from_the_page_until_its_report(browser: Browser, place: Place)
         page.get_by_role("link", name="CSV").first.click()
     assert waiting.value.suggested_filename.endswith(".csv")
     assert b"delivered" in waiting.value.path().read_bytes()
+    page.get_by_role("link", name="Replay").first.click()
+    expect(page.get_by_text(re.compile(r"target .*, delivered .*, so far .*"))).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_the_emergency_stop_latches_and_a_person_resets_it(browser: Browser, place: Place) -> None:

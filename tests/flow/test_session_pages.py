@@ -8,7 +8,7 @@ import pytest
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
 from counterflow.domain.instructions import DispatchOrder
-from counterflow.domain.views import SessionOrder, SessionQuery
+from counterflow.domain.views import Refusal, SessionOrder, SessionQuery
 from counterflow.sim.settings import WorldSettings
 
 OPEN_HOUSE: dict[str, Any] = {"stations": {"accept_unknown": True}, "drivers": {"default": {"consent": True}}}
@@ -67,3 +67,19 @@ def test_by_station_both_ways(at: Any) -> None:
     up = at.operations.session_page(SessionQuery(limit=500)).sessions
     down = at.operations.session_page(SessionQuery(limit=500, descending=True)).sessions
     assert down == up[::-1]
+
+
+def test_what_may_be_at_a_station_is_shown_with_discharge_positive(at: Any) -> None:
+    one = next(view for view in at.operations.sessions() if (view.setpoint_w or 0.0) > 1000.0)
+    profiles = at.operations.profiles(one.station_id)
+    assert {view.kind.lower(): view.power_w > 0.0 for view in profiles} == {"discharge": True, "fallback": False}, profiles
+    assert {view.state for view in profiles} == {"placed"}, profiles
+    assert isinstance(at.operations.profiles("NOBODY"), Refusal)
+
+
+def test_a_note_is_kept_in_the_log_and_told(at: Any) -> None:
+    dispatch_id = at.operations.dispatches()[0].instruction.dispatch_id
+    noted = at.do(at.operations.note(dispatch_id, "asked by telephone", "api:ann"))
+    assert (noted.by, noted.text) == ("api:ann", "asked by telephone")
+    assert at.journal.dispatch_log(dispatch_id)[-1].text == "api:ann: asked by telephone"
+    assert isinstance(at.do(at.operations.note("d-none", "x", "api:ann")), Refusal)

@@ -6,10 +6,12 @@ from msgspec.structs import replace
 
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.explaining import Explaining, under_way
+from counterflow.app.notices import NoticeBoard
+from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction, StreamValue
 from counterflow.domain.units import format_instant
-from counterflow.domain.views import ExplanationView, Refusal, RefusalKind, TargetAnswer
+from counterflow.domain.views import ExplanationView, NoteView, Notice, Refusal, RefusalKind, TargetAnswer
 
 
 class DispatchDesk:
@@ -19,6 +21,7 @@ class DispatchDesk:
     _now_s: Callable[[], float]
     _settled: Callable[[], Awaitable[None]]
     _explaining: Explaining
+    _board: NoticeBoard
 
     async def tell(self, dispatch_id: DispatchId, value: StreamValue) -> TargetAnswer | Refusal:
         """One value of a streamed target; answered once it is durable. The next control tick comes for it."""
@@ -28,6 +31,16 @@ class DispatchDesk:
         answer = self._room.dispatcher.tell(instruction, value, self._now_s())
         await self._settled()
         return answer
+
+    async def note(self, dispatch_id: DispatchId, text: str, by: str) -> NoteView | Refusal:
+        """A person notes something of a dispatch; it is kept in its log, and told."""
+        now_s = self._now_s()
+        if dispatch_id not in self._room.dispatcher.book.instructions:
+            return no_dispatch(dispatch_id)
+        self._room.journal.log(dispatch_id, LogEntry(at_s=now_s, kind=LogKind.NOTE, text=f"{by}: {text}"))
+        self._board.publish(Notice(at_s=now_s, kind="dispatch.note", subject=dispatch_id, text=f"{by}: {text}", values={}))
+        await self._settled()
+        return NoteView(dispatch_id=dispatch_id, at_s=now_s, by=by, text=text)
 
     async def explain(self, session_uid: SessionUid, at_s: float | None) -> ExplanationView | Refusal:
         """Why a car was given what it was given at an instant (None = now), or nothing."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from counterflow import __version__
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
+from counterflow.adapters.storage.frames import Frame
 from counterflow.app.access_desk import AccessDesk
 from counterflow.app.conflict_views import conflict_views
 from counterflow.app.control_room import ControlRoom
@@ -23,7 +24,16 @@ from counterflow.app.report_desk import ReportDesk
 from counterflow.app.reporting import Reporting
 from counterflow.app.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
 from counterflow.app.session_pages import session_page
-from counterflow.app.views import dispatch_view, fleet_view, session_view, session_views, sessions_by_station, station_view, view_of
+from counterflow.app.views import (
+    dispatch_view,
+    fleet_view,
+    profile_view,
+    session_view,
+    session_views,
+    sessions_by_station,
+    station_view,
+    view_of,
+)
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import Amendment, DispatchOrder
@@ -36,9 +46,11 @@ from counterflow.domain.views import (
     DispatchAnswer,
     DispatchView,
     FleetView,
+    FrameView,
     HealthView,
     LimitView,
     Notice,
+    ProfileView,
     Refusal,
     RefusalKind,
     SessionPage,
@@ -60,6 +72,8 @@ from counterflow.engine.control.book import (
 from counterflow.engine.fleet.topology import Topology
 
 SECURITY_EVENTS_SHOWN = 10
+FRAMES_SEARCHED = 5_000
+"""A text is looked for in so many frames of a station, the newest."""
 
 
 class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDesk):
@@ -77,6 +91,7 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
         disconnect: Callable[[StationId], None],
         certificates: ServerCertificates = NoCertificates(),  # noqa: B008  # it has no state
         wire_alarms: Callable[[], tuple[str, ...]] = tuple,
+        frames: Callable[[StationId, int], Sequence[Frame]] = lambda _station_id, _count: (),
         new_id: Callable[[], str] = lambda: token_hex(4),
     ) -> None:
         super().__init__(room, now_s, settled, certificates)
@@ -86,6 +101,7 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
         self._alarms = alarms
         self._disconnect = disconnect
         self._wire_alarms = wire_alarms
+        self._frames = frames
         self._new_id = new_id
         self._one_offer = asyncio.Lock()
         self._started_at_s = now_s()
@@ -151,6 +167,21 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
         return self._board.listen(after)
 
     # --- stations ------------------------------------------------------------------------------------------------------------
+
+    async def frames(self, station_id: StationId, search: str, most: int) -> Sequence[FrameView] | Refusal:
+        """The newest raw frames of a station that hold a text; read from the disk on a thread."""
+        if station_id not in self._room.registry.registrations:
+            return _no_station(station_id)
+        wanted = search.casefold()
+        found = await asyncio.to_thread(self._frames, station_id, FRAMES_SEARCHED if search else most)
+        views = [FrameView(at_s=one.received_s, direction=one.direction, text=one.text) for one in found if wanted in one.text.casefold()]
+        return views[-most:]
+
+    def profiles(self, station_id: StationId) -> Sequence[ProfileView] | Refusal:
+        """Profiles of ours that may be at a station."""
+        if station_id not in self._room.registry.registrations:
+            return _no_station(station_id)
+        return [profile_view(record) for record in self._room.ledger.of_station(station_id)]
 
     async def add_station(self, registration: StationRegistration) -> StationView | Refusal:
         """Register a station so that it may connect; a known one is changed."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,8 +22,8 @@ class OwnServerError(RuntimeError):
 class OwnServer:
     """Everybody may connect and every driver has agreed. Data and log go to `folder`, which must exist."""
 
-    def __init__(self, folder: Path, config: Path | None = None) -> None:
-        """`config` = a settings file."""
+    def __init__(self, folder: Path, config: Path | None = None, *, console: bool = False) -> None:
+        """`config` = a settings file; `console` = with the console in the browser."""
         self.data_dir = folder / "data"
         self.log = folder / "server.log"
         self.data_dir.mkdir()
@@ -32,6 +33,7 @@ class OwnServer:
         command = [sys.executable, "-c", "from counterflow.app.cli import main; main()", "serve", "--data-dir", str(self.data_dir)]
         command += ["--ocpp-port", str(ocpp_port), "--api-port", str(api_port), "--accept-unknown-stations", "--default-consent"]
         command += ["--config", str(config)] if config else []
+        command += ["--console", "--console-port", "0"] if console else ["--no-console"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFLOW_")}
         with self.log.open("wb") as log:
             # Ctrl-C reaches whoever started it only, who then ends it.
@@ -47,6 +49,11 @@ class OwnServer:
         if self._process.poll() is not None:
             raise OwnServerError(f"the server ended at once; see {self.log}.")
         return find_token(self.data_dir) if b"serving" in self.log.read_bytes() else None
+
+    def console_url(self) -> str | None:
+        """Where the console is, once it listens."""
+        found = re.search(rb"Console +(http\S+)", self.log.read_bytes())
+        return found[1].decode() if found else None
 
     def stop(self) -> None:
         """Make it end, by asking, then by force."""

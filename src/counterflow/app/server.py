@@ -162,6 +162,7 @@ class Server:
             alarms=self.alarms,
             disconnect=self.lines.disconnect,
             certificates=self,
+            frames=self.frames.newest,
             wire_alarms=lambda: (*wire_alarms.all(), *self._console_alarms()),
         )
         keep_s = self.settings.telemetry.keep_days * _DAY_S

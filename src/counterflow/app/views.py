@@ -12,11 +12,12 @@ from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import DispatchId, SessionUid, StationId, TransactionId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, Feasibility
 from counterflow.domain.reasons import REASON_WORDS, Reason
+from counterflow.domain.records import ProfileRecord
 from counterflow.domain.resources import StationFacts, StationIdentity
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.domain.units import format_instant
-from counterflow.domain.views import DispatchView, FleetView, SessionView, StationView
+from counterflow.domain.views import DispatchView, FleetView, ProfileView, SessionView, StationView
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 
 OUTLOOK_S = 900.0
@@ -171,6 +172,21 @@ _REASON_TEXTS = {int(reason): words for reason, words in REASON_WORDS.items()}
 _PAUSING_TEXTS = {int(Reason.READY): "charging can be slowed or paused for a relative order"}
 _PHASES = {int(phase): phase.name.lower() for phase in TransactionPhase}
 _SETPOINT_STATES = {int(state): state.name.lower() for state in SetpointState}
+
+
+def profile_view(record: ProfileRecord) -> ProfileView:
+    """An entry of the ledger, discharge positive."""
+    return ProfileView(
+        profile_id=record.profile_id,
+        evse_id=record.evse_id,
+        transaction_id=record.transaction_id,
+        kind=record.kind.value,
+        state=record.state.value,
+        power_w=0.0 - record.power_w,
+        placed_at_s=record.placed_at_s,
+        discharge_until_s=record.discharge_until_s,
+        dispatch_id=record.dispatch_id or None,
+    )
 
 
 def dispatch_view(room: ControlRoom, dispatch_id: DispatchId, now_s: float) -> DispatchView | None:

@@ -84,10 +84,14 @@ def _marks(marks: Iterable[Mark], from_s: float, to_s: float) -> dict[str, Any]:
         words = _MARK_WORDS.get(mark.kind)
         if words is not None and from_s <= mark.at_s <= to_s:
             by_second.setdefault(int(mark.at_s), []).append(words)
-    data = [
-        {"xAxis": 1e3 * second, "name": words[0] if len(words) == 1 else f"{len(words)} {words[0]}s", "label": {"formatter": "{b}"}}
-        for second, words in by_second.items()
-    ]
+    # Words only where they do not lie over those before them; every line stays.
+    room_s = (to_s - from_s) / 12.0
+    said_s, data = float("-inf"), []
+    for second, kinds in sorted(by_second.items()):
+        name = kinds[0] if len(kinds) == 1 else f"{len(kinds)} {kinds[0]}s"
+        shown = second - said_s >= room_s
+        said_s = second if shown else said_s
+        data.append({"xAxis": 1e3 * second, "name": name, "label": {"show": shown, "formatter": "{b}", "color": "#888888"}})
     return {"silent": True, "symbol": "none", "lineStyle": {"color": ALARM, "width": 1, "type": "dotted"}, "data": data[-60:]}
 
 

@@ -187,6 +187,8 @@ class LogKind:
     """A member that was handed back to charging while nothing is asked; JOINED when it is needed again."""
     CAR = "car"
     """A member as it was when it joined (`car`): where its charging is simulated from, for a baseline."""
+    NOTE = "note"
+    """What a person noted, with who it was."""
     LATE = "late"
     """In the minute from `at_s` on, meter values of the window came in after the dispatch had ended."""
 

@@ -28,6 +28,7 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "dispatch.state": NoticeKind("It is in another state, which `text` names.", "dispatch", {"reason": "Why."}),
     "dispatch.report": NoticeKind("A report of it was made, and can be fetched.", "dispatch", {"final": "true = its meter values are in."}),
+    "dispatch.note": NoticeKind("A person noted something of it; `text` is that, with who it was.", "dispatch"),
     "dispatch.second": NoticeKind(
         "Once a second while it runs or charging is resumed: what its cars deliver, by their meters as they stand.",
         "dispatch",

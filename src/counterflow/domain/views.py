@@ -67,6 +67,39 @@ class FleetView(Struct, frozen=True, kw_only=True):
     emergency_stop: bool
 
 
+class FrameView(Struct, frozen=True, kw_only=True):
+    """One raw OCPP frame, secrets masked and identifiers of people and cars under their pseudonyms."""
+
+    at_s: float
+    direction: str
+    """`in` = from the station."""
+    text: str
+
+
+class ProfileView(Struct, frozen=True, kw_only=True):
+    """A charging profile that may be at a station because of us. Discharge positive, a limit to charging negative."""
+
+    profile_id: int
+    evse_id: int
+    transaction_id: str
+    kind: str
+    state: str
+    """`placing`, `placed`, `unsure`, or `clearing`: it is to go, and stays in the ledger until it surely has."""
+    power_w: float
+    placed_at_s: float
+    discharge_until_s: float
+    dispatch_id: str | None
+
+
+class NoteView(Struct, frozen=True, kw_only=True):
+    """What a person noted of a dispatch."""
+
+    dispatch_id: str
+    at_s: float
+    by: str
+    text: str
+
+
 class SecurityEventView(Struct, frozen=True, kw_only=True):
     """Something that matters to the security of a station; the same again is counted."""
 

@@ -26,12 +26,15 @@ from counterflow.domain.views import (
     ErasureAnswer,
     ExplanationView,
     FleetView,
+    FrameView,
     HealthView,
     ImportAnswer,
     IssuedCertificateView,
     LimitView,
+    NoteView,
     Notice,
     PasswordView,
+    ProfileView,
     Refusal,
     SecurityEventView,
     SessionPage,
@@ -203,6 +206,18 @@ class Operations(DriverOperations, Protocol):
 
     def station(self, station_id: StationId) -> StationView | Refusal:
         """One station."""
+        ...
+
+    async def frames(self, station_id: StationId, search: str, most: int) -> Sequence[FrameView] | Refusal:
+        """The newest raw frames of a station that hold a text, oldest first, as far as they are kept."""
+        ...
+
+    def profiles(self, station_id: StationId) -> Sequence[ProfileView] | Refusal:
+        """Profiles of ours that may be at a station."""
+        ...
+
+    async def note(self, dispatch_id: DispatchId, text: str, by: str) -> NoteView | Refusal:
+        """A person notes something of a dispatch; it is kept in its log."""
         ...
 
     async def add_station(self, registration: StationRegistration) -> StationView | Refusal:

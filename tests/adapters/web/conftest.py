@@ -43,12 +43,15 @@ from counterflow.domain.views import (
     ErasureAnswer,
     ExplanationView,
     FleetView,
+    FrameView,
     HealthView,
     ImportAnswer,
     IssuedCertificateView,
     LimitView,
+    NoteView,
     Notice,
     PasswordView,
+    ProfileView,
     Refusal,
     RefusalKind,
     SecurityEventView,
@@ -175,6 +178,15 @@ class FakeOperations:
 
     def sessions(self) -> list[SessionView]:
         return [EXAMPLES[SessionView]]
+
+    async def frames(self, station_id: str, search: str, most: int) -> list[FrameView] | Refusal:
+        return self._does("frames", station_id, search, most, otherwise=[EXAMPLES[FrameView]])
+
+    def profiles(self, station_id: str) -> list[ProfileView] | Refusal:
+        return self._does("profiles", station_id, otherwise=[EXAMPLES[ProfileView]])
+
+    async def note(self, dispatch_id: str, text: str, by: str) -> NoteView | Refusal:
+        return self._does("note", dispatch_id, text, by, otherwise=EXAMPLES[NoteView])
 
     def session_page(self, query: SessionQuery) -> SessionPage:
         self.calls.append(("session_page", query))

@@ -7,11 +7,11 @@ from starlette.responses import Response
 
 from counterflow.adapters.web.answers import answer, bearer, shows
 from counterflow.adapters.web.documents import documented
-from counterflow.adapters.web.models import AmendBody, OrderBody, ValueBody
+from counterflow.adapters.web.models import AmendBody, NoteBody, OrderBody, ValueBody
 from counterflow.adapters.web.patterns import KEY_PATTERN
 from counterflow.adapters.web.problems import refused
 from counterflow.domain.ids import DispatchId
-from counterflow.domain.views import DispatchAnswer, DispatchView, Refusal, TargetAnswer
+from counterflow.domain.views import DispatchAnswer, DispatchView, NoteView, Refusal, TargetAnswer
 from counterflow.engine.ports import Operations
 
 IdempotencyKey = Annotated[
@@ -68,6 +68,11 @@ def dispatch_routes(operations: Operations) -> APIRouter:
     async def cancel(request: Request, dispatch_id: str) -> Response:
         """Stop a dispatch; the cars resume charging step by step."""
         return answer(request, await operations.cancel(DispatchId(dispatch_id), bearer(request)))
+
+    @routes.post("/{dispatch_id}/notes", status_code=201, responses=shows(NoteView, 400, 404, 413, 415, 422, 503, status=201))
+    async def note(request: Request, dispatch_id: str, body: NoteBody) -> Response:
+        """Note something of a dispatch, such as why it was amended; it is kept in its log and shown as a mark."""
+        return answer(request, await operations.note(DispatchId(dispatch_id), body.text, bearer(request)), 201)
 
     @routes.put("/{dispatch_id}/target", responses=shows(TargetAnswer, 400, 404, 409, 413, 415, 422, 429, 503))
     async def tell(request: Request, dispatch_id: str, body: ValueBody) -> Response:

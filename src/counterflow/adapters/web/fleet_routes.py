@@ -18,6 +18,8 @@ from counterflow.domain.views import (
     ClearingView,
     ExplanationView,
     FleetView,
+    FrameView,
+    ProfileView,
     SessionOrder,
     SessionPage,
     SessionQuery,
@@ -108,6 +110,21 @@ def station_routes(operations: Operations, hash_password: Callable[[str], str], 
     async def station(request: Request, station_id: str) -> Response:
         """One station: what it is and what it can do."""
         return answer(request, operations.station(StationId(station_id)))
+
+    @routes.get("/stations/{station_id}/frames", responses=shows(FrameView, 404, 422, many=True))
+    async def frames(
+        request: Request,
+        station_id: str,
+        search: Annotated[str, Query(max_length=200, description="Only frames that hold this text, in whatever case.")] = "",
+        most: Annotated[int, Query(ge=1, le=1000, description="The newest so many.")] = 100,
+    ) -> Response:
+        """Raw OCPP frames as they crossed the wire, oldest first; secrets are masked, people and cars under pseudonyms."""
+        return answer(request, await operations.frames(StationId(station_id), search, most))
+
+    @routes.get("/stations/{station_id}/profiles", responses=shows(ProfileView, 404, many=True))
+    async def profiles(request: Request, station_id: str) -> Response:
+        """Charging profiles of ours that may be at a station, and where each stands."""
+        return answer(request, operations.profiles(StationId(station_id)))
 
     @routes.delete("/stations/{station_id}", responses=shows(StationView, 404, 409, 503))
     async def remove_station(request: Request, station_id: str) -> Response:

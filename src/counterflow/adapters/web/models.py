@@ -176,6 +176,14 @@ class ValueBody(BaseModel):
         )
 
 
+class NoteBody(BaseModel):
+    """What a person notes of a dispatch."""
+
+    model_config = ConfigDict(**Strict, json_schema_extra={"examples": [{"text": "The grid operator asked for 200 kW less by telephone."}]})
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=500, strict=True), Field(description="What is noted.")]
+
+
 class AmendBody(BaseModel):
     """A change of power, of the end, or of both."""
 

@@ -191,11 +191,12 @@ def demo(
     lasting: Annotated[str, typer.Option("--for", metavar="DURATION", help="Length of the dispatch.")] = "4min",
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same cars.")] = 1,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report, the picture and the server's data.")] = Path("out"),
+    keep: Annotated[bool, typer.Option("--keep", help="Leave server, cars and console running after the verdict, until Ctrl-C.")] = False,
 ) -> None:
     """The main job, live: a server, simulated stations, one dispatch in which cars leave, and the verdict."""
     from counterflow.app.demo.play import DemoSettings, run_demo
 
-    settings = DemoSettings(stations=stations, duration_s=parse_duration_s(lasting), seed=seed, out=out)
+    settings = DemoSettings(stations=stations, duration_s=parse_duration_s(lasting), seed=seed, out=out, keep=keep)
     raise typer.Exit(run_demo(settings, Console(highlight=False)))
 
 

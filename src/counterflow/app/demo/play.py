@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from counterflow.app.cli.words import counted
 from counterflow.app.demo.screen import Figures, plain, render
 from counterflow.app.demo.verdict import GRACE_S, SETTLE_S, TOLERANCE_FRAC, Mean, Verdict, graces, judge, means_of
 from counterflow.app.own_server import START_S, OwnServer, OwnServerError
+from counterflow.app.token import TOKEN_FILE
 from counterflow.domain.delivery import DeliveryReport, drop_out_words
 from counterflow.domain.units import format_energy
 from counterflow.sim.client import FleetClient
@@ -35,6 +37,8 @@ class DemoSettings(Struct, frozen=True, kw_only=True):
     silent: float = 0.2
     seed: int = 1
     out: Path = Path("out")
+    keep: bool = False
+    """Server, fleet and console stay after the verdict, until Ctrl-C."""
 
 
 class DemoFailedError(RuntimeError):
@@ -74,22 +78,40 @@ class _Demo:
 
     async def run(self) -> int:
         self._folder.mkdir(parents=True)
-        server = OwnServer(self._folder)
+        server = OwnServer(self._folder, console=True)
         fleet = FleetClient(FleetClientSettings(url=server.ocpp_url, stations=self._settings.stations, seed=self._settings.seed))
         try:
             with self._screen() as redraw:
                 token = await self._wait_for_server(server)
                 headers = {"Authorization": f"Bearer {token}"}
                 async with httpx.AsyncClient(base_url=server.api_url, headers=headers, timeout=30.0) as api:
+                    await self._gather_fleet(api, fleet, redraw)
+                    self._say_console(server)
                     outcome = await self._play(api, fleet, redraw)
+            self._print_verdict(outcome)
+            if self._settings.keep:
+                await self._stay(server)
         finally:
             await fleet.stop()
             server.stop()
-        self._print_verdict(outcome)
         return 0 if outcome.kept else 1
 
+    def _say_console(self, server: OwnServer) -> None:
+        url = server.console_url()
+        if url is not None:
+            token = server.data_dir / TOKEN_FILE
+            self._console.print(f"The console is at {url} (token: {token}).", soft_wrap=True)
+
+    async def _stay(self, server: OwnServer) -> None:
+        """Until Ctrl-C."""
+        self._say_console(server)
+        self._console.print("Server and cars stay; Ctrl-C ends them.")
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await stop.wait()
+
     async def _play(self, api: httpx.AsyncClient, fleet: FleetClient, redraw: Callable[[], None]) -> "_Outcome":
-        await self._gather_fleet(api, fleet, redraw)
         dispatch = await self._order(api)
         instruction = dispatch["instruction"]
         start_s, end_s = float(instruction["start_s"]), float(instruction["end_s"])
