@@ -7,6 +7,7 @@ for locks that those threads hold while they wait for the loop. `show` and the o
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import TimeoutError as LateError
 from typing import Any
@@ -23,6 +24,10 @@ from counterflow.adapters.iec104.settings import CommandMode, Iec104Settings, Se
 _log = structlog.get_logger("counterflow")
 
 _TICK_MS = 100
+_EXPECTED_S = 2.0
+"""A connection that the door has announced comes within this time, or not at all."""
+_LEAVING = 8
+"""c104 counts connections that have just ended for a moment more."""
 _LONGEST_BATCH = 15
 """Measured values with CP56Time2a take 15 octets each, and an ASDU holds 249 (IEC 60870-5-104, 5)."""
 _CAUSES = {Cause.PERIODIC: c104.Cot.PERIODIC, Cause.SPONTANEOUS: c104.Cot.SPONTANEOUS}
@@ -45,7 +50,7 @@ class C104Link:
         self._loop = loop
         self._decide = decide
         self._guard = threading.Lock()
-        self._expected = 0
+        self._expected: list[float] = []
         self._initialized: set[int] = set()
         self.late_answers = 0
         """Commands that were confirmed negatively since their answer took too long."""
@@ -56,7 +61,7 @@ class C104Link:
             port=self.port,
             tick_rate_ms=_TICK_MS,
             select_timeout_ms=round(settings.select_within_s * 1e3),
-            max_connections=settings.max_masters,
+            max_connections=settings.max_masters + _LEAVING,
         )
         self._server.on_connect(self._admit())
         self._stations = {one.common_address: self._add_station(one) for one in settings.stations}
@@ -136,15 +141,14 @@ class C104Link:
     def expect(self) -> None:
         """One connection comes from our own door."""
         with self._guard:
-            self._expected += 1
+            self._expected.append(time.monotonic() + _EXPECTED_S)
 
     def _admit(self) -> Callable[[c104.Server, str], bool]:
         def admit(server: c104.Server, ip: str) -> bool:  # noqa: ARG001
             """Whoever comes from elsewhere on this machine would pass by the list of masters and by TLS."""
             with self._guard:
-                awaited = self._expected > 0
-                self._expected -= awaited
-            return awaited
+                self._expected = [until_s for until_s in self._expected if until_s > time.monotonic()]
+                return bool(self._expected and self._expected.pop(0))
 
         return admit
 
