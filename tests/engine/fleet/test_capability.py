@@ -140,13 +140,14 @@ def test_the_mask_of_before_may_be_shorter_or_longer_than_the_fleet_now(cars: Ca
 
 def test_sustained_power_is_limited_by_energy(cars: Cars, t0: float) -> None:
     cap = of(cars(), t0, window_s=4 * 3600.0)
-    assert cap.sustained_power_w[0] == pytest.approx(cap.energy_wh[0] / 4.0)
+    # At that power the standing loss weighs more than the careful efficiency allows for.
+    assert cap.sustained_power_w[0] == pytest.approx(cap.energy_wh[0] / 4.0 * 0.92 / 0.9 - 150.0)
 
 
 def test_sustained_power_is_limited_by_departure(cars: Cars, t0: float) -> None:
     cap = of(cars(departure_s=t0 + 4 * 3600.0, soc_frac=0.75), t0, window_s=2 * 3600.0)
     by_departure = 0.9 * 0.9 * 11_000.0 * ((cap.laxity_s[0] - cap.guard_s[0]) / 7200.0 - 1.0)
-    assert cap.sustained_power_w[0] == pytest.approx(by_departure)
+    assert cap.sustained_power_w[0] == pytest.approx(by_departure * 0.92 / 0.9 - 150.0)
     assert by_departure < cap.energy_wh[0] / 2.0
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterflow.engine.fleet.reckoning import Reckoning, recharge_s, reckon, run_within_s
+from counterflow.engine.fleet.reckoning import Reckoning, drawn_w, given_w, recharge_s, reckon, run_within_s
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import FleetImage
 
@@ -93,7 +93,7 @@ def test_unknown_stays_unknown(cars: Cars, t0: float) -> None:
 
 def lost_s(reckoned: Reckoning, power_w: float, run_s: float) -> float:
     """Time lost to a run: itself and the recharging that it costs."""
-    given_wh = power_w * run_s / 3600.0
+    given_wh = float(drawn_w(np.array([power_w]), PLAIN)[0]) * run_s / 3600.0
     return run_s + float((recharge_s(reckoned, PLAIN, given_wh) - recharge_s(reckoned, PLAIN))[0])
 
 
@@ -107,3 +107,14 @@ def test_a_run_within_a_budget_is_never_too_long_and_nearly_all_of_it(
     assert 0.0 <= run_s <= budget_s + 1e-6
     assert lost_s(reckoned, power_w, run_s) <= budget_s + 1e-6 * max(1.0, budget_s)
     assert lost_s(reckoned, power_w, run_s * 1.02 + 1.0) > budget_s
+
+
+def test_part_load_costs_more_than_the_careful_efficiency_allows_for() -> None:
+    """Ten cars at a tenth of their power empty batteries faster than one at the whole of it (control 1.4)."""
+    one, ten = (float(drawn_w(np.array([power_w]), PLAIN)[0]) for power_w in (10_000.0, 1_000.0))
+    assert one == 10_000.0, "the careful efficiency is worse than that at full load"
+    assert 10.0 * ten > 1.12 * one
+    assert drawn_w(np.array([0.0]), PLAIN)[0] == 0.0
+    powers_w = np.linspace(1.0, 20_000.0, 300)
+    assert given_w(drawn_w(powers_w, PLAIN), PLAIN) == pytest.approx(powers_w)
+    assert (np.diff(drawn_w(powers_w, PLAIN)) > 0.0).all()

@@ -20,7 +20,7 @@ from counterflow.engine.fleet.eligibility import (
     station_reasons,
 )
 from counterflow.engine.fleet.joint import jointly
-from counterflow.engine.fleet.reckoning import Reckoning, recharge_per_s, recharge_s, reckon, run_within_s, selected
+from counterflow.engine.fleet.reckoning import Reckoning, drawn_w, given_w, recharge_per_s, recharge_s, reckon, run_within_s, selected
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, I1, FleetImage
 from counterflow.engine.fleet.topology import Topology
@@ -40,7 +40,8 @@ class Capability(Struct, frozen=True, kw_only=True):
     soc_frac: F8
     """Reckoned state of charge; NaN = unknown."""
     energy_wh: F8
-    """AC-side energy that can be delivered down to floor and buffer, and within the driver's caps, >= 0; NaN = unknown."""
+    """AC-side energy that can be delivered down to floor and buffer, and within the driver's caps, >= 0; NaN = unknown. At part load the
+    standing loss takes of it (`reckoning.drawn_w`), which endurance and sustained power reckon with."""
     open_s: F8
     """Time until the driver's next blackout, >= 0; inf = there is none."""
     buffer_frac: F8
@@ -297,19 +298,20 @@ def _sustained_w(reckoned: Reckoning, energy_wh: F8, budget_s: F8, window_s: flo
     spare = (budget_s - window_s) / reckoned.full_charge_s
     lowest_frac = unstretched(goal - np.maximum(spare, 0.0), settings)
     room_wh = np.maximum(reckoned.position_frac - lowest_frac, 0.0) * reckoned.scale_wh * settings.eta_discharge
-    held_w = np.fmin(energy_wh, room_wh) / (window_s * WH_PER_WS)
+    held_w = given_w(np.fmin(energy_wh, room_wh) / (window_s * WH_PER_WS), settings)
     return np.where(spare >= 0.0, held_w, 0.0)
 
 
 def _useful_s(reckoned: Reckoning, energy_wh: F8, charging_s: F8, budget_s: F8, power_w: F8, settings: CapabilitySettings) -> F8:
     """How long a car may wait and discharge altogether when it gives all it can, (N,); 0 when it can give nothing."""
+    taken_w = drawn_w(power_w, settings)
     with np.errstate(divide="ignore", invalid="ignore"):
         cost_s = recharge_s(reckoned, settings, energy_wh) - charging_s
         # Whoever has time for all of its energy needs no search for how much of it.
-        hurried = (power_w > 0.0) & ~(energy_wh / (power_w * WH_PER_WS) + cost_s <= budget_s)
+        hurried = (power_w > 0.0) & ~(energy_wh / (taken_w * WH_PER_WS) + cost_s <= budget_s)
     rows = np.flatnonzero(hurried)
     if rows.size:
         some = selected(reckoned, rows)
-        given_wh = power_w[rows] * run_within_s(some, power_w[rows], budget_s[rows], settings) * WH_PER_WS
+        given_wh = taken_w[rows] * run_within_s(some, power_w[rows], budget_s[rows], settings) * WH_PER_WS
         cost_s[rows] = recharge_s(some, settings, np.fmin(energy_wh[rows], given_wh)) - charging_s[rows]
     return np.where(power_w > 0.0, np.maximum(budget_s - cost_s, 0.0), 0.0)

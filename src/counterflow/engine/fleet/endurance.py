@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.fleet.capability import Capability
-from counterflow.engine.fleet.reckoning import recharge_s, run_within_s
+from counterflow.engine.fleet.reckoning import drawn_w, recharge_s, run_within_s
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 
@@ -19,7 +19,7 @@ def endurance_s(image: FleetImage, cap: Capability, discharge_power_w: F8, now_s
     `cap` was made from `image`, at `now_s` or a little before.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        floor_s = np.where(discharge_power_w > 0.0, cap.energy_wh / (discharge_power_w * WH_PER_WS), np.inf)
+        floor_s = np.where(discharge_power_w > 0.0, cap.energy_wh / (drawn_w(discharge_power_w, settings) * WH_PER_WS), np.inf)
     floor_s = np.where(discharge_power_w > 0.0, np.minimum(floor_s, cap.open_s), floor_s)
     within_s = run_within_s(cap.reckoned, discharge_power_w, _budget_s(cap), settings)
     return _from_now(np.minimum(np.minimum(floor_s, within_s), cap.together_s), image, cap, now_s)
@@ -32,7 +32,7 @@ def hold_endurance_s(
 
     While it is held its laxity shrinks by a second each second.
     """
-    cost_s = recharge_s(cap.reckoned, settings, discharge_power_w * discharge_s * WH_PER_WS) - cap.recharge_s
+    cost_s = recharge_s(cap.reckoned, settings, drawn_w(discharge_power_w, settings) * discharge_s * WH_PER_WS) - cap.recharge_s
     return _from_now(np.minimum(_budget_s(cap) - cost_s, cap.together_s) - discharge_s, image, cap, now_s)
 
 
@@ -62,14 +62,14 @@ def course_endurance_s(
         there = replace(cap.reckoned, position_frac=cap.reckoned.position_frac - taken_frac)
         spent_s = run_s + recharge_s(cap.reckoned, settings, used_wh) - cap.recharge_s
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            floor_s = (cap.energy_wh - used_wh) / (power_w * WH_PER_WS)
+            floor_s = (cap.energy_wh - used_wh) / (drawn_w(power_w, settings) * WH_PER_WS)
         floor_s = np.where(power_w > 0.0, np.minimum(floor_s, cap.open_s - stale_s - run_s), np.inf)
         within_s = run_within_s(there, power_w, np.maximum(budget_s - spent_s, 0.0), settings)
         wanted_s = np.maximum(until_s - run_s, 0.0)
         goes_s = np.where(alive, np.fmax(np.minimum(np.minimum(floor_s, within_s), wanted_s), 0.0), 0.0)
         alive &= goes_s >= wanted_s
         run_s = run_s + goes_s
-        used_wh = used_wh + power_w * goes_s * WH_PER_WS
+        used_wh = used_wh + drawn_w(power_w, settings) * goes_s * WH_PER_WS
     spent_s = run_s + recharge_s(cap.reckoned, settings, used_wh) - cap.recharge_s
     return run_s, np.where(image.occupied, np.fmax(budget_s - spent_s, 0.0), 0.0)
 

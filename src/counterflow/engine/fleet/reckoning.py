@@ -89,6 +89,20 @@ def selected(reckoning: Reckoning, rows: NDArray[np.intp]) -> Reckoning:
     return Reckoning(**{name: getattr(reckoning, name)[rows] for name in Reckoning.__struct_fields__})
 
 
+def drawn_w(power_w: F8, settings: CapabilitySettings) -> F8:
+    """The power at the careful efficiency that would empty a battery as fast as a discharge at `power_w` does, >= it, W (N,).
+
+    At part load the standing loss weighs more than that efficiency allows for (control 1.4)."""
+    with_loss_w = settings.eta_discharge / settings.eta_discharge_peak * (power_w + settings.standing_loss_w)
+    return np.where(power_w > 0.0, np.maximum(power_w, with_loss_w), 0.0)
+
+
+def given_w(drawn: F8, settings: CapabilitySettings) -> F8:
+    """The other way round: what comes out at the grid while a battery is emptied at `drawn` W (N,)."""
+    with_loss_w = drawn * settings.eta_discharge_peak / settings.eta_discharge - settings.standing_loss_w
+    return np.maximum(np.minimum(drawn, with_loss_w), 0.0)
+
+
 def recharge_s(reckoning: Reckoning, settings: CapabilitySettings, discharged_wh: F8 | float | None = None) -> F8:
     """Seconds at full charging power until the goal, after `discharged_wh` (AC side) more have left the car, (N,). NaN = unknown."""
     position = reckoning.position_stretched
@@ -126,7 +140,7 @@ def run_within_s(reckoning: Reckoning, power_w: F8, budget_s: F8, settings: Capa
 
 def _rate(reckoning: Reckoning, power_w: F8, settings: CapabilitySettings) -> F8:
     """How fast a discharge moves the car down its curve, 1/s."""
-    return power_w * WH_PER_WS / (settings.eta_discharge * reckoning.scale_wh)
+    return drawn_w(power_w, settings) * WH_PER_WS / (settings.eta_discharge * reckoning.scale_wh)
 
 
 def _needs_net_wh(image: FleetImage, now_s: float, unseen_wh: F8, settings: CapabilitySettings) -> F8:

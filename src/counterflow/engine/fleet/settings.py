@@ -96,6 +96,20 @@ class CapabilitySettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
         float,
         Meta(description="Efficiency battery to grid, at the careful end.", extra={"unit": "-"}, gt=0, le=1),
     ] = 0.90
+    eta_discharge_peak: Annotated[
+        float,
+        Meta(
+            description="Efficiency battery to grid without standing_loss_w; the two tell where eta_discharge is not careful enough: below "
+            "7 kW with the defaults.",
+            extra={"unit": "-"},
+            gt=0,
+            le=1,
+        ),
+    ] = 0.92
+    standing_loss_w: Annotated[
+        float,
+        Meta(description="What a car that discharges takes of its battery beside that, whatever its power.", extra={"unit": "W"}, ge=0),
+    ] = 150.0
     command_latency_s: Annotated[
         float,
         Meta(description="Longest usual time from our decision to the car's new power.", extra={"unit": "s"}, ge=0, le=600),
