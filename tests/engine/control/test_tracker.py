@@ -91,6 +91,14 @@ def test_a_charging_car_taken_to_zero_counts_what_it_no_longer_draws() -> None:
     np.testing.assert_equal(moved(given, 10_000.0), [3_000.0, np.nan])
 
 
+def test_a_car_that_charges_faster_than_is_missing_does_not_stand_in_the_way_of_smaller_ones() -> None:
+    """In a relative order the first by merit may draw more than is asked, and nobody can give way."""
+    first_is_large = levers([np.nan, np.nan, np.nan], engage_w=np.array([21_000.0, 7_000.0, 0.0]), rank=np.array([0.0, 0.4, 0.5]))
+    given = moved(first_is_large, 12_000.0)
+    assert np.isnan(given[0])
+    assert given[1] == pytest.approx(5_000.0, abs=100.0)
+
+
 def test_too_much_with_everything_at_zero_hands_cars_back() -> None:
     result = adjust(levers([0.0, 2_000.0, 0.0], engage_w=7_000.0), -10_000.0, quantum_w=300.0, haste=True)
     assert result.level_w.tolist() == [0.0, 0.0, 0.0]

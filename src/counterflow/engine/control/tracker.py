@@ -77,6 +77,9 @@ def _up(levers: Levers, need_w: float, quantum_w: float, haste: bool) -> tuple[F
     # Partial cars first, the roomiest at the head (fewest messages); then idle ones by merit; those that have not rested last.
     largest_w = max(float(step_w.max(initial=0.0)), 1e-9)
     order = np.where(running, 0.249 * (1.0 - step_w / largest_w), 0.25 + 0.249 * levers.rank) + np.where(levers.rested, 0.0, 0.5)
+    if not running.any():
+        # One that by merely not charging gives more than is missing can be used only where another gives way, and none can: others first.
+        order = order + np.where(alone & (levers.engage_w > need_w), 1.0, 0.0)
     # Whoever charges less needs no room for export.
     slows = levers.gap_w > 0.0
     step_w = np.where(slows, step_w, cap_in_order(np.where(slows, 0.0, step_w), order, levers.room))
