@@ -187,6 +187,32 @@ def test_a_crash_between_the_dispatch_and_its_record_finds_the_dispatch_again(at
     assert place(at, order).dispatch_id == first.dispatch_id
 
 
+def test_a_crash_between_the_record_of_a_change_and_its_dispatch_leaves_no_dispatch_alone(at: Any) -> None:
+    journal: MemoryJournal = at.journal
+    first = place(at, order_of(at, (0.0, 60_000.0), end=600.0))
+    changed = order_of(at, (0.0, 30_000.0), end=600.0)
+    ((key, record),) = journal.documents(DocumentKind.GRID_ORDER)
+    journal.put(DocumentKind.GRID_ORDER, key, replace(record, order=changed, revision=record.revision + 1, dispatch_id=None))
+    at.restart()
+    at.do(at.grid.look_after())
+    second = place(at, changed)
+    assert second.dispatch_id not in (None, first.dispatch_id), "the change is made up for"
+    assert state_of(at, first) is not DispatchState.RUNNING
+    assert at.operations.dispatch(second.dispatch_id).instruction.steps[0].discharge_power_w == 30_000.0
+    at.do(at.grid.look_after())
+    assert len(at.operations.dispatches()) == 2
+
+
+def test_a_withdrawal_after_such_a_crash_stops_what_still_runs(at: Any) -> None:
+    journal: MemoryJournal = at.journal
+    first = place(at, order_of(at, (0.0, 60_000.0), end=600.0))
+    ((key, record),) = journal.documents(DocumentKind.GRID_ORDER)
+    journal.put(DocumentKind.GRID_ORDER, key, replace(record, revision=record.revision + 1, dispatch_id=None))
+    at.restart()
+    assert at.do(at.grid.withdraw("north", "e-1", "")).outcome is GridOutcome.WITHDRAWN
+    assert state_of(at, first) is DispatchState.CANCELLED
+
+
 def test_an_order_without_end_goes_on_after_the_longest_dispatch_and_a_persons_cancel_stays(at: Any) -> None:
     answer = place(at, order_of(at, (0.0, 10_000.0), end=1e9))
     book = at.room.dispatcher.book

@@ -330,11 +330,13 @@ class GridDesk:
     async def _look_after_order(self, record: GridOrderRecord) -> None:
         """Place what lay too far ahead, or goes on for longer than one dispatch may last. What a person ended stays ended."""
         program, now_s = self._programs.get(record.order.program), self.now_s()
-        if program is None or record.order.end_s <= now_s or self._live_of(record) is not None or not self._is_due(record):
+        former = self._live_of(record)
+        if program is None or record.order.end_s <= now_s or not self._is_due(record):
             return
         wanted = bounded(program, record.order, now_s, self._settings.max_lead_s)
         if isinstance(wanted, DispatchOrder):
-            answer = await self._order(record.order, wanted, record, None, GridOutcome.ACCEPTED)
+            wanted = replace(wanted, replaces=former.dispatch_id if former else None)
+            answer = await self._order(record.order, wanted, record, former, GridOutcome.ACCEPTED)
             self._audit(record.order.program, "order", record.order.key, record.order, answer)
 
     def _is_due(self, record: GridOrderRecord) -> bool:
@@ -344,6 +346,8 @@ class GridDesk:
         if not isinstance(view, DispatchView):
             return dispatch_id is None
         instruction = view.instruction
+        if instruction.state in LIVE_STATES:
+            return False
         return instruction.ends_as is DispatchState.COMPLETED and instruction.end_s - instruction.start_s >= MAX_DURATION_S - 1.0
 
     def _is_news(self, program: str, refusal: Refusal) -> bool:
@@ -410,7 +414,7 @@ class GridDesk:
         """The dispatch of an order, if it is scheduled or runs."""
         if record is None:
             return None
-        dispatch_id = record.dispatch_id or self._found_again(record)
+        dispatch_id = record.dispatch_id or self._found_again(record) or self._former_of(record)
         view = None if dispatch_id is None else self._operations.dispatch(dispatch_id)
         return view.instruction if isinstance(view, DispatchView) and view.instruction.state in LIVE_STATES else None
 
@@ -419,6 +423,12 @@ class GridDesk:
         key = _key_of(record)
         found = (view.instruction for view in self._operations.dispatches() if view.instruction.idempotency_key == key)
         return next((instruction.dispatch_id for instruction in found), None)
+
+    def _former_of(self, record: GridOrderRecord) -> DispatchId | None:
+        """A crash came between the record of a change and its dispatch: what the version before it left live."""
+        former = {_key_of(replace(record, revision=revision)) for revision in range(1, record.revision)}
+        found = (view.instruction for view in self._operations.dispatches() if view.instruction.idempotency_key in former)
+        return next((instruction.dispatch_id for instruction in found if instruction.state in LIVE_STATES), None)
 
     def _answer_of(self, record: GridOrderRecord, outcome: GridOutcome) -> GridAnswer:
         live = self._live_of(record)
