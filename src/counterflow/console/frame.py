@@ -16,6 +16,7 @@ STYLE = """
 body { font-variant-numeric: tabular-nums; }
 .cf-figure { font-size: 2rem; font-weight: 600; line-height: 1.1; }
 .cf-name { font-size: .8rem; opacity: .75; }
+.cf-frames { word-break: break-word; font-size: .85rem; }
 a:focus-visible, button:focus-visible, .q-btn:focus-visible { outline: 3px solid #E69F00; outline-offset: 2px; }
 """
 

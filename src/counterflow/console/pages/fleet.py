@@ -55,6 +55,8 @@ class Sessions:
             self._search = ui.input("Search station or transaction").props("clearable dense debounce=300").classes("w-72")
             self._reason = ui.select({"": "all reasons"}, value="", label="Why").props("dense").classes("w-64")
             self._count = ui.label().classes("text-caption").mark("count")
+            ui.space()
+            ui.link("Stations", "/stations")
         columns = [
             {"name": name, "label": title, "field": name, "align": "left", "sortable": by is not None} for name, title, by in COLUMNS
         ]
@@ -137,7 +139,9 @@ class OneSession:
         self._house = house
         self._visitor = visitor
         self._path = f"/sessions/{quote(station_id, safe='')}/{quote(transaction_id, safe='')}"
-        ui.label(f"{station_id}, transaction {transaction_id}").classes("text-h6")
+        with ui.row().classes("w-full items-center gap-3"):
+            ui.label(f"{station_id}, transaction {transaction_id}").classes("text-h6")
+            ui.link("Its station", f"/stations/{quote(station_id, safe='')}")
         self._facts = ui.column().classes("w-full gap-0")
         ui.label("Why").classes("text-subtitle1")
         self._why = ui.column().classes("w-full gap-0")

@@ -1,0 +1,246 @@
+"""Stations: who they are, what they can do and why, what of ours may lie there, and what crossed the wire."""
+
+from typing import Any
+from urllib.parse import quote
+
+from nicegui import ui
+
+from counterflow.console.api import ApiError
+from counterflow.console.frame import act, page, visitor_of
+from counterflow.console.house import House
+from counterflow.console.signing import Visitor
+from counterflow.console.tables import table
+from counterflow.console.words import UNKNOWN, clock, day_and_clock, power
+from counterflow.domain.resources import ControlMode
+
+LOOK_EVERY_S = 3.0
+FRAMES_SHOWN = 100
+COLUMNS = (("station", "Station"), ("site", "Site"), ("line", "Line"), ("model", "Model"), ("control", "Control"), ("sessions", "Sessions"),
+           ("profiles", "Profiles of ours"), ("held", "Held out"))  # fmt: skip
+
+
+def show(house: House) -> None:
+    """Add the pages."""
+
+    @ui.page("/stations")
+    async def stations() -> None:
+        visitor = visitor_of(house)
+        if visitor is not None:
+            with page(house, visitor, "Stations", "/fleet"):
+                await _list(house, visitor)
+
+    @ui.page("/stations/{station_id}")
+    async def station(station_id: str) -> None:
+        visitor = visitor_of(house)
+        if visitor is not None:
+            with page(house, visitor, f"Station {station_id}", "/fleet"):
+                await OneStation(house, visitor, station_id).begin()
+
+
+async def _list(house: House, visitor: Visitor) -> None:
+    """Asked for once: a list of all stations is not worked out anew every few seconds for everybody who looks."""
+    try:
+        views = await house.api.get(visitor.token, "/stations")
+    except ApiError as error:
+        ui.label(error.sentence).classes("text-negative")
+        return
+    with ui.row().classes("w-full items-center gap-3"):
+        search = ui.input("Search stations").props("clearable dense debounce=300").classes("w-72")
+        count = ui.label().classes("text-caption").mark("count")
+        ui.space()
+        ui.link("Sessions", "/fleet")
+    rows = [row_of(view) for view in views]
+    shown = table(COLUMNS, [], row_key="station", empty="No station. It may connect once it is registered: counterflow stations add")
+    shown.pagination = {"rowsPerPage": 25}
+    shown.add_slot("body-cell-station", '<q-td :props="props"><a :href="props.row.link" class="text-primary">{{ props.value }}</a></q-td>')
+
+    def draw() -> None:
+        wanted = (search.value or "").casefold()
+        found = [row for row in rows if wanted in " ".join(str(value) for value in row.values()).casefold()]
+        shown.rows = found[:500]
+        shown.update()
+        first = f", the first {len(shown.rows)} are shown" if len(found) > len(shown.rows) else ""
+        count.set_text(f"{len(found)} of {len(rows)} stations{first}")
+
+    search.on_value_change(draw)
+    draw()
+
+
+def row_of(view: dict[str, Any]) -> dict[str, Any]:
+    """One station as the list shows it."""
+    modes = sorted({control_words(evse["control_mode"]) for evse in view["evses"]})
+    return {
+        "station": view["station_id"],
+        "link": f"/stations/{quote(view['station_id'], safe='')}",
+        "site": view["site_id"],
+        "line": view["subprotocol"] or "connected" if view["connected"] else "not connected",
+        "model": " ".join(part for part in (view["identity"]["vendor_name"], view["identity"]["model"]) if part) or UNKNOWN,
+        "control": ", ".join(modes) or "not known yet",
+        "sessions": view["sessions"],
+        "profiles": view["profiles"],
+        "held": view["held_out"] or UNKNOWN,
+    }
+
+
+def control_words(mode: int) -> str:
+    """`negative limit`."""
+    return ControlMode(mode).name.lower().replace("_", " ")
+
+
+class OneStation:
+    """The page of one station."""
+
+    def __init__(self, house: House, visitor: Visitor, station_id: str) -> None:
+        self._house = house
+        self._visitor = visitor
+        self._station_id = station_id
+        self._path = f"/stations/{quote(station_id, safe='')}"
+        with ui.row().classes("w-full items-center gap-3"):
+            ui.label(f"Station {station_id}").classes("text-h6")
+            ui.space()
+            ask = ui.button("Ask anew what it can do", on_click=self._ask_anew).props("outline")
+            ask.set_enabled(visitor.may_operate)
+            self._release = ui.button("Let it take part again", on_click=self._open_release).props("outline")
+        self._facts = ui.column().classes("w-full gap-0")
+        ui.label("EVSEs").classes("text-h6")
+        titles = (("evse", "EVSE"), ("control", "Control"), ("why", "Why"), ("gives", "Gives at most"), ("takes", "Takes at most"))
+        self._evses = table((*titles, ("modes", "Modes")), [], row_key="evse", empty="It has not told what it can do.")
+        ui.label("Profiles of ours that may be there").classes("text-h6")
+        profiles = (("id", "Profile"), ("state", "State"), ("evse", "EVSE"), ("kind", "Kind"), ("power", "Power"), ("placed", "Placed"),
+                    ("until", "Discharges until"), ("dispatch", "Dispatch"))  # fmt: skip
+        self._profiles = table(profiles, [], row_key="id", empty="None.")
+        ui.label("Profiles go as their dispatch is cancelled, those without one by themselves.").classes("cf-name")
+        ui.label("Messages").classes("text-h6")
+        self._search = ui.input("Search messages", placeholder="SetChargingProfile").props("clearable dense debounce=400").classes("w-72")
+        self._search.on_value_change(self._load_frames)
+        frames = (("at", "When"), ("way", "Way"), ("text", "Message"))
+        self._frames = table(frames, [], row_key="key", empty="No message of it is kept that holds this.")
+        self._frames.style("max-height: 60vh").props('table-class="cf-frames"')
+        ui.label("Secrets are masked; people and cars appear under pseudonyms.").classes("cf-name")
+
+    async def begin(self) -> None:
+        """Now; identity and profiles again every few seconds, messages when they are asked for."""
+        await self.load()
+        await self._load_frames()
+        ui.timer(LOOK_EVERY_S, self.load)
+
+    async def load(self) -> None:
+        """What is newest."""
+        try:
+            view = await self._house.api.get(self._visitor.token, self._path)
+            profiles = await self._house.api.get(self._visitor.token, self._path + "/profiles")
+        except ApiError as error:
+            self._facts.clear()
+            with self._facts:
+                ui.label(error.sentence).classes("text-negative")
+            self._release.set_enabled(False)
+            return
+        self._release.set_enabled(self._visitor.may_operate and view["held_out"] is not None)
+        self._facts.clear()
+        with self._facts:
+            for name, value in facts_of(view):
+                with ui.row().classes("gap-2 no-wrap"):
+                    ui.label(name).classes("cf-name w-56")
+                    ui.label(value)
+        self._evses.rows = [evse_row(evse) for evse in view["evses"]]
+        self._evses.update()
+        self._profiles.rows = [profile_row(profile) for profile in profiles]
+        self._profiles.update()
+
+    async def _load_frames(self) -> None:
+        try:
+            found = await self._house.api.get(
+                self._visitor.token, self._path + "/frames", search=self._search.value or None, most=FRAMES_SHOWN
+            )
+        except ApiError as error:
+            ui.notify(error.sentence, type="negative")
+            return
+        rows = [
+            {"key": number, "at": clock(one["at_s"]), "way": "from it" if one["direction"] == "in" else "to it", "text": one["text"]}
+            for number, one in enumerate(found)
+        ]
+        self._frames.rows = rows[::-1]
+        self._frames.update()
+
+    async def _ask_anew(self) -> None:
+        await act(self._house, self._visitor, "POST", self._path + "/discovery", "It has answered.")
+        await self.load()
+
+    def _open_release(self) -> None:
+        with ui.dialog() as dialog, ui.card().classes("w-96"):
+            ui.label(f"Let {self._station_id} take part again?").classes("text-h6")
+            by = ui.input("Who says so").props("autofocus").classes("w-full")
+            note = ui.input("Why it is right again", placeholder="meter rewired").classes("w-full")
+
+            async def release() -> None:
+                body = {"by": by.value.strip(), "note": note.value.strip()}
+                if await act(self._house, self._visitor, "POST", self._path + "/release", "It takes part again.", body) is not None:
+                    dialog.close()
+                    await self.load()
+
+            with ui.row().classes("w-full justify-end"):
+                ui.button("Back", on_click=dialog.close).props("flat")
+                ui.button("Let it", on_click=release).props('color="primary"')
+        dialog.open()
+
+
+def facts_of(view: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and value, in words; what does not apply is left out."""
+    identity = view["identity"]
+    line = f"connected ({view['subprotocol']})" if view["connected"] else "not connected"
+    facts = [
+        ("Line", f"{line}, last heard {day_and_clock(view['last_seen_s'])}"),
+        ("Site", view["site_id"]),
+        ("Model", f"{identity['vendor_name']} {identity['model']}".strip() or UNKNOWN),
+        ("Serial number", identity["serial_number"] or UNKNOWN),
+        ("Firmware", identity["firmware_version"] or UNKNOWN),
+        ("Security", f"profile {view['security_profile']} or better, {'with a' if view['password_set'] else 'without a'} password"),
+        ("Sessions", str(view["sessions"])),
+        ("Asked what it can do", day_and_clock(view["discovered_at_s"])),
+        ("Meter values every", UNKNOWN if view["meter_interval_s"] is None else f"{view['meter_interval_s']:g} s"),
+        ("Samples", ", ".join(view["facts"]["measurands"]) or UNKNOWN),
+    ]
+    if view["held_out"]:
+        facts.insert(0, ("Held out of dispatch", view["held_out"]))
+    if view["outdated"]:
+        facts.append(("What was learned is void", view["outdated"]))
+    if view["awaits_reboot"]:
+        facts.append(("Waits", "for a reboot, to take settings"))
+    facts += [("Refused", sentence) for sentence in view["refusals"]]
+    facts += [
+        (f"We set {_variable(change['variable'])}", f"{change['former'] or 'nothing'} → {(change['ours'] or (UNKNOWN,))[-1]}")
+        for change in view["changed_settings"]
+    ]
+    return facts
+
+
+def _variable(variable: Any) -> str:
+    """As a component's variable is written for people."""
+    parts = variable.values() if isinstance(variable, dict) else variable if isinstance(variable, list) else [variable]
+    return " ".join(str(part) for part in parts if part not in (None, ""))
+
+
+def evse_row(evse: dict[str, Any]) -> dict[str, Any]:
+    """One EVSE: how it is told to discharge, or why it cannot be."""
+    return {
+        "evse": evse["evse_id"],
+        "control": control_words(evse["control_mode"]),
+        "why": evse["reason"],
+        "gives": power(evse["max_discharge_power_w"]),
+        "takes": power(evse["max_charge_power_w"]),
+        "modes": ", ".join(evse["operation_modes"]) or UNKNOWN,
+    }
+
+
+def profile_row(profile: dict[str, Any]) -> dict[str, Any]:
+    """One profile of the ledger."""
+    return {
+        "id": profile["profile_id"],
+        "state": profile["state"],
+        "evse": profile["evse_id"] or "all",
+        "kind": profile["kind"].replace("_", " "),
+        "power": power(profile["power_w"]),
+        "placed": day_and_clock(profile["placed_at_s"]),
+        "until": day_and_clock(profile["discharge_until_s"] or None),
+        "dispatch": profile["dispatch_id"] or UNKNOWN,
+    }
