@@ -111,7 +111,7 @@ def test_dispatch_from_the_page_until_its_report(browser: Browser, place: Place)
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_text(re.compile(r"Feasible: .* expected, .* at the low end"))).to_be_visible(timeout=PATIENCE_MS)
     order.click()
-    expect(page.get_by_text("Ordered.")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Ordered.", exact=True)).to_be_visible(timeout=PATIENCE_MS)
     deadline_s = time.monotonic() + 90.0
     while (now := figure(page, "now")) == "–" or megawatts(now) < 0.045:
         assert time.monotonic() < deadline_s, now
@@ -124,7 +124,7 @@ def test_dispatch_from_the_page_until_its_report(browser: Browser, place: Place)
     expect(page.get_by_text(re.compile("session.dropped_out")).first).to_be_visible(timeout=PATIENCE_MS)
     page.get_by_role("button", name="Cancel dispatch").click()
     page.get_by_role("button", name="Cancel it").click()
-    expect(page.get_by_text("Cancelled.")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Cancelled.", exact=True)).to_be_visible(timeout=PATIENCE_MS)
     page.goto(place.console + "/offers")
     page.locator(".q-expansion-item").first.click()
     with page.expect_download() as waiting:

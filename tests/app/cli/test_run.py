@@ -32,7 +32,7 @@ RUN = [sys.executable, "-c", "from counterflow.app.cli import main; main()"]
             [],
             {"COUNTERFLOW_CONFG": "x"},
             "known are COUNTERFLOW_ACCEPT_UNKNOWN_STATIONS, COUNTERFLOW_API_HOST, COUNTERFLOW_API_PORT, "
-            "COUNTERFLOW_API_URL, COUNTERFLOW_CONFIG, COUNTERFLOW_DATA_DIR",
+            "COUNTERFLOW_API_URL, COUNTERFLOW_CONFIG, COUNTERFLOW_CONSOLE, COUNTERFLOW_CONSOLE_PORT, COUNTERFLOW_DATA_DIR",
         ),
         (["--ocpp-port", "many"], {}, "Invalid value for '--ocpp-port'"),
     ],
@@ -145,7 +145,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
-SERVE = ("serve", "--ocpp-port", "0", "--api-port", "0", "--accept-unknown-stations", "--default-consent", "--data-dir")
+SERVE = ("serve", "--no-console", "--ocpp-port", "0", "--api-port", "0", "--accept-unknown-stations", "--default-consent", "--data-dir")
 
 
 def test_a_person_serves_simulates_looks_orders_and_stops(start: Start, tmp_path: Path) -> None:

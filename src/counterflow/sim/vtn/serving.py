@@ -63,7 +63,9 @@ def build(
 
 def server_of(vtn: Vtn, host: str, port: int) -> uvicorn.Server:
     """A server that waits to be run. The Date header is the VTN's own, since a quirk moves its clock."""
-    return uvicorn.Server(uvicorn.Config(vtn.app, host=host, port=port, log_level="warning", date_header=False, lifespan="off"))
+    return uvicorn.Server(
+        uvicorn.Config(vtn.app, host=host, port=port, log_level="warning", log_config=None, date_header=False, lifespan="off")
+    )
 
 
 @contextlib.contextmanager
@@ -85,7 +87,7 @@ def beside(**options: Any) -> Iterator[Vtn]:
 @contextlib.asynccontextmanager
 async def serving(host: str = "127.0.0.1", port: int = 0, **options: Any) -> AsyncIterator[Vtn]:
     """A VTN as long as the context lasts, on a free port unless one is named; `options` as for `build`."""
-    sock = uvicorn.Config(app="", host=host, port=port, log_level="critical").bind_socket()
+    sock = uvicorn.Config(app="", host=host, port=port, log_level="critical", log_config=None).bind_socket()
     try:
         vtn = build(f"http://{host}:{sock.getsockname()[1]}", **options)
         server = server_of(vtn, host, port)
