@@ -98,8 +98,9 @@ def test_who_stops_says_goodbye(brokers: Any, place: Replay, peer: Any, until: A
 
     async def life() -> None:
         async with peer(broker.port) as operator:
-            running = asyncio.create_task(MqttWire(place.grid, settings_of(broker), lambda: None, "1").run())
-            await until(lambda: operator.heard_anywhere("counterflow/status", online=True))
+            wire = MqttWire(place.grid, settings_of(broker), lambda: None, "1")
+            running = asyncio.create_task(wire.run())
+            await until(lambda: wire.connected and operator.heard_anywhere("counterflow/status", online=True))
             running.cancel()
             await until(lambda: operator.heard_anywhere("counterflow/status", online=False))
             (_, gone) = operator.on("counterflow/status")[-2:]

@@ -1,6 +1,7 @@
 """The wire: keeps a line to the broker for as long as the server runs, and everything that goes over it."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from random import uniform
@@ -104,7 +105,8 @@ class MqttWire:
                     for offers in self._offers:
                         tasks.create_task(offers.run(line))
             except asyncio.CancelledError:
-                await asyncio.wait_for(self._say_status(line, online=False), _GOODBYE_S)
+                with contextlib.suppress(Exception):  # a goodbye that fails must not keep us here: the broker says it with the last will
+                    await asyncio.wait_for(self._say_status(line, online=False), _GOODBYE_S)
                 raise
             except Exception as error:
                 if line.trouble:
