@@ -271,6 +271,22 @@ def test_a_stream_is_made_longer_while_it_asks_and_gives_its_pool_free_when_idle
     assert again.dispatch_id != first.dispatch_id
 
 
+def test_a_stream_that_a_person_ended_stays_ended_until_its_source_asks_for_nothing(at: Any) -> None:
+    first = at.do(at.grid.tell("fast", 40_000.0, None, None))
+    at.run(20)
+    at.do(at.operations.cancel(first.dispatch_id, "a person"))
+    for _ in range(3):
+        at.run(4)
+        again = at.do(at.grid.tell("fast", 40_000.0, None, None))
+        assert again.refusal is not None
+        assert again.refusal.kind is RefusalKind.STOPPED
+    assert at.do(at.grid.tell("fast", 0.0, None, None)).outcome is GridOutcome.UNCHANGED
+    at.run(120)
+    anew = at.do(at.grid.tell("fast", 40_000.0, None, None))
+    assert anew.outcome is GridOutcome.ACCEPTED
+    assert anew.dispatch_id != first.dispatch_id
+
+
 def test_set_points_of_nobody_and_under_an_emergency_stop_are_refused(at: Any) -> None:
     assert at.do(at.grid.tell("south", 1.0, None, None)).refusal.kind is RefusalKind.NOT_FOUND
     at.do(at.operations.emergency_stop(True, "test"))

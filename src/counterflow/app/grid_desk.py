@@ -373,8 +373,14 @@ class GridDesk:
         known = self._records.get((name, STREAM_KEY))
         live, opened = self._live_of(known), False
         if live is None:
+            ended = self._ended_by_a_person(known)
             if discharge_power_w == 0.0:
+                if known is not None and ended:
+                    self._write(replace(known, outcome=GridOutcome.WITHDRAWN, heard_at_s=now_s))
+                    await self._settled()
                 return GridAnswer(outcome=GridOutcome.UNCHANGED), False
+            if ended:
+                return _refused(_ended(program)), False
             order = GridOrder(
                 program=name,
                 key=STREAM_KEY,
@@ -394,6 +400,13 @@ class GridDesk:
         outcome = GridOutcome.ACCEPTED if told.outcome == "taken" else GridOutcome.UNCHANGED
         return GridAnswer(outcome=outcome, dispatch_id=dispatch_id), opened
 
+    def _ended_by_a_person(self, record: GridOrderRecord | None) -> bool:
+        """The dispatch of a stream was cancelled, or aborted by the emergency stop, and its source has not asked for nothing since."""
+        if record is None or record.dispatch_id is None or record.outcome not in (GridOutcome.ACCEPTED, GridOutcome.CHANGED):
+            return False
+        view = self._operations.dispatch(record.dispatch_id)
+        return isinstance(view, DispatchView) and view.instruction.ends_as in (DispatchState.CANCELLED, DispatchState.ABORTED)
+
     async def _look_after_stream(self, record: GridOrderRecord) -> None:
         program, live, now_s = self._programs.get(record.order.program), self._live_of(record), self.now_s()
         if program is None or live is None:
@@ -405,6 +418,7 @@ class GridDesk:
         resting = view.stream is not None and view.stream.phase in {phase.value for phase in AT_REST}
         if now_s - asked_s > IDLE_STREAM_S and (resting or not view.target_power_w):
             await self._operations.cancel(live.dispatch_id, "us: its stream asked for nothing")
+            self._write(replace(record, outcome=GridOutcome.WITHDRAWN))
         elif live.end_s - now_s < window_s / 2 and live.start_s + MAX_DURATION_S > now_s + window_s:
             await self._operations.amend(live.dispatch_id, Amendment(end_s=now_s + window_s), "its stream, which goes on")
 
@@ -518,4 +532,12 @@ def _too_often(program: Program) -> Refusal:
         kind=RefusalKind.TOO_OFTEN,
         sentence=f"Program '{program.name}' orders more than {program.max_orders_per_min:g} times a minute.",
         remedy="Send fewer changes, or a stream of set-points.",
+    )
+
+
+def _ended(program: Program) -> Refusal:
+    return Refusal(
+        kind=RefusalKind.STOPPED,
+        sentence=f"A person ended the dispatch of program '{program.name}'; it follows set-points again once it was asked for nothing.",
+        remedy="Send a set-point of 0 once, then the one that is wanted.",
     )

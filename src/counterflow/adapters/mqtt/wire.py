@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from random import uniform
 
 import aiomqtt
@@ -98,14 +98,15 @@ class MqttWire:
                 self.connected = True
                 self._grid.alarm(Wire.MQTT, _BROKER, None)
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self.inbox.listen(line))
-                    tasks.create_task(self._states.run(line))
+                    tasks.create_task(_ending_quietly(self.inbox.listen(line)))
+                    tasks.create_task(_ending_quietly(self._states.run(line)))
                     for one in self.telemetry:
-                        tasks.create_task(one.run(line))
+                        tasks.create_task(_ending_quietly(one.run(line)))
                     for offers in self._offers:
-                        tasks.create_task(offers.run(line))
+                        tasks.create_task(_ending_quietly(offers.run(line)))
             except asyncio.CancelledError:
-                with contextlib.suppress(Exception):  # a goodbye that fails must not keep us here: the broker says it with the last will
+                # A goodbye that fails must not keep us here: the broker says it with the last will.
+                with contextlib.suppress(Exception):
                     await asyncio.wait_for(self._say_status(line, online=False), _GOODBYE_S)
                 raise
             except Exception as error:
@@ -131,3 +132,14 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+async def _ending_quietly(work: Coroutine[object, object, None]) -> None:
+    """What fails while it is cancelled was cancelled: an error would hide from the group that it is to end."""
+    try:
+        await work
+    except Exception as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error
+        raise

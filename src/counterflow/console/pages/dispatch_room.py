@@ -37,11 +37,11 @@ class Room:
         self._chosen: str | None = None
         self._span = "15 min"
         with ui.row().classes("w-full items-stretch gap-3"):
-            self._now = _figure("MW now", "now")
+            self._now = _figure("power now", "now")
             self._energy = _figure("delivered so far", "energy")
             self._following = _figure("sessions following", "following")
             self._short = _figure("shortfall", "shortfall")
-            self._age = _figure("oldest meter value", "age")
+            self._age = _figure("age of these figures", "age")
         with ui.row().classes("w-full items-center gap-3"):
             self._select = ui.select({}, label="Dispatch", on_change=lambda event: self._choose(event.value)).classes("w-96")
             ui.toggle(list(SPANS), value=self._span, on_change=lambda event: self._set_span(event.value)).props('aria-label="Span of time"')
