@@ -39,7 +39,7 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             ge=0,
             le=1,
         ),
-    ] = 0.8
+    ] = 0.85
     stream_size_worth: Annotated[
         float,
         Meta(
