@@ -248,7 +248,9 @@ def test_ctrl_c_twice_ends_in_a_sentence_with_what_was_played(tmp_path: Path) ->
     assert process.wait(20.0) == 130
     assert "Traceback" not in "".join(said)
     assert "Stopped. This is what was played until then." in "".join(said)
-    assert "19" in json.loads((tmp_path / "scenarios.json").read_text())["scenarios"]
+    written = set(json.loads((tmp_path / "scenarios.json").read_text())["scenarios"])
+    assert written, "what was played is written"
+    assert written <= {"19", "1g"}
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:

@@ -278,8 +278,8 @@ class Master:
             point.info = c104.ShortCmd(target=value, recorded_at=said)
         began_s = time.monotonic()
         confirmed = point.transmit(c104.Cot.ACTIVATION)
-        if not confirmed and select and time.monotonic() - began_s > ANSWERED_WITHIN_S:
-            return self.command(address, value, kind, select, said)  # the client misses now and then that a selection was confirmed
+        if not confirmed and time.monotonic() - began_s > 0.9 * ANSWERED_WITHIN_S:
+            return self.command(address, value, kind, select, said)  # the client misses now and then that it was confirmed
         return confirmed
 
     def value(self, address: int) -> Any:

@@ -6,6 +6,7 @@ import struct
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from random import Random
 from typing import Any
 
@@ -279,7 +280,7 @@ def test_several_control_systems_see_the_same_and_the_newest_command_counts(desk
     assert first.command(1001, 1.0)
     assert second.command(1001, 2.0)
     wait_for(lambda: first.value(1002) == second.value(1002) == 2.0)
-    assert desk.told == [1_000_000.0, 2_000_000.0]
+    assert [told for told, _ in groupby(desk.told)] == [1_000_000.0, 2_000_000.0], "one that was not heard is said again"
 
 
 def test_a_control_system_comes_back_and_nobody_for_too_long_is_an_alarm(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
