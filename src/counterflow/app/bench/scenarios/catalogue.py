@@ -26,8 +26,8 @@ ELSEWHERE = (
     Elsewhere(number="22", title="AGC value to last update", where="counterflow bench fan_out"),
     Elsewhere(number="23", title="coverage of the forecast", where="counterflow bench offers"),
     Elsewhere(number="24", title="quantile error and time", where="counterflow bench offers"),
-    Elsewhere(number="25", title="settlement, aligned registers", where="tests/engine/settlement"),
-    Elsewhere(number="26", title="settlement with faulty registers", where="tests/engine/settlement"),
+    Elsewhere(number="25", title="settlement, aligned registers", where="counterflow bench settlement"),
+    Elsewhere(number="26", title="settlement with faulty registers", where="counterflow bench settlement"),
     Elsewhere(number="27", title="server killed in mid-window", where="tests/crash"),
 )
 
