@@ -129,7 +129,10 @@ class Feed:
 
     async def _keep_looking(self) -> None:
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001  # an answer that is not understood must not end the feed of all pages
+                self.trouble = f"An answer of the server is not understood ({type(error).__name__})."
             for _ in range(round((LOOK_EVERY_S if self.viewers else LOOK_IDLE_S) / LOOK_EVERY_S)):
                 await asyncio.sleep(LOOK_EVERY_S)
                 if self.viewers:
@@ -144,4 +147,6 @@ class Feed:
                     self.hear(notice)
             except ApiError as error:
                 self.trouble = error.sentence
+            except Exception as error:  # noqa: BLE001  # the same; the stream is read on from the notice behind
+                self.trouble = f"A notice of the server is not understood ({type(error).__name__})."
             await asyncio.sleep(RETRY_S)
