@@ -28,16 +28,16 @@ from counterflow.app.bench.scenarios.show import markdown, outcomes_of
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import ENVIRONMENT_PREFIX, SHORTCUTS, Settings
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.iec104_metrics import Iec104Metrics
-from counterflow.app.metrics import ProcessMetrics
-from counterflow.app.mqtt_metrics import MqttMetrics
-from counterflow.app.notices import NoticeBoard
-from counterflow.app.openadr_metrics import OpenAdrMetrics
-from counterflow.app.operations import LiveOperations
-from counterflow.app.recovery_metrics import RecoveryMetrics
-from counterflow.app.reporting import Reporting
-from counterflow.app.telemetry_metrics import TelemetryMetrics
-from counterflow.app.webhook_metrics import WebhookMetrics
+from counterflow.app.desks.operations import LiveOperations
+from counterflow.app.observing.iec104_metrics import Iec104Metrics
+from counterflow.app.observing.metrics import ProcessMetrics
+from counterflow.app.observing.mqtt_metrics import MqttMetrics
+from counterflow.app.observing.notices import NoticeBoard
+from counterflow.app.observing.openadr_metrics import OpenAdrMetrics
+from counterflow.app.observing.recovery_metrics import RecoveryMetrics
+from counterflow.app.observing.telemetry_metrics import TelemetryMetrics
+from counterflow.app.observing.webhook_metrics import WebhookMetrics
+from counterflow.app.settlement.reporting import Reporting
 from counterflow.domain.notices import NOTICES
 from counterflow.domain.reasons import REASON_WORDS
 from counterflow.engine.control import book, ledger

@@ -13,7 +13,7 @@ from shutil import which
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
-from counterflow.app.own_server import OwnServer
+from counterflow.app.hosting.own_server import OwnServer
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 STATIONS = 120

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from counterflow.adapters.storage.memory import MemoryJournal
-from counterflow.app.authorizing import Question, Told, Verdict
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.drivers.authorizing import Question, Told, Verdict
 from counterflow.app.replay import message_ids
 from counterflow.domain.ids import StationId, TransactionId
 

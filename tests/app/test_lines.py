@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from counterflow.app.config import Settings
-from counterflow.app.faults import Faults
+from counterflow.app.dispatching.faults import Faults
 from counterflow.app.lines import FAULT_PAUSE_S, LOOK_S, Lines
 
 NOW_S = 1_800_000_000.0

@@ -18,7 +18,7 @@ from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.app.config import Settings
 from counterflow.app.server import Server
-from counterflow.app.settling import LATE_DATA_S
+from counterflow.app.settlement.settling import LATE_DATA_S
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction, DispatchOrder, DispatchState
 from counterflow.domain.records import DocumentKind

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from counterflow.app.experience import DAY_S, Experience
+from counterflow.app.drivers.experience import DAY_S, Experience
 from counterflow.domain.records import DocumentKind, LearnedResponse
 from counterflow.domain.views import ErasureAnswer
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from counterflow.app.explaining import under_way
+from counterflow.app.desks.explaining import under_way
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import SessionUid

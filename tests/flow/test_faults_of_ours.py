@@ -46,7 +46,7 @@ def test_a_fault_in_one_dispatch_leaves_the_other_on_target_and_is_an_alarm(two_
             raise ZeroDivisionError
         return tick(image, task, *rest, **more)
 
-    monkeypatch.setattr("counterflow.app.deciding.tick", faulty)
+    monkeypatch.setattr("counterflow.app.dispatching.deciding.tick", faulty)
     more_w = 1.2 * whole.steps[0].discharge_power_w
     at.do(at.operations.amend(whole.dispatch_id, Amendment(discharge_power_w=more_w), "me"))
     at.run(60)

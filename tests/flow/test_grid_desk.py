@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from counterflow.adapters.storage.memory import MemoryJournal
-from counterflow.app.grid_desk import IDLE_STREAM_S, STREAM_KEY
+from counterflow.app.desks.grid_desk import IDLE_STREAM_S, STREAM_KEY
 from counterflow.domain.grid import GridAnswer, GridOrder, GridOutcome, GridStep, Wire
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.records import DocumentKind

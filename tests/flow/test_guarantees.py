@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from counterflow.app import deciding
+from counterflow.app.dispatching import deciding
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.reasons import Reason

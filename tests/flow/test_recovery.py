@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 
 from counterflow.app.clock import SystemClock
-from counterflow.app.recovery_metrics import RecoveryMetrics
+from counterflow.app.observing.recovery_metrics import RecoveryMetrics
 from counterflow.domain.records import ProfileState
 
 END_S = 200.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from counterflow.app.control_paths import PERIODS
+from counterflow.app.dispatching.control_paths import PERIODS
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.instructions import Amendment, OrderStep
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from counterflow.app.clearing import Clearing
-from counterflow.app.departures import Departures
-from counterflow.app.dispatcher import Dispatcher
-from counterflow.app.fallbacks import Fallbacks
-from counterflow.app.ledger_gate import LedgerGate
-from counterflow.app.placing import Placement
+from counterflow.app.dispatching.clearing import Clearing
+from counterflow.app.dispatching.departures import Departures
+from counterflow.app.dispatching.dispatcher import Dispatcher
+from counterflow.app.dispatching.fallbacks import Fallbacks
+from counterflow.app.dispatching.ledger_gate import LedgerGate
+from counterflow.app.dispatching.placing import Placement
 from counterflow.app.simulation.run import simulate
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.setpoints import Offline

@@ -20,14 +20,14 @@ from counterflow.adapters.openadr2.settings import OpenAdr2Settings
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.web.settings import ApiSettings
 from counterflow.adapters.webhooks.settings import WebhookSettings
-from counterflow.app.authorizing import AuthorizationSettings
-from counterflow.app.certificate_settings import CertificateSettings
-from counterflow.app.dispatcher_settings import DispatcherSettings
-from counterflow.app.doubtful_sessions import DoubtSettings
-from counterflow.app.registry import RegistrySettings
-from counterflow.app.setpoint_commands import PlacingSettings
+from counterflow.app.dispatching.dispatcher_settings import DispatcherSettings
+from counterflow.app.dispatching.setpoint_commands import PlacingSettings
+from counterflow.app.drivers.authorizing import AuthorizationSettings
+from counterflow.app.security.certificate_settings import CertificateSettings
 from counterflow.app.setting_checks import complaints
 from counterflow.app.setting_words import sentence_of
+from counterflow.app.stations.doubtful_sessions import DoubtSettings
+from counterflow.app.stations.registry import RegistrySettings
 from counterflow.console.settings import ConsoleSettings
 from counterflow.domain.grid import Program
 from counterflow.domain.resources import Feeder, Site

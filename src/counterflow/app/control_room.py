@@ -12,25 +12,25 @@ from counterflow.adapters.ocpp.csms import Csms, Outgoing
 from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.ocpp.handlers.context import WarningKind
 from counterflow.adapters.ocpp.transport import Admission, Shown
-from counterflow.app.access import AccessBook
-from counterflow.app.authorizing import Ask, Authorizing
 from counterflow.app.config import Settings
-from counterflow.app.conflicts import TELLING_TRIGGERS, Conflicts
-from counterflow.app.dispatcher import Dispatcher
-from counterflow.app.doubtful_sessions import DoubtfulSessions
-from counterflow.app.drivers import Drivers
-from counterflow.app.experience import Experience
-from counterflow.app.first_use import FirstUse
-from counterflow.app.known_faults import KnownFaults
-from counterflow.app.placing import Placement
-from counterflow.app.policy import Certifier, ConsentPolicy
-from counterflow.app.pseudonyms import Pseudonyms
-from counterflow.app.registry import Registry
-from counterflow.app.restoring import restore
-from counterflow.app.security_log import SecurityLog
-from counterflow.app.transaction_numbers import TransactionNumbers
-from counterflow.app.transfers import Transfers
-from counterflow.app.waiting import Called, Discovered, Waiting
+from counterflow.app.dispatching.dispatcher import Dispatcher
+from counterflow.app.dispatching.first_use import FirstUse
+from counterflow.app.dispatching.placing import Placement
+from counterflow.app.drivers.authorizing import Ask, Authorizing
+from counterflow.app.drivers.drivers import Drivers
+from counterflow.app.drivers.experience import Experience
+from counterflow.app.drivers.pseudonyms import Pseudonyms
+from counterflow.app.hosting.restoring import restore
+from counterflow.app.security.access import AccessBook
+from counterflow.app.security.security_log import SecurityLog
+from counterflow.app.stations.conflicts import TELLING_TRIGGERS, Conflicts
+from counterflow.app.stations.doubtful_sessions import DoubtfulSessions
+from counterflow.app.stations.known_faults import KnownFaults
+from counterflow.app.stations.policy import Certifier, ConsentPolicy
+from counterflow.app.stations.registry import Registry
+from counterflow.app.stations.transaction_numbers import TransactionNumbers
+from counterflow.app.stations.transfers import Transfers
+from counterflow.app.stations.waiting import Called, Discovered, Waiting
 from counterflow.domain.commands import Command, OfferTransfer, PlaceDischarge, RawCall, ReadProfiles, ReadTransaction
 from counterflow.domain.conflicts import HeldOut
 from counterflow.domain.drivers import SessionOverride

@@ -9,7 +9,7 @@ from typing import Final
 from counterflow.adapters.ocpp.transport import Admission, CloseCode, Line, Refused, Shown
 from counterflow.adapters.storage.frames import FrameRing
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.departures import Departures
+from counterflow.app.dispatching.departures import Departures
 from counterflow.domain.ids import StationId
 from counterflow.engine.ports import Journal
 

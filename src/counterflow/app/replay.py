@@ -8,15 +8,15 @@ from uuid import UUID
 import msgspec
 
 from counterflow.adapters.storage.memory import MemoryJournal
-from counterflow.app.capacity_desk import CapacityDesk
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.grid_desk import GridDesk
-from counterflow.app.notices import NoticeBoard
-from counterflow.app.operations import LiveOperations
-from counterflow.app.pool_figures import Momentary, PoolFigures
-from counterflow.app.reporting import Reporting
-from counterflow.app.wire_alarms import WireAlarms
+from counterflow.app.desks.capacity_desk import CapacityDesk
+from counterflow.app.desks.grid_desk import GridDesk
+from counterflow.app.desks.operations import LiveOperations
+from counterflow.app.observing.notices import NoticeBoard
+from counterflow.app.observing.wire_alarms import WireAlarms
+from counterflow.app.settlement.reporting import Reporting
+from counterflow.app.telemetry.pool_figures import Momentary, PoolFigures
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import DispatchId, StationId
 from counterflow.domain.views import Notice

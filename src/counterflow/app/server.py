@@ -29,40 +29,40 @@ from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.adapters.storage.telemetry_store import open_telemetry
 from counterflow.adapters.web.api import create_app
 from counterflow.adapters.webhooks.wire import Webhooks
-from counterflow.app.authorizing import Question, Told, Verdict
-from counterflow.app.capacity_desk import CapacityDesk
-from counterflow.app.certifying import Certifying
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
-from counterflow.app.console_process import ConsoleProcess
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.firm_figures import FirmFigures
-from counterflow.app.garbage import Garbage
-from counterflow.app.grid_desk import GridDesk
-from counterflow.app.http_authorizer import HttpAuthorizer
-from counterflow.app.iec104_metrics import Iec104Metrics
+from counterflow.app.desks.capacity_desk import CapacityDesk
+from counterflow.app.desks.grid_desk import GridDesk
+from counterflow.app.desks.operations import LiveOperations
+from counterflow.app.drivers.authorizing import Question, Told, Verdict
+from counterflow.app.drivers.http_authorizer import HttpAuthorizer
+from counterflow.app.drivers.pseudonyms import Pseudonyms, ensure_key
+from counterflow.app.hosting.console_process import ConsoleProcess
+from counterflow.app.hosting.garbage import Garbage
+from counterflow.app.hosting.process import allow_connections, give_back_memory
 from counterflow.app.lines import Lines
-from counterflow.app.message_ids import new_message_ids
-from counterflow.app.metrics import ProcessMetrics, WireMetrics
-from counterflow.app.mqtt_metrics import MqttMetrics
-from counterflow.app.notices import NoticeBoard
-from counterflow.app.offering import answer
-from counterflow.app.openadr_metrics import OpenAdrMetrics
-from counterflow.app.operations import LiveOperations
-from counterflow.app.own_certificates import OwnCertificates, issued_view
-from counterflow.app.pool_figures import PoolFigures
-from counterflow.app.pool_records import PoolRecords
-from counterflow.app.process import allow_connections, give_back_memory
-from counterflow.app.pseudonyms import Pseudonyms, ensure_key
-from counterflow.app.recovery_metrics import RecoveryMetrics
-from counterflow.app.rendering import render_evidence, render_report
-from counterflow.app.reporting import Reporting
-from counterflow.app.secret_files import secret
-from counterflow.app.settling import Settling
-from counterflow.app.telemetry_metrics import TelemetryMetrics
-from counterflow.app.token import ensure_token
-from counterflow.app.webhook_metrics import WebhookMetrics
-from counterflow.app.wire_alarms import WireAlarms
+from counterflow.app.observing.iec104_metrics import Iec104Metrics
+from counterflow.app.observing.metrics import ProcessMetrics, WireMetrics
+from counterflow.app.observing.mqtt_metrics import MqttMetrics
+from counterflow.app.observing.notices import NoticeBoard
+from counterflow.app.observing.openadr_metrics import OpenAdrMetrics
+from counterflow.app.observing.recovery_metrics import RecoveryMetrics
+from counterflow.app.observing.telemetry_metrics import TelemetryMetrics
+from counterflow.app.observing.webhook_metrics import WebhookMetrics
+from counterflow.app.observing.wire_alarms import WireAlarms
+from counterflow.app.offers.firm_figures import FirmFigures
+from counterflow.app.offers.offering import answer
+from counterflow.app.security.certifying import Certifying
+from counterflow.app.security.own_certificates import OwnCertificates, issued_view
+from counterflow.app.security.secret_files import secret
+from counterflow.app.security.token import ensure_token
+from counterflow.app.settlement.rendering import render_evidence, render_report
+from counterflow.app.settlement.reporting import Reporting
+from counterflow.app.settlement.settling import Settling
+from counterflow.app.stations.message_ids import new_message_ids
+from counterflow.app.telemetry.pool_figures import PoolFigures
+from counterflow.app.telemetry.pool_records import PoolRecords
 from counterflow.console.settings import ConsoleOrders
 from counterflow.domain.access import ApiToken
 from counterflow.domain.delivery import DeliveryReport

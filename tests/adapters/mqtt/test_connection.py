@@ -15,7 +15,7 @@ from counterflow.adapters.mqtt.wire import MqttWire
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
-from counterflow.app.secret_files import SecretError, secret
+from counterflow.app.security.secret_files import SecretError, secret
 from counterflow.sim.settings import WorldSettings
 
 PROGRAM = {"name": "north", "wire": "mqtt", "sign": "load", "unit": "kW", "max_discharge_power_w": 1e6}

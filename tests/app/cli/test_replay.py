@@ -9,7 +9,7 @@ from counterflow.app.cli import app
 from counterflow.app.demo import rehearsal
 from counterflow.app.demo.rehearsal import Rehearsal, Scenario
 from counterflow.app.demo.verdict import Verdict
-from counterflow.app.fallbacks import Fallbacks
+from counterflow.app.dispatching.fallbacks import Fallbacks
 
 
 @pytest.fixture

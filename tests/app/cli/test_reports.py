@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from counterflow.adapters.reports.as_evidence import read_evidence, write_evidence
-from counterflow.app import verifying
-from counterflow.app.verifying import CannotVerifyError, Verdict
+from counterflow.app.settlement import verifying
+from counterflow.app.settlement.verifying import CannotVerifyError, Verdict
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
 from counterflow.domain.settlement import Quality, ReportVersion, Revision
 

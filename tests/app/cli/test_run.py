@@ -202,7 +202,9 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path, option: str) -> No
 
 
 def test_a_data_dir_that_cannot_be_made_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("counterflow.app.logs.configure_logging", lambda _level: None)  # it is global, and this is the tests' process
+    monkeypatch.setattr(
+        "counterflow.app.observing.logs.configure_logging", lambda _level: None
+    )  # it is global, and this is the tests' process
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(app, ["serve", "--data-dir", str(tmp_path / "file" / "vpp"), "--api-port", "0", "--ocpp-port", "0"])
     assert result.exit_code == 1

@@ -32,13 +32,13 @@ import pytest
 
 from counterflow.adapters.ocpp.transport import Admitted, Shown
 from counterflow.adapters.storage.memory import MemoryJournal
-from counterflow.app import views
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.notices import NoticeBoard
-from counterflow.app.operations import LiveOperations
+from counterflow.app.desks import views
+from counterflow.app.desks.operations import LiveOperations
+from counterflow.app.observing.notices import NoticeBoard
 from counterflow.app.replay import KeptReports
-from counterflow.app.reporting import Reporting
+from counterflow.app.settlement.reporting import Reporting
 from counterflow.domain.conflicts import Leader
 from counterflow.domain.ids import SiteId, StationId
 from counterflow.domain.instructions import DispatchOrder

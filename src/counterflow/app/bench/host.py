@@ -17,8 +17,8 @@ from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.app.bench.messages import PASSWORD, station_id
 from counterflow.app.bench.processes import answer_requests, need_files, pin_from_command_line
 from counterflow.app.config import ServerSettings, Settings
-from counterflow.app.logs import configure_logging
-from counterflow.app.process import give_back_memory, run
+from counterflow.app.hosting.process import give_back_memory, run
+from counterflow.app.observing.logs import configure_logging
 from counterflow.app.server import Server
 from counterflow.domain.ids import DispatchId, SiteId, StationId
 from counterflow.domain.instructions import AllocationPolicy, DispatchOrder

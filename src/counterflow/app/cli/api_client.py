@@ -12,7 +12,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from counterflow.app.token import TOKEN_FILE, find_token
+from counterflow.app.security.token import TOKEN_FILE, find_token
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_DATA_DIR = "counterflow-data"

@@ -79,7 +79,7 @@ def certificates_issue(
 
     from counterflow.adapters.certificates.authority import AuthorityError, private_pem, write_private
     from counterflow.app.clock import SystemClock
-    from counterflow.app.own_certificates import OwnCertificates
+    from counterflow.app.security.own_certificates import OwnCertificates
 
     for station_id in station_ids:
         if not 0 < len(station_id) <= LONGEST_IDENTITY or "/" in station_id or station_id.startswith("."):

@@ -19,7 +19,7 @@ from counterflow.app.cli.shared import (
 )
 from counterflow.app.cli.tables import Column, clock, column, figures, kilo, percent, print_facts, print_table, say, span, whole
 from counterflow.app.cli.words import counted
-from counterflow.app.driver_file import TERM_COLUMNS, terms_from
+from counterflow.app.drivers.driver_file import TERM_COLUMNS, terms_from
 from counterflow.domain.drivers import PartialTerms, Scope
 from counterflow.domain.units import format_energy, parse_instant_s
 from counterflow.domain.views import DriverView, ErasureAnswer, ImportAnswer, SessionView

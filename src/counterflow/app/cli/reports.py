@@ -208,8 +208,8 @@ def verify(
     """
     import msgspec
 
-    from counterflow.app.verifying import CannotVerifyError
-    from counterflow.app.verifying import verify as compare
+    from counterflow.app.settlement.verifying import CannotVerifyError
+    from counterflow.app.settlement.verifying import verify as compare
 
     try:
         verdict = compare(name, data_dir, version)

@@ -20,7 +20,7 @@ from counterflow import __version__
 from counterflow.app.cli.shared import FailedError, WrongUsageError, note, screen
 from counterflow.app.cli.tables import visible
 from counterflow.app.cli.words import power
-from counterflow.app.token import TOKEN_FILE
+from counterflow.app.security.token import TOKEN_FILE
 from counterflow.domain.units import parse_duration_s
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ async def _serve(settings: "Settings") -> None:
     from counterflow.adapters.iec104.outstation import CannotOpenError
     from counterflow.adapters.ocpp.tls import CertificateFileError
     from counterflow.adapters.storage.schema import StorageError
-    from counterflow.app.logs import configure_logging
+    from counterflow.app.observing.logs import configure_logging
     from counterflow.app.server import Server  # loads the web framework and the database
 
     configure_logging(settings.server.log_level)
@@ -254,7 +254,7 @@ def refusal_words(refused: str) -> str:
 
 
 def _run(work: Coroutine[object, object, T]) -> T:
-    from counterflow.app.process import run  # brings in uvloop, which only the long-running commands need
+    from counterflow.app.hosting.process import run  # brings in uvloop, which only the long-running commands need
 
     return run(work)
 

@@ -17,8 +17,8 @@ from rich.live import Live
 from counterflow.app.cli.words import counted
 from counterflow.app.demo.screen import Figures, plain, render
 from counterflow.app.demo.verdict import GRACE_S, SETTLE_S, TOLERANCE_FRAC, Mean, Verdict, graces, judge, means_of
-from counterflow.app.own_server import START_S, OwnServer, OwnServerError
-from counterflow.app.token import TOKEN_FILE
+from counterflow.app.hosting.own_server import START_S, OwnServer, OwnServerError
+from counterflow.app.security.token import TOKEN_FILE
 from counterflow.domain.delivery import DeliveryReport, drop_out_words
 from counterflow.domain.units import format_energy
 from counterflow.sim.client import FleetClient

@@ -35,7 +35,7 @@ from counterflow.adapters.storage.concealing import conceal
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.config import Settings, SettingsError, load
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.driver_file import FileError, read_file
+from counterflow.app.drivers.driver_file import FileError, read_file
 from counterflow.domain.grid import GridOrderRecord, GridOutcome, GridUnit, Program, Sign, Wire
 from counterflow.domain.ids import StationId
 from counterflow.domain.instructions import DispatchOrder

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.departures import Departures
-from counterflow.app.notices import NoticeBoard
-from counterflow.app.operations import LiveOperations
+from counterflow.app.desks.operations import LiveOperations
+from counterflow.app.dispatching.departures import Departures
+from counterflow.app.observing.notices import NoticeBoard
 from counterflow.app.replay import KeptReports, message_ids
-from counterflow.app.reporting import Reporting
+from counterflow.app.settlement.reporting import Reporting
 from counterflow.app.simulation.disk import Disk, ProcessKilled
 from counterflow.app.simulation.wire import CALL, Link, words
 from counterflow.domain.views import Notice

@@ -16,7 +16,7 @@ from counterflow.app.bench.realtime.course import TERMS, Course
 from counterflow.app.bench.realtime.played import Played
 from counterflow.app.bench.realtime.truth import Standing
 from counterflow.app.bench.realtime.virtual import RETURN_S, CannotPlayError
-from counterflow.app.own_server import START_S, OwnServer, OwnServerError
+from counterflow.app.hosting.own_server import START_S, OwnServer, OwnServerError
 from counterflow.domain.delivery import DeliveryReport
 
 STATIONS = "counterflow.app.bench.realtime.stations"

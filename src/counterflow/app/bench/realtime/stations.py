@@ -11,7 +11,7 @@ import msgspec
 from counterflow.app.bench.processes import answer_requests, need_files
 from counterflow.app.bench.realtime.course import CONNECT_PER_S, MIX, PREFIX, Course
 from counterflow.app.bench.realtime.truth import Truth
-from counterflow.app.process import run
+from counterflow.app.hosting.process import run
 from counterflow.sim.client import FleetClient
 from counterflow.sim.settings import FleetClientSettings
 

@@ -1,0 +1,414 @@
+"""`Operations`: what the API and the command line may see and ask, on top of the control room.
+
+Commands run on the event loop, at once and whole; the answer waits until the journal is durable (decisions 8).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from secrets import token_hex
+
+from msgspec.structs import replace
+
+from counterflow import __version__
+from counterflow.adapters.ocpp.discovery.dialogue import Errand
+from counterflow.adapters.storage.frames import Frame
+from counterflow.app.control_room import ControlRoom
+from counterflow.app.desks.access_desk import AccessDesk
+from counterflow.app.desks.conflict_views import conflict_views
+from counterflow.app.desks.dispatch_desk import DispatchDesk, no_dispatch
+from counterflow.app.desks.explaining import Explaining
+from counterflow.app.desks.limit_views import limit_views
+from counterflow.app.desks.offer_desk import OfferDesk
+from counterflow.app.desks.report_desk import ReportDesk
+from counterflow.app.desks.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
+from counterflow.app.desks.session_pages import session_page
+from counterflow.app.desks.views import (
+    dispatch_view,
+    fleet_view,
+    profile_view,
+    session_view,
+    session_views,
+    sessions_by_station,
+    station_view,
+    view_of,
+)
+from counterflow.app.observing.notices import NoticeBoard
+from counterflow.app.settlement.reporting import Reporting
+from counterflow.domain.conflicts import Leader, SitePriority
+from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.instructions import Amendment, DispatchOrder
+from counterflow.domain.reasons import ChangeReason
+from counterflow.domain.resources import StationRegistration
+from counterflow.domain.telemetry import CapabilitiesDiscovered
+from counterflow.domain.views import (
+    ClearingView,
+    ConflictView,
+    DispatchAnswer,
+    DispatchView,
+    FleetView,
+    FrameView,
+    HealthView,
+    LimitView,
+    Notice,
+    ProfileView,
+    Refusal,
+    RefusalKind,
+    SessionPage,
+    SessionQuery,
+    SessionView,
+    StationView,
+)
+from counterflow.engine.control.book import (
+    LIVE_STATES,
+    Move,
+    amended,
+    conflicts_of,
+    displacement,
+    draw_up,
+    settle_conflicts,
+    too_little,
+    with_feasibility,
+)
+from counterflow.engine.fleet.topology import Topology
+
+SECURITY_EVENTS_SHOWN = 10
+FRAMES_SEARCHED = 5_000
+"""A text is looked for in so many frames of a station, the newest."""
+
+
+class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDesk):
+    """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
+
+    def __init__(
+        self,
+        room: ControlRoom,
+        *,
+        board: NoticeBoard,
+        reporting: Reporting,
+        now_s: Callable[[], float],
+        settled: Callable[[], Awaitable[None]],
+        alarms: Callable[[], tuple[str, ...]],
+        disconnect: Callable[[StationId], None],
+        certificates: ServerCertificates = NoCertificates(),  # noqa: B008  # it has no state
+        wire_alarms: Callable[[], tuple[str, ...]] = tuple,
+        frames: Callable[[StationId, int], Sequence[Frame]] = lambda _station_id, _count: (),
+        new_id: Callable[[], str] = lambda: token_hex(4),
+    ) -> None:
+        super().__init__(room, now_s, settled, certificates)
+        self._board = board
+        self._reporting = reporting
+        self._explaining = Explaining(room.journal)
+        self._alarms = alarms
+        self._disconnect = disconnect
+        self._wire_alarms = wire_alarms
+        self._frames = frames
+        self._new_id = new_id
+        self._one_offer = asyncio.Lock()
+        self._started_at_s = now_s()
+
+    # --- looking -------------------------------------------------------------------------------------------------------------
+
+    def health(self) -> HealthView:
+        """Ready means: the journal writes, and nothing is broken. An emergency stop, an overdue source, a session that was stopped
+        and what wires complain of are alarms that leave it ready: a reset and new values must get in."""
+        serious = (*self._alarms(), *self._room.dispatcher.faults.alarms(self._now_s()))
+        alarms = serious
+        dispatcher, now_s = self._room.dispatcher, self._now_s()
+        alarms = (*alarms, *dispatcher.streams.alarms(now_s), *dispatcher.guarding.alarms(now_s), *self._wire_alarms())
+        if self._room.dispatcher.latch.on:
+            alarms = (*alarms, "The emergency stop is on.")
+        return HealthView(ready=not serious, alarms=alarms, started_at_s=self._started_at_s, version=__version__)
+
+    def fleet(self) -> FleetView:
+        """The whole fleet in one line."""
+        return fleet_view(self._room, self._now_s())
+
+    def stations(self) -> Sequence[StationView]:
+        """Registered and connected stations, by id."""
+        sessions = sessions_by_station(self._room)
+        views = (station_view(self._room, station_id, sessions) for station_id in sorted(self._room.registry.registrations))
+        return [view for view in views if view is not None]
+
+    def station(self, station_id: StationId) -> StationView | Refusal:
+        """One station."""
+        view = station_view(self._room, station_id, sessions_by_station(self._room))
+        if view is None:
+            return _no_station(station_id)
+        events = self._room.security.of(station_id, SECURITY_EVENTS_SHOWN)
+        return replace(view, security_events=tuple(event_view(record) for record in events))
+
+    def sessions(self) -> Sequence[SessionView]:
+        """Open sessions."""
+        return session_views(self._room, self._now_s())
+
+    def session_page(self, query: SessionQuery) -> SessionPage:
+        """A part of the open sessions, filtered and sorted."""
+        return session_page(self._room, query, self._now_s())
+
+    def session(self, station_id: StationId, transaction_id: str) -> SessionView | Refusal:
+        """One open session."""
+        return session_view(self._room, station_id, TransactionId(transaction_id), self._now_s()) or Refusal(
+            kind=RefusalKind.NOT_FOUND,
+            sentence=f"Station {station_id} has no open session {transaction_id}.",
+            remedy="GET /api/v1/sessions lists the open sessions.",
+        )
+
+    def dispatches(self) -> Sequence[DispatchView]:
+        """All dispatches, newest first."""
+        newest_first = sorted(self._room.dispatcher.book.instructions.values(), key=lambda item: item.accepted_at_s, reverse=True)
+        return [view_of(self._room, instruction, self._now_s()) for instruction in newest_first]
+
+    def dispatch(self, dispatch_id: DispatchId) -> DispatchView | Refusal:
+        """One dispatch."""
+        return dispatch_view(self._room, dispatch_id, self._now_s()) or no_dispatch(dispatch_id)
+
+    def notices(self, after: str | None = None) -> AsyncIterator[Notice]:
+        """What happens, as it happens."""
+        return self._board.listen(after)
+
+    # --- stations ------------------------------------------------------------------------------------------------------------
+
+    async def frames(self, station_id: StationId, search: str, most: int) -> Sequence[FrameView] | Refusal:
+        """The newest raw frames of a station that hold a text; read from the disk on a thread."""
+        if station_id not in self._room.registry.registrations:
+            return _no_station(station_id)
+        wanted = search.casefold()
+        found = await asyncio.to_thread(self._frames, station_id, FRAMES_SEARCHED if search else most)
+        views = [FrameView(at_s=one.received_s, direction=one.direction, text=one.text) for one in found if wanted in one.text.casefold()]
+        return views[-most:]
+
+    def profiles(self, station_id: StationId) -> Sequence[ProfileView] | Refusal:
+        """Profiles of ours that may be at a station."""
+        if station_id not in self._room.registry.registrations:
+            return _no_station(station_id)
+        return [profile_view(record) for record in self._room.ledger.of_station(station_id)]
+
+    async def add_station(self, registration: StationRegistration) -> StationView | Refusal:
+        """Register a station so that it may connect; a known one is changed."""
+        if registration.site_id not in self._room.topology.site_ids:
+            return no_site(self._room.topology, registration.site_id)
+        self._room.registry.add(replace(registration, added_at_s=self._now_s()))
+        self._room.fleet.register(registration.station_id, registration.site_id)
+        self._room.conflicts.station_changed(registration.station_id, self._now_s())
+        await self._settled()
+        return self.station(registration.station_id)
+
+    async def remove_station(self, station_id: StationId) -> StationView | Refusal:
+        """Forget a station and close its connection. Refused while profiles of ours may be there."""
+        view = self.station(station_id)
+        if isinstance(view, Refusal):
+            return view
+        if view.profiles:
+            return Refusal(
+                kind=RefusalKind.CONFLICT,
+                sentence=f"Station {station_id} may still hold {view.profiles} profiles of ours.",
+                remedy="Cancel the dispatch or POST /api/v1/clear-all (counterflow clear-all), wait until they are gone, then remove it.",
+            )
+        self._room.forget_station(station_id, self._now_s())
+        self._disconnect(station_id)
+        await self._settled()
+        return view
+
+    async def discover_station(self, station_id: StationId) -> StationView | Refusal:
+        """Ask a station anew what it can do, and set its sampling; answers once that is over."""
+        return await self._ask_anew(station_id, Errand())
+
+    async def give_settings_back(self, station_id: StationId) -> StationView | Refusal:
+        """Set what we changed at a station to what it was, and leave its settings alone until discovery is asked for."""
+        former = self._room.registry.former.get(station_id)
+        return await self._ask_anew(station_id, Errand(set_up=False, give_back=former.changes if former else ()))
+
+    async def _ask_anew(self, station_id: StationId, errand: Errand) -> StationView | Refusal:
+        if isinstance(view := self.station(station_id), Refusal):
+            return view
+        over: asyncio.Future[CapabilitiesDiscovered | None] = asyncio.get_running_loop().create_future()
+
+        def done(found: CapabilitiesDiscovered | None) -> None:
+            if not over.done():
+                over.set_result(found)
+
+        asked = self._room.discover(station_id, errand, self._now_s(), done)
+        await self._settled()
+        if not asked:
+            return _not_connected(station_id)
+        if await over is None:
+            return Refusal(
+                kind=RefusalKind.OFFLINE,
+                sentence=f"Station {station_id} went away before it had answered everything.",
+                remedy="Ask again once it is back.",
+            )
+        await self._settled()
+        return self.station(station_id)
+
+    async def release_station(self, station_id: StationId, by: str, note: str) -> StationView | Refusal:
+        """A person lets a station that contradicted itself, or never said that its DER alarm is over, take part again."""
+        if isinstance(view := self.station(station_id), Refusal):
+            return view
+        lifted = self._room.lift_alarms(station_id, by, self._now_s())
+        if not self._room.conflicts.release(station_id, by, note, self._now_s()) and not lifted:
+            return Refusal(
+                kind=RefusalKind.CONFLICT,
+                sentence=f"Station {station_id} is not held out, and has no grid fault.",
+                remedy="counterflow conflicts shows which stations are held out, counterflow sessions where there is a grid fault.",
+            )
+        await self._settled()
+        return self.station(station_id)
+
+    # --- other actors --------------------------------------------------------------------------------------------------------
+
+    def conflicts(self) -> Sequence[ConflictView]:
+        """Where somebody else steers, or may."""
+        return conflict_views(self._room.conflicts, self._room.registry, self._now_s())
+
+    def priorities(self) -> Sequence[SitePriority]:
+        """What the operators of sites confirmed."""
+        return self._room.conflicts.priorities.all()
+
+    async def confirm_priority(self, site_id: SiteId, leader: Leader | None, by: str, note: str) -> SitePriority | Refusal:
+        """The operator of a site says who has priority there; None takes an earlier word back."""
+        if site_id not in self._room.topology.site_ids:
+            return no_site(self._room.topology, site_id)
+        if leader is None and self._room.conflicts.priorities.leader_at(site_id) is None:
+            return Refusal(
+                kind=RefusalKind.CONFLICT,
+                sentence=f"Nobody has confirmed who has priority at site {site_id}.",
+                remedy="counterflow conflicts shows what was confirmed.",
+            )
+        said = self._room.conflicts.confirm(site_id, leader, by, note, self._now_s())
+        await self._settled()
+        return said
+
+    # --- limits of the grid --------------------------------------------------------------------------------------------------
+
+    def limits(self) -> Sequence[LimitView]:
+        """What feeders, sites and phases may carry, and what flows there now."""
+        return limit_views(self._room, self._now_s())
+
+    def note_load(self, group: str, power_w: float) -> LimitView | Refusal:
+        """What draws at a feeder or site beside our cars was read, W, import positive."""
+        try:
+            self._room.topology.loads.note(group, power_w, self._now_s())
+        except KeyError:
+            return Refusal(
+                kind=RefusalKind.INVALID,
+                sentence=f"There is no feeder or site '{group}' whose load could be read.",
+                remedy="counterflow limits names them, such as 'site depot'.",
+            )
+        return next(view for view in self.limits() if view.group == group)
+
+    # --- dispatches ----------------------------------------------------------------------------------------------------------
+
+    async def order(self, order: DispatchOrder, idempotency_key: str | None, dry_run: bool) -> DispatchAnswer | Refusal:
+        """Accept an order, or say why not. A repeated key returns the same dispatch, and refuses another order."""
+        now_s, dispatcher = self._now_s(), self._room.dispatcher
+        if idempotency_key is not None and idempotency_key in dispatcher.book.by_key:
+            known = dispatcher.book.instructions[dispatcher.book.by_key[idempotency_key]]
+            if known.order is not None and replace(known.order, ordered_by="") != replace(order, ordered_by=""):
+                return Refusal(
+                    kind=RefusalKind.INVALID,
+                    sentence=f"The idempotency key '{idempotency_key}' was used for another order, dispatch {known.dispatch_id}.",
+                    remedy="Take a new key for a new order; to change that dispatch, amend it.",
+                )
+            return DispatchAnswer(dispatch=view_of(self._room, known, now_s), repeated=True, dry_run=False)
+        if dispatcher.latch.on:
+            return Refusal(
+                kind=RefusalKind.STOPPED,
+                sentence="The emergency stop is on; no dispatch is accepted"
+                + (", and what would be feasible is not told until it is reset." if dry_run else "."),
+                remedy="Reset it first: DELETE /api/v1/emergency-stop (counterflow emergency-stop --reset).",
+            )
+        instruction = draw_up(
+            order,
+            dispatch_id=DispatchId(f"d-{self._new_id()}"),
+            now_s=now_s,
+            topology=self._room.topology,
+            settings=self._room.settings.orders,
+            idempotency_key=idempotency_key,
+        )
+        if isinstance(instruction, Refusal):
+            return instruction
+        conflicts = conflicts_of(instruction, dispatcher.book.in_state(*LIVE_STATES), self._room.topology)
+        settled = settle_conflicts(instruction, conflicts, dispatcher.commitments.outranked(instruction, conflicts))
+        losers = () if isinstance(settled, Refusal) else settled
+        # Refused or not, the figures are those without the dispatches that it meets.
+        instruction = with_feasibility(instruction, dispatcher.outlook.of(instruction, now_s, [other.dispatch_id for other in conflicts]))
+        obstacle = settled if isinstance(settled, Refusal) else too_little(instruction) if order.require_full else None
+        if not dry_run:
+            if obstacle is not None:
+                return obstacle
+            dispatcher.displace(losers, instruction, now_s)
+            dispatcher.accept(instruction, now_s)
+            await self._settled()
+            instruction = dispatcher.book.instructions[instruction.dispatch_id]
+        return DispatchAnswer(
+            dispatch=view_of(self._room, instruction, now_s),
+            repeated=False,
+            dry_run=dry_run,
+            displaced=tuple(displacement(loser, instruction) for loser in losers),
+            obstacle=obstacle,
+        )
+
+    async def amend(self, dispatch_id: DispatchId, amendment: Amendment, by: str) -> DispatchView | Refusal:
+        """Change power or end of a dispatch."""
+        now_s, dispatcher = self._now_s(), self._room.dispatcher
+        instruction = dispatcher.book.instructions.get(dispatch_id)
+        if instruction is None:
+            return no_dispatch(dispatch_id)
+        changed = amended(instruction, amendment, now_s)
+        if isinstance(changed, Refusal):
+            return changed
+        conflicts = conflicts_of(changed, dispatcher.book.in_state(*LIVE_STATES), self._room.topology)
+        losers = settle_conflicts(changed, conflicts, dispatcher.commitments.outranked(changed, conflicts))
+        if isinstance(losers, Refusal):
+            return losers
+        dispatcher.displace(losers, changed, now_s)
+        outlook = dispatcher.outlook.of(changed, now_s, [loser.dispatch_id for loser in losers])
+        dispatcher.amend(with_feasibility(changed, outlook), now_s, by)
+        await self._settled()
+        return self.dispatch(dispatch_id)
+
+    async def cancel(self, dispatch_id: DispatchId, by: str) -> DispatchView | Refusal:
+        """Stop a dispatch; charging is resumed paced. Cancelling one that is over changes nothing."""
+        instruction = self._room.dispatcher.book.instructions.get(dispatch_id)
+        if instruction is None:
+            return no_dispatch(dispatch_id)
+        if instruction.state in LIVE_STATES:
+            self._room.dispatcher.stop(dispatch_id, Move.CANCEL, ChangeReason.CANCELLED, self._now_s(), f"cancelled by {by}")
+            await self._settled()
+        return self.dispatch(dispatch_id)
+
+    async def clear_all(self, by: str) -> ClearingView:
+        """Cancel every dispatch, and clear every profile of ours everywhere: held cars paced, everything else at once."""
+        now_s, dispatcher = self._now_s(), self._room.dispatcher
+        for instruction in dispatcher.book.in_state(*LIVE_STATES):
+            dispatcher.stop(instruction.dispatch_id, Move.CANCEL, ChangeReason.CANCELLED, now_s, f"clear-all by {by}")
+        held: frozenset[SessionUid] = frozenset(dispatcher.book.owner)
+        cleared = self._room.placement.clear_everything(now_s, held)
+        paced = sum(record.session_uid in held for record in self._room.ledger)
+        dispatcher.plan_next(now_s)
+        await self._settled()
+        return ClearingView(profiles=cleared + paced, paced=paced, paced_over_s=self._room.settings.resume.resume_over_s if paced else 0.0)
+
+    async def emergency_stop(self, on: bool, by: str) -> FleetView:
+        """Latch or reset the emergency stop."""
+        self._room.dispatcher.emergency_stop(on, self._now_s(), by)
+        await self._settled()
+        return self.fleet()
+
+
+def _no_station(station_id: StationId) -> Refusal:
+    return Refusal(
+        kind=RefusalKind.NOT_FOUND,
+        sentence=f"There is no station '{station_id}'.",
+        remedy="GET /api/v1/stations (counterflow stations list) shows them.",
+    )
+
+
+def _not_connected(station_id: StationId) -> Refusal:
+    return Refusal(kind=RefusalKind.OFFLINE, sentence=f"Station {station_id} is not connected.", remedy="Try again once it is back.")
+
+
+def no_site(topology: Topology, site_id: SiteId) -> Refusal:
+    """There is no such site."""
+    known = ", ".join(topology.site_ids)
+    return Refusal(kind=RefusalKind.INVALID, sentence=f"There is no site '{site_id}'.", remedy=f"Known sites: {known}.")

@@ -1,0 +1,387 @@
+"""Carrying out what a tick decided: placings, releases, log lines and notices."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+from typing import NamedTuple
+
+import numpy as np
+from msgspec.structs import replace
+
+from counterflow.app.dispatching.car_states import car_state
+from counterflow.app.dispatching.placing import Placement
+from counterflow.app.dispatching.setpoint_commands import Placing, cut
+from counterflow.app.dispatching.tasks import Book, RunningTask
+from counterflow.app.offers.outlook import Outlook
+from counterflow.app.stations.conflicts import Conflicts
+from counterflow.domain.delivery import LogEntry, LogKind, Why
+from counterflow.domain.ids import DispatchId, EvseId, SessionUid
+from counterflow.domain.instructions import ControlPath, DispatchMode
+from counterflow.domain.reasons import ChangeReason, DropOutKind
+from counterflow.domain.resources import ControlMode, EvseCapability
+from counterflow.domain.views import Notice
+from counterflow.engine.control.curves import CurveSettings, curves_of
+from counterflow.engine.control.decision import Decision, Departure, SetpointChange, TaskMemory
+from counterflow.engine.control.lead import ScheduledStartSettings
+from counterflow.engine.control.orders import ends_for, stagger_s
+from counterflow.engine.control.resume import ResumeSettings, fallback_power_w, releases_due
+from counterflow.engine.control.settings import ControlSettings
+from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.endurance import hold_endurance_s
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import F8, FleetImage
+from counterflow.engine.fleet.state import FleetState
+from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.ports import Journal
+
+JOINS_PER_SETPOINT = 10
+"""A log line costs this much less than a setpoint."""
+DEFAULT_PERIODS = 10
+"""So many periods a schedule may have where a station does not say (PeriodsPerSchedule)."""
+LEAST_HOLD_S = 3.0
+"""A car that has no time left is stopped all the same: an order of less could be over before it arrives. The guard has room for it."""
+STILL_RUNS_S = 1.0
+"""An order that ends within this time after its dispatch needs no other to stop it."""
+
+
+class _Batch(NamedTuple):
+    """Setpoints of one decision that wait to be handed out, with the image they were decided on and what belongs beneath each, (N,)."""
+
+    dispatch_id: DispatchId
+    image: FleetImage
+    beneath_w: F8
+    is_logged: bool
+    changes: deque[SetpointChange]
+    full_until_s: F8 | None = None
+    """(N,) until when each could run at its full power; None where no setpoint goes out as a Dynamic profile."""
+    path: ControlPath = ControlPath.CENTRAL
+    starts_s: float | None = None
+    """The start of a dispatch that is to come, epoch seconds; None = at once."""
+    whys: Iterator[Why | None] = repeat(None)
+    """The figures behind each of the changes, worked out when the first is handed out."""
+
+
+class _Joins(NamedTuple):
+    """Who has joined and is not in the log yet; `baseline_w` (N,), import positive, where the mode counts from one."""
+
+    dispatch_id: DispatchId
+    at_s: float
+    image: FleetImage
+    baseline_w: F8 | None
+    members: deque[tuple[int, SessionUid]]
+
+
+class Carrying:
+    """Queues setpoints and hands them out in portions; everything else happens at once."""
+
+    def __init__(
+        self,
+        *,
+        fleet: FleetState,
+        topology: Topology,
+        placement: Placement,
+        journal: Journal,
+        notify: Callable[[Notice], None],
+        book: Book,
+        capability_of: Callable[[str, EvseId], EvseCapability | None],
+        conflicts: Conflicts,
+        outlook: Outlook,
+        control: ControlSettings,
+        resume: ResumeSettings,
+        capability_settings: CapabilitySettings,
+        scheduled_start: ScheduledStartSettings,
+        curves: CurveSettings,
+    ) -> None:
+        self._fleet = fleet
+        self._topology = topology
+        self._placement = placement
+        self._journal = journal
+        self._notify = notify
+        self._book = book
+        self._capability_of = capability_of
+        self._conflicts = conflicts
+        self._outlook = outlook
+        self._control = control
+        self._resume = resume
+        self._capability_settings = capability_settings
+        self._scheduled_start = scheduled_start
+        self._curves = curves
+        self._joined: deque[_Joins] = deque()
+        self._todo: deque[_Batch] = deque()
+
+    @property
+    def pending(self) -> int:
+        """Setpoints that were decided and not handed out yet, and log lines that go before them."""
+        return sum(len(joins.members) for joins in self._joined) + sum(len(batch.changes) for batch in self._todo)
+
+    def hand_out(self, most: int, now_s: float) -> None:
+        """Place up to `most` setpoints. One whose session has gone, or changed hands, in the meantime is dropped."""
+        if self._joined:
+            # Who has joined is in the log before anything is placed at its station.
+            joins = self._joined[0]
+            for _ in range(min(len(joins.members), JOINS_PER_SETPOINT * most)):
+                self._log_join(joins, *joins.members.popleft())
+            if not joins.members:
+                self._joined.popleft()
+            return
+        while self._todo and most > 0:
+            batch = self._todo[0]
+            for _ in range(min(len(batch.changes), most)):
+                self._hand_out_one(batch, batch.changes.popleft(), next(batch.whys), now_s)
+                most -= 1
+            if not batch.changes:
+                self._todo.popleft()
+
+    def _hand_out_one(self, batch: _Batch, change: SetpointChange, why: Why | None, now_s: float) -> None:
+        if self._book.owner.get(change.uid) != batch.dispatch_id or self._fleet.row_of(change.uid) is None:
+            return
+        if change.power_w < 0.0 and self._fleet.is_guarded(change.uid):
+            return  # whatever was decided: nothing discharges a session for which a guarantee was broken
+        self._placement.place(self._placing(batch, change), now_s)
+        if batch.is_logged:
+            if why is not None and now_s - batch.image.at_s > 0.05:
+                why = replace(why, late_s=round(now_s - batch.image.at_s, 2))
+            reason = change.reason.name.lower()
+            entry = LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=reason, why=why)
+            self._journal.log(batch.dispatch_id, entry)
+
+    def carry_out(
+        self, task: RunningTask, decision: Decision, image: FleetImage, cap: Capability, now_s: float, starts_s: float | None = None
+    ) -> None:
+        """One decision of one dispatch; `starts_s` = it is for its start, which is to come."""
+        self._join(task, decision, image, now_s)
+        # The cars that step in make good for the tick's losses together; they are counted once, at the largest.
+        replacing = sum(change.power_w < 0.0 or change.reduces for change in decision.changes)
+        for number, gone in enumerate(sorted(decision.left, key=lambda gone: -gone.lost_w)):
+            self._leave(task, gone, replacing if number == 0 else 0, now_s)
+        gone_uids = {gone.uid for gone in decision.left}
+        for uid in {release.uid for release in decision.releases} | gone_uids:
+            self._placement.release(uid, now_s, urgent=True)
+        for release in decision.releases:
+            if release.uid not in gone_uids:
+                entry = LogEntry(at_s=now_s, kind=LogKind.RELEASED, session_uid=release.uid, text=release.reason.name.lower())
+                self._journal.log(task.instruction.dispatch_id, entry)
+        for uid in gone_uids:
+            # A car that is only handed back to charging stays a member: it may be needed again.
+            if self._book.owner.get(uid) == task.instruction.dispatch_id:
+                self._book.let_go(uid)
+        if not decision.changes:
+            return
+        beneath_w = self._beneath_w(task, image, cap)
+        # Spelled out and logged when each is handed out: for ten thousand at once that alone would hold up the metering.
+        full_until_s = self._full_until_s(task, decision, image, cap, now_s) if self._placement.moves(task.instruction, now_s) else None
+        self._todo.append(
+            _Batch(
+                task.instruction.dispatch_id,
+                image,
+                beneath_w,
+                True,
+                deque(decision.changes),
+                full_until_s,
+                task.instruction.control_path,
+                starts_s,
+                decision.grounds.of(decision.changes) if decision.grounds is not None else repeat(None),
+            )
+        )
+
+    def take_back(self, task: RunningTask, now_s: float) -> None:
+        """A dispatch that will not start: its profiles go, its cars are free."""
+        dispatch_id = task.instruction.dispatch_id
+        self._todo = deque(batch for batch in self._todo if batch.dispatch_id != dispatch_id)
+        for uid in sorted(task.members):
+            self._placement.release(uid, now_s, urgent=True)
+            self._book.let_go(uid)
+
+    def hold_at_zero(
+        self,
+        task: RunningTask,
+        image: FleetImage,
+        cap: Capability,
+        reason: ChangeReason,
+        now_s: float,
+        uids: Iterable[SessionUid] | None = None,
+    ) -> None:
+        """0 W, urgently, for every member (or those in `uids`) that has an order of ours; each hold ends by itself, staggered, if we
+        are gone by then, and before its car must charge (decisions 3). Cars that only charge less are left as they are."""
+        dispatch_id = task.instruction.dispatch_id
+        self._todo = deque(batch for batch in self._todo if batch.dispatch_id != dispatch_id)
+        nothing = np.zeros(len(image))
+        spare_s = hold_endurance_s(image, cap, nothing, nothing, now_s, self._capability_settings)
+        for_s = np.minimum(self._resume.resume_over_s + stagger_s(image.uid, self._control), spare_s)
+        hold_until_s = now_s + np.maximum(for_s, LEAST_HOLD_S)
+        holds: deque[SetpointChange] = deque()
+        for uid in sorted(task.members if uids is None else uids):
+            row = self._fleet.row_of(uid)
+            if row is None or np.isnan(image.setpoint_w[row]) or image.reduced[row]:
+                continue
+            change = SetpointChange(
+                row=row,
+                uid=uid,
+                power_w=0.0,
+                discharge_until_s=float(hold_until_s[row]),
+                hold_until_s=float(hold_until_s[row]),
+                reason=reason,
+                urgent=True,
+            )
+            holds.append(change)
+        if holds:
+            self._todo.append(_Batch(dispatch_id, image, self._beneath_w(task, image, cap), False, holds))
+
+    def hand_back(self, task: RunningTask, image: FleetImage, cap: Capability, now_s: float, resume_from_s: float) -> list[SessionUid]:
+        """Nothing is asked any more: stop what an order keeps running, then give the cars back to charging, paced from `resume_from_s`
+        on. Returns who was given back now."""
+        waiting = np.zeros(len(image), dtype=bool)
+        released_at_s: F8 = np.full(len(image), np.nan)
+        for uid in tuple(task.members):
+            row = self._fleet.row_of(uid)
+            if row is None:
+                self._book.let_go(uid)
+            else:
+                waiting[row] = True
+        for uid, at_s in task.released_at_s.items():
+            row = self._fleet.row_of(uid)
+            if row is not None:
+                released_at_s[row] = at_s
+        runs = (image.setpoint_w < 0.0) | (image.strongest_ahead_w > 0.0)
+        runs_on = waiting & image.connected & runs & (image.discharge_until_s > now_s + STILL_RUNS_S)
+        if runs_on.any() and not self.pending:
+            uids = [SessionUid(int(uid)) for uid in image.uid[runs_on]]
+            self.hold_at_zero(task, image, cap, ChangeReason.WINDOW_END, now_s, uids)
+        due = releases_due(image, cap, waiting & ~runs_on, released_at_s, self._topology, resume_from_s, self._resume)
+        released = [SessionUid(int(image.uid[row])) for row in due]
+        for uid in released:
+            self._placement.release(uid, now_s)
+            self._book.let_go(uid)
+            task.released_at_s[uid] = now_s
+        return released
+
+    def rest(self, task: RunningTask, image: FleetImage, cap: Capability, now_s: float) -> None:
+        """Nothing is asked of a dispatch that goes on: its cars charge, until something is asked again and they join anew."""
+        if task.rests_since_s is None:
+            task.rests_since_s, task.released_at_s = now_s, {}
+        for uid in self.hand_back(task, image, cap, now_s, task.rests_since_s):
+            self._journal.log(task.instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.RESTED, session_uid=uid))
+        held = np.isin(image.uid, sorted(task.members))
+        for uid in task.memory.sized(len(image)).only(image.occupied & ~held).members():
+            # Members without an order of ours only stop being counted.
+            if uid not in task.released_at_s:
+                self._journal.log(task.instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.RESTED, session_uid=uid))
+        task.memory = task.memory.sized(len(image)).only(held) if task.members else TaskMemory.fresh()
+        task.figures = None
+
+    def _beneath_w(self, task: RunningTask, image: FleetImage, cap: Capability) -> F8:
+        return fallback_power_w(
+            image,
+            cap,
+            self._topology,
+            self._resume,
+            window_end_s=task.instruction.end_s,
+            capability_settings=self._capability_settings,
+        )
+
+    def _full_until_s(self, task: RunningTask, decision: Decision, image: FleetImage, cap: Capability, now_s: float) -> F8:
+        rows = np.array([change.row for change in decision.changes])
+        ends = ends_for(
+            image,
+            cap,
+            rows,
+            cap.max_power_w[rows],
+            now_s=now_s,
+            window_end_s=task.instruction.end_s,
+            capability_settings=self._capability_settings,
+            settings=self._control,
+        )
+        full_until_s: F8 = np.full(len(image), np.nan)
+        full_until_s[rows] = ends.discharge_until_s
+        return full_until_s
+
+    def _placing(self, batch: _Batch, change: SetpointChange) -> Placing:
+        image = batch.image
+        key = image.keys[change.row]
+        assert key is not None, "a decision names occupied rows only"
+        station_id, transaction_id = key
+        evse_id = EvseId(int(image.evse_id[change.row]))
+        known = self._capability_of(station_id, evse_id)
+        placing = Placing(
+            uid=change.uid,
+            station_id=station_id,
+            evse_id=evse_id,
+            transaction_id=transaction_id,
+            control_mode=ControlMode.CHARGE_ONLY if change.reduces else ControlMode(int(image.control_mode[change.row])),
+            max_stack_level=known.max_stack_level if known else None,
+            above_level=self._conflicts.above_level(station_id, evse_id),
+            max_offline_supported=bool(known and known.max_offline_duration),
+            phases=self._fleet.phases_of(change.uid),
+            power_w=change.power_w,
+            later=change.later,
+            discharge_until_s=change.discharge_until_s,
+            hold_until_s=change.hold_until_s,
+            fallback_power_w=float(batch.beneath_w[change.row]),
+            dispatch_id=batch.dispatch_id,
+            reason=change.reason.name.lower(),
+            urgent=change.urgent,
+            moves=batch.full_until_s is not None,
+            curves=curves_of(batch.path, change.power_w, self._curves) if change.by_curve else None,
+            path=batch.path.value if change.by_curve else "",
+            ampere_phases=known.ampere_phases if known and change.reduces else None,
+            full_until_s=float("nan") if batch.full_until_s is None else float(batch.full_until_s[change.row]),
+            begins_at_s=None if batch.starts_s is None else batch.starts_s - self._lead_s(image, change),
+        )
+        # PeriodsPerSchedule (K01): the first period and the hold at the end are two of them.
+        most = known.max_periods if known is not None and known.max_periods is not None else DEFAULT_PERIODS
+        return cut(placing, max(0, most - 2))
+
+    def _lead_s(self, image: FleetImage, change: SetpointChange) -> float:
+        power_w = float(image.power_w[change.row])
+        step_w = change.power_w - (0.0 if np.isnan(power_w) else power_w)
+        return self._outlook.response.lags.lead_s(change.row, change.uid, step_w, self._scheduled_start)
+
+    def _join(self, task: RunningTask, decision: Decision, image: FleetImage, now_s: float) -> None:
+        if not decision.joined:
+            return
+        dispatch_id = task.instruction.dispatch_id
+        for _, uid in decision.joined:
+            self._book.claim(uid, dispatch_id)
+        baseline_w = task.memory.baseline_w if task.instruction.mode is DispatchMode.RELATIVE else None
+        self._joined.append(_Joins(dispatch_id, now_s, image, baseline_w, deque(decision.joined)))
+
+    def _log_join(self, joins: _Joins, row: int, uid: SessionUid) -> None:
+        key = joins.image.keys[row]
+        assert key is not None, "only occupied rows join"
+        image = joins.image
+        joined = LogEntry(
+            at_s=joins.at_s,
+            kind=LogKind.JOINED,
+            session_uid=uid,
+            station_id=key[0],
+            transaction_id=key[1],
+            evse_id=int(image.evse_id[row]),
+        )
+        self._journal.log(joins.dispatch_id, joined)
+        if joins.baseline_w is not None:
+            planned_w = float(joins.baseline_w[row])
+            self._journal.log(joins.dispatch_id, LogEntry(at_s=joins.at_s, kind=LogKind.BASELINE, session_uid=uid, power_w=planned_w))
+            car = LogEntry(at_s=joins.at_s, kind=LogKind.CAR, session_uid=uid, car=car_state(image, row))
+            self._journal.log(joins.dispatch_id, car)
+
+    def _leave(self, task: RunningTask, gone: Departure, replaced_by: int, now_s: float) -> None:
+        task.drop_outs += 1
+        if gone.kind is DropOutKind.NOT_RESPONDING:
+            self._conflicts.deviated(gone.uid, now_s)
+        kind = gone.kind.name.lower()
+        self._journal.log(
+            task.instruction.dispatch_id,
+            LogEntry(
+                at_s=now_s,
+                kind=LogKind.LEFT,
+                session_uid=gone.uid,
+                power_w=gone.lost_w,
+                text=kind,
+                count=replaced_by,
+                result=gone.reason.name.lower(),
+            ),
+        )
+        self._say(now_s, "session.dropped_out", str(gone.uid), kind, lost_power_w=gone.lost_w)
+
+    def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float) -> None:
+        self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values=dict(values)))

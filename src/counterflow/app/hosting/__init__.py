@@ -1,0 +1,1 @@
+"""The process itself: what it asks of the system, its restart, and the processes beside it."""

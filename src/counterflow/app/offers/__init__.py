@@ -1,0 +1,1 @@
+"""Firm offers of the live fleet: made, committed, forecast and judged."""

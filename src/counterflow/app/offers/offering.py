@@ -1,0 +1,182 @@
+"""Firm offers of the live fleet: what is asked is gathered on the loop, at once; what it comes to is worked out anywhere."""
+
+from collections.abc import Collection
+from math import inf
+
+import numpy as np
+from msgspec import Struct
+
+from counterflow.app.dispatching.tasks import Book
+from counterflow.app.drivers.departure_lessons import DepartureLessons
+from counterflow.app.offers.commitments import Commitments
+from counterflow.app.offers.outlook import Outlook
+from counterflow.domain.ids import DispatchId, PoolId
+from counterflow.domain.instructions import DispatchMode, DispatchState
+from counterflow.domain.offers import Offer
+from counterflow.domain.units import MAX_DURATION_S, WH_PER_WS, format_instant
+from counterflow.domain.views import Refusal, RefusalKind
+from counterflow.engine.control.book import LIVE_STATES
+from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
+from counterflow.engine.fleet.capability import Capability
+from counterflow.engine.fleet.eligibility import MUST_CHARGE_REASONS
+from counterflow.engine.fleet.settings import CapabilitySettings
+from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
+from counterflow.engine.fleet.state import FleetState
+from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.offers.offer import Stock, promise, stock_of
+from counterflow.engine.offers.scenarios import Risks, Span
+from counterflow.engine.offers.settings import OfferSettings
+
+SHORTEST_S = 300.0
+LONGEST_S = 86_400.0
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What somebody wants to know. `own`: dispatches whose cars count, as if they were free; `start_s` None = from now on."""
+
+    pool: PoolId
+    window_s: float
+    confidence: float | None = None
+    start_s: float | None = None
+    own: frozenset[DispatchId] = frozenset()
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """Everything that an offer is worked out from, frozen."""
+
+    request: Request
+    made_at_s: float
+    span: Span
+    stock: Stock
+    risks: Risks
+    departures_learned: float
+    uid: np.ndarray
+    """Session of each counted car."""
+    committable_power_w: float
+    reserved_power_w: float
+    guard_factor: float
+    settings: OfferSettings
+
+
+class Offering:
+    """Part of the dispatcher. Touches nothing: what it is asked for is looking."""
+
+    def __init__(
+        self,
+        *,
+        fleet: FleetState,
+        topology: Topology,
+        book: Book,
+        outlook: Outlook,
+        lessons: DepartureLessons,
+        commitments: Commitments,
+        settings: OfferSettings,
+        capability_settings: CapabilitySettings,
+        feasibility: FeasibilitySettings,
+    ) -> None:
+        self.settings = settings
+        self._fleet = fleet
+        self._topology = topology
+        self._book = book
+        self._outlook = outlook
+        self._lessons = lessons
+        self._commitments = commitments
+        self._capability_settings = capability_settings
+        self._feasibility = feasibility
+
+    def refused(self, request: Request, now_s: float) -> Refusal | None:
+        """What is wrong with a request, in a sentence."""
+        if request.pool not in self._topology.pools():
+            known = ", ".join(self._topology.pools())
+            return Refusal(kind=RefusalKind.NOT_FOUND, sentence=f"There is no pool '{request.pool}'.", remedy=f"Known pools: {known}.")
+        if not SHORTEST_S <= request.window_s <= LONGEST_S:
+            return _invalid(f"A window of {request.window_s:g} s cannot be offered.", "Ask for 5 minutes to 24 hours.")
+        if request.confidence is not None and not 0.5 <= request.confidence <= 0.999:
+            return _invalid(f"A confidence of {request.confidence:g} cannot be offered.", "Ask for 0.5 to 0.999, such as 0.9.")
+        if request.start_s is not None and not now_s - 60.0 <= request.start_s <= now_s + MAX_DURATION_S:
+            instant = format_instant(round(request.start_s))
+            return _invalid(f"The start {instant} lies in the past, or more than 7 days ahead.", "Leave it out for a window from now on.")
+        return None
+
+    def question(self, request: Request, now_s: float, guard_factor: float = 1.0) -> Question:
+        """Gather what an offer needs; the request must not be one that is refused."""
+        start_s = now_s if request.start_s is None else max(now_s, request.start_s)
+        span = Span(at_s=now_s, lead_s=start_s - now_s, window_s=request.window_s)
+        image = self._fleet.snapshot(now_s)
+        able = self._outlook.capability_now(image, now_s + request.window_s).without_reduction()
+        in_pool = image.occupied & self._topology.pool_mask(request.pool)[np.maximum(image.site, 0)]
+        gain = self._outlook.gains(image)
+        free = ~self._taken(image, start_s, start_s + request.window_s, request.own)
+        stock = stock_of(image, able, gain, in_pool, free, self._topology, span, self._capability_settings)
+        return Question(
+            request=request,
+            made_at_s=now_s,
+            span=span,
+            stock=stock,
+            risks=self._lessons.risks(now_s),
+            departures_learned=self._lessons.seen.departures,
+            uid=image.uid[stock.rows],
+            committable_power_w=self._committable_w(image, able, gain, stock, in_pool, request.window_s),
+            reserved_power_w=self._commitments.reserved_w(request.pool, start_s, start_s + request.window_s),
+            guard_factor=guard_factor,
+            settings=self.settings,
+        )
+
+    def _taken(self, image: FleetImage, start_s: float, end_s: float, own: Collection[DispatchId]) -> B1:
+        """Rows (N,) at the sites of a dispatch that is accepted for a part of the window, and those that a dispatch holds."""
+        sites = np.zeros(len(self._topology), dtype=np.bool_)
+        for other in self._book.in_state(*LIVE_STATES):
+            if other.dispatch_id not in own and other.start_s < end_s and start_s < other.end_s:
+                sites |= self._topology.pool_mask(other.pool)
+        over = [other.dispatch_id for other in self._book.in_state(DispatchState.RUNNING) if other.end_s <= start_s]
+        taken: B1 = sites[np.maximum(image.site, 0)] | self._outlook.busy_rows(image, "", (*own, *over))
+        return taken
+
+    def _committable_w(self, image: FleetImage, able: Capability, gain: F8, stock: Stock, in_pool: B1, window_s: float) -> float:
+        """What an order for these cars would be committed at most."""
+        told = feasible(
+            image,
+            able,
+            gain,
+            stock.rows | (in_pool & np.isin(able.reason, MUST_CHARGE_REASONS)),
+            self._topology,
+            ordered_power_w=inf,
+            window_s=window_s,
+            mode=DispatchMode.NET_EXPORT,
+            settings=self._feasibility,
+        )
+        return told.committed_power_w
+
+
+def answer(question: Question, offer_id: str = "") -> Offer:
+    """The offer. Takes a fifth of a second for a large fleet, touches nothing, and may run in another thread."""
+    settings, span = question.settings, question.span
+    confidence = question.request.confidence or settings.confidence
+    random = np.random.default_rng(settings.seed)
+    said = promise(question.stock, span, question.risks, confidence, settings, random, departures_learned=question.departures_learned)
+    start_s = span.at_s + span.lead_s
+    firm_w = min(said.power_w * min(1.0, question.guard_factor), question.committable_power_w)
+    power_w = max(0.0, firm_w - question.reserved_power_w)
+    return Offer(
+        offer_id=offer_id,
+        made_at_s=question.made_at_s,
+        valid_until_s=min(question.made_at_s + settings.valid_s, start_s) if span.lead_s > 0.0 else question.made_at_s + settings.valid_s,
+        pool=question.request.pool,
+        start_s=start_s,
+        window_s=span.window_s,
+        confidence=confidence,
+        method=settings.method,
+        scenarios=settings.scenarios,
+        power_w=power_w,
+        energy_wh=power_w * span.window_s * WH_PER_WS,
+        model_power_w=said.power_w,
+        guard_factor=question.guard_factor,
+        committable_power_w=question.committable_power_w,
+        reserved_power_w=question.reserved_power_w,
+        levels=said.levels,
+        grounds=said.grounds,
+    )
+
+
+def _invalid(sentence: str, remedy: str) -> Refusal:
+    return Refusal(kind=RefusalKind.INVALID, sentence=sentence, remedy=remedy)

@@ -1,0 +1,1 @@
+"""Tokens, certificates and secrets, and what happened to them."""

@@ -1,0 +1,1 @@
+"""Reports: gathered from the log, made, made again when late values come, and verified."""

@@ -1,0 +1,47 @@
+"""Meter values of a window that come in after its dispatch has ended: the log says in which minute, and a new version is due."""
+
+from collections.abc import Callable, Iterable
+
+from counterflow.app.settlement.gathering import MARGIN_S, MINUTE_S
+from counterflow.domain.delivery import LogEntry, LogKind
+from counterflow.domain.ids import DispatchId, SessionUid
+from counterflow.domain.instructions import DispatchInstruction
+from counterflow.engine.ports import Journal
+from counterflow.engine.settlement.settings import SettlementSettings
+
+LATE_S = 30.0
+"""What is older than this when it comes is late; a report waits longer than that after the end."""
+
+_DAY_S = 86_400.0
+
+
+class LateValues:
+    """Listens to the journal. What it writes goes to disk with the samples themselves, so that a crash loses both or none."""
+
+    def __init__(self, journal: Journal, instructions: Callable[[], Iterable[DispatchInstruction]], settings: SettlementSettings) -> None:
+        """`instructions` are all dispatches that are known, over or not."""
+        self._journal = journal
+        self._instructions = instructions
+        self._settings = settings
+        self._minutes: tuple[float, set[float]] = (0.0, set())
+        self.tell: Callable[[DispatchId, float], object] = lambda _dispatch_id, _now_s: None
+        """Is told of each dispatch for which something came, and when."""
+        journal.on_late(LATE_S, self._came)
+
+    def _came(self, _session_uid: SessionUid, received_s: float, at_s: float) -> None:
+        """Looked at once for each minute of receipt and each minute it is about: a station that was away sends hundreds at once."""
+        minute_s, about_s = received_s // MINUTE_S * MINUTE_S, at_s // MINUTE_S * MINUTE_S
+        seen = self._minutes[1] if self._minutes[0] == minute_s else set[float]()
+        self._minutes = (minute_s, seen)
+        if about_s in seen:
+            return
+        seen.add(about_s)
+        for instruction in self._instructions():
+            if self._concerns(instruction, about_s, received_s):
+                self._journal.log(instruction.dispatch_id, LogEntry(at_s=minute_s, kind=LogKind.LATE))
+                self.tell(instruction.dispatch_id, received_s)
+
+    def _concerns(self, instruction: DispatchInstruction, about_s: float, received_s: float) -> bool:
+        after_s = max(MARGIN_S, self._settings.recovery_s)
+        about_it = instruction.start_s - MARGIN_S - MINUTE_S <= about_s <= instruction.end_s + after_s
+        return about_it and instruction.end_s < received_s <= instruction.end_s + self._settings.gate_closure_days * _DAY_S

@@ -1,0 +1,1 @@
+"""What the room knows of stations and of others who steer them."""

@@ -1,0 +1,1 @@
+"""Figures of pools, second by second, kept for whoever reads them later."""
