@@ -35,7 +35,6 @@ from counterflow.domain.commands import Command, OfferTransfer, PlaceDischarge, 
 from counterflow.domain.conflicts import HeldOut
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
-from counterflow.domain.reasons import DropOutKind
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.setpoints import Rejected
 from counterflow.domain.telemetry import (
@@ -397,7 +396,7 @@ class ControlRoom:
             self.dispatcher.outlook.session_changed(record, now_s)
             if record.ended_s is not None:
                 self.first_use.ended(record.session_uid)
-                self.dispatcher.session_left(record.session_uid, DropOutKind.ENDED, now_s)
+                self.dispatcher.session_ended(record.session_uid, record.station_id, now_s)
         for uid, kind in applied.left:
             self.dispatcher.session_left(uid, kind, now_s)
         if applied.changed:

@@ -29,6 +29,11 @@ NOTICES: dict[str, NoticeKind] = {
     "dispatch.state": NoticeKind("It is in another state, which `text` names.", "dispatch", {"reason": "Why."}),
     "dispatch.report": NoticeKind("A report of it was made, and can be fetched.", "dispatch", {"final": "true = its meter values are in."}),
     "dispatch.note": NoticeKind("A person noted something of it; `text` is that, with who it was.", "dispatch"),
+    "dispatch.replanned": NoticeKind(
+        "Cars were lost, and others are asked in their place; `text` is that in words.",
+        "dispatch",
+        {"lost": "How many were lost.", "lost_power_w": "Discharge power lost with them [W].", "asked": "How many setpoints make it good."},
+    ),
     "dispatch.second": NoticeKind(
         "Once a second while it runs or charging is resumed: what its cars deliver, by their meters as they stand.",
         "dispatch",
@@ -82,7 +87,14 @@ NOTICES: dict[str, NoticeKind] = {
         {"lost": "How many; null = unknown, the server was started anew."},
     ),
     "session.dropped_out": NoticeKind(
-        "A car was lost to its dispatch; `text` tells how.", "session", {"lost_power_w": "Discharge power lost with it [W]."}
+        "A car was lost to its dispatch; `text` tells where, why, and how much went with it.",
+        "session",
+        {
+            "lost_power_w": "Discharge power lost with it [W].",
+            "how": "The kind of drop-out, a code.",
+            "station_id": "Its station; empty = not known any more.",
+            "dispatch_id": "The dispatch that lost it.",
+        },
     ),
     "session.guarded": NoticeKind(
         "A guarantee was broken for a session, and it is not discharged any more; `text` says which.",
@@ -92,7 +104,11 @@ NOTICES: dict[str, NoticeKind] = {
     "session.upgrade": NoticeKind(
         "A session that began charging only was offered a bidirectional transfer; `text` tells what came of it.", "session"
     ),
-    "session.refused": NoticeKind("A station would not take an order; `text` tells why.", "session"),
+    "session.refused": NoticeKind(
+        "A station would not take an order; `text` tells why.",
+        "session",
+        {"station_id": "Which station; empty = not known any more.", "dispatch_id": "The dispatch that lost it."},
+    ),
     "station.connected": NoticeKind("A station's line is up; `text` is its subprotocol.", "station"),
     "station.held_out": NoticeKind("A station takes no part until a person releases it; `text` tells why.", "station"),
     "station.released": NoticeKind("A person let a station take part again that was held out; `text` tells who.", "station"),

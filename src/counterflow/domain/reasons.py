@@ -190,3 +190,17 @@ class DropOutKind(IntEnum):
     NOT_RESPONDING = 8
     MUST_CHARGE = 9
     WITHDRAWN = 10
+
+
+DROP_OUT_WORDS: dict[DropOutKind, str] = {
+    DropOutKind.ENDED: "its transaction has ended",
+    DropOutKind.EV_GONE: "the car was unplugged",
+    DropOutKind.SUSPENDED: "the car suspended the transfer",
+    DropOutKind.FAULTED: "its EVSE reports a fault",
+    DropOutKind.REFUSED: "its station did not take an order, or was cleared by a person",
+    DropOutKind.SILENT: "no meter value came for too long",
+    DropOutKind.OFFLINE: "its station is not connected any more",
+    DropOutKind.NOT_RESPONDING: "it does not follow its setpoint",
+    DropOutKind.MUST_CHARGE: "it must charge, or has reached its floor",
+    DropOutKind.WITHDRAWN: "it may not be dispatched any more",
+}

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from counterflow.domain.access import ApiToken, AuditEntry, Role, TokenView
 from counterflow.domain.commands import Command
 from counterflow.domain.conflicts import Leader, SitePriority
+from counterflow.domain.course import CourseView
 from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint, Stored
 from counterflow.domain.drivers import Scope, SessionOverride
 from counterflow.domain.grid import CapacityBound, GridAnswer, GridOrder, GridOrderRecord, PoolTelemetry, Program, Wire
@@ -214,6 +215,10 @@ class Operations(DriverOperations, Protocol):
 
     def profiles(self, station_id: StationId) -> Sequence[ProfileView] | Refusal:
         """Profiles of ours that may be at a station."""
+        ...
+
+    async def course(self, dispatch_id: DispatchId, since_s: float | None, step_s: float) -> CourseView | Refusal:
+        """Figures and happenings of a dispatch so far, from its log; of the ticks one in each `step_s`."""
         ...
 
     async def note(self, dispatch_id: DispatchId, text: str, by: str) -> NoteView | Refusal:

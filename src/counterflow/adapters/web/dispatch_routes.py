@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from counterflow.adapters.web.answers import answer, bearer, shows
@@ -10,6 +10,8 @@ from counterflow.adapters.web.documents import documented
 from counterflow.adapters.web.models import AmendBody, NoteBody, OrderBody, ValueBody
 from counterflow.adapters.web.patterns import KEY_PATTERN
 from counterflow.adapters.web.problems import refused
+from counterflow.adapters.web.units import InstantText
+from counterflow.domain.course import CourseView
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.views import DispatchAnswer, DispatchView, NoteView, Refusal, TargetAnswer
 from counterflow.engine.ports import Operations
@@ -24,6 +26,12 @@ IdempotencyKey = Annotated[
         description="The same key with the same order gives the same dispatch, never a second one; with another order it is refused.",
         examples=["5c7d0f3e-2f4e-4c0e-9c86-0a3b8ad0a4b1"],
     ),
+]
+
+Since = Annotated[InstantText | None, Query(description="Only from this instant on, in RFC 3339 with its time zone; default: all.")]
+CourseStep = Annotated[
+    float,
+    Query(ge=1.0, le=86_400.0, allow_inf_nan=False, description="At most one tick in so many seconds [s].", examples=[4]),
 ]
 
 
@@ -58,6 +66,11 @@ def dispatch_routes(operations: Operations) -> APIRouter:
     async def dispatch(request: Request, dispatch_id: str) -> Response:
         """One dispatch and where it stands."""
         return answer(request, operations.dispatch(DispatchId(dispatch_id)))
+
+    @routes.get("/{dispatch_id}/course", responses=shows(CourseView, 404, 422))
+    async def course(request: Request, dispatch_id: str, since: Since = None, step_s: CourseStep = 1.0) -> Response:
+        """Target, delivered power and headroom at each tick of control so far, and what happened to it: for a chart."""
+        return answer(request, await operations.course(DispatchId(dispatch_id), since, step_s))
 
     @routes.patch("/{dispatch_id}", responses=shows(DispatchView, 400, 404, 409, 413, 415, 422, 503))
     async def amend(request: Request, dispatch_id: str, body: AmendBody) -> Response:

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from counterflow.domain.access import AuditEntry, TokenView, WhoView
 from counterflow.domain.conflicts import ForeignProfile, InstalledProfile, Leader, PriorityEntry, SitePriority
+from counterflow.domain.course import CourseMark, CoursePoint, CourseView
 from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery
 from counterflow.domain.drivers import PartialTerms
 from counterflow.domain.grid import GridUnit, PoolTelemetry, Sign
@@ -227,6 +228,21 @@ _ALL: tuple[Struct, ...] = (
         placed_at_s=_NOW_S - 60.0,
         discharge_until_s=_NOW_S + 840.0,
         dispatch_id=_ID,
+    ),
+    CourseView(
+        dispatch_id=_ID,
+        at_s=_NOW_S,
+        tolerance_frac=0.05,
+        points=(CoursePoint(at_s=_NOW_S - 2.0, target_power_w=12_000.0, delivered_power_w=11_950.0, headroom_power_w=1300.0),),
+        marks=(
+            CourseMark(
+                at_s=_NOW_S - 40.0,
+                kind="session.dropped_out",
+                text="its transaction has ended; 7.1 kW of discharge went with it",
+                station_id="CS-2",
+                session_uid=18,
+            ),
+        ),
     ),
     NoteView(dispatch_id=_ID, at_s=_NOW_S, by="api:control-room", text="The grid operator asked for 200 kW less by telephone."),
     WhoView(name="api:control-room", role="operator"),

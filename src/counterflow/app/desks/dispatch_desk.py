@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec.structs import replace
 
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.desks.course_reading import CourseReading
 from counterflow.app.desks.explaining import Explaining, under_way
 from counterflow.app.observing.notices import NoticeBoard
+from counterflow.domain.course import CourseView
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction, StreamValue
@@ -41,6 +43,13 @@ class DispatchDesk:
         self._board.publish(Notice(at_s=now_s, kind="dispatch.note", subject=dispatch_id, text=f"{by}: {text}", values={}))
         await self._settled()
         return NoteView(dispatch_id=dispatch_id, at_s=now_s, by=by, text=text)
+
+    async def course(self, dispatch_id: DispatchId, since_s: float | None, step_s: float) -> CourseView | Refusal:
+        """Figures and happenings of a dispatch, from its log."""
+        if dispatch_id not in self._room.dispatcher.book.instructions:
+            return no_dispatch(dispatch_id)
+        reading = CourseReading(self._room.journal, self._room.settings.settlement.band_frac)
+        return await reading.read(dispatch_id, self._now_s(), float("-inf") if since_s is None else since_s, step_s)
 
     async def explain(self, session_uid: SessionUid, at_s: float | None) -> ExplanationView | Refusal:
         """Why a car was given what it was given at an instant (None = now), or nothing."""

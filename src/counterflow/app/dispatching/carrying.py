@@ -14,8 +14,9 @@ from counterflow.app.dispatching.setpoint_commands import Placing, cut
 from counterflow.app.dispatching.tasks import Book, RunningTask
 from counterflow.app.offers.outlook import Outlook
 from counterflow.app.stations.conflicts import Conflicts
+from counterflow.domain.course import drop_out_words, replan_words
 from counterflow.domain.delivery import LogEntry, LogKind, Why
-from counterflow.domain.ids import DispatchId, EvseId, SessionUid
+from counterflow.domain.ids import DispatchId, EvseId, SessionUid, StationId
 from counterflow.domain.instructions import ControlPath, DispatchMode
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.resources import ControlMode, EvseCapability
@@ -114,6 +115,12 @@ class Carrying:
         """Setpoints that were decided and not handed out yet, and log lines that go before them."""
         return sum(len(joins.members) for joins in self._joined) + sum(len(batch.changes) for batch in self._todo)
 
+    def ended(self, uid: SessionUid, station_id: StationId) -> None:
+        """The session of a member is over, and nobody else knows any more where it was; the tick that misses it says so."""
+        owner = self._book.owner.get(uid)
+        if owner is not None and owner in self._book.tasks:
+            self._book.tasks[owner].ended[uid] = station_id
+
     def hand_out(self, most: int, now_s: float) -> None:
         """Place up to `most` setpoints. One whose session has gone, or changed hands, in the meantime is dropped."""
         if self._joined:
@@ -154,6 +161,10 @@ class Carrying:
         replacing = sum(change.power_w < 0.0 or change.reduces for change in decision.changes)
         for number, gone in enumerate(sorted(decision.left, key=lambda gone: -gone.lost_w)):
             self._leave(task, gone, replacing if number == 0 else 0, now_s)
+        if decision.left and replacing:
+            lost, lost_w = len(decision.left), sum(gone.lost_w for gone in decision.left)
+            text = replan_words(lost, lost_w, replacing)
+            self._say(now_s, "dispatch.replanned", task.instruction.dispatch_id, text, lost=lost, lost_power_w=lost_w, asked=replacing)
         gone_uids = {gone.uid for gone in decision.left}
         for uid in {release.uid for release in decision.releases} | gone_uids:
             self._placement.release(uid, now_s, urgent=True)
@@ -381,7 +392,11 @@ class Carrying:
                 result=gone.reason.name.lower(),
             ),
         )
-        self._say(now_s, "session.dropped_out", str(gone.uid), kind, lost_power_w=gone.lost_w)
+        key, dispatch_id = self._fleet.key_of(gone.uid), task.instruction.dispatch_id
+        station_id = task.ended.pop(gone.uid, "") if key is None else key[0]
+        text = drop_out_words(kind, gone.reason.name, gone.lost_w)
+        named = {"how": kind, "station_id": station_id, "dispatch_id": dispatch_id}
+        self._say(now_s, "session.dropped_out", str(gone.uid), text, lost_power_w=gone.lost_w, **named)
 
-    def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float) -> None:
+    def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float | str) -> None:
         self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values=dict(values)))

@@ -34,7 +34,7 @@ from counterflow.app.offers.offering import Offering
 from counterflow.app.offers.outlook import Outlook
 from counterflow.app.stations.conflicts import Conflicts
 from counterflow.domain.delivery import LogEntry, LogKind
-from counterflow.domain.ids import DispatchId, EvseId, SessionUid
+from counterflow.domain.ids import DispatchId, EvseId, SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, StreamValue, asked_power_w
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.records import DocumentKind, Latch, ProfileState
@@ -367,6 +367,11 @@ class Dispatcher:
 
     # --- events --------------------------------------------------------------------------------------------------------------
 
+    def session_ended(self, uid: SessionUid, station_id: StationId, now_s: float) -> None:
+        """A transaction is over."""
+        self.carrying.ended(uid, station_id)
+        self.session_left(uid, DropOutKind.ENDED, now_s)
+
     def session_left(self, uid: SessionUid, kind: DropOutKind, now_s: float) -> None:
         """A drop-out signal: the tick sees it in the image; here it only comes sooner."""
         if kind is DropOutKind.ENDED:
@@ -383,7 +388,9 @@ class Dispatcher:
                 task.instruction.dispatch_id,
                 LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=refused.uid, result=text, text="refused"),
             )
-            self._say(now_s, "session.refused", str(refused.uid), text)
+            key = self._fleet.key_of(refused.uid)
+            named = {"station_id": "" if key is None else key[0], "dispatch_id": refused.dispatch_id}
+            self._say(now_s, "session.refused", str(refused.uid), text, **named)
         self.wake(now_s)
 
     # --- one tick ------------------------------------------------------------------------------------------------------------

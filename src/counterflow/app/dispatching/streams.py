@@ -28,7 +28,7 @@ LOOKS_ANEW_S = 30.0
 """What is committed to a stream is looked at again no sooner than this, when a value asks for more."""
 _SAID_AGAIN_SHARE = 0.5
 """The same value again is written down once in this share of the time-out, so that a restart knows when the source was heard."""
-_WORDS = {
+PHASE_WORDS = {
     StreamPhase.WAITING: "waits for its first value",
     StreamPhase.LIVE: "follows its values",
     StreamPhase.HOLDING: "has had no value for too long: the last one holds",
@@ -99,7 +99,9 @@ class Streams:
                 "target_power_w": target_w,
                 "overdue": phase in OVERDUE,
             }
-            self._notify(Notice(at_s=now_s, kind="dispatch.stream", subject=instruction.dispatch_id, text=_WORDS[phase], values=values))
+            self._notify(
+                Notice(at_s=now_s, kind="dispatch.stream", subject=instruction.dispatch_id, text=PHASE_WORDS[phase], values=values)
+            )
 
     def may_look_anew(self, instruction: DispatchInstruction, now_s: float) -> bool:
         """Whether it is time to ask again what can be committed; answering takes as long as a tick, so not at each value."""
@@ -150,7 +152,7 @@ class Streams:
             heard_s = self._book.stream_of(instruction).heard_at_s
             since = "never heard" if heard_s is None else f"last heard {format_instant(round(heard_s))}"
             target = format_power(self._book.target_w(instruction, now_s))
-            found.append(f"Dispatch {instruction.dispatch_id} {_WORDS[phase]} (source {since}, target now {target}).")
+            found.append(f"Dispatch {instruction.dispatch_id} {PHASE_WORDS[phase]} (source {since}, target now {target}).")
         return tuple(found)
 
     def _unfit(self, instruction: DispatchInstruction, value: StreamValue, now_s: float) -> Refusal | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from counterflow.domain.delivery import LogEntry, LogKind
-from counterflow.domain.ids import DispatchId, SessionUid
+from counterflow.domain.ids import DispatchId, SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
 from counterflow.engine.control.book import OPEN_STATES, ordered_power_w
 from counterflow.engine.control.decision import TaskMemory, TickFigures
@@ -23,6 +23,8 @@ class RunningTask(Struct, kw_only=True):
     ever: set[SessionUid]
     """Every session that was ever a member, for the report."""
     released_at_s: dict[SessionUid, float]
+    ended: dict[SessionUid, StationId] = {}
+    """Where members were whose session is over, until a tick has told that they are gone."""
     offered_at_s: float | None = None
     """Until when what its members could have given is counted."""
     rests_since_s: float | None = None
