@@ -10,49 +10,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
+from tests.served_openadr import settings_of, stations
 
 from counterflow.adapters.openadr import models
 from counterflow.adapters.openadr.models import Version
 from counterflow.adapters.openadr.times import NOW_S
-from counterflow.sim.client import FleetClient
-from counterflow.sim.settings import FleetClientSettings, MixSettings, PlantSettings, StationSettings
 from counterflow.sim.vtn.serving import OPERATOR, VEN, Vtn, serving
 
 Until = Callable[..., Awaitable[Any]]
 STATIONS = 8
-SETTINGS = """
-[ocpp]
-sampling_interval_s = 1
-[control]
-tick_interval_s = 1.0
-dwell_s = 4.0
-hold_min_s = 2.0
-hold_max_s = 4.0
-[response]
-prior_gain = 1.0
-settle_base_s = 3.0
-[resume]
-resume_over_s = 4.0
-[capability]
-silence_min_s = 6.0
-[orders]
-min_duration_s = 5.0
-
-[[programs]]
-name = "north"
-wire = "openadr"
-external_id = "v2g"
-sign = "load"
-unit = "kW"
-max_discharge_power_w = 100000.0
-mode = "gross_export"
-
-[[openadr.vtns]]
-name = "dso"
-url = "{url}"
-client_id = "{client_id}"
-client_secret_file = "{secret}"
-poll_s = 0.5
+FOLLOWED = """
 poll_with_push_s = 300.0
 timeout_s = 2.0
 missed_polls = 1
@@ -61,29 +28,6 @@ missed_polls = 1
 program = "north"
 targets = ["vpp-north"]
 """
-
-
-def fleet_of(served: Any) -> FleetClient:
-    return FleetClient(
-        FleetClientSettings(
-            url=served.ocpp_url,
-            stations=STATIONS,
-            plant=PlantSettings.ideal(),
-            station=StationSettings(meter_interval_s=1),
-            mix=MixSettings(
-                sizes_w=(11_000.0,),
-                size_shares=(1.0,),
-                soc_min=0.6,
-                soc_max=0.75,
-                target_soc_min=0.9,
-                target_soc_max=0.9,
-                departure_min_s=36_000.0,
-                tight_share=0.0,
-            ),
-            back_off_min_s=0.2,
-            back_off_max_s=1.0,
-        )
-    )
 
 
 class Operator:
@@ -149,21 +93,10 @@ class Watch:
 
 @contextlib.asynccontextmanager
 async def standing(served: Any, until: Until) -> AsyncIterator[Watch]:
-    fleet = fleet_of(served)
-    await fleet.start()
-    try:
-        await fleet.wait_ready(60.0)
-        async with served.api() as api:
-            watch = Watch(api)
-            await until(watch.ready, 60.0, 0.2)
-            yield watch
-    finally:
-        await fleet.stop()
-
-
-def settings_of(vtn: Vtn, secret: Any, push: str = "") -> str:
-    secret.write_text(VEN.secret)
-    return SETTINGS.format(url=vtn.url(), client_id=VEN.client_id, secret=secret, push=push)
+    async with stations(served, STATIONS), served.api() as api:
+        watch = Watch(api)
+        await until(watch.ready, 60.0, 0.2)
+        yield watch
 
 
 def test_event_to_dispatch_changed_cancelled_vtn_lost_and_killed_in_mid_window(serve: Any, until: Until, tmp_path: Any) -> None:
@@ -172,7 +105,9 @@ def test_event_to_dispatch_changed_cancelled_vtn_lost_and_killed_in_mid_window(s
             vtn_stack = contextlib.AsyncExitStack()
             vtn = await vtn_stack.enter_async_context(serving())
             operator = Operator(vtn)
-            served = await asyncio.to_thread(serve, settings_of(vtn, tmp_path / "secret"), "--accept-unknown-stations", "--default-consent")
+            served = await asyncio.to_thread(
+                serve, settings_of(vtn, tmp_path, FOLLOWED.format(push="")), "--accept-unknown-stations", "--default-consent"
+            )
             watch = await stack.enter_async_context(standing(served, until))
             # Ordered, changed, cancelled.
             event = operator.order(-30.0)
@@ -218,7 +153,7 @@ def test_a_notification_is_a_hint_that_makes_it_read_at_once(serve: Any, until: 
             vtn.house.quirks.echo_in_path = True
             vtn.house.quirks.snake_case_notifications = vtn.house.quirks.double_encoded_notifications = True
             operator = Operator(vtn)
-            served = await asyncio.to_thread(serve, settings_of(vtn, tmp_path / "secret", push))
+            served = await asyncio.to_thread(serve, settings_of(vtn, tmp_path, FOLLOWED.format(push=push)))
             async with served.api() as api:
                 watch = Watch(api)
                 await until(lambda: len(vtn.house.store.all_of(models.Subscription)) == 1, 20.0)

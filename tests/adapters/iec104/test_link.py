@@ -345,6 +345,32 @@ def test_nobody_comes_in_behind_the_door(desk: Any, run: Any) -> None:
     assert desk.told == []
 
 
+def test_a_way_in_that_nobody_took_is_shut_at_once(desk: Any, run: Any, free_port: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = run(desk)
+    monkeypatch.setattr(at.service.front, "_inner_port", free_port())  # the library cannot be reached
+    with pytest.raises(OSError), at.plain() as line:
+        line.confirms(bytes.fromhex("320106002f00e903000000803f00"))
+    monkeypatch.undo()
+    with pytest.raises(OSError), at.plain_to(at.service.link.port) as line:
+        line.confirms(bytes.fromhex("320106002f00e903000000803f00"))
+    assert desk.told == []
+    with at.plain() as line:
+        assert line.confirms(bytes.fromhex("320106002f00e903000000803f00"))
+
+
+@pytest.mark.parametrize("peer", [None, ("::1", 5000, 0, 0), ("::ffff:127.0.0.1", 5000, 0, 0)])
+def test_whose_address_is_none_of_ours_is_turned_away(
+    desk: Any, run: Any, wait_for: Any, monkeypatch: pytest.MonkeyPatch, peer: Any
+) -> None:
+    at = run(desk)
+    told = asyncio.StreamWriter.get_extra_info
+    monkeypatch.setattr(asyncio.StreamWriter, "get_extra_info", lambda self, name: peer if name == "peername" else told(self, name))
+    with pytest.raises(OSError), at.plain() as line:
+        line.confirms(bytes.fromhex("320106002f00e903000000803f00"))
+    assert wait_for(lambda: at.service.figures().turned_away == 1)
+    assert desk.told == []
+
+
 def test_no_more_than_so_many_are_let_in(desk: Any, run: Any) -> None:
     at = run(desk, max_masters=1)
     with at.plain() as first:

@@ -33,6 +33,8 @@ class Receiver:
         self.posts: list[tuple[dict[str, str], bytes, Any]] = []
         self.taken: list[tuple[dict[str, str], Any]] = []
         self.script: list[Any] = []
+        self.refused: dict[str, int] = {}
+        """Statuses for all posts of an event."""
         self.port = 0
 
     @contextlib.asynccontextmanager
@@ -54,7 +56,7 @@ class Receiver:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers["content-length"]))
-        does = self.script.pop(0) if self.script else 204
+        does = self.script.pop(0) if self.script else self.refused.get(msgspec.json.decode(body)["event"], 204)
         self.posts.append((headers, body, does))
         if does == "drop":
             raise ConnectionError
@@ -139,6 +141,31 @@ def test_a_receiver_that_fails_in_every_way_gets_everything_in_order_and_each_do
             await until(lambda: not [text for text in server.operations.health().alarms if "webhook" in text])
             outcomes = server.webhooks.receivers[0].outcomes
             assert (outcomes["500"], outcomes["unreachable"], outcomes["302"]) == (1, 2, 1)
+
+    play(story)
+
+
+def test_letters_and_telemetry_have_alarms_of_their_own(tmp_path: Path, until: Any) -> None:
+    def alarms(server: Server) -> list[str]:
+        return [text for text in server.operations.health().alarms if "webhook" in text]
+
+    async def story() -> None:
+        receiver = Receiver()
+        receiver.refused["telemetry"] = 507
+        async with receiver.listening(), running(settings_of(tmp_path, receiver)) as server:
+            await until(lambda: len(alarms(server)) == 1)
+            assert alarms(server)[0].endswith(
+                "Telemetry for the webhook 'archive' is not taken: it answers 507. Everything is kept and tried again."
+            )
+            receiver.refused["orders"] = 403
+            await server.grid.place(order("o-1", 5_000.0))
+            await until(lambda: len(alarms(server)) == 2)
+            assert any("What happens (orders) for the webhook 'archive' is not taken: it answers 403." in text for text in alarms(server))
+            del receiver.refused["telemetry"]
+            await until(lambda: len(alarms(server)) == 1)
+            assert "it answers 403" in alarms(server)[0], "that of the letters stands"
+            del receiver.refused["orders"]
+            await until(lambda: not alarms(server))
 
     play(story)
 

@@ -1,56 +1,23 @@
 """Our VEN on real sockets: `counterflow serve` follows a program, and the official descriptions judge what it says; its reports add up."""
 
 import asyncio
-import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from tests.served_openadr import settings_of, stations
 
 from counterflow.adapters.openadr import models
 from counterflow.adapters.openadr.models import Event, Interval, IntervalPeriod, Report, ReportDescriptor, ValuesMap, Version
 from counterflow.adapters.openadr.times import NOW_S
-from counterflow.sim.client import FleetClient
-from counterflow.sim.settings import FleetClientSettings, MixSettings, PlantSettings, StationSettings
-from counterflow.sim.vtn.serving import OPERATOR, VEN, Vtn, serving
+from counterflow.sim.vtn.serving import OPERATOR, Vtn, serving
 
 Until = Callable[..., Awaitable[Any]]
 STATIONS = 6
 PIECE_S = 4.0
-SETTINGS = """
-[ocpp]
-sampling_interval_s = 1
-[control]
-tick_interval_s = 1.0
-dwell_s = 4.0
-hold_min_s = 2.0
-hold_max_s = 4.0
-[response]
-prior_gain = 1.0
-settle_base_s = 3.0
-[resume]
-resume_over_s = 4.0
-[orders]
-min_duration_s = 5.0
-
-[[programs]]
-name = "north"
-wire = "openadr"
-external_id = "v2g"
-sign = "load"
-unit = "kW"
-max_discharge_power_w = 100000.0
-mode = "gross_export"
-
-[[openadr.vtns]]
-name = "dso"
-url = "{url}"
-version = "{version}"
-client_id = "{client_id}"
-client_secret_file = "{secret}"
-poll_s = 0.5
+FOLLOWED = """
 resources = [{{ name = "depot", max_export_power_w = 66000.0 }}]
 programs = [{{ program = "north" }}]
 [openadr.vtns.reports]
@@ -90,33 +57,7 @@ def settings_for(vtn: Vtn, version: Version, tmp_path: Any) -> str:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-    secret = tmp_path / "secret"
-    secret.write_text(VEN.secret)
-    return SETTINGS.format(url=vtn.url(version), version=version, client_id=VEN.client_id, secret=secret, port=port)
-
-
-@contextlib.asynccontextmanager
-async def stations(served: Any) -> AsyncIterator[None]:
-    fleet = FleetClient(
-        FleetClientSettings(
-            url=served.ocpp_url,
-            stations=STATIONS,
-            plant=PlantSettings.ideal(),
-            station=StationSettings(meter_interval_s=1),
-            mix=MixSettings(
-                sizes_w=(11_000.0,), size_shares=(1.0,), soc_min=0.6, soc_max=0.75, target_soc_min=0.9, target_soc_max=0.9,
-                departure_min_s=36_000.0, tight_share=0.0,
-            ),
-            back_off_min_s=0.2,
-            back_off_max_s=1.0,
-        )
-    )  # fmt: skip
-    await fleet.start()
-    try:
-        await fleet.wait_ready(60.0)
-        yield
-    finally:
-        await fleet.stop()
+    return settings_of(vtn, tmp_path, FOLLOWED.format(port=port), version)
 
 
 def reports_of(vtn: Vtn) -> dict[str, Report]:
@@ -144,7 +85,7 @@ def test_reports_of_a_dispatch_add_up_to_its_settlement_and_all_that_was_said_fi
             )
             with_stations = settings_for(vtn, Version.V3_1_0, tmp_path)
             served = await asyncio.to_thread(serve, with_stations, "--accept-unknown-stations", "--default-consent")
-            async with stations(served), served.api() as api:
+            async with stations(served, STATIONS), served.api() as api:
                 await until(lambda: _fleet_is_ready(api), 60.0, 0.2)
                 await until(lambda: _subscribed(vtn), 20.0, 0.1)
                 ordered(vtn, -30.0, 4)

@@ -6,7 +6,7 @@ import ssl
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
 from collections.abc import Callable, Coroutine
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from math import inf
 
 import structlog
@@ -25,8 +25,8 @@ _CHUNK_OCTETS = 65_536
 class Front:
     """`open()` it in front of a port of this machine; `close()` ends all connections."""
 
-    def __init__(self, settings: Iec104Settings, expect: Callable[[], None], now_s: Callable[[], float]) -> None:
-        """`expect` is called before each connection to the library, which lets nobody else in."""
+    def __init__(self, settings: Iec104Settings, expect: Callable[[], Callable[[], None]], now_s: Callable[[], float]) -> None:
+        """`expect` is called before each connection to the library, which lets nobody else in; what it returns, when none came of it."""
         self._settings = settings
         self._now_s = now_s
         self._expect = expect
@@ -58,8 +58,8 @@ class Front:
             writer.close()
 
     async def _serve(self, reader: Reader, writer: Writer) -> None:
-        address = str(writer.get_extra_info("peername")[0])
-        if not any(IPv4Address(address) in network for network in self._networks):
+        address = _address_of(writer)
+        if not self._is_master(address):
             self._turn_away(writer, address, "not in iec104.masters")
             return
         if len(self._open) >= self._settings.max_masters:
@@ -67,8 +67,7 @@ class Front:
             return
         self._open.add(writer)
         try:
-            self._expect()
-            inner_reader, inner_writer = await asyncio.open_connection(INNER_HOST, self._inner_port)
+            inner_reader, inner_writer = await self._open_inner()
             try:
                 await _first_of(self._frames(reader, inner_writer, address), _copy(inner_reader, writer))
             finally:
@@ -78,6 +77,22 @@ class Front:
         finally:
             self._open.discard(writer)
             writer.close()
+
+    async def _open_inner(self) -> tuple[Reader, Writer]:
+        """A connection to the library. Without one, the way in is shut at once: the next process of this machine would take it."""
+        shut = self._expect()
+        try:
+            return await asyncio.open_connection(INNER_HOST, self._inner_port)
+        except BaseException:
+            shut()
+            raise
+
+    def _is_master(self, address: str) -> bool:
+        try:
+            found = IPv4Address(address)
+        except AddressValueError:  # of another family, or gone already: on no list
+            return False
+        return any(found in network for network in self._networks)
 
     def _turn_away(self, writer: Writer, address: str, why: str) -> None:
         self.turned_away += 1
@@ -127,6 +142,12 @@ def security_of(settings: Iec104Settings) -> ssl.SSLContext | None:
     except (ssl.SSLError, OSError) as error:
         raise CannotOpenError(f"A certificate or key of [iec104] cannot be used: {error}.") from None
     return context
+
+
+def _address_of(writer: Writer) -> str:
+    """Of the other side; "unknown" when it was gone before it could be asked for."""
+    peer = writer.get_extra_info("peername")
+    return str(peer[0]) if peer else "unknown"
 
 
 async def _copy(reader: Reader, sink: Writer) -> None:

@@ -138,10 +138,19 @@ class C104Link:
             _log.error("set-point failed", wire="iec104", error=repr(error))
             return False
 
-    def expect(self) -> None:
-        """One connection comes from our own door."""
+    def expect(self) -> Callable[[], None]:
+        """One connection comes from our own door; call what is returned when it does not."""
+        until_s = time.monotonic() + _EXPECTED_S
         with self._guard:
-            self._expected.append(time.monotonic() + _EXPECTED_S)
+            self._expected.append(until_s)
+
+        def shut() -> None:
+            # Connections do not tell which of those that are expected they are: there is one less, whichever.
+            with self._guard:
+                if self._expected and until_s > time.monotonic():
+                    self._expected.pop(0)
+
+        return shut
 
     def _admit(self) -> Callable[[c104.Server, str], bool]:
         def admit(server: c104.Server, ip: str) -> bool:  # noqa: ARG001

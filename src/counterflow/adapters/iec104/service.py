@@ -1,7 +1,7 @@
 """The outstation as the server runs it: opened, shown round and round, closed."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -49,8 +49,8 @@ class Link(Protocol):
         """Where it listens, on this machine."""
         ...
 
-    def expect(self) -> None:
-        """One connection comes from our own door."""
+    def expect(self) -> Callable[[], None]:
+        """One connection comes from our own door; call what is returned when it does not."""
         ...
 
     def start(self) -> None:

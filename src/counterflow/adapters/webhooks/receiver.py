@@ -43,7 +43,7 @@ class Receiver:
         self._news = asyncio.Event()
         self._note = f"webhook/{settings.name}/telemetry"
         self._sent = grid.notes(Wire.HTTP).get(self._note)
-        self._failing: dict[str, str] = {}
+        self._failing: dict[str, str | None] = {}
 
     def tell(self, event: str, words: Struct) -> None:
         """Something has happened; kept until it is taken."""
@@ -129,17 +129,16 @@ class Receiver:
         return f"it answers {answer.status_code}", float(asked) if asked.isascii() and asked.isdigit() else 0.0
 
     def _say(self, event: str, problem: str | None) -> None:
-        """An alarm while either kind of post is not taken."""
-        before = dict(self._failing)
-        if problem is None:
-            self._failing.pop(event, None)
-        else:
-            self._failing[event] = problem
-        if self._failing == before:
+        """An alarm of its own for telemetry and for letters, while they are not taken."""
+        kind = "telemetry" if event == "telemetry" else "letters"
+        if self._failing.get(kind) == problem:
             return
-        what = next(iter(self._failing.values()), None)
-        sentence = None if what is None else f"The webhook '{self.settings.name}' is not taken: {what}. Everything is kept and tried again."
-        self._grid.alarm(Wire.HTTP, f"webhook {self.settings.name}", sentence)
+        self._failing[kind] = problem
+        sentence = None
+        if problem is not None:
+            what = "Telemetry" if kind == "telemetry" else f"What happens ({event})"
+            sentence = f"{what} for the webhook '{self.settings.name}' is not taken: {problem}. Everything is kept and tried again."
+        self._grid.alarm(Wire.HTTP, f"webhook {self.settings.name}: {kind}", sentence)
 
     def _client(self) -> httpx.AsyncClient:
         # No redirects and no proxy of the environment: a post goes where the file says, and nowhere else.
