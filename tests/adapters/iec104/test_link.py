@@ -62,7 +62,7 @@ def test_a_timed_setpoint_counts_while_it_is_fresh_and_newer_than_the_last(desk:
     at = run(desk)
     control = master(at.settings.port)
     assert not control.command(1003, 1.0, "C_SE_TC_1", said=now(seconds=-6))
-    assert not control.command(1003, 1.0, "C_SE_TC_1", said=now(seconds=6))
+    assert not control.command(1003, 1.0, "C_SE_TC_1", said=now(minutes=1))
     newest = now()
     assert control.command(1003, 2.0, "C_SE_TC_1", said=newest)
     assert not control.command(1003, 1.0, "C_SE_TC_1", said=newest - timedelta(seconds=1))
