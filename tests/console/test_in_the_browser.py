@@ -8,12 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from shutil import which
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -22,10 +21,6 @@ from counterflow.console.signing import COOKIE
 pytestmark = pytest.mark.timeout(300)
 STATIONS = 24
 PATIENCE_MS = 60_000
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
-)  # fmt: skip
 
 
 class Place:
@@ -60,16 +55,6 @@ def place(serve_all: Any) -> Iterator[Place]:
     finally:
         fleet.kill()
         fleet.wait()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = which("chromium")
-    assert program is not None, "the tests need Debian's chromium: make tools"
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        yield running
-        running.close()
 
 
 def signed_in(browser: Browser, place: Place, role: str) -> Page:

@@ -1,6 +1,6 @@
 """Tables as the console shows them: plain columns, no row that moves while it is read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nicegui import ui
@@ -16,3 +16,44 @@ def table(columns: Sequence[tuple[str, str]], rows: list[dict[str, Any]], *, row
         row_key=row_key,
     )
     return made.classes("w-full").props(f'flat bordered dense wrap-cells no-data-label="{empty}"')
+
+
+def paged_table(
+    columns: Sequence[tuple[str, str, str | None]], *, rows: int, row_key: str, empty: str, numbers: Iterable[str] = ()
+) -> ui.table:
+    """A table that the server pages: columns as (field, title, what the server sorts it by); `numbers` are those that stand to the right.
+
+    The first column leads to `link` of its row.
+    """
+    told = [
+        {"name": field, "label": title, "field": field, "align": "right" if field in numbers else "left", "sortable": by is not None}
+        for field, title, by in columns
+    ]
+    made = ui.table(columns=told, rows=[], row_key=row_key, pagination={"rowsPerPage": rows, "page": 1, "rowsNumber": 0})
+    made.classes("w-full").props(f'flat bordered dense wrap-cells :rows-per-page-options="[25,50,100]" no-data-label="{empty}"')
+    made.add_slot(
+        f"body-cell-{columns[0][0]}",
+        '<q-td :props="props"><a :href="props.row.link" class="cf-link">{{ props.value }}</a></q-td>',
+    )
+    return made
+
+
+def asked_of(shown: ui.table, columns: Sequence[tuple[str, str, str | None]], first: str) -> dict[str, Any]:
+    """What the server is asked for the rows that are in sight; sorted by `first` where nothing else was chosen."""
+    now = shown.pagination
+    size = now["rowsPerPage"]
+    return {
+        "sort": {field: by for field, _, by in columns}.get(now.get("sortBy") or "") or first,
+        "descending": bool(now.get("descending")),
+        "offset": (now["page"] - 1) * size,
+        "limit": size,
+    }
+
+
+def show_page(shown: ui.table, rows: list[dict[str, Any]], matched: int) -> None:
+    """The rows that came, of so many; nothing is sent to the browser where nothing has changed."""
+    pagination = {**shown.pagination, "rowsNumber": matched}
+    if rows == shown.rows and pagination == shown.pagination:
+        return
+    shown.rows, shown.pagination = rows, pagination
+    shown.update()

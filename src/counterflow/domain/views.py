@@ -150,6 +150,51 @@ class StationView(Struct, frozen=True, kw_only=True):
     """The newest, newest first; left out of lists."""
 
 
+class StationOrder(StrEnum):
+    """By what a page of stations is sorted."""
+
+    STATION = "station"
+    SITE = "site"
+    MODEL = "model"
+    SESSIONS = "sessions"
+    PROFILES = "profiles"
+    HEARD = "heard"
+
+
+class StationFilter(StrEnum):
+    """Which stations alone a page shows."""
+
+    CONNECTED = "connected"
+    AWAY = "away"
+    HELD_OUT = "held_out"
+
+
+class StationQuery(Struct, frozen=True, kw_only=True):
+    """Which stations a page shows; `only` None = all. `search`: a part of id, site, vendor, model or serial number."""
+
+    search: str = ""
+    site_id: str = ""
+    only: StationFilter | None = None
+    sort: StationOrder = StationOrder.STATION
+    descending: bool = False
+    offset: int = 0
+    limit: int = 50
+
+
+class StationPage(Struct, frozen=True, kw_only=True):
+    """A part of the stations; only these were worked out in full."""
+
+    total: int
+    """Stations that are registered or were let in."""
+    connected: int
+    held_out: int
+    """Those that are not dispatched until a person releases them."""
+    matched: int
+    """Those that the filters let through."""
+    stations: tuple[StationView, ...]
+    """The part that was asked for."""
+
+
 class ConflictView(Struct, frozen=True, kw_only=True):
     """An EVSE (0 = the whole station) where somebody else steers, or may; and what follows from it."""
 

@@ -41,6 +41,8 @@ from counterflow.domain.views import (
     SessionPage,
     SessionQuery,
     SessionView,
+    StationPage,
+    StationQuery,
     StationView,
     TargetAnswer,
 )
@@ -301,6 +303,10 @@ class Operations(DriverOperations, Protocol):
 
     def sessions(self) -> Sequence[SessionView]:
         """Open sessions."""
+        ...
+
+    def station_page(self, query: StationQuery) -> StationPage:
+        """A part of the stations, filtered and sorted."""
         ...
 
     def session_page(self, query: SessionQuery) -> SessionPage:

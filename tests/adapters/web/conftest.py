@@ -58,6 +58,8 @@ from counterflow.domain.views import (
     SessionPage,
     SessionQuery,
     SessionView,
+    StationPage,
+    StationQuery,
     StationView,
     TargetAnswer,
 )
@@ -187,6 +189,10 @@ class FakeOperations:
 
     async def note(self, dispatch_id: str, text: str, by: str) -> NoteView | Refusal:
         return self._does("note", dispatch_id, text, by, otherwise=EXAMPLES[NoteView])
+
+    def station_page(self, query: StationQuery) -> StationPage:
+        self.calls.append(("station_page", query))
+        return EXAMPLES[StationPage]
 
     def session_page(self, query: SessionQuery) -> SessionPage:
         self.calls.append(("session_page", query))

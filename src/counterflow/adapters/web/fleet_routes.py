@@ -24,6 +24,10 @@ from counterflow.domain.views import (
     SessionPage,
     SessionQuery,
     SessionView,
+    StationFilter,
+    StationOrder,
+    StationPage,
+    StationQuery,
     StationView,
 )
 from counterflow.engine.ports import Operations
@@ -86,6 +90,21 @@ def station_routes(operations: Operations, hash_password: Callable[[str], str], 
     async def stations(request: Request) -> Response:
         """Stations that are registered or were let in, by id."""
         return answer(request, operations.stations())
+
+    @routes.get("/fleet/stations", responses=shows(StationPage, 422))
+    async def station_page(
+        request: Request,
+        search: Annotated[str, Query(max_length=100, description="A part of the id, site, vendor, model or serial number.")] = "",
+        site: Annotated[str, Query(max_length=64, description="Only those at this site.")] = "",
+        only: Annotated[StationFilter | None, Query(description="Only those that are connected, away or held out; default: all.")] = None,
+        sort: Annotated[StationOrder, Query(description="What is sorted by; what is unknown comes last.")] = StationOrder.STATION,
+        descending: Annotated[bool, Query(description="The largest first.")] = False,
+        offset: Annotated[int, Query(ge=0, le=10_000_000, description="So many are passed over.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=500, description="At most so many are shown.")] = 50,
+    ) -> Response:
+        """A part of the stations, filtered and sorted; only these are worked out, so that it is quick with any number."""
+        query = StationQuery(search=search, site_id=site, only=only, sort=sort, descending=descending, offset=offset, limit=limit)
+        return answer(request, operations.station_page(query))
 
     @routes.post("/stations", status_code=201, responses=shows(StationView, 400, 409, 413, 415, 422, 503, status=201))
     async def add_station(request: Request, body: StationBody) -> Response:

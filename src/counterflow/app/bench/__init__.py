@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from rich.console import Console
 
-from counterflow.app.bench import allocation, fan_out, gateway, ingest, memory, storm
+from counterflow.app.bench import allocation, console, fan_out, gateway, ingest, memory, storm
 from counterflow.app.bench.comparison import comparison_table
 from counterflow.app.bench.figures import FULL, QUICK, CannotError, Figure, Sizes
 from counterflow.app.bench.processes import ChildError
@@ -42,6 +42,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
         Measurement("fan_out", "from a dispatch to the last profile answered", fan_out.measure, 180.0),
         Measurement("memory", "memory of a connected station", memory.measure, 180.0),
         Measurement("storm", "all stations connect at once", storm.measure, 180.0),
+        Measurement("console", "what the console costs the server while people look", console.measure, 360.0),
     )
 }
 """In the order in which they run."""

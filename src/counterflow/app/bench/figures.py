@@ -46,6 +46,9 @@ class Sizes(Struct, frozen=True, kw_only=True):
     memory_stations: int = 4_000
     ingest_samples: int = 300_000
     storm_stations: int = 10_000
+    console_sessions: int = 10_000
+    console_pairs: int = 5
+    console_window_s: float = 12.0
 
 
 FULL = Sizes()
@@ -59,6 +62,9 @@ QUICK = Sizes(
     memory_stations=1_000,
     ingest_samples=100_000,
     storm_stations=2_000,
+    console_sessions=2_000,
+    console_pairs=2,
+    console_window_s=6.0,
 )
 
 

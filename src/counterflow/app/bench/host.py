@@ -7,6 +7,7 @@ import asyncio
 import gc
 import tempfile
 import time
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from counterflow.app.bench.processes import answer_requests, need_files, pin_fro
 from counterflow.app.config import ServerSettings, Settings
 from counterflow.app.hosting.process import give_back_memory, run
 from counterflow.app.observing.logs import configure_logging
+from counterflow.app.security.token import find_token
 from counterflow.app.server import Server
 from counterflow.domain.ids import DispatchId, SiteId, StationId
 from counterflow.domain.instructions import AllocationPolicy, DispatchOrder
@@ -30,6 +32,7 @@ from counterflow.engine.fleet.terms import TermsSettings
 
 _POLL_S = 0.002
 _WINDOW_S = 3600.0
+LAG_EVERY_S = 0.02
 
 
 def bench_settings(folder: Path) -> Settings:
@@ -58,6 +61,10 @@ def _register(folder: Path, settings: Settings, stations: int) -> None:
 class Host:
     """The server, and what the bench asks of it."""
 
+    def __init__(self) -> None:
+        self._ticks: list[tuple[float, float]] = []
+        self._lags_s: list[float] = []
+
     async def start(self, stations: int, folder: str) -> dict[str, Any]:
         """Register `stations` in a fresh database, start the server."""
         need_files(stations)
@@ -66,7 +73,14 @@ class Host:
         _register(own_folder, settings, stations)
         self._server = Server(settings)
         await self._server.start()
+        self._token = find_token(own_folder)
         return {"port": self._server.ocpp_port}
+
+    async def watch(self) -> dict[str, Any]:
+        """Where the API is, and a token for it. From now on it is noted how long ticks take and how late the loop comes round."""
+        self._watch_ticks()
+        self._lagging = asyncio.create_task(self._watch_lag())
+        return {"api_url": self._server.api_url, "token": self._token}
 
     async def standing(self) -> dict[str, Any]:
         """What has happened so far; what `Garbage` does in calm minutes is done first, so that memory can be read."""
@@ -116,6 +130,32 @@ class Host:
         await self._server.operations.cancel(DispatchId(dispatch_id), "bench")
         return {}
 
+    async def ticks(self) -> dict[str, Any]:
+        """Since this was last asked: how long each control tick took, how late it began, and how late the loop came to what waited; s."""
+        seen, lags_s, self._ticks, self._lags_s = self._ticks, self._lags_s, [], []
+        late_s = [late_s for _, late_s in seen if late_s == late_s]
+        return {"took_s": [took_s for took_s, _ in seen], "late_s": late_s, "lag_s": lags_s}
+
+    async def _watch_lag(self) -> None:
+        """What waits for the loop to come round, asked some dozen times a second."""
+        while True:
+            due_s = time.monotonic() + LAG_EVERY_S
+            await asyncio.sleep(LAG_EVERY_S)
+            self._lags_s.append(max(0.0, time.monotonic() - due_s))
+
+    def _watch_ticks(self) -> None:
+        """Note duration and delay of each tick from now on."""
+        dispatcher = self._server.room.dispatcher
+        run_tick, rhythm = dispatcher.run_tick, dispatcher.rhythm
+
+        def watched(now_s: float) -> None:
+            due_s, began_s = rhythm.next_s, time.time()
+            late_s = began_s - due_s if due_s <= now_s else nan  # a tick that an order called for was due at no time
+            run_tick(now_s)
+            self._ticks.append((dispatcher.last_tick_took_s, late_s))
+
+        dispatcher.run_tick = watched  # type: ignore[method-assign]  # the server as shipped, watched from outside
+
     def _counts(self) -> tuple[int, int]:
         """Calls of ours sent and ended. Only SetChargingProfile is under way once discovery is over."""
         counters = self._server.room.csms.counters
@@ -124,7 +164,8 @@ class Host:
 
 async def _main() -> None:
     host = Host()
-    await answer_requests({"start": host.start, "standing": host.standing, "dispatch": host.dispatch, "cancel": host.cancel})
+    asked = (host.start, host.standing, host.dispatch, host.cancel, host.watch, host.ticks)
+    await answer_requests({method.__name__: method for method in asked})
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ class Child:
 
     def cpu_s(self) -> float:
         """CPU time of the process, its threads and its children so far."""
-        return _cpu_ns(self.pid) / 1e9
+        return cpu_s(self.pid)
 
     def pss_kib(self) -> float:
         """Its share of memory (proportional set size)."""
@@ -120,6 +120,11 @@ class Child:
     def _why(self, sentence: str) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
         return f"{sentence} Its last words: {lines[-1]}" if lines else sentence
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process, its threads and its children so far."""
+    return _cpu_ns(pid) / 1e9
 
 
 def _cpu_ns(pid: int) -> int:

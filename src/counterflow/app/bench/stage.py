@@ -14,6 +14,7 @@ from counterflow.app.bench.processes import Child, ChildError, cores
 HOST = "counterflow.app.bench.host"
 LOAD = "counterflow.app.bench.load"
 PEER = "counterflow.app.bench.peer"
+VIEWERS = "counterflow.app.bench.viewers"
 
 
 class Stage:
@@ -60,6 +61,12 @@ class Stage:
     def load(self) -> Iterator[Child]:
         """A load process on the second core."""
         with self._child(LOAD, cores()[1]) as child:
+            yield child
+
+    @contextmanager
+    def viewers(self) -> Iterator[Child]:
+        """A process for the console and its viewers on the second core."""
+        with self._child(VIEWERS, cores()[1]) as child:
             yield child
 
     def connect(self, load: Child, url: str, stations: int, until: str, *, deflate: bool = False, at_once: int = 200) -> dict[str, Any]:

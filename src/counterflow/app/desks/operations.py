@@ -22,6 +22,7 @@ from counterflow.app.desks.offer_desk import OfferDesk
 from counterflow.app.desks.report_desk import ReportDesk
 from counterflow.app.desks.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
 from counterflow.app.desks.session_pages import session_page
+from counterflow.app.desks.station_pages import station_page
 from counterflow.app.desks.views import (
     dispatch_view,
     fleet_view,
@@ -56,6 +57,8 @@ from counterflow.domain.views import (
     SessionPage,
     SessionQuery,
     SessionView,
+    StationPage,
+    StationQuery,
     StationView,
 )
 from counterflow.engine.control.book import (
@@ -140,6 +143,10 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
     def sessions(self) -> Sequence[SessionView]:
         """Open sessions."""
         return session_views(self._room, self._now_s())
+
+    def station_page(self, query: StationQuery) -> StationPage:
+        """A part of the stations, filtered and sorted."""
+        return station_page(self._room, query)
 
     def session_page(self, query: SessionQuery) -> SessionPage:
         """A part of the open sessions, filtered and sorted."""

@@ -9,6 +9,7 @@ from counterflow.console.api import ApiError
 from counterflow.console.frame import act, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
+from counterflow.console.tables import asked_of, paged_table, show_page
 from counterflow.console.words import UNKNOWN, age, day_and_clock, energy, power, share
 
 LOOK_EVERY_S = 2.0
@@ -25,6 +26,7 @@ COLUMNS: tuple[tuple[str, str, str | None], ...] = (
     ("reason", "Why", None),
 )
 """Field, title, and what the server sorts it by."""
+NUMBERS = frozenset({"soc", "setpoint", "power", "error", "heard"})
 
 
 def show(house: House) -> None:
@@ -57,16 +59,7 @@ class Sessions:
             self._count = ui.label().classes("text-caption").mark("count")
             ui.space()
             ui.link("Stations", "/stations")
-        columns = [
-            {"name": name, "label": title, "field": name, "align": "left", "sortable": by is not None} for name, title, by in COLUMNS
-        ]
-        self._table = ui.table(columns=columns, rows=[], row_key="key", pagination={"rowsPerPage": ROWS, "page": 1, "rowsNumber": 0})
-        self._table.classes("w-full").props(
-            'flat bordered dense wrap-cells :rows-per-page-options="[25,50,100]" no-data-label="No session."'
-        )
-        self._table.add_slot(
-            "body-cell-station", '<q-td :props="props"><a :href="props.row.link" class="text-primary">{{ props.value }}</a></q-td>'
-        )
+        self._table = paged_table(COLUMNS, rows=ROWS, row_key="key", empty="No session.", numbers=NUMBERS)
         self._table.on("request", self._asked)
         self._search.on_value_change(self._from_the_start)
         self._reason.on_value_change(self._from_the_start)
@@ -78,19 +71,13 @@ class Sessions:
 
     async def load(self) -> None:
         """The rows that are in sight."""
-        now = self._table.pagination
-        sort = {name: by for name, _, by in COLUMNS}.get(now.get("sortBy") or "") or "station"
-        size = now["rowsPerPage"]
         try:
             found = await self._house.api.get(
                 self._visitor.token,
                 "/sessions/page",
                 search=self._search.value or None,
                 reason=self._reason.value or None,
-                sort=sort,
-                descending=bool(now.get("descending")),
-                offset=(now["page"] - 1) * size,
-                limit=size,
+                **asked_of(self._table, COLUMNS, "station"),
             )
         except ApiError as error:
             self._count.set_text(error.sentence)
@@ -99,9 +86,7 @@ class Sessions:
         options = {"": "all reasons", **{code: f"{code.replace('_', ' ')} ({count})" for code, count in sorted(found["reasons"].items())}}
         if options != self._reason.options and (self._reason.value or "") in options:
             self._reason.set_options(options, value=self._reason.value)
-        self._table.rows = [row_of(view) for view in found["sessions"]]
-        self._table.pagination = {**now, "rowsNumber": found["matched"]}
-        self._table.update()
+        show_page(self._table, [row_of(view) for view in found["sessions"]], found["matched"])
 
     async def _asked(self, event: events.GenericEventArguments) -> None:
         self._table.pagination = event.args["pagination"]

@@ -3,20 +3,33 @@
 from typing import Any
 from urllib.parse import quote
 
-from nicegui import ui
+from nicegui import events, ui
 
 from counterflow.console.api import ApiError
 from counterflow.console.frame import act, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
-from counterflow.console.tables import table
+from counterflow.console.tables import asked_of, paged_table, show_page, table
 from counterflow.console.words import UNKNOWN, clock, day_and_clock, power
 from counterflow.domain.resources import ControlMode
 
 LOOK_EVERY_S = 3.0
 FRAMES_SHOWN = 100
-COLUMNS = (("station", "Station"), ("site", "Site"), ("line", "Line"), ("model", "Model"), ("control", "Control"), ("sessions", "Sessions"),
-           ("profiles", "Profiles of ours"), ("held", "Held out"))  # fmt: skip
+LIST_EVERY_S = 5.0
+ROWS = 25
+COLUMNS: tuple[tuple[str, str, str | None], ...] = (
+    ("station", "Station", "station"),
+    ("site", "Site", "site"),
+    ("line", "Line", None),
+    ("heard", "Last heard", "heard"),
+    ("model", "Model", "model"),
+    ("control", "Control", None),
+    ("sessions", "Sessions", "sessions"),
+    ("profiles", "Profiles of ours", "profiles"),
+    ("held", "Held out", None),
+)
+"""Field, title, and what the server sorts it by."""
+ONLY = {"": "all stations", "connected": "connected", "away": "not connected", "held_out": "held out"}
 
 
 def show(house: House) -> None:
@@ -27,7 +40,7 @@ def show(house: House) -> None:
         visitor = visitor_of(house)
         if visitor is not None:
             with page(house, visitor, "Stations", "/fleet"):
-                await _list(house, visitor)
+                await Stations(house, visitor).begin()
 
     @ui.page("/stations/{station_id}")
     async def station(station_id: str) -> None:
@@ -37,33 +50,54 @@ def show(house: House) -> None:
                 await OneStation(house, visitor, station_id).begin()
 
 
-async def _list(house: House, visitor: Visitor) -> None:
-    """Asked for once: a list of all stations is not worked out anew every few seconds for everybody who looks."""
-    try:
-        views = await house.api.get(visitor.token, "/stations")
-    except ApiError as error:
-        ui.label(error.sentence).classes("text-negative")
-        return
-    with ui.row().classes("w-full items-center gap-3"):
-        search = ui.input("Search stations").props("clearable dense debounce=300").classes("w-72")
-        count = ui.label().classes("text-caption").mark("count")
-        ui.space()
-        ui.link("Sessions", "/fleet")
-    rows = [row_of(view) for view in views]
-    shown = table(COLUMNS, [], row_key="station", empty="No station. It may connect once it is registered: counterflow stations add")
-    shown.pagination = {"rowsPerPage": 25}
-    shown.add_slot("body-cell-station", '<q-td :props="props"><a :href="props.row.link" class="text-primary">{{ props.value }}</a></q-td>')
+class Stations:
+    """The list of one viewer, which the server pages, sorts and searches."""
 
-    def draw() -> None:
-        wanted = (search.value or "").casefold()
-        found = [row for row in rows if wanted in " ".join(str(value) for value in row.values()).casefold()]
-        shown.rows = found[:500]
-        shown.update()
-        first = f", the first {len(shown.rows)} are shown" if len(found) > len(shown.rows) else ""
-        count.set_text(f"{len(found)} of {len(rows)} stations{first}")
+    def __init__(self, house: House, visitor: Visitor) -> None:
+        self._house = house
+        self._visitor = visitor
+        with ui.row().classes("w-full items-center gap-3"):
+            self._search = ui.input("Search station, site, model, serial number").props("clearable dense debounce=300").classes("w-96")
+            self._only = ui.select(ONLY, value="", label="Which").props("dense").classes("w-48")
+            self._count = ui.label().classes("text-caption").mark("count").props('role="status"')
+            ui.space()
+            ui.link("Sessions", "/fleet")
+        self._table = paged_table(
+            COLUMNS, rows=ROWS, row_key="station", empty="No station. It may connect once it is registered: counterflow stations add"
+        )
+        self._table.on("request", self._asked)
+        self._search.on_value_change(self._from_the_start)
+        self._only.on_value_change(self._from_the_start)
 
-    search.on_value_change(draw)
-    draw()
+    async def begin(self) -> None:
+        """The first page, and a fresh look now and then."""
+        await self.load()
+        ui.timer(LIST_EVERY_S, self.load)
+
+    async def load(self) -> None:
+        """The rows that are in sight."""
+        try:
+            found = await self._house.api.get(
+                self._visitor.token,
+                "/fleet/stations",
+                search=self._search.value or None,
+                only=self._only.value or None,
+                **asked_of(self._table, COLUMNS, "station"),
+            )
+        except ApiError as error:
+            self._count.set_text(error.sentence)
+            return
+        held = f", {found['held_out']} held out of dispatch" if found["held_out"] else ""
+        self._count.set_text(f"{found['matched']} of {found['total']} stations; {found['connected']} connected{held}")
+        show_page(self._table, [row_of(view) for view in found["stations"]], found["matched"])
+
+    async def _asked(self, event: events.GenericEventArguments) -> None:
+        self._table.pagination = event.args["pagination"]
+        await self.load()
+
+    async def _from_the_start(self) -> None:
+        self._table.pagination = {**self._table.pagination, "page": 1}
+        await self.load()
 
 
 def row_of(view: dict[str, Any]) -> dict[str, Any]:
@@ -74,6 +108,7 @@ def row_of(view: dict[str, Any]) -> dict[str, Any]:
         "link": f"/stations/{quote(view['station_id'], safe='')}",
         "site": view["site_id"],
         "line": view["subprotocol"] or "connected" if view["connected"] else "not connected",
+        "heard": day_and_clock(view["last_seen_s"]),
         "model": " ".join(part for part in (view["identity"]["vendor_name"], view["identity"]["model"]) if part) or UNKNOWN,
         "control": ", ".join(modes) or "not known yet",
         "sessions": view["sessions"],

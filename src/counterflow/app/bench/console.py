@@ -1,0 +1,98 @@
+"""(g) What the console costs the server while people look, beside the same server without a console, in turns."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from statistics import median
+
+from counterflow.app.bench.fan_out import POLICY, SHARE
+from counterflow.app.bench.figures import Figure, percentile
+from counterflow.app.bench.processes import Child, ChildError
+from counterflow.app.bench.stage import Stage
+
+VIEWERS = 10
+SERVER_AIM_CORES = 0.1
+PAGE_AIM_MS = 300.0
+TICK_LATER_AIM_MS = 50.0
+METER_EVERY_S = 60.0
+"""Each station sends a sample so often."""
+_WITHIN_S = 60.0
+_LOOK_MORE_S = 30.0
+
+
+def measure(stage: Stage) -> Iterator[Figure]:
+    """One dispatch runs all the while. A pair is a window without a console and one with the console and its viewers; which comes first
+    changes from pair to pair."""
+    sessions, sizes = stage.sizes.console_sessions, stage.sizes
+    runs: dict[str, list[float]] = defaultdict(list)
+    with stage.server(sessions) as (server, url), stage.load() as load:
+        stage.say(f"console: {sessions} stations connect and start a session")
+        stage.connect(load, url, sessions, "ready")
+        stage.await_discovery(server, sessions)
+        where = stage.ask(server, "watch")
+        stage.ask(load, "pace", per_s=sessions / METER_EVERY_S)
+        found = stage.ask(server, "dispatch", share=SHARE, policy=POLICY, within_s=_WITHIN_S)
+        if "refused" in found:
+            raise ChildError(f"The dispatch was refused: {found['refused']}")
+        for number in range(sizes.console_pairs):
+            stage.say(f"console: {VIEWERS} viewers and none, {number + 1} of {sizes.console_pairs}")
+            for watched in (False, True) if number % 2 == 0 else (True, False):
+                if watched:
+                    _with_viewers(stage, server, where, runs)
+                else:
+                    _window(stage, server, "without", runs)
+        stage.ask(load, "pace", per_s=0.0)
+        if stage.ask(server, "standing")["troubles"]:
+            raise ChildError("The server was in trouble while people looked.")
+    yield from _figures(sessions, runs)
+
+
+def _with_viewers(stage: Stage, server: Child, where: dict[str, str], runs: dict[str, list[float]]) -> None:
+    with stage.viewers() as viewers:
+        stage.ask(viewers, "open", viewers=VIEWERS, **where)
+        stage.rest(stage.sizes.warm_up_s)
+        viewers.tell("look", window_s=stage.sizes.console_window_s)
+        _window(stage, server, "with", runs)
+        seen = viewers.hear("look", stage.sizes.console_window_s + _LOOK_MORE_S)
+        stage.ask(viewers, "close")
+    if not seen["pages_s"] or seen["updates"] < VIEWERS:
+        raise ChildError("The console's pages were not kept up to date.")
+    runs["console"].append(seen["cores"])
+    runs["updates"].append(seen["updates"] / stage.sizes.console_window_s)
+    runs["page_p50"].append(1e3 * median(seen["pages_s"]))
+    runs["page_most"].append(1e3 * max(seen["pages_s"]))
+
+
+def _window(stage: Stage, server: Child, name: str, runs: dict[str, list[float]]) -> None:
+    stage.ask(server, "ticks")
+    spent_s, window_s = server.cpu_s(), stage.sizes.console_window_s
+    stage.rest(window_s)
+    runs[f"cores_{name}"].append((server.cpu_s() - spent_s) / window_s)
+    seen = stage.ask(server, "ticks")
+    for what in ("took", "late", "lag"):
+        runs[f"{what}_{name}"] += [1e3 * each_s for each_s in seen[f"{what}_s"]]
+    runs[f"lag_p99_{name}"].append(1e3 * percentile(seen["lag_s"], 0.99))
+    runs[f"lag_most_{name}"].append(1e3 * max(seen["lag_s"], default=0.0))
+
+
+def _figures(sessions: int, runs: dict[str, list[float]]) -> Iterator[Figure]:
+    more = [watched - alone for watched, alone in zip(runs["cores_with"], runs["cores_without"], strict=True)]
+    title = f"{sessions} sessions, {VIEWERS} viewers of the console"
+    yield _figure("console.server_cores", f"{title}: CPU of the server for it", "cores", more, SERVER_AIM_CORES)
+    yield _figure("console.server_with_cores", "… CPU of the server with it", "cores", runs["cores_with"])
+    yield _figure("console.server_without_cores", "… CPU of the server without it", "cores", runs["cores_without"])
+    yield _figure("console.console_cores", "… CPU of the console's process", "cores", runs["console"])
+    for name in ("with", "without"):
+        took, late = runs[f"took_{name}"], runs[f"late_{name}"]
+        yield _figure(f"console.tick_{name}.p50_ms", f"… control tick takes, {name} it (median)", "ms", [percentile(took, 0.5)])
+        yield _figure(f"console.tick_{name}.p99_ms", f"… control tick takes, {name} it (p99)", "ms", [percentile(took, 0.99)])
+        yield _figure(f"console.tick_late_{name}.p99_ms", f"… control tick begins late, {name} it (p99)", "ms", [percentile(late, 0.99)])
+    later = [watched - alone for watched, alone in zip(runs["lag_p99_with"], runs["lag_p99_without"], strict=True)]
+    yield _figure("console.lag_more_ms", "… what waits for the loop waits longer with it (p99)", "ms", later, TICK_LATER_AIM_MS)
+    yield _figure("console.lag_most_with_ms", "… longest that anything waited for the loop, with it", "ms", runs["lag_most_with"])
+    yield _figure("console.lag_most_without_ms", "… longest that anything waited for the loop, without it", "ms", runs["lag_most_without"])
+    yield _figure("console.page_ms", "… a page of the fleet's table comes within (median)", "ms", runs["page_p50"], PAGE_AIM_MS)
+    yield _figure("console.page_most_ms", "… the slowest page of a window", "ms", runs["page_most"])
+
+
+def _figure(key: str, title: str, unit: str, values: list[float], aim: float | None = None) -> Figure:
+    return Figure(key=key, title=title, unit=unit, values=tuple(values), aim=aim)
