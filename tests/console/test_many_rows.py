@@ -6,10 +6,9 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -21,10 +20,12 @@ from counterflow.app.server import Server
 from counterflow.domain.ids import EvseId, SiteId, StationId, TransactionId
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.telemetry import EventKind, Measurement, TransactionPhase, TransactionReported
+from counterflow.domain.views import SessionOrder, SessionQuery, StationOrder, StationQuery
 
 pytestmark = pytest.mark.timeout(120)
 MANY = 10_000
 SOON_MS = 300.0
+LITTLE_MS = 60.0
 PATIENCE_MS = 20_000
 
 
@@ -42,9 +43,28 @@ def fill(server: Server) -> None:
         server.room.fleet.apply(event, now_s)
 
 
+class Running(NamedTuple):
+    """A server on its loop, where its console is, and a token."""
+
+    server: Server
+    loop: asyncio.AbstractEventLoop
+    url: str
+    token: str
+
+    def cpu_ms(self, work: Callable[[], object]) -> float:
+        """CPU time of work of the server's loop: how long control waits for it."""
+
+        async def timed() -> float:
+            began_s = time.thread_time()
+            work()
+            return 1e3 * (time.thread_time() - began_s)
+
+        return min(asyncio.run_coroutine_threadsafe(timed(), self.loop).result(PATIENCE_MS / 1e3) for _ in range(5))
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Where the console of a server with so many sessions is, and a token; the server runs on a thread of its own."""
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with so many sessions, and its console; the server runs on a thread of its own."""
     folder: Path = tmp_path_factory.mktemp("many")
     sections: dict[str, Any] = {"server": {"data_dir": str(folder)}, "gateway": {"port": 0}, "api": {"port": 0}, "console": {"port": 0}}
     server = Server(msgspec.convert(sections, Settings))
@@ -58,7 +78,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
         token = find_token(folder)
         assert url is not None
         assert token is not None
-        yield url, token
+        yield Running(server, loop, url, token)
     finally:
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(30.0)
         loop.call_soon_threadsafe(loop.stop)
@@ -67,13 +87,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
 
 
 @pytest.fixture
-def page(browser: Browser, place: tuple[str, str]) -> Iterator[Page]:
-    url, token = place
+def page(browser: Browser, running: Running) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
-    page.goto(url)
-    page.fill("#token", token)
+    page.goto(running.url)
+    page.fill("#token", running.token)
     page.click("button")
     expect(page.get_by_role("button", name="Emergency stop")).to_be_visible()
     yield page
@@ -92,31 +111,48 @@ CLICK = """(found) => new Promise((resolve) => {
 NEXT = '.q-table__bottom button[aria-label="Next page"]'
 
 
+def usual(took: list[float]) -> float:
+    """What it takes where nothing else is in the way: on a busy machine the slower ones tell of its other work."""
+    return sorted(took)[len(took) // 3]
+
+
 def clicked(page: Page, what: str) -> float:
     took_ms: float = page.locator(what).evaluate(CLICK)
     return took_ms
 
 
-def test_pages_of_ten_thousand_sessions_come_at_once(page: Page, place: tuple[str, str]) -> None:
-    page.goto(place[0] + "/fleet")
+def test_pages_of_ten_thousand_sessions_come_at_once(page: Page, running: Running) -> None:
+    page.goto(running.url + "/fleet")
     expect(page.get_by_text(f"{MANY} of {MANY} sessions")).to_be_visible()
     expect(page.get_by_role("link", name="CS-00000")).to_be_visible()
     took = [clicked(page, NEXT) for _ in range(8)]
     expect(page.get_by_role("link", name="CS-00200")).to_be_visible()
     took += [clicked(page, f"th:nth-child({column})") for column in (2, 2, 5, 5)]
-    assert median(took) < SOON_MS, took
+    assert usual(took) < SOON_MS, took
     page.get_by_label("Search station or transaction").fill("cs-0777")
     expect(page.get_by_text(f"10 of {MANY} sessions")).to_be_visible()
     expect(page.get_by_role("link", name="CS-07770")).to_be_visible()
 
 
-def test_pages_of_ten_thousand_stations_come_at_once(page: Page, place: tuple[str, str]) -> None:
-    page.goto(place[0] + "/stations")
+def test_pages_of_ten_thousand_stations_come_at_once(page: Page, running: Running) -> None:
+    page.goto(running.url + "/stations")
     expect(page.get_by_text(re.compile(f"{MANY} of {MANY} stations; 0 connected"))).to_be_visible()
     expect(page.get_by_role("link", name="CS-00000")).to_be_visible()
     took = [clicked(page, NEXT) for _ in range(4)]
     took += [clicked(page, "th:nth-child(1)") for _ in range(2)]
-    assert median(took) < SOON_MS, took
+    assert usual(took) < SOON_MS, took
     expect(page.get_by_role("link", name=re.compile("CS-09999"))).to_be_visible()
     page.get_by_label("Search station, site, model, serial number").fill("CS-0123")
     expect(page.get_by_text(re.compile(f"10 of {MANY} stations"))).to_be_visible()
+
+
+@pytest.mark.parametrize("sort", list(SessionOrder))
+def test_a_page_of_sessions_costs_the_server_little(running: Running, sort: SessionOrder) -> None:
+    operations = running.server.operations
+    assert running.cpu_ms(lambda: operations.session_page(SessionQuery(sort=sort, search="1", limit=50))) < LITTLE_MS
+
+
+def test_a_page_of_stations_costs_the_server_little(running: Running) -> None:
+    operations = running.server.operations
+    for sort in StationOrder:
+        assert running.cpu_ms(lambda sort=sort: operations.station_page(StationQuery(sort=sort, search="1", limit=50))) < LITTLE_MS, sort  # type: ignore[misc]
