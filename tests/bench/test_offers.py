@@ -13,8 +13,9 @@ from counterflow.app.bench import offers
 from counterflow.app.bench.offers import OfferRequest, grouping, judging, run_offers
 from counterflow.app.bench.offers.figures import Figure, derated_w, of_judged, of_shocks, pinball_w
 from counterflow.app.bench.offers.judging import RELIABILITY, Judged, Setting, joined, judge
-from counterflow.app.bench.offers.town import DAY_S, Town, day_of, lessons_of, scene_of
+from counterflow.app.bench.offers.town import Town, day_of, lessons_of, scene_of
 from counterflow.domain.offers import LEVELS
+from counterflow.domain.units import DAY_S
 from counterflow.engine.offers.settings import OfferSettings
 
 SMALL = Setting(name="few", drivers=60, window_s=900.0, spread=0.4)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from counterflow.app.drivers.experience import DAY_S, Experience
+from counterflow.app.drivers.experience import Experience
 from counterflow.domain.records import DocumentKind, LearnedResponse
+from counterflow.domain.units import DAY_S
 from counterflow.domain.views import ErasureAnswer
 
 TOKEN = "DECFW000000001"

@@ -1,26 +1,18 @@
 """The live process: gateway, API, journal and timer around one control room, on one event loop."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Collection, Coroutine, Iterator, Sequence
-from functools import partial
+from collections.abc import Coroutine
 from hashlib import sha256
-from math import inf
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 
 import structlog
-import uvicorn
 
-from counterflow import __version__
-from counterflow.adapters.iec104.service import Iec104Service
-from counterflow.adapters.mqtt.wire import MqttFigures, MqttWire
 from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.gateway import Gateway
+from counterflow.adapters.ocpp.listeners import ListenerSettings
 from counterflow.adapters.ocpp.redaction import SECRET_HINTS, hide_secrets
-from counterflow.adapters.ocpp.tls import CertificateFileError
-from counterflow.adapters.openadr.wire import OpenAdrWire
 from counterflow.adapters.storage.concealing import IDENTIFIER_HINTS, conceal
 from counterflow.adapters.storage.frames import FrameRing, Hiding
 from counterflow.adapters.storage.report_files import ReportFiles
@@ -28,7 +20,6 @@ from counterflow.adapters.storage.retention import Retention
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.adapters.storage.telemetry_store import open_telemetry
 from counterflow.adapters.web.api import create_app
-from counterflow.adapters.webhooks.wire import Webhooks
 from counterflow.app.clock import SystemClock
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
@@ -38,24 +29,21 @@ from counterflow.app.desks.operations import LiveOperations
 from counterflow.app.drivers.authorizing import Question, Told, Verdict
 from counterflow.app.drivers.http_authorizer import HttpAuthorizer
 from counterflow.app.drivers.pseudonyms import Pseudonyms, ensure_key
+from counterflow.app.hosting.api_server import ApiServer
 from counterflow.app.hosting.console_process import ConsoleProcess
 from counterflow.app.hosting.garbage import Garbage
 from counterflow.app.hosting.process import allow_connections, give_back_memory
+from counterflow.app.housework import Housework
 from counterflow.app.lines import Lines
-from counterflow.app.observing.iec104_metrics import Iec104Metrics
-from counterflow.app.observing.metrics import ProcessMetrics, WireMetrics
-from counterflow.app.observing.mqtt_metrics import MqttMetrics
+from counterflow.app.observing.metrics import ProcessMetrics
 from counterflow.app.observing.notices import NoticeBoard
-from counterflow.app.observing.openadr_metrics import OpenAdrMetrics
 from counterflow.app.observing.recovery_metrics import RecoveryMetrics
 from counterflow.app.observing.telemetry_metrics import TelemetryMetrics
-from counterflow.app.observing.webhook_metrics import WebhookMetrics
 from counterflow.app.observing.wire_alarms import WireAlarms
 from counterflow.app.offers.firm_figures import FirmFigures
-from counterflow.app.offers.offering import answer
 from counterflow.app.security.certifying import Certifying
-from counterflow.app.security.own_certificates import OwnCertificates, issued_view
-from counterflow.app.security.secret_files import secret
+from counterflow.app.security.listener_certificates import ListenerCertificates
+from counterflow.app.security.own_certificates import OwnCertificates
 from counterflow.app.security.token import ensure_token
 from counterflow.app.settlement.rendering import render_evidence, render_report
 from counterflow.app.settlement.reporting import Reporting
@@ -63,30 +51,19 @@ from counterflow.app.settlement.settling import Settling
 from counterflow.app.stations.message_ids import new_message_ids
 from counterflow.app.telemetry.pool_figures import PoolFigures
 from counterflow.app.telemetry.pool_records import PoolRecords
+from counterflow.app.wires import Wires
 from counterflow.console.settings import ConsoleOrders
 from counterflow.domain.access import ApiToken
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import DispatchId, SiteId
-from counterflow.domain.views import CertificateView, IssuedCertificateView, Notice, Refusal
+from counterflow.domain.units import DAY_S
+from counterflow.domain.views import Notice, Refusal
 from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Clock
 
-RETENTION_PAUSE_S = 30.0
-RETENTION_STEP_S = 0.2
-SETTLE_PAUSE_S = 1.0
 CONSOLE_WITHIN_S = 20.0
-_DAY_S = 86_400.0
 
 log = structlog.get_logger("counterflow")
-
-
-class _ApiServer(uvicorn.Server):
-    """uvicorn inside our loop: signals stay ours."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Install nothing."""
-        yield
 
 
 class Server:
@@ -99,8 +76,6 @@ class Server:
         self._data_dir = Path(settings.server.data_dir)
         self._tasks: set[asyncio.Task[None]] = set()
         self.console: ConsoleProcess | None = None
-        self.mqtt: MqttWire | None = None
-        self.webhooks: Webhooks | None = None
 
     async def start(self) -> None:
         """Open the data dir, restore what was known, then let stations and people in."""
@@ -143,6 +118,7 @@ class Server:
         )
         self.room.certifier = self.certifying
         self.gateway = Gateway(self.lines, self.settings.gateway, self.certificates.context_of, self.certificates.revocations_of)
+        self.listener_certificates = ListenerCertificates(self.certificates, self.gateway, self._listening, self._now_s)
         self.reporting = Reporting(
             self.journal,
             self.reports,
@@ -161,11 +137,11 @@ class Server:
             settled=self.lines.settled,
             alarms=self.alarms,
             disconnect=self.lines.disconnect,
-            certificates=self,
+            certificates=self.listener_certificates,
             frames=self.frames.newest,
             wire_alarms=lambda: (*wire_alarms.all(), *self._console_alarms()),
         )
-        keep_s = self.settings.telemetry.keep_days * _DAY_S
+        keep_s = self.settings.telemetry.keep_days * DAY_S
         figures = PoolFigures(
             self.room,
             self.settings.programs,
@@ -192,13 +168,10 @@ class Server:
             capacity=CapacityDesk(self.room, self.journal),
         )
         self.grid.restore()
-        self.openadr = OpenAdrWire(self.settings.openadr, self.grid)
-        self.iec104 = Iec104Service(self.grid, self.settings.iec104)
+        self.wires = Wires(self.settings, self.grid)
         recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)
-        webhooks = WebhookMetrics(lambda: self.webhooks.receivers if self.webhooks else ())
-        mqtt = MqttMetrics(lambda: self.mqtt.figures() if self.mqtt else MqttFigures())
         telemetry = TelemetryMetrics(self.pool_records.store, lambda: self.pool_records.took_s)
-        wires: list[WireMetrics] = [mqtt, webhooks, OpenAdrMetrics(self.openadr.lines), Iec104Metrics(self.iec104.figures)]
+        wires = self.wires.metrics()
         metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry, wires)
         app = create_app(
             self.operations,
@@ -211,53 +184,18 @@ class Server:
             hash_password=hash_password,
             default_site=SiteId(self.settings.stations.default_site),
         )
-        self._api = _ApiServer(
-            uvicorn.Config(
-                app,
-                host=self.settings.api.host,
-                port=self.settings.api.port,
-                loop="none",
-                lifespan="off",
-                log_level="warning",
-                access_log=False,
-                log_config=None,  # lines of its own are ours to write (logs.py)
-                timeout_graceful_shutdown=2,
-                ssl_certfile=self.settings.api.tls_certificate or None,
-                ssl_keyfile=self.settings.api.tls_key or None,
-                proxy_headers=bool(self.settings.api.trusted_proxies),
-                forwarded_allow_ips=list(self.settings.api.trusted_proxies),
-                server_header=False,
-            )
-        )
+        self._api = ApiServer(app, self.settings.api)
         self._spawn(self._api.serve())
-        while not self._api.started:
-            if self._api.should_exit:
-                raise OSError(f"The API port {self.settings.api.port} cannot be opened; is another server running?")
-            await asyncio.sleep(0.005)
+        await self._api.until_started()
         await self.pool_records.begin()
         self._spawn(self.pool_records.keep())
         await self.gateway.start()
-        self._spawn(self._keep_house())
-        self._spawn(self._settle_finished())
-        self._spawn(self._forecast())
+        housework = Housework(self.room, self.settings, retention=self.retention, settling=self.settling, firm=self.firm, now_s=self._now_s)
+        self._spawn(housework.keep_house())
+        self._spawn(housework.settle())
+        self._spawn(housework.forecast())
         self._spawn(self.grid.keep())
-        self._spawn(self.openadr.run())
-        if self.settings.mqtt.host:
-            password = partial(secret, self.settings.mqtt.password_file, self.settings.mqtt.password_variable)
-            self.mqtt = MqttWire(self.grid, self.settings.mqtt, password, __version__)
-            self._spawn(self.mqtt.run())
-        if self.settings.openadr2 is not None:
-            from counterflow.adapters.openadr2.ven import Ven  # needs the extra `openadr2`
-
-            self._spawn(Ven(self.grid, self.settings.openadr2).run())
-        if self.settings.webhooks:
-            self.webhooks = Webhooks(
-                self.grid, self.settings.webhooks, lambda one: secret(one.secret_file, one.secret_variable), __version__
-            )
-            self._spawn(self.webhooks.run())
-        if self.settings.iec104.stations:
-            await self.iec104.open()
-            self._spawn(self.iec104.run())
+        await self.wires.open(self._spawn)
         self.lines.kick()
         self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks), give_back_memory).keep(time.monotonic))
         if self._limit:
@@ -266,8 +204,7 @@ class Server:
 
     async def stop(self) -> None:
         """Close lines and API; orders at stations carry their own end, and the next start knows them."""
-        await self.openadr.close()
-        await self.iec104.close()
+        await self.wires.close()
         await self.gateway.stop()
         self.certifying.close()
         self.lines.close()
@@ -337,8 +274,7 @@ class Server:
     @property
     def api_port(self) -> int:
         """The port of the HTTP API."""
-        port: int = self._api.servers[0].sockets[0].getsockname()[1]
-        return port
+        return self._api.port
 
     @property
     def ocpp_url(self) -> str:
@@ -349,78 +285,25 @@ class Server:
     def ocpp_urls(self) -> tuple[str, ...]:
         """Where stations connect, with each security profile."""
         gateway = self.settings.gateway
-        secure = (
-            f"wss://{listener.host}:{port}{gateway.path_prefix}"
-            for listener, port in zip(gateway.listeners, self.gateway.ports, strict=True)
-        )
-        return (self.ocpp_url, *secure)
-
-    def shown(self) -> tuple[CertificateView, ...]:
-        """What each listener shows to stations, as last read."""
-        return tuple(
-            view
-            for listener, port in zip(self.settings.gateway.listeners, self.gateway.ports, strict=True)
-            for view in self.certificates.views(listener, port)
-        )
-
-    def root_pem(self) -> str:
-        """The root of the built-in authority for stations."""
-        return self.certificates.authority().root_pem
+        return (self.ocpp_url, *(f"wss://{listener.host}:{port}{gateway.path_prefix}" for listener, port in self._listening()))
 
     def reload_certificates(self) -> str | None:
         """Read the certificates again; open lines stay. Returns what is wrong, and then nothing has changed."""
-        try:
-            self.gateway.reload_certificates()
-        except (CertificateFileError, OSError) as error:
-            log.error("certificates not reloaded", text=str(error))
-            return str(error)
-        return None
-
-    def issued(self) -> Sequence[IssuedCertificateView]:
-        """What the built-in authority has issued to stations. Raises `AuthorityError`."""
-        return [issued_view(entry) for entry in self.certificates.authority().issued(self._now_s())]
-
-    def revoke(self, names: Collection[str], serial: str | None, reason: str) -> Sequence[IssuedCertificateView]:
-        """Revoke certificates of the built-in authority. Raises `AuthorityError`."""
-        return [issued_view(entry) for entry in self.certificates.revoke(names, serial, reason)]
-
-    def enforce_revocations(self) -> None:
-        """From now on they let nobody in, and open lines with them end. Raises `AuthorityError`."""
-        self.certificates.read_own_revocations()
-        self.gateway.end_revoked()
+        return self.listener_certificates.reload_certificates()
 
     @property
     def api_url(self) -> str:
         """Where the API is."""
-        scheme = "https" if self.settings.api.tls_certificate else "http"
-        return f"{scheme}://{self.settings.api.host}:{self.api_port}"
+        return self._api.url
+
+    def _listening(self) -> list[tuple[ListenerSettings, int]]:
+        return list(zip(self.settings.gateway.listeners, self.gateway.ports, strict=True))
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="api" if not self._tasks else "work")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_report_failure)
-
-    async def _keep_house(self) -> None:
-        """Retention, one bounded step at a time, off the loop."""
-        while True:
-            done = await asyncio.to_thread(self.retention.run_retention, self._now_s())
-            for dispatch_id in self.retention.take_removed():
-                self.room.dispatcher.forget(dispatch_id)
-            if done is None:
-                self.room.drivers.expire_accounts(self._now_s(), self.settings.storage.account_days)
-                self.room.dispatcher.forecasting.expire(self._now_s())
-                self.room.experience.expire(self._now_s(), self.settings.storage.learned_response_days)
-            await asyncio.sleep(RETENTION_STEP_S if done else RETENTION_PAUSE_S)
-
-    async def _settle_finished(self) -> None:
-        """Keep a final report of each dispatch that has ended, those that an earlier process could not settle any more among them."""
-        days = self.settings.storage.report_days
-        kept_since_s = self._now_s() - days * _DAY_S if days else -inf
-        await self.settling.find_missing(self.room.dispatcher.book.instructions.values(), kept_since_s, self._now_s())
-        while True:
-            await self.settling.settle_due(self._now_s())
-            await asyncio.sleep(SETTLE_PAUSE_S)
 
     async def _settle(self, dispatch_id: DispatchId) -> DeliveryReport | Refusal:
         report = await self.operations.report(dispatch_id)
@@ -430,21 +313,6 @@ class Server:
             values: dict[str, float | int | str | bool | None] = {"final": report.final}
             self.board.publish(Notice(at_s=self._now_s(), kind="dispatch.report", subject=dispatch_id, text=text, values=values))
         return report
-
-    async def _forecast(self) -> None:
-        """Firm offers: what is over is closed, windows are watched and judged, new forecasts worked out off the loop."""
-        dispatcher = self.room.dispatcher
-        while True:
-            now_s = self._now_s()
-            with dispatcher.faults.guard("the forecasts", now_s):
-                dispatcher.commitments.advance(now_s)
-                dispatcher.lessons.risks(now_s)
-                dispatcher.forecasting.look(now_s)
-                for request in dispatcher.forecasting.due(now_s):
-                    question = dispatcher.forecasting.question(request, self._now_s())
-                    dispatcher.forecasting.begin(question, await asyncio.to_thread(answer, question))
-                await self.firm.refresh(now_s)
-            await asyncio.sleep(self.settings.dispatcher.offers.look_every_s)
 
     def _heard(self, notice: Notice) -> None:
         """A notice of the control room: to all who listen, and straight to whoever settles (the board drops what is not read soon)."""

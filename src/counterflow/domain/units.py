@@ -8,12 +8,13 @@ import re
 from datetime import UTC, datetime
 
 WH_PER_WS = 1.0 / 3600.0
+DAY_S = 86_400.0
 MAX_DISCHARGE_POWER_W = 100e9
-MAX_DURATION_S = 7 * 86_400.0
+MAX_DURATION_S = 7 * DAY_S
 
 _POWER_FACTORS = {"w": 1.0, "kw": 1e3, "mw": 1e6}
 _ENERGY_FACTORS = {"wh": 1.0, "kwh": 1e3, "mwh": 1e6}
-_DURATION_FACTORS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION_FACTORS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": DAY_S}
 UNITS = frozenset((*_POWER_FACTORS, *_DURATION_FACTORS))
 """Units that people may write, in small letters."""
 _PARTS = re.compile(r"\s*(?:(\d+)\s*d)?\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*min)?\s*(?:(\d+(?:\.\d+)?)\s*s)?\s*", re.IGNORECASE)

@@ -139,7 +139,7 @@ def test_a_receiver_that_fails_in_every_way_gets_everything_in_order_and_each_do
             assert len({headers["idempotency-key"] for headers, _, _ in receiver.posts[:7]}) == 1
             assert [does for _, _, does in receiver.posts[:6]] == script
             await until(lambda: not [text for text in server.operations.health().alarms if "webhook" in text])
-            outcomes = server.webhooks.receivers[0].outcomes
+            outcomes = server.wires.webhooks.receivers[0].outcomes
             assert (outcomes["500"], outcomes["unreachable"], outcomes["302"]) == (1, 2, 1)
 
     play(story)
@@ -177,7 +177,7 @@ def test_what_was_not_taken_before_a_restart_is_posted_after_it(tmp_path: Path, 
             await until(lambda: receiver.of("telemetry") and receiver.of("orders"))
         async with running(settings_of(tmp_path, receiver)) as server:
             await server.grid.place(order("o-1", 5_000.0))
-            await until(lambda: len(server.webhooks.receivers[0].outbox) >= 2)
+            await until(lambda: len(server.wires.webhooks.receivers[0].outbox) >= 2)
             await asyncio.sleep(1.2)
         assert not [one for one in receiver.of("orders") if one["orders"]]
         async with receiver.listening(), running(settings_of(tmp_path, receiver)):

@@ -7,11 +7,12 @@ from msgspec.structs import replace
 
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.adapters.web.examples import EXAMPLES
-from counterflow.app.offers.commitments import DAY_S, OFFERS_KEPT_S, Commitments
+from counterflow.app.offers.commitments import OFFERS_KEPT_S, Commitments
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.offers import CallFigures, Commitment, CommitmentState, Offer
 from counterflow.domain.records import DocumentKind
+from counterflow.domain.units import DAY_S
 from counterflow.domain.views import Refusal
 from counterflow.engine.fleet.topology import Topology
 

@@ -141,14 +141,14 @@ def test_a05_a_station_is_given_the_root_of_the_built_in_authority_or_another(tm
         await until(lambda: CS1 in server.room.registry.discoveries, 5.0)
         other = open_authority(tmp_path / "other", "other", 1.79e9).root_pem
         for use, certificate, sent in (
-            ("CSMSRootCertificate", None, server.root_pem()),
+            ("CSMSRootCertificate", None, server.listener_certificates.root_pem()),
             ("V2GRootCertificate", other, other),
         ):
             answer = await server.operations.install_authority(CS1, use, certificate)
             assert isinstance(answer, CallAnswer)
             assert answer.payload == {"status": "Accepted"}
             assert station.installed[-1] == {"certificateType": use, "certificate": sent}
-        assert x509.load_pem_x509_certificate(server.root_pem().encode()).not_valid_after_utc.year > 2040
+        assert x509.load_pem_x509_certificate(server.listener_certificates.root_pem().encode()).not_valid_after_utc.year > 2040
 
     play(tmp_path, story)
 
@@ -211,7 +211,7 @@ def test_a03_a_certificate_for_cars_comes_from_an_authority_of_its_own(tmp_path:
         await until(lambda: station.signed and texts(server), 5.0)
         leaf, root = x509.load_pem_x509_certificates(station.signed[0]["certificateChain"].encode())
         leaf.verify_directly_issued_by(root)
-        assert root.subject != x509.load_pem_x509_certificate(server.root_pem().encode()).subject
+        assert root.subject != x509.load_pem_x509_certificate(server.listener_certificates.root_pem().encode()).subject
         assert texts(server) == [("certificate not signed", "V2GCertificate: The station did not take it: Rejected.")]
 
     play(tmp_path, story)

@@ -7,7 +7,8 @@ import pytest
 
 from counterflow.domain.ids import FeederId, SiteId
 from counterflow.domain.resources import Feeder, Site
-from counterflow.engine.fleet.loads import DAY_S, FRESH_S
+from counterflow.domain.units import DAY_S
+from counterflow.engine.fleet.loads import FRESH_S
 from counterflow.engine.fleet.topology import Topology
 
 MIDNIGHT_S = 20_000 * DAY_S

@@ -15,8 +15,8 @@ from counterflow.adapters.openadr.schedule import Asking, Stretch, stretches
 from counterflow.adapters.openadr.settings import FollowedProgram
 from counterflow.adapters.openadr.timeline import Course, UnclearError, lay_out
 from counterflow.domain.grid import Program
+from counterflow.domain.units import DAY_S
 
-_DAY_S = 86_400.0
 _AHEAD_DAYS = 3
 
 
@@ -91,8 +91,8 @@ def routes(event: Event, introduction: Introduction) -> Sequence[tuple[FollowedP
 
 def span_s(now_s: float) -> tuple[float, float]:
     """What of a loop is looked at; it moves once a day."""
-    today_s = floor(now_s / _DAY_S) * _DAY_S
-    return today_s - _DAY_S, today_s + _AHEAD_DAYS * _DAY_S
+    today_s = floor(now_s / DAY_S) * DAY_S
+    return today_s - DAY_S, today_s + _AHEAD_DAYS * DAY_S
 
 
 def course_of(event: Event, ven_id: str, anchor_s: float, now_s: float) -> Course:

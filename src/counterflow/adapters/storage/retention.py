@@ -13,8 +13,8 @@ from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchState
+from counterflow.domain.units import DAY_S
 
-_DAY_S = 86_400.0
 _CHUNKS_AT_ONCE = 2_000
 _DOCUMENTS_AT_ONCE = 500
 _ENDED = (DispatchState.COMPLETED, DispatchState.CANCELLED, DispatchState.ABORTED)
@@ -136,7 +136,7 @@ class Retention:
     def _remove_sessions(self, now_s: float) -> str | None:
         if self._settings.closed_session_days == 0:
             return None
-        before_s = now_s - self._settings.closed_session_days * _DAY_S
+        before_s = now_s - self._settings.closed_session_days * DAY_S
         chosen = f"SELECT key FROM document_session WHERE {_SESSION_IS_OLD} LIMIT {_DOCUMENTS_AT_ONCE}"
         keys = [key for (key,) in self._journal.query(chosen, (before_s,))]
         if not keys:
@@ -148,7 +148,7 @@ class Retention:
     def _remove_dispatch(self, now_s: float) -> str | None:
         if self._settings.dispatch_days == 0:
             return None
-        before_s = now_s - self._settings.dispatch_days * _DAY_S
+        before_s = now_s - self._settings.dispatch_days * DAY_S
         found = self._journal.query(f"SELECT key FROM document_dispatch WHERE {_DISPATCH_IS_OLD} LIMIT 1", (before_s,))
         if not found:
             return None
@@ -163,5 +163,5 @@ class Retention:
     def _remove_reports(self, now_s: float) -> str | None:
         if self._settings.report_days == 0:
             return None
-        count = self._reports.remove_older(now_s - self._settings.report_days * _DAY_S)
+        count = self._reports.remove_older(now_s - self._settings.report_days * DAY_S)
         return f"removed the reports of {count} dispatches" if count else None

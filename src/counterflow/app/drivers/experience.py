@@ -9,13 +9,13 @@ from math import inf
 
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.records import DocumentKind, LearnedResponse, SessionRecord
+from counterflow.domain.units import DAY_S
 from counterflow.engine.control.priors import PriorSettings, Start, begin, for_model, learned_of, merged, start_of, taught
 from counterflow.engine.control.response import ResponseMemory
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.ports import Journal
 
-DAY_S = 86_400.0
 VEHICLE = "vehicle:"
 
 

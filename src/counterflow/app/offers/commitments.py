@@ -9,13 +9,12 @@ from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.offers import CallFigures, Commitment, CommitmentState, Offer
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.units import format_power
+from counterflow.domain.units import DAY_S, format_power
 from counterflow.domain.views import Notice, Refusal, RefusalKind
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.offers.ledger import BINDING, OPEN, OfferMove, called_by, is_over, lapses, may, moved, reserved_w
 from counterflow.engine.ports import Journal
 
-DAY_S = 86_400.0
 OFFERS_KEPT_S = 3_600.0
 """An offer to which nobody committed is forgotten so long after it has lapsed."""
 

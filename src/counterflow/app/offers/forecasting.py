@@ -17,6 +17,7 @@ from counterflow.domain.ids import PoolId
 from counterflow.domain.offers import LEVELS, CoverageDay, CoverageView, Offer, OfferGuard
 from counterflow.domain.reasons import Reason
 from counterflow.domain.records import DocumentKind
+from counterflow.domain.units import DAY_S
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
@@ -26,7 +27,6 @@ from counterflow.engine.offers.offer import there_w
 from counterflow.engine.offers.settings import OfferSettings
 from counterflow.engine.ports import Journal
 
-DAY_S = 86_400.0
 MOST_POOLS = 20
 """Of more pools than this the first in the order of their names are forecast."""
 EMPTIED = (Reason.BELOW_FLOOR, Reason.DISCHARGE_CAP, Reason.MUST_CHARGE, Reason.MUST_CHARGE_TOGETHER, Reason.BELOW_MIN_POWER)

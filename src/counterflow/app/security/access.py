@@ -6,11 +6,11 @@ from typing import Final
 
 from counterflow.domain.access import ApiToken, AuditEntry
 from counterflow.domain.records import DocumentKind
+from counterflow.domain.units import DAY_S
 from counterflow.engine.ports import Journal
 
 SHOWN: Final = 5_000
 """Newest entries of the audit log that can be asked for; older ones are in the database until their days are over."""
-_DAY_S: Final = 86_400.0
 
 
 class AccessBook:
@@ -18,7 +18,7 @@ class AccessBook:
 
     def __init__(self, journal: Journal, audit_days: int) -> None:
         self._journal = journal
-        self._kept_s = audit_days * _DAY_S if audit_days > 0 else float("inf")
+        self._kept_s = audit_days * DAY_S if audit_days > 0 else float("inf")
         self._tokens: dict[str, ApiToken] = {}
         self._entries: deque[AuditEntry] = deque(maxlen=SHOWN)
         self._keys: deque[tuple[float, str]] = deque()

@@ -16,13 +16,13 @@ from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.records import DocumentKind, SessionRecord
 from counterflow.domain.settlement import BaselineMethod, PastSession
+from counterflow.domain.units import DAY_S
 from counterflow.engine.settlement.settings import SettlementSettings
 
 MARGIN_S = 1000.0
 """Samples are read this far around the window, so that registers bracket it even at 15-minute metering."""
 MINUTE_S = 60.0
 
-_DAY_S = 86_400.0
 _SLICE_S = 300.0
 """Where a few samples do, one a session is kept of each slice."""
 _LOOK_BACK_DAYS = 60
@@ -99,7 +99,7 @@ def _with_history(
     others = [other for other in instructions() if other.dispatch_id != instruction.dispatch_id]
     days_s: list[float] = []
     for back in range(1, _LOOK_BACK_DAYS + 1):
-        day_s = instruction.start_s - back * _DAY_S
+        day_s = instruction.start_s - back * DAY_S
         busy = any(other.start_s < day_s + length_s and day_s < other.end_s for other in others)
         if day_s >= oldest_s and not busy and _weekend(day_s) == _weekend(instruction.start_s):
             days_s.append(day_s)

@@ -6,13 +6,12 @@ from counterflow.app.settlement.gathering import MARGIN_S, MINUTE_S
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.units import DAY_S
 from counterflow.engine.ports import Journal
 from counterflow.engine.settlement.settings import SettlementSettings
 
 LATE_S = 30.0
 """What is older than this when it comes is late; a report waits longer than that after the end."""
-
-_DAY_S = 86_400.0
 
 
 class LateValues:
@@ -44,4 +43,4 @@ class LateValues:
     def _concerns(self, instruction: DispatchInstruction, about_s: float, received_s: float) -> bool:
         after_s = max(MARGIN_S, self._settings.recovery_s)
         about_it = instruction.start_s - MARGIN_S - MINUTE_S <= about_s <= instruction.end_s + after_s
-        return about_it and instruction.end_s < received_s <= instruction.end_s + self._settings.gate_closure_days * _DAY_S
+        return about_it and instruction.end_s < received_s <= instruction.end_s + self._settings.gate_closure_days * DAY_S

@@ -12,14 +12,13 @@ from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.settlement import IntervalFigures, ReportVersion
+from counterflow.domain.units import DAY_S
 from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Journal, ReportSink
 from counterflow.engine.settlement.delivery import build_report
 from counterflow.engine.settlement.intervals import build_intervals, build_series
 from counterflow.engine.settlement.revision import revision, substance
 from counterflow.engine.settlement.settings import SettlementSettings
-
-_DAY_S = 86_400.0
 
 
 class Reporting:
@@ -102,7 +101,7 @@ class Reporting:
     def _build(self, instruction: DispatchInstruction, now_s: float) -> DeliveryReport:
         final = instruction.state not in OPEN_STATES
         kept = self._newest(instruction.dispatch_id) if final else None
-        if kept is not None and now_s > instruction.end_s + self._settings.gate_closure_days * _DAY_S:
+        if kept is not None and now_s > instruction.end_s + self._settings.gate_closure_days * DAY_S:
             return kept
         stored = self.stored(instruction, now_s)
         report = build_report(stored, now_s, settings=self._settings, final=final, version=1 if kept is None else kept.version)

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from counterflow.domain.blackouts import day_of
 from counterflow.domain.drivers import AccountRecord, EnergyCap, Scope
 from counterflow.domain.ids import SessionUid
+from counterflow.domain.units import DAY_S
 
-DAY_S = 86_400.0
 OWN = "session:"
 """So the accounts of single sessions begin."""
 FAIR_DAYS = 30

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.domain.resources import GridConnection
+from counterflow.domain.units import DAY_S
 from counterflow.engine.fleet.snapshot import F8
 
-DAY_S = 86_400.0
 STEPS = 96
 """Steps of a day; a series must divide them evenly."""
 FRESH_S = 300.0

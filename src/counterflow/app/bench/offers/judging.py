@@ -7,8 +7,9 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from counterflow.app.bench.offers.town import DAY_S, Scene, Town, day_of, lessons_of, scene_of
+from counterflow.app.bench.offers.town import Scene, Town, day_of, lessons_of, scene_of
 from counterflow.domain.offers import LEVELS
+from counterflow.domain.units import DAY_S
 from counterflow.engine.fleet.snapshot import F8
 from counterflow.engine.offers.bounds import quantile
 from counterflow.engine.offers.flow import firm_power_w

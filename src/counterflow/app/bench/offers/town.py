@@ -11,11 +11,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.random import Generator
 
+from counterflow.domain.units import DAY_S
 from counterflow.engine.fleet.snapshot import B1, F8
 from counterflow.engine.offers.hazard import Watch, watch
 from counterflow.engine.offers.scenarios import Cars
 
-DAY_S = 86_400.0
 _STEP_S = 900.0
 _HOURS = np.array([1, 1, 1, 1, 2, 4, 9, 11, 7, 4, 3, 4, 5, 4, 3, 4, 7, 9, 6, 4, 3, 2, 1, 1]) / 100.0
 """Early departures per plugged-in car and hour, by hour of a working day."""

@@ -15,7 +15,7 @@ from counterflow.domain.delivery import LogEntry, LogKind, Sample, Stored
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.settlement import CarState, PastSession
-from counterflow.domain.units import WH_PER_WS
+from counterflow.domain.units import DAY_S, WH_PER_WS
 
 F8 = NDArray[np.float64]
 B1 = NDArray[np.bool_]
@@ -28,7 +28,6 @@ QUARTER_S = 900.0
 _STEP_S = 30.0
 _BEFORE_S = 7200.0
 _AFTER_S = 3600.0
-_DAY_S = 86_400.0
 _TIMES_S = np.arange(-_BEFORE_S, WINDOW_S + _AFTER_S + _STEP_S, _STEP_S)
 """From the start of the window."""
 _LEAST_W = 100.0
@@ -94,7 +93,7 @@ def played(seed: int, evses: int = EVSES) -> Played:
 def _with_history(rng: np.random.Generator, habits: Habits, stored: Stored, evses: int) -> Stored:
     history: list[Sample] = []
     past: list[PastSession] = []
-    days_s = tuple(START_S - back * _DAY_S for back in range(1, HISTORY_DAYS + 1))
+    days_s = tuple(START_S - back * DAY_S for back in range(1, HISTORY_DAYS + 1))
     for number, day_s in enumerate(days_s, start=1):
         _, day = _drawn_day(rng, habits)
         for row in range(evses):

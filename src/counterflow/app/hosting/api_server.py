@@ -1,0 +1,61 @@
+"""The HTTP API on the loop of the server: uvicorn, without its signals and its log lines."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from counterflow.adapters.web.settings import ApiSettings
+
+_LOOK_S = 0.005
+
+
+class ApiServer(uvicorn.Server):
+    """`serve()` as a task, `until_started()`, then `should_exit = True` to end it."""
+
+    def __init__(self, app: FastAPI, settings: ApiSettings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                loop="none",
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+                log_config=None,  # lines of its own are ours to write (logs.py)
+                timeout_graceful_shutdown=2,
+                ssl_certfile=settings.tls_certificate or None,
+                ssl_keyfile=settings.tls_key or None,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
+                server_header=False,
+            )
+        )
+        self._settings = settings
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Install nothing: signals are the process's own."""
+        yield
+
+    async def until_started(self) -> None:
+        """Raises OSError when the port cannot be had."""
+        while not self.started:
+            if self.should_exit:
+                raise OSError(f"The API port {self._settings.port} cannot be opened; is another server running?")
+            await asyncio.sleep(_LOOK_S)
+
+    @property
+    def port(self) -> int:
+        """The port that was taken."""
+        port: int = self.servers[0].sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        scheme = "https" if self._settings.tls_certificate else "http"
+        return f"{scheme}://{self._settings.host}:{self.port}"

@@ -1,0 +1,75 @@
+"""What the server does beside control, at its own steady pace: retention, reports of what has ended, forecasts."""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+
+from counterflow.adapters.storage.retention import Retention
+from counterflow.app.config import Settings
+from counterflow.app.control_room import ControlRoom
+from counterflow.app.offers.firm_figures import FirmFigures
+from counterflow.app.offers.offering import answer
+from counterflow.app.settlement.settling import Settling
+from counterflow.domain.units import DAY_S
+
+RETENTION_PAUSE_S = 30.0
+RETENTION_STEP_S = 0.2
+SETTLE_PAUSE_S = 1.0
+
+
+class Housework:
+    """Each of its methods runs until it is cancelled."""
+
+    def __init__(
+        self,
+        room: ControlRoom,
+        settings: Settings,
+        *,
+        retention: Retention,
+        settling: Settling,
+        firm: FirmFigures,
+        now_s: Callable[[], float],
+    ) -> None:
+        self._room = room
+        self._settings = settings
+        self._retention = retention
+        self._settling = settling
+        self._firm = firm
+        self._now_s = now_s
+
+    async def keep_house(self) -> None:
+        """Retention, one bounded step at a time, off the loop."""
+        room, storage = self._room, self._settings.storage
+        while True:
+            done = await asyncio.to_thread(self._retention.run_retention, self._now_s())
+            for dispatch_id in self._retention.take_removed():
+                room.dispatcher.forget(dispatch_id)
+            if done is None:
+                room.drivers.expire_accounts(self._now_s(), storage.account_days)
+                room.dispatcher.forecasting.expire(self._now_s())
+                room.experience.expire(self._now_s(), storage.learned_response_days)
+            await asyncio.sleep(RETENTION_STEP_S if done else RETENTION_PAUSE_S)
+
+    async def settle(self) -> None:
+        """Keep a final report of each dispatch that has ended, those that an earlier process could not settle any more among them."""
+        days = self._settings.storage.report_days
+        kept_since_s = self._now_s() - days * DAY_S if days else -inf
+        await self._settling.find_missing(self._room.dispatcher.book.instructions.values(), kept_since_s, self._now_s())
+        while True:
+            await self._settling.settle_due(self._now_s())
+            await asyncio.sleep(SETTLE_PAUSE_S)
+
+    async def forecast(self) -> None:
+        """Firm offers: what is over is closed, windows are watched and judged, new forecasts worked out off the loop."""
+        dispatcher = self._room.dispatcher
+        while True:
+            now_s = self._now_s()
+            with dispatcher.faults.guard("the forecasts", now_s):
+                dispatcher.commitments.advance(now_s)
+                dispatcher.lessons.risks(now_s)
+                dispatcher.forecasting.look(now_s)
+                for request in dispatcher.forecasting.due(now_s):
+                    question = dispatcher.forecasting.question(request, self._now_s())
+                    dispatcher.forecasting.begin(question, await asyncio.to_thread(answer, question))
+                await self._firm.refresh(now_s)
+            await asyncio.sleep(self._settings.dispatcher.offers.look_every_s)
