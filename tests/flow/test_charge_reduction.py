@@ -6,13 +6,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from counterflow.app.config import Settings
+from counterflow.app.replay import Replay
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.drivers import Scope, SessionOverride
-from counterflow.domain.instructions import ControlPath, DispatchMode, DispatchState
+from counterflow.domain.instructions import ControlPath, DispatchMode, DispatchOrder, DispatchState
 from counterflow.domain.records import DocumentKind
+from counterflow.domain.settlement import BaselineMethod
+from counterflow.domain.views import DispatchAnswer
+from counterflow.sim.settings import WorldSettings
 from counterflow.sim.vehicle import Cars
 
 AMPERE_W = 3 * 230.0
@@ -467,3 +473,25 @@ def test_a_car_whose_pause_is_used_up_is_given_back_and_not_paused_again(street:
     assert 60 <= paused_s <= 120
     [view] = [view for view in here.at.operations.sessions() if view.station_id == "P-16"]
     assert view.pausing == "paused_enough"
+
+
+def test_a_small_relative_order_takes_off_what_was_ordered_and_not_what_cars_leave_off_by_themselves() -> None:
+    """Against a twin without the order: the cars fill meanwhile, and what they draw less by that is nobody's delivery."""
+    house = {"stations": {"accept_unknown": True}, "drivers": {"default": {"consent": True, "pausing": True}}}
+
+    def played(*, ordered: bool) -> Replay:
+        at = Replay(msgspec.convert(house, Settings), WorldSettings(stations=50), 3).run(180)
+        if ordered:
+            order = DispatchOrder(discharge_power_w=20_000.0, duration_s=600.0, mode=DispatchMode.RELATIVE)
+            assert isinstance(at.do(at.operations.order(order, None, False)), DispatchAnswer)
+        return at.run(600)
+
+    twin, at = played(ordered=False), played(ordered=True)
+    by_themselves_w = np.mean(twin.power_w[180:200]) - np.mean(twin.power_w[-60:])
+    assert by_themselves_w > 20_000.0, "counted from a constant plan nothing would be left to do"
+    taken_off_w = np.array(twin.power_w) - np.array(at.power_w)
+    assert float(taken_off_w[240:].mean()) == pytest.approx(20_000.0, abs=6_000.0)
+    [instruction] = at.room.dispatcher.book.instructions.values()
+    assert instruction.baseline is BaselineMethod.FORWARD
+    report = at.report(instruction.dispatch_id)
+    assert report.delivered_energy_wh == pytest.approx(20_000.0 / 6.0, rel=0.1)

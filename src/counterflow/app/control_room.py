@@ -156,6 +156,7 @@ class ControlRoom:
             feasibility=settings.feasibility,
             experience=self.experience,
             scheduled_start=settings.scheduled_start,
+            charging=settings.settlement.baselines,
             curves=settings.curves,
             stopwatch=stopwatch,
         )

@@ -19,6 +19,7 @@ from counterflow.engine.control.tick import tick
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import FleetImage, empty_columns, freeze
 from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.fleet.undisturbed import ChargingTerms
 
 START_S = 1_800_000_000.0
 
@@ -328,6 +329,7 @@ class Desk:
     response: ResponseMemory = field(default_factory=lambda: ResponseMemory.fresh(0, ResponseSettings()))
     busy: Any = False
     stop: bool = False
+    charging: ChargingTerms | None = None
     capability: CapabilitySettings = field(default_factory=CapabilitySettings)
 
     def look(self, image: FleetImage) -> Decision:
@@ -345,7 +347,10 @@ class Desk:
             accepted_at_s=START_S,
         )
         task = DispatchTask(
-            instruction=instruction, busy=np.zeros(len(image), dtype=bool) | self.busy, other_export_w=np.zeros(topology.groups)
+            instruction=instruction,
+            busy=np.zeros(len(image), dtype=bool) | self.busy,
+            other_export_w=np.zeros(topology.groups),
+            charging=self.charging,
         )
         self.response = observe(image, self.response, image.at_s, ResponseSettings())
         decision = tick(

@@ -9,8 +9,10 @@ from counterflow.domain.instructions import AllocationPolicy, DispatchMode
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.resources import Site
 from counterflow.domain.setpoints import SetpointState
-from counterflow.engine.control.decision import TaskMemory
+from counterflow.domain.settlement import CarState
+from counterflow.engine.control.decision import Frozen, TaskMemory
 from counterflow.engine.control.settings import ControlSettings
+from counterflow.engine.fleet.undisturbed import ChargingTerms
 
 NOW_S = 1_800_000_000.0
 
@@ -52,6 +54,32 @@ def test_relative_counts_charging_that_is_given_up(desk: Any, image: Any) -> Non
     assert decision.figures.expected_w == pytest.approx(20_000.0, abs=500.0)
     assert len(decision.changes) == 2
     assert decision.figures.measured_w == 0.0
+
+
+FILLING: dict[str, Any] = {"soc_frac": 0.9, "soc_target_frac": 1.0, "capacity_wh": 50_000.0}
+
+
+@pytest.mark.parametrize(("charging", "gives_w"), [(ChargingTerms(), 0.0), (None, 15_600.0)])
+def test_a_car_that_fills_gives_nothing_by_it_unless_its_power_was_declared(desk: Any, image: Any, charging: Any, gives_w: float) -> None:
+    """Five cars draw less and less by themselves: against the plan that foresees it nothing is delivered, against a constant 3 kW each."""
+    at_work = desk(target_w=1.0, mode=DispatchMode.RELATIVE, charging=charging, duration_s=3_600.0)
+    at_work.look(image(5, power_w=7_000.0, **FILLING))
+    plan = at_work.memory.plans.power_at(NOW_S + 900.0, ChargingTerms())
+    assert plan.tolist() == [pytest.approx(3_880.0, abs=10.0)] * 5
+    figures = at_work.look(image(5, now_s=NOW_S + 900.0, power_w=plan, **FILLING)).figures
+    assert figures.measured_w == pytest.approx(gives_w, abs=50.0)
+
+
+def test_a_paused_car_gives_what_it_would_have_drawn_by_now(desk: Any, image: Any) -> None:
+    at_work = desk(target_w=20_000.0, mode=DispatchMode.RELATIVE, charging=ChargingTerms(), duration_s=3_600.0)
+    first = levels(at_work.look(image(5, power_w=7_000.0, **FILLING)))
+    level_w = [first.get(row, np.nan) for row in range(5)]
+    power_w = np.where(np.isnan(level_w), 7_000.0, -np.nan_to_num(level_w))
+    now_s = NOW_S + 900.0
+    figures = at_work.look(image(5, now_s=now_s, **running(level_w, power_w=power_w), **FILLING)).figures
+    planned_w = float(at_work.memory.plans.power_at(now_s, ChargingTerms()).sum())
+    assert figures.measured_w == pytest.approx(planned_w - float(power_w.sum()))
+    assert at_work.memory.baseline_w.sum() == pytest.approx(planned_w)
 
 
 def test_relative_hands_cars_back_when_the_target_falls(desk: Any, image: Any) -> None:
@@ -296,7 +324,8 @@ def test_proportional_spreads_by_what_each_can_sustain(desk: Any, image: Any) ->
 
 def test_after_a_restart_members_are_taken_up_where_they_stand(desk: Any, image: Any) -> None:
     picture = image(4, now_s=NOW_S + 100.0, **running([7_000.0, 7_000.0, 0.0, np.nan]))
-    memory = TaskMemory.resumed(picture, {1: 0.0, 2: 500.0, 3: 0.0, 77: 0.0}, NOW_S + 100.0)
+    charged = Frozen(NOW_S, CarState(500.0, None, None, None, None))
+    memory = TaskMemory.resumed(picture, {1: None, 2: charged, 3: None, 77: None}, NOW_S + 100.0)
     assert memory.members() == (1, 2, 3)
     assert memory.baseline_w.tolist() == [0.0, 500.0, 0.0, 0.0]
     at_work = desk(target_w=13_300.0, memory=memory)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from counterflow.app.dispatching.car_states import car_state
 from counterflow.app.dispatching.placing import Placement
 from counterflow.app.dispatching.setpoint_commands import Placing, cut
 from counterflow.app.dispatching.tasks import Book, RunningTask
@@ -17,7 +16,7 @@ from counterflow.app.stations.conflicts import Conflicts
 from counterflow.domain.course import drop_out_words, replan_words
 from counterflow.domain.delivery import LogEntry, LogKind, Why
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid, StationId
-from counterflow.domain.instructions import ControlPath, DispatchMode
+from counterflow.domain.instructions import ControlPath
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.resources import ControlMode, EvseCapability
 from counterflow.domain.views import Notice
@@ -33,6 +32,7 @@ from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.fleet.undisturbed import Undisturbed
 from counterflow.engine.ports import Journal
 
 JOINS_PER_SETPOINT = 10
@@ -63,12 +63,12 @@ class _Batch(NamedTuple):
 
 
 class _Joins(NamedTuple):
-    """Who has joined and is not in the log yet; `baseline_w` (N,), import positive, where the mode counts from one."""
+    """Who has joined and is not in the log yet; `plans` where the mode counts from them."""
 
     dispatch_id: DispatchId
     at_s: float
     image: FleetImage
-    baseline_w: F8 | None
+    plans: Undisturbed | None
     members: deque[tuple[int, SessionUid]]
 
 
@@ -353,8 +353,7 @@ class Carrying:
         dispatch_id = task.instruction.dispatch_id
         for _, uid in decision.joined:
             self._book.claim(uid, dispatch_id)
-        baseline_w = task.memory.baseline_w if task.instruction.mode is DispatchMode.RELATIVE else None
-        self._joined.append(_Joins(dispatch_id, now_s, image, baseline_w, deque(decision.joined)))
+        self._joined.append(_Joins(dispatch_id, now_s, image, task.memory.plans, deque(decision.joined)))
 
     def _log_join(self, joins: _Joins, row: int, uid: SessionUid) -> None:
         key = joins.image.keys[row]
@@ -369,11 +368,11 @@ class Carrying:
             evse_id=int(image.evse_id[row]),
         )
         self._journal.log(joins.dispatch_id, joined)
-        if joins.baseline_w is not None:
-            planned_w = float(joins.baseline_w[row])
-            self._journal.log(joins.dispatch_id, LogEntry(at_s=joins.at_s, kind=LogKind.BASELINE, session_uid=uid, power_w=planned_w))
-            car = LogEntry(at_s=joins.at_s, kind=LogKind.CAR, session_uid=uid, car=car_state(image, row))
-            self._journal.log(joins.dispatch_id, car)
+        plans = joins.plans
+        if plans is not None:
+            at_s, drew_w = float(plans.at_s[row]), float(plans.drew_w[row])
+            self._journal.log(joins.dispatch_id, LogEntry(at_s=at_s, kind=LogKind.BASELINE, session_uid=uid, power_w=drew_w))
+            self._journal.log(joins.dispatch_id, LogEntry(at_s=at_s, kind=LogKind.CAR, session_uid=uid, car=plans.state(row)))
 
     def _leave(self, task: RunningTask, gone: Departure, replaced_by: int, now_s: float) -> None:
         task.drop_outs += 1

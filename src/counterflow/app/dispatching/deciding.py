@@ -11,7 +11,7 @@ from counterflow.app.dispatching.tasks import Book, RunningTask
 from counterflow.app.offers.outlook import Outlook
 from counterflow.domain.instructions import ControlPath
 from counterflow.engine.control.balance import group_export_w
-from counterflow.engine.control.book import committed
+from counterflow.engine.control.book import committed, counts_forward
 from counterflow.engine.control.curves import activation, signal_of
 from counterflow.engine.control.decision import Decision, DispatchTask
 from counterflow.engine.control.reserve import reserve
@@ -21,6 +21,7 @@ from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, FleetImage
 from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.fleet.undisturbed import ChargingTerms
 
 
 class Deciding:
@@ -40,6 +41,7 @@ class Deciding:
         steered: Callable[[FleetImage, ControlPath], B1],
         control: ControlSettings,
         capability_settings: CapabilitySettings,
+        charging: ChargingTerms,
     ) -> None:
         self._book = book
         self._asides = asides
@@ -52,6 +54,7 @@ class Deciding:
         self._steered = steered
         self._control = control
         self._capability_settings = capability_settings
+        self._charging = charging
 
     def decide(self, task: RunningTask, image: FleetImage, now_s: float, at_s: float) -> None:
         """One tick of one dispatch, for the instant `at_s`, now or to come."""
@@ -82,6 +85,7 @@ class Deciding:
             instruction=follows,
             busy=busy,
             other_export_w=group_export_w(image, busy, self._topology),
+            charging=self._charging if counts_forward(instruction) else None,
             streamed=instruction.stream is not None,
         )
         if instruction.control_path is ControlPath.CENTRAL:

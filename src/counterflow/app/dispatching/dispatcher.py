@@ -25,7 +25,7 @@ from counterflow.app.dispatching.placing import Placement
 from counterflow.app.dispatching.rhythm import Rhythm
 from counterflow.app.dispatching.seconds import Seconds
 from counterflow.app.dispatching.streams import Streams
-from counterflow.app.dispatching.tasks import Book, RunningTask, in_the_balance, state_entry
+from counterflow.app.dispatching.tasks import Book, RunningTask, frozen_plans, in_the_balance, state_entry
 from counterflow.app.drivers.departure_lessons import DepartureLessons
 from counterflow.app.drivers.experience import Experience
 from counterflow.app.offers.commitments import Commitments
@@ -53,6 +53,7 @@ from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.fleet.undisturbed import ChargingTerms
 from counterflow.engine.ports import Journal
 
 
@@ -77,6 +78,7 @@ class Dispatcher:
         feasibility: FeasibilitySettings,
         experience: Experience,
         scheduled_start: ScheduledStartSettings,
+        charging: ChargingTerms,
         curves: CurveSettings,
         stopwatch: Callable[[], float],
     ) -> None:
@@ -166,6 +168,7 @@ class Dispatcher:
             steered=steered,
             control=control,
             capability_settings=capability_settings,
+            charging=charging,
         )
         self._at_its_start: set[DispatchId] = set()
         """Dispatches that go out at their start although there is notice: the process began so late that few cars are back."""
@@ -351,12 +354,12 @@ class Dispatcher:
         task.ever.update(entry.session_uid for entry in log if entry.kind == LogKind.JOINED)
         task.drop_outs = sum(1 for entry in log if entry.kind == LogKind.LEFT)
         self._placement.messages_by_dispatch[instruction.dispatch_id] = max((entry.messages for entry in log), default=0)
-        baselines = {entry.session_uid: entry.power_w or 0.0 for entry in log if entry.kind == LogKind.BASELINE}
         self._fleet.heard_lately(task.ever, now_s)
         image = self._fleet.snapshot(now_s)
+        plans = frozen_plans(log)
         # Whoever joined, and was not left to itself since, counts in the balance; only those with profiles of ours are steered on.
         counted = in_the_balance(log) | task.members
-        memory = TaskMemory.resumed(image, {uid: baselines.get(uid, 0.0) for uid in sorted(counted)}, now_s)
+        memory = TaskMemory.resumed(image, {uid: plans.get(uid) for uid in sorted(counted)}, now_s)
         task.memory = replace(memory, active=memory.active & np.isin(image.uid, sorted(task.members)))
 
     def forget(self, dispatch_id: DispatchId) -> None:

@@ -8,7 +8,7 @@ from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
 from counterflow.engine.control.book import OPEN_STATES, ordered_power_w
-from counterflow.engine.control.decision import TaskMemory, TickFigures
+from counterflow.engine.control.decision import Frozen, TaskMemory, TickFigures
 from counterflow.engine.control.stream import StreamState, asked
 
 
@@ -129,6 +129,11 @@ class Book:
 def state_entry(instruction: DispatchInstruction, at_s: float, messages: int) -> LogEntry:
     """The log line of a state."""
     return LogEntry(at_s=at_s, kind=LogKind.STATE, text=instruction.state.value, result=instruction.state_reason, messages=messages)
+
+
+def frozen_plans(log: Iterable[LogEntry]) -> dict[SessionUid, Frozen]:
+    """The state that each member's plan was frozen with, when it joined last."""
+    return {entry.session_uid: Frozen(entry.at_s, entry.car) for entry in log if entry.car is not None}
 
 
 def in_the_balance(log: Iterable[LogEntry]) -> set[SessionUid]:

@@ -75,11 +75,11 @@ class BookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     baseline: Annotated[
         BaselineMethod,
         Meta(
-            description="What a relative order is settled against where it does not say: declared, forward, meter_before_after, "
-            "ten_of_ten, high_five_of_ten or zero.",
+            description="What a relative order counts from, and is settled against, where it does not say: forward, declared, "
+            "meter_before_after, ten_of_ten, high_five_of_ten or zero.",
             extra={"unit": "-"},
         ),
-    ] = BaselineMethod.DECLARED
+    ] = BaselineMethod.FORWARD
 
 
 def move(instruction: DispatchInstruction, what: Move, now_s: float, reason: str = "") -> DispatchInstruction:
@@ -247,6 +247,14 @@ def committed(instruction: DispatchInstruction) -> DispatchInstruction:
     cap_w = instruction.feasibility.committed_power_w
     steps = tuple(replace(step, discharge_power_w=min(step.discharge_power_w, cap_w)) for step in instruction.steps)
     return replace(instruction, steps=steps)
+
+
+def counts_forward(instruction: DispatchInstruction) -> bool:
+    """Whether a relative order counts from how each car would have gone on charging; the method declared holds the power that it had.
+
+    What a method by the meter will say is not known yet: the forward simulation is the nearest to it.
+    """
+    return (instruction.baseline or BaselineMethod.DECLARED) is not BaselineMethod.DECLARED
 
 
 def ordered_power_w(instruction: DispatchInstruction, at_s: float) -> float:

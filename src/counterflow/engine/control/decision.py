@@ -1,7 +1,7 @@
 """What a tick is given, what it decides and what it remembers: the types of `tick`. Figures are discharge positive."""
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol, Self, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -13,8 +13,18 @@ from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.reasons import ChangeReason, DropOutKind, Reason
 from counterflow.domain.setpoints import PowerStep
+from counterflow.domain.settlement import CarState
 from counterflow.engine.control.lookahead import Trail
 from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
+from counterflow.engine.fleet.undisturbed import ChargingTerms, Undisturbed
+
+
+class Frozen(NamedTuple):
+    """The state of a car when its plan was frozen, and when that was (epoch seconds)."""
+
+    at_s: float
+    car: CarState
+
 
 Kind = TypeVar("Kind", np.float64, np.int64, np.int32, np.bool_)
 
@@ -23,14 +33,13 @@ class DispatchTask(Struct, frozen=True, kw_only=True):
     """One dispatch and what others have taken of the fleet.
 
     `busy` (N,) marks rows claimed by other dispatches. `other_export_w` (G,) is the export that others use of each group.
-    `baseline_w` (N,), import positive, is the plan frozen when the order was accepted (RELATIVE only); None or NaN = the charging
-    power measured when the session joins.
+    `charging` is how a member would have gone on charging, from its state when it joined (RELATIVE only); None = at the power that it had.
     """
 
     instruction: DispatchInstruction
     busy: B1
     other_export_w: F8
-    baseline_w: F8 | None = None
+    charging: ChargingTerms | None = None
     streamed: bool = False
     """The target comes value by value: it is anticipated (see `lookahead`)."""
 
@@ -97,8 +106,9 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
 
     `group_uid` 0 = not in the group. `active` = may be steered; a group member that is not active still counts.
     `level_w` is the discharge power last decided (< 0 = slowed to charging at so much; NaN = left alone), `level_at_s` when it last
-    changed, `sent_at_s` when the row last got an order, `expected_w` what it was expected to deliver. `ticked_at_s` is when the last
-    decision was made, `integral_ws` what the tracker `pi` has summed up, `trail` the last values of a target.
+    changed, `sent_at_s` when the row last got an order, `expected_w` what it was expected to deliver. `plans` are those that a RELATIVE
+    order counts from (None in other modes), `baseline_w` what they say now, import positive. `ticked_at_s` is when the last decision was
+    made, `integral_ws` what the tracker `pi` has summed up, `trail` the last values of a target.
     """
 
     started: bool
@@ -115,6 +125,7 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
     level_at_s: F8
     sent_at_s: F8
     expected_w: F8
+    plans: Undisturbed | None = None
 
     @classmethod
     def fresh(cls) -> Self:
@@ -137,21 +148,16 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
         )
 
     @classmethod
-    def resumed(cls, image: FleetImage, members: dict[SessionUid, float], now_s: float) -> Self:
-        """After a restart: `members` maps the uid of every member to its baseline (W, import positive); levels come from the image.
+    def resumed(cls, image: FleetImage, members: Mapping[SessionUid, Frozen | None], now_s: float) -> Self:
+        """After a restart: `members` maps the uid of every member to the state that its plan was frozen with (None = it has no plan);
+        levels come from the image.
 
         Sessions that are no longer in the image are simply not members any more; the caller logs them as left.
         """
         wanted = np.fromiter(members.keys(), dtype=np.int64, count=len(members))
-        baselines_w = np.fromiter(members.values(), dtype=np.float64, count=len(members))
         member = image.occupied & np.isin(image.uid, wanted)
-        baseline_w = np.zeros(len(image))
-        if wanted.size:
-            order = np.argsort(wanted)
-            at = order[np.minimum(np.searchsorted(wanted, image.uid, sorter=order), wanted.size - 1)]
-            baseline_w = np.where(member, baselines_w[at], 0.0)
         in_force = member & ~np.isnan(image.setpoint_w) & (now_s < image.discharge_until_s)
-        rows = len(image)
+        rows, plans = len(image), _thawed(image.uid, members)
         return cls(
             started=True,
             target_w=float("nan"),
@@ -162,11 +168,12 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
             group_uid=np.where(member, image.uid, 0),
             active=member,
             must_charge=np.zeros(rows, dtype=np.bool_),
-            baseline_w=baseline_w,
+            baseline_w=np.zeros(rows) if plans is None else np.where(member, plans.drew_w, 0.0),
             level_w=np.where(in_force, -image.setpoint_w, np.nan),
             level_at_s=np.where(in_force, image.setpoint_at_s, -np.inf),
             sent_at_s=np.full(rows, -np.inf),
             expected_w=np.zeros(rows),
+            plans=plans,
         )
 
     def sized(self, rows: int) -> Self:
@@ -188,6 +195,7 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
             level_at_s=grown(self.level_at_s, rows, -np.inf),
             sent_at_s=grown(self.sent_at_s, rows, -np.inf),
             expected_w=grown(self.expected_w, rows, 0.0),
+            plans=None if self.plans is None else self.plans.sized(rows),
         )
 
     def only(self, rows: B1) -> Self:
@@ -207,6 +215,15 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
     def members(self) -> tuple[SessionUid, ...]:
         """Uids of the group, in row order."""
         return tuple(SessionUid(int(uid)) for uid in self.group_uid[self.group_uid != 0])
+
+
+def _thawed(uid: I8, members: Mapping[SessionUid, Frozen | None]) -> Undisturbed | None:
+    """The plans of members in the rows of `uid` (N,); None where none has any."""
+    if not any(members.values()):
+        return None
+    frozen = [members.get(SessionUid(one)) for one in uid.tolist()]
+    at_s = np.array([-np.inf if one is None else one.at_s for one in frozen])
+    return Undisturbed.of([None if one is None else one.car for one in frozen], at_s)
 
 
 def grown(column: NDArray[Kind], rows: int, empty: ArrayLike) -> NDArray[Kind]:

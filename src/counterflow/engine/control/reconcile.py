@@ -13,6 +13,7 @@ from counterflow.engine.fleet.capability import LEAST_DRAW_W, Capability
 from counterflow.engine.fleet.eligibility import CONFLICT_REASONS, MUST_CHARGE_REASONS
 from counterflow.engine.fleet.snapshot import B1, F8, I1, I8, FleetImage
 from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.fleet.undisturbed import ChargingTerms, Undisturbed
 
 _LEAVES: dict[Reason, DropOutKind] = {
     Reason.NO_SESSION: DropOutKind.ENDED,
@@ -64,7 +65,8 @@ _KIND_OF_REASON = np.array([int(_LEAVES.get(Reason(code), _STAYS)) for code in r
 
 
 class Group(Struct, frozen=True, kw_only=True):
-    """The group after this look at the image, arrays (N,). `active` rows may be steered, `counted` ones belong to the balance."""
+    """The group after this look at the image, arrays (N,). `active` rows may be steered, `counted` ones belong to the balance. `plans` are
+    those that it counts from (None = from nothing), `baseline_w` what they say now."""
 
     uid: I8
     active: B1
@@ -73,6 +75,7 @@ class Group(Struct, frozen=True, kw_only=True):
     joined: tuple[tuple[int, SessionUid], ...]
     left: tuple[Departure, ...]
     releases: tuple[Release, ...]
+    plans: Undisturbed | None = None
 
     @property
     def counted(self) -> B1:
@@ -108,14 +111,16 @@ def reconcile(
     ends = np.full(len(image), DropOutKind.ENDED, dtype=np.int8)
     left = _departures(memory, reason, ended, ends, counted=False) + _departures(memory, reason, leaves, kind, counted=True)
     joins = newcomer | returns
+    plans = _plans(image, task, memory, newcomer)
     return Group(
         uid=np.where(newcomer, image.uid, uid),
         active=active,
-        baseline_w=np.where(newcomer, _baseline_w(image, task), np.where(present, memory.baseline_w, 0.0)),
+        baseline_w=np.zeros(len(image)) if plans is None else np.where(newcomer | present, _planned_w(plans, task, now_s), 0.0),
         must_charge=capability.must_charge & (image.uid != 0),
         joined=tuple((row, SessionUid(int(image.uid[row]))) for row in np.flatnonzero(joins).tolist()),
         left=left,
         releases=_releases(memory.group_uid, leaves, kind),
+        plans=plans,
     )
 
 
@@ -144,11 +149,17 @@ def _newcomers(image: FleetImage, capability: Capability, task: DispatchTask, me
     return joins
 
 
-def _baseline_w(image: FleetImage, task: DispatchTask) -> F8:
-    measured_w = np.fmax(image.power_w, 0.0)
-    if task.baseline_w is None:
-        return measured_w
-    return np.where(np.isnan(task.baseline_w), measured_w, task.baseline_w)
+def _plans(image: FleetImage, task: DispatchTask, memory: TaskMemory, newcomer: B1) -> Undisturbed | None:
+    """The plans of a relative order: whoever joins has his frozen as he is found, all others keep theirs."""
+    if task.instruction.mode is not DispatchMode.RELATIVE:
+        return None
+    plans = Undisturbed.none(len(image)) if memory.plans is None else memory.plans
+    return Undisturbed.found(image, task.charging or ChargingTerms()).where(newcomer, plans) if newcomer.any() else plans
+
+
+def _planned_w(plans: Undisturbed, task: DispatchTask, now_s: float) -> F8:
+    """What the plans say now, W, import positive (N,)."""
+    return plans.drew_w if task.charging is None else plans.power_at(now_s, task.charging)
 
 
 def _departures(memory: TaskMemory, reason: I1, rows: B1, kind: I1, *, counted: bool) -> tuple[Departure, ...]:

@@ -101,6 +101,7 @@ def reserve(
             level_at_s=np.where(sent, now_s, np.where(same, memory.level_at_s, -np.inf)),
             sent_at_s=np.where(sent, now_s, np.where(same, memory.sent_at_s, -np.inf)),
             expected_w=np.where(np.isnan(band_w), 0.0, stock.gain * np.fmax(band_w, 0.0) * share),
+            plans=group.plans,
         ),
         alarms=(),
     )

@@ -140,6 +140,7 @@ def _remembered(scene: Scene, plan: Plan, changes: tuple[SetpointChange, ...]) -
         level_at_s=np.where(moved, now_s, np.where(same_session, memory.level_at_s, -np.inf)),
         sent_at_s=np.where(sent, now_s, np.where(same_session, memory.sent_at_s, -np.inf)),
         expected_w=plan.delivers_w,
+        plans=scene.group.plans,
     )
 
 

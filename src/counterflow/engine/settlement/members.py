@@ -36,7 +36,9 @@ class Member(NamedTuple):
     """Baseline steps (from_s, planned_power_w), import positive."""
     evse_id: int = 0
     car: CarState | None = None
-    """Its state when it joined first."""
+    """Its state when its plan was frozen."""
+    car_at_s: float = 0.0
+    """When that was."""
 
 
 def by_session(log: Iterable[LogEntry]) -> dict[SessionUid, list[LogEntry]]:
@@ -94,6 +96,7 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
     left = last_leave if last_leave is not None and start_s <= last_leave.at_s < until_s else None
     named = next((entry for entry in entries if entry.station_id), entries[0])
     powers = [entry.power_w for entry in setpoints if entry.power_w is not None]
+    frozen = next((entry for entry in entries if entry.car is not None), None)
     return Member(
         session_uid=uid,
         station_id=named.station_id,
@@ -107,7 +110,8 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
         setpoint_max_w=max((max(-power, 0.0) for power in powers), default=0.0),
         plan=tuple((entry.at_s, entry.power_w) for entry in entries if entry.kind == LogKind.BASELINE and entry.power_w is not None),
         evse_id=next((entry.evse_id for entry in entries if entry.evse_id), 0),
-        car=next((entry.car for entry in entries if entry.car is not None), None),
+        car=None if frozen is None else frozen.car,
+        car_at_s=begins[0].at_s if frozen is None else frozen.at_s,
     )
 
 

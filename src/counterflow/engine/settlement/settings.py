@@ -4,8 +4,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from counterflow.engine.fleet.undisturbed import ChargingTerms
 
-class BaselineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class BaselineSettings(ChargingTerms, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tunables of the baselines."""
 
     around_s: Annotated[
@@ -21,26 +23,9 @@ class BaselineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     after_delay_s: Annotated[
         float, Meta(description="The window after begins this long after the stop.", extra={"unit": "s"}, ge=0, le=900)
     ] = 60.0
-    charge_efficiency: Annotated[
-        float,
-        Meta(description="Forward simulation: energy into the battery over energy from the grid.", extra={"unit": "0..1"}, gt=0, le=1),
-    ] = 0.92
-    taper_from_frac: Annotated[
-        float,
-        Meta(description="Forward simulation: above this state of charge a car charges ever slower.", extra={"unit": "0..1"}, ge=0, le=1),
-    ] = 0.8
-    taper_slope: Annotated[
-        float,
-        Meta(
-            description="Forward simulation: share of its full rate that a car loses for each 100 % of charge above.",
-            extra={"unit": "-"},
-            ge=0,
-        ),
-    ] = 3.75
-    taper_least: Annotated[
-        float, Meta(description="Forward simulation: no slower than this share of its full rate.", extra={"unit": "0..1"}, gt=0, le=1)
-    ] = 0.1
-    forward_step_s: Annotated[float, Meta(description="Step of the forward simulation.", extra={"unit": "s"}, ge=1, le=900)] = 60.0
+    forward_step_s: Annotated[
+        float, Meta(description="Forward simulation: a plan is cut into steps of this.", extra={"unit": "s"}, ge=1, le=900)
+    ] = 60.0
     history_days: Annotated[
         int, Meta(description="X of Y: so many earlier days of the same kind (Y).", extra={"unit": "d"}, ge=1, le=30)
     ] = 10
