@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from counterflow.adapters.storage.memory import MemoryJournal
-from counterflow.app.desks.grid_desk import IDLE_STREAM_S, STREAM_KEY
+from counterflow.app.desks.grid_book import STREAM_KEY
+from counterflow.app.desks.grid_streams import IDLE_STREAM_S
 from counterflow.domain.grid import GridAnswer, GridOrder, GridOutcome, GridStep, Wire
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.records import DocumentKind
@@ -143,8 +144,18 @@ def test_a_program_that_orders_too_often_is_held_back(at: Any) -> None:
     assert [answer.accepted for answer in answers] == [True, True, False]
     assert answers[2].refusal is not None
     assert answers[2].refusal.kind is RefusalKind.TOO_OFTEN
+    assert not place(at, order_of(at, (600.0, 10_000.0), end=799.0, program="fast")).accepted
+    assert [entry.status for entry in at.operations.audit(0.0, 9)].count(429) == 1, "who orders too often does not fill the audit"
     at.run(31)
     assert place(at, order_of(at, (600.0, 10_000.0), end=800.0, program="fast")).accepted
+
+
+def test_no_order_can_take_the_name_of_the_set_points(at: Any) -> None:
+    first = at.do(at.grid.tell("fast", 40_000.0, None, None))
+    refused = place(at, order_of(at, (0.0, 10_000.0), end=60.0, key=STREAM_KEY, program="fast"))
+    assert (refused.outcome, state_of(at, first)) == (GridOutcome.REFUSED, DispatchState.RUNNING)
+    assert not at.do(at.grid.withdraw("fast", STREAM_KEY, "")).accepted
+    assert state_of(at, first) is DispatchState.RUNNING
 
 
 def test_what_lies_far_ahead_is_placed_in_time(at: Any) -> None:
@@ -201,6 +212,46 @@ def test_a_crash_between_the_record_of_a_change_and_its_dispatch_leaves_no_dispa
     assert at.operations.dispatch(second.dispatch_id).instruction.steps[0].discharge_power_w == 30_000.0
     at.do(at.grid.look_after())
     assert len(at.operations.dispatches()) == 2
+
+
+def crash_in_a_change(at: Any, changed: GridOrder) -> None:
+    """The change was written down, and is not dispatched yet."""
+    ((key, record),) = at.journal.documents(DocumentKind.GRID_ORDER)
+    at.journal.put(DocumentKind.GRID_ORDER, key, replace(record, order=changed, revision=record.revision + 1, dispatch_id=None))
+    at.restart()
+
+
+def test_an_order_said_again_after_such_a_crash_is_carried_out_at_once(at: Any) -> None:
+    first = place(at, order_of(at, (0.0, 60_000.0), end=600.0))
+    changed = order_of(at, (0.0, 30_000.0), end=600.0)
+    crash_in_a_change(at, changed)
+    second = place(at, changed)
+    assert (second.outcome, second.dispatch_id == first.dispatch_id) == (GridOutcome.CHANGED, False)
+    assert state_of(at, first) is not DispatchState.RUNNING
+    assert place(at, changed) == GridAnswer(outcome=GridOutcome.UNCHANGED, dispatch_id=second.dispatch_id, feasibility=second.feasibility)
+
+
+def test_a_change_that_is_refused_after_such_a_crash_is_told_once_and_leaves_the_former_version(at: Any) -> None:
+    first = place(at, order_of(at, (0.0, 60_000.0), end=600.0))
+    crash_in_a_change(at, order_of(at, (0.0, 500_000.0), end=600.0))  # more than it may order: the settings were changed in between
+    for _ in range(3):
+        at.do(at.grid.look_after())
+        at.run(30)
+    refused = [entry for entry in at.operations.audit(0.0, 20) if entry.status == 422]
+    assert [entry.action for entry in refused] == ["order e-1"]
+    (record,) = at.grid.standing("north")
+    assert (record.outcome, record.dispatch_id) == (GridOutcome.REFUSED, first.dispatch_id)
+    assert "may order at most 100.0 kW" in record.sentence
+    assert state_of(at, first) is DispatchState.RUNNING
+    assert at.do(at.grid.withdraw("north", "e-1", "")).outcome is GridOutcome.WITHDRAWN
+    assert state_of(at, first) is DispatchState.RESUMING
+
+
+def test_a_change_to_later_that_a_crash_cut_off_ends_what_runs(at: Any) -> None:
+    first = place(at, order_of(at, (0.0, 60_000.0), end=600.0))
+    crash_in_a_change(at, order_of(at, (2.0 * MAX_DURATION_S, 60_000.0), end=3.0 * MAX_DURATION_S))
+    at.do(at.grid.look_after())
+    assert state_of(at, first) is not DispatchState.RUNNING
 
 
 def test_a_withdrawal_after_such_a_crash_stops_what_still_runs(at: Any) -> None:
@@ -271,6 +322,29 @@ def test_a_stream_is_made_longer_while_it_asks_and_gives_its_pool_free_when_idle
     assert again.dispatch_id != first.dispatch_id
 
 
+def test_a_stream_whose_pool_is_taken_is_refused_and_written_down_once(at: Any) -> None:
+    place(at, order_of(at, (0.0, 10_000.0), end=600.0))
+    for _ in range(5):
+        assert at.do(at.grid.tell("fast", 40_000.0, None, None)).refusal is not None
+        at.run(4)
+    assert [entry.action for entry in at.operations.audit(0.0, 20)] == [f"set-point {STREAM_KEY}", "order e-1"]
+    assert at.grid._book.get("fast", STREAM_KEY).revision == 1
+
+
+def test_a_stream_that_cannot_go_on_says_so(at: Any) -> None:
+    first = at.do(at.grid.tell("fast", 40_000.0, None, None))
+    end_s = at.room.dispatcher.book.instructions[first.dispatch_id].end_s
+    taken = order_of(at, (end_s + 60.0 - at.now_s, 10_000.0), end=end_s + 600.0 - at.now_s)
+    assert place(at, taken).accepted
+    almost = end_s - at.now_s - 900.0
+    later(at, almost, at.grid.tell("fast", 40_000.0, None, None))
+    later(at, almost, at.grid.look_after())
+    later(at, almost + 30.0, at.grid.look_after())
+    assert at.room.dispatcher.book.instructions[first.dispatch_id].end_s == end_s
+    said = [entry for entry in at.operations.audit(0.0, 20) if entry.action == f"set-points go on {STREAM_KEY}"]
+    assert [entry.status for entry in said] == [409]
+
+
 def test_a_stream_that_a_person_ended_stays_ended_until_its_source_asks_for_nothing(at: Any) -> None:
     first = at.do(at.grid.tell("fast", 40_000.0, None, None))
     at.run(20)
@@ -291,7 +365,7 @@ def test_set_points_of_nobody_and_under_an_emergency_stop_are_refused(at: Any) -
     assert at.do(at.grid.tell("south", 1.0, None, None)).refusal.kind is RefusalKind.NOT_FOUND
     at.do(at.operations.emergency_stop(True, "test"))
     assert at.do(at.grid.tell("fast", 1_000.0, None, None)).refusal.kind is RefusalKind.STOPPED
-    assert at.grid._records["fast", STREAM_KEY].outcome is GridOutcome.REFUSED
+    assert at.grid._book.get("fast", STREAM_KEY).outcome is GridOutcome.REFUSED
 
 
 def test_alarms_of_wires_are_shown_and_leave_the_server_ready(at: Any) -> None:
