@@ -54,7 +54,7 @@ class Discovering:
         self.drop(line)
         if not line.awaits_discovery:
             line.awaits_discovery = True
-            self._pace.join(line, first=True)
+            self._pace.join(line, now_s, first=True)
         self.start_due(now_s, happened)
 
     def go_on(self, line: Line, now_s: float, happened: list[StationEvent]) -> None:
@@ -63,7 +63,7 @@ class Discovering:
         if discovery is None:
             if line.wants_discovery() and not line.awaits_discovery:
                 line.awaits_discovery = True
-                self._pace.join(line)
+                self._pace.join(line, now_s)
                 self.start_due(now_s, happened)
             return
         ask = discovery.next_call()

@@ -18,10 +18,16 @@ def taken(pace: Pace[int], now_s: float, busy: bool = False) -> list[int]:
 
 
 def full(count: int, parallel: int = 10_000, per_s: float = 100.0) -> Pace[int]:
+    """So many that have come one by one."""
     pace: Pace[int] = Pace(parallel, per_s)
     for number in range(count):
-        pace.join(number)
+        pace.join(number, number - 1000.0 - count)
     return pace
+
+
+def crowd(pace: Pace[int], count: int, at_s: float, over_s: float) -> None:
+    for number in range(count):
+        pace.join(number, at_s + over_s * number / count)
 
 
 def test_a_few_begin_at_once_and_the_rest_at_their_pace_in_order() -> None:
@@ -47,8 +53,53 @@ def test_while_commands_are_under_way_it_goes_at_a_quarter_and_does_not_stop() -
 
 def test_a_person_does_not_wait_behind_a_fleet() -> None:
     pace = full(50)
-    pace.join(999, first=True)
+    pace.join(999, 0.0, first=True)
     assert taken(pace, 0.0)[0] == 999
+
+
+def test_none_begins_while_a_crowd_comes_in_and_soon_after_all_have_their_turn() -> None:
+    pace: Pace[int] = Pace(10_000, 1000.0)
+    begun = []
+    for number in range(8000):
+        now_s = number / 4000.0
+        pace.join(number, now_s)
+        begun += taken(pace, now_s)
+    assert len(begun) < 100, "those that came before it was a crowd"
+    due_s = pace.next_due_s()
+    assert due_s is not None
+    assert 2.0 < due_s <= 2.5
+    for tenth in range(100):
+        begun += taken(pace, due_s + tenth / 10)
+    assert begun == list(range(8000))
+    assert pace.next_due_s() is None
+
+
+def test_a_person_does_not_wait_for_a_crowd_to_come_in() -> None:
+    pace: Pace[int] = Pace(10_000, 100.0)
+    crowd(pace, 500, 0.0, 0.1)
+    pace.join(999, 0.1, first=True)
+    due_s = pace.next_due_s()
+    assert due_s is not None
+    assert due_s <= 0.1
+    assert taken(pace, 0.1) == [999], "and the others still do"
+
+
+def test_a_crowd_that_never_ends_holds_nobody_up_for_long() -> None:
+    pace: Pace[int] = Pace(10_000, 100.0)
+    first_s = []
+    for second in range(40):
+        crowd(pace, 500, float(second), 1.0)
+        if taken(pace, second + 1.0):
+            first_s.append(second + 1)
+    assert first_s == list(range(11, 41)), "from ten seconds on it goes at its pace"
+
+
+def test_the_crowd_after_a_calm_is_another() -> None:
+    pace: Pace[int] = Pace(10_000, 100.0)
+    for at_s in (0.0, 100.0):
+        crowd(pace, 500, at_s, 0.2)
+        assert taken(pace, at_s + 0.2) == []
+        assert len(taken(pace, at_s + 0.5)) > 90
 
 
 @given(st.integers(1, 400), st.integers(1, 50), st.floats(0.5, 500.0), st.lists(st.booleans(), min_size=1))
