@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from counterflow.domain.instructions import Amendment, DispatchState
+from counterflow.domain.settlement import Quality
 
 
 def freeze(at: Any) -> None:
@@ -18,16 +19,19 @@ def test_when_all_stations_freeze_power_is_unknown_and_no_energy_is_counted(town
     at.run(60)
     seen = at.view(order)
     assert seen.delivered_power_w == pytest.approx(order.steps[0].discharge_power_w, rel=0.1)
-    assert at.operations.fleet().unmeasured_sessions == 0
+    assert (at.operations.fleet().unmeasured_sessions, at.operations.fleet().quality) == (0, Quality.GOOD)
+    assert (seen.quality, seen.at_s) == (Quality.GOOD, pytest.approx(at.now_s, abs=1.0))
     freeze(at)
     at.run(60)
     blind, fleet = at.view(order), at.operations.fleet()
     assert blind.instruction.state is DispatchState.RUNNING
     assert fleet.reasons == {"silent": fleet.sessions}
     assert (blind.delivered_power_w, fleet.measured_power_w, fleet.unmeasured_sessions) == (None, None, fleet.sessions)
+    assert (blind.quality, fleet.quality) == (Quality.MISSING, Quality.MISSING)
     seconds = [notice for notice in at.notices if notice.kind in {"dispatch.second", "fleet.second"}][-2:]
     assert {notice.kind for notice in seconds} == {"dispatch.second", "fleet.second"}
     assert [notice.values.get("delivered_power_w", notice.values.get("measured_power_w")) for notice in seconds] == [None, None]
+    assert {notice.values["quality"] for notice in seconds} == {"missing"}
     at.run(120)
     assert at.view(order).delivered_energy_wh == blind.delivered_energy_wh
 
@@ -41,10 +45,11 @@ def test_of_the_group_only_what_is_heard_of_counts(town: Any, ideal: dict[str, A
     at.received = lambda station_id, text, now_s: None if station_id in deaf else hear(station_id, text, now_s)
     at.run(60)
     fleet = at.operations.fleet()
-    assert fleet.unmeasured_sessions == len(deaf)
+    assert (fleet.unmeasured_sessions, fleet.quality) == (len(deaf), Quality.ESTIMATED)
     heard_w = sum(view.power_w for view in at.operations.sessions() if view.station_id not in deaf)
     assert fleet.measured_power_w == pytest.approx(heard_w, abs=1.0)
     assert at.view(order).delivered_power_w == pytest.approx(heard_w, rel=0.05)
+    assert at.view(order).quality is Quality.ESTIMATED
 
 
 def test_after_the_window_the_figures_go_on_until_charging_has_resumed(town: Any, ideal: dict[str, Any]) -> None:

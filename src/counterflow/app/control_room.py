@@ -158,6 +158,7 @@ class ControlRoom:
             scheduled_start=settings.scheduled_start,
             charging=settings.settlement.baselines,
             curves=settings.curves,
+            telemetry=settings.telemetry,
             stopwatch=stopwatch,
         )
         self.connected: dict[StationId, str] = {}

@@ -41,6 +41,7 @@ NOTICES: dict[str, NoticeKind] = {
             "delivered_power_w": "Discharge positive [W].",
             "delivered_energy_wh": "Since the start [Wh].",
             "unmeasured": "Cars whose power is unknown; they count as nothing in the sum.",
+            "quality": "good, stale, estimated (a part is not measured) or missing.",
         },
     ),
     "dispatch.tick": NoticeKind(
@@ -69,7 +70,12 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "emergency_stop": NoticeKind("The emergency stop was set or reset.", "fleet", {"on": "true = set."}),
     "fleet.second": NoticeKind(
-        "Once a second while a dispatch is open.", "fleet", {"measured_power_w": "Sum of the known powers, discharge positive [W]."}
+        "Once a second while a dispatch is open.",
+        "fleet",
+        {
+            "measured_power_w": "Sum of the known powers, discharge positive [W].",
+            "quality": "good, stale, estimated (a part is not measured) or missing.",
+        },
     ),
     "grid.alarm": NoticeKind(
         "A wire of a grid operator has something to complain of, such as a lost server, or it is over; `text` tells.",

@@ -77,7 +77,7 @@ class Recovery(Struct, frozen=True, kw_only=True):
     ends_s: float
     """How far it will be."""
     complete: bool
-    """False = more is to come in a later version."""
+    """False = it is still counted; a later version says if it became more."""
 
 
 class ClockSkew(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from counterflow.domain.conflicts import ForeignProfile
 from counterflow.domain.drivers import PartialTerms
 from counterflow.domain.instructions import DispatchInstruction, Feasibility
 from counterflow.domain.resources import EvseCapability, StationFacts, StationIdentity
+from counterflow.domain.settlement import Quality
 from counterflow.domain.station_settings import ChangedSetting
 
 
@@ -65,6 +66,8 @@ class FleetView(Struct, frozen=True, kw_only=True):
     messages_sent: int
     drop_outs: int
     emergency_stop: bool
+    quality: Quality
+    """Of the measured power."""
 
 
 class FrameView(Struct, frozen=True, kw_only=True):
@@ -381,6 +384,10 @@ class DispatchView(Struct, frozen=True, kw_only=True):
     stream: StreamView | None = None
     capability_power_w: float | None = None
     """What all members together could give now; None = not running."""
+    at_s: float | None = None
+    """When the delivered power was taken, from the meters as they stood; None = nothing runs."""
+    quality: Quality | None = None
+    """How far the delivered power can be trusted then."""
 
 
 class Displacement(Struct, frozen=True, kw_only=True):

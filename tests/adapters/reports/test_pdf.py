@@ -155,7 +155,7 @@ def test_the_last_page_tells_methods_uncertainty_data_and_how_to_check(full_repo
     assert "Baseline (forward, 12.00 kWh): Simulated. It is not complete yet" in parts["How it was worked out"][2]
     assert parts["How it was worked out"][3] == "What it is known to be off by: 2 %."
     assert "drew 900 Wh up to 2026-11-22 17:08:20 UTC" in parts["Recovery"][0]
-    assert "More is to come" in parts["Recovery"][0]
+    assert "should they draw more until then, a later version says so" in parts["Recovery"][0]
     assert "Gaps in the meter values: 1, of which registers bridge 1." in parts["Data quality"]
     assert any("CS-7 (-3.2 s)" in sentence for sentence in parts["Data quality"])
     assert parts["Data quality"][-1] == "... and 8 more notes in the JSON of the report."

@@ -16,6 +16,7 @@ from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import ALL_SITES, DispatchId, EvseId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, DispatchState, Feasibility, TargetStep
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity
+from counterflow.domain.settlement import Quality
 from counterflow.domain.views import DispatchAnswer, DispatchView, FleetView, SessionView, StationView
 
 NOW_S = 1_795_366_800.0
@@ -115,6 +116,7 @@ def fleet() -> FleetView:
         messages_sent=1_024,
         drop_outs=2,
         emergency_stop=False,
+        quality=Quality.ESTIMATED,
     )
 
 
@@ -218,6 +220,8 @@ def dispatch() -> DispatchView:
         discharging=215,
         drop_outs=3,
         messages_sent=1_044,
+        at_s=NOW_S,
+        quality=Quality.GOOD,
     )
 
 

@@ -13,6 +13,7 @@ from counterflow.app.cli.shared import FailedError
 from counterflow.app.cli.watch import PATIENCE_S, figures, frame, line, watch
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchState
+from counterflow.domain.settlement import Quality
 from counterflow.domain.views import DispatchAnswer, DispatchView
 
 ONE = "/api/v1/dispatches/d-1a2b3c4d"
@@ -152,8 +153,9 @@ def test_the_picture_fits_and_shows_the_gap(dispatch: DispatchView) -> None:
 
 
 def test_unknown_is_a_dash_and_a_shortfall_is_named_only_when_there_is_one(dispatch: DispatchView) -> None:
-    blind = replace(dispatch, target_power_w=None, delivered_power_w=None, headroom_power_w=None, shortfall_power_w=None)
-    assert [value for _, value, _ in figures(blind, NOW_S)][:3] == ["-", "-", "-"]
+    nothing = dict.fromkeys(("target_power_w", "delivered_power_w", "headroom_power_w", "shortfall_power_w"))
+    blind = replace(dispatch, quality=Quality.MISSING, **nothing)
+    assert [value for _, value, _ in figures(blind, NOW_S)][:4] == ["-", "-", "missing", "-"]
     assert "Shortfall" not in [what for what, _, _ in figures(blind, NOW_S)]
     assert ("Shortfall", "50.0 kW") in [row[:2] for row in figures(replace(dispatch, shortfall_power_w=50_000.0), NOW_S)]
 

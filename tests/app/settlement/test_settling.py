@@ -38,7 +38,7 @@ class Desk:
         if self.recovering_until_s is None:
             return Refusal(kind=RefusalKind.NOT_FOUND, sentence="It is gone.", remedy="Nothing.")
         ends_s = self.recovering_until_s
-        recovery = {"energy_wh": 0.0, "until_s": 0.0, "ends_s": ends_s, "complete": len(self.made) > 1}
+        recovery = {"energy_wh": 0.0, "until_s": 0.0, "ends_s": ends_s, "complete": False}
         fields: dict[str, Any] = dict.fromkeys(DeliveryReport.__struct_fields__, 0)
         for name in ("drop_outs", "gaps", "sessions", "series", "notes", "not_judged", "clocks"):
             fields[name] = ()
@@ -103,7 +103,7 @@ def test_late_values_make_it_due_again_and_a_row_of_them_only_once(desk: Desk) -
     assert desk.at(later_s + 10.0 * LATE_DATA_S) == ["d", "d"]
 
 
-def test_a_report_is_made_once_more_when_its_recovery_is_over(desk: Desk) -> None:
+def test_a_report_is_looked_at_once_more_when_its_recovery_is_over_and_not_for_ever(desk: Desk) -> None:
     desk.recovering_until_s = NOW_S + 3_600.0
     desk.settling.ended(DispatchId("d"), NOW_S)
     assert desk.at(NOW_S + LATE_DATA_S) == ["d"]

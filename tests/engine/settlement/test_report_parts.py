@@ -11,7 +11,7 @@ from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.settlement import Quality
 from counterflow.engine.settlement.delivery import build_report
-from counterflow.engine.settlement.revision import revision, substance
+from counterflow.engine.settlement.revision import is_another, revision
 from counterflow.engine.settlement.settings import SettlementSettings
 
 TENS = [float(at) for at in range(-60, 661, 10)]
@@ -199,39 +199,44 @@ def test_a_version_is_its_figures_and_says_what_changed(world, settled):
             world.sample(2, at, -3600.0)
     first = settled(world.stored(), now=700.0)
     again = settled(world.stored(), now=900.0)
-    assert substance(first) == substance(again)
+    assert not is_another(first, again)
     for at in TENS:
         if 100 < at < 400:
             world.sample(2, at, -3600.0)
     second = settled(world.stored(), now=9000.0)
-    assert substance(second) != substance(first)
+    assert is_another(first, second)
     said = revision(first, second)
     assert (said.of_version, said.delivered_before_wh, said.sessions_changed) == (1, 1500.0, 1)
     assert said.reasons == (
         "Meter values that came in since changed 1 of 2 sessions.",
         "Delivered energy is 1,800 Wh instead of 1,500 Wh (+300 Wh).",
-        "Recovery has been counted to its end: 0 Wh.",
         "Gaps in the meter values: 0 instead of 1.",
     )
 
 
 def test_a_version_may_change_nothing_but_recovery_notes_or_baseline(make_world, settled):
     world = make_world(mode=DispatchMode.RELATIVE)
-    world.join(1)
-    world.steady(1, 7200.0, TENS)
+    into_wh = discharged_then_charged(world)
     first, last = settled(world.stored(), now=700.0), settled(world.stored(), now=9000.0)
+    assert is_another(first, last)
     assert revision(first, last).reasons == (
         "Delivered energy is unchanged: 1,200 Wh.",
-        "Recovery has been counted to its end: 0 Wh.",
+        f"Recovery has been counted to its end: {into_wh:,.0f} Wh.",
     )
     early = replace(last, baseline=replace(last.baseline, complete=False), notes=())
     assert revision(early, last).reasons[1:] == (
         "The meter after the dispatch is in, and with it the baseline is complete.",
         "The notes on the meters are others.",
     )
-    older = replace(last, baseline=None, recovery=None)
-    assert revision(older, last).reasons[1:] == ("Recovery has been counted to its end: 0 Wh.",)
-    assert substance(older) != substance(last)
+    assert is_another(replace(last, baseline=None), last)
+
+
+def test_an_hour_in_which_nothing_was_drawn_makes_no_version(world, settled):
+    world.join(1)
+    world.steady(1, 7200.0, TENS)
+    first, last = settled(world.stored(), now=700.0), settled(world.stored(), now=9000.0)
+    assert (first.recovery.complete, last.recovery.complete, last.recovery.energy_wh) == (False, True, 0.0)
+    assert not is_another(first, last)
 
 
 def test_a_reset_inside_a_gap_is_bridged_by_power_that_was_heard_on_both_sides_with_its_uncertainty(world, settled):

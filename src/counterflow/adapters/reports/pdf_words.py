@@ -182,7 +182,10 @@ def _recovery(report: DeliveryReport) -> list[str]:
     if report.recovery is None:
         return []
     drew, until = format_energy(report.recovery.energy_wh), _clock(report.recovery.until_s, day=True)
-    more = "" if report.recovery.complete else " More is to come in a later version."
+    ends = _clock(report.recovery.ends_s, day=True)
+    more = (
+        "" if report.recovery.complete else (f" It is counted up to {ends} UTC: should they draw more until then, a later version says so.")
+    )
     return [
         f"After the stop the members drew {drew} up to {until} UTC to make good what they had given. It is no part of what was "
         f"delivered.{more}"

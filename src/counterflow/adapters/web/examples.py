@@ -181,6 +181,8 @@ _DISPATCH = DispatchView(
     discharging=2,
     drop_outs=0,
     messages_sent=2,
+    at_s=_NOW_S,
+    quality=Quality.GOOD,
 )
 
 _STATION = StationView(
@@ -360,6 +362,7 @@ _ALL: tuple[Struct, ...] = (
         messages_sent=2,
         drop_outs=0,
         emergency_stop=False,
+        quality=Quality.GOOD,
     ),
     _STATION,
     StationPage(total=2, connected=1, held_out=0, matched=1, stations=(_STATION,)),

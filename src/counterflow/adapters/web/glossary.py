@@ -118,6 +118,10 @@ WORDS: dict[str, str] = {
     "availability_frac": "Share of the target that could have been given, averaged over the window; null = not known.",
     "quality": "good (registers, heard all along), estimated (by power, or across a bridged gap) or missing (a part is unknown); "
     "null = older report.",
+    "FleetView.quality": "Of the measured power: good, stale (older than it should be), estimated (a part is not measured) or missing.",
+    "DispatchView.quality": "Of the delivered power: good, stale (older than it should be), estimated (a part is not measured) or missing; "
+    "null = nothing runs.",
+    "DispatchView.at_s": "When the delivered power was taken, from the meters as they stood; null = nothing runs.",
     "SessionDelivery.samples": "Meter values that it was settled from.",
     "SessionDelivery.samples_sha256": "Their fingerprint.",
     "recovery": "Charging after the window that makes good what the cars gave; it is no part of what was delivered.",
@@ -125,7 +129,7 @@ WORDS: dict[str, str] = {
     "until_s": "How far it was counted.",
     "energy_wh": "Energy, AC side.",
     "ends_s": "How far it will be counted.",
-    "Recovery.complete": "Otherwise more is to come in a later version.",
+    "Recovery.complete": "Otherwise it is still counted; a later version says if it became more.",
     "clocks": "Stations whose clock is off by more than is tolerated.",
     "behind_s": "Least of received minus timestamp: positive = behind, or slow to send; negative = ahead.",
     "flagged": "It is off by more than is tolerated.",

@@ -25,6 +25,7 @@ from counterflow.app.cli.tables import (
     clock,
     column,
     figures,
+    instant,
     kilo,
     percent,
     print_facts,
@@ -72,6 +73,7 @@ def fleet_facts(view: FleetView) -> list[tuple[str, str]]:
     """The fleet in words, discharge positive."""
     unmeasured = f", {counted(view.unmeasured_sessions, 'session')} not measured" if view.unmeasured_sessions else ""
     facts = [
+        ("As of", instant(view.at_s)),
         ("Stations", f"{view.stations_connected} connected of {view.stations_known} known"),
         ("Sessions", f"{view.sessions_ready} can be discharged, of {view.sessions}"),
     ]
@@ -79,7 +81,7 @@ def fleet_facts(view: FleetView) -> list[tuple[str, str]]:
         if name != Reason.READY.name.lower():
             facts.append(("", f"{count}: {_reason_words(name)}"))
     facts += [
-        ("Power now", f"{power(view.measured_power_w)}{unmeasured} (discharge is positive)"),
+        ("Power now", f"{power(view.measured_power_w)}, data {view.quality.value}{unmeasured} (discharge is positive)"),
         ("Available", f"{power(view.available_power_w)}, {format_energy(view.available_energy_wh)} (an order for 15 min)"),
         ("Target", "no dispatch is running" if view.target_power_w is None else power(view.target_power_w)),
     ]

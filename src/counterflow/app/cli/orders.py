@@ -19,7 +19,7 @@ from counterflow.app.cli.shared import (
     note,
     screen,
 )
-from counterflow.app.cli.tables import Column, clock, column, figures, kilo, print_table, say, whole
+from counterflow.app.cli.tables import UNKNOWN, Column, clock, column, figures, kilo, print_table, say, whole
 from counterflow.app.cli.watch import watch
 from counterflow.app.cli.words import (
     answer_words,
@@ -292,12 +292,15 @@ def dispatches(
     if as_json:
         typer.echo(reply.text)
         return
+    found, now_s = reply.read(list[DispatchView]), server.around.now_s()
+    taken_s = max((view.at_s for view in found if view.at_s is not None), default=None)
+    as_of = "" if taken_s is None else f"; now: by the meters as of {clock(taken_s, now_s)}"
     print_table(
         screen(),
-        reply.read(list[DispatchView]),
-        dispatch_columns(server.around.now_s()),
+        found,
+        dispatch_columns(now_s),
         empty="There are no dispatches yet. Order one: counterflow dispatch 100kW 15min",
-        note="Times are UTC; discharge is positive.",
+        note=f"Times are UTC; discharge is positive{as_of}.",
     )
 
 
@@ -307,17 +310,18 @@ def dispatch_columns(now_s: float) -> list[Column[DispatchView]]:
         column("Dispatch", lambda view: view.instruction.dispatch_id),
         column("State", lambda view: view.instruction.state.value),
         column("Start", lambda view: clock(view.instruction.start_s, now_s), 2),
-        column("End", lambda view: clock(view.instruction.end_s, now_s), 3),
+        column("End", lambda view: clock(view.instruction.end_s, now_s), 4),
         figures("Order kW", lambda view: kilo(asked_power_w(view.instruction))),
         figures("Now kW", lambda view: kilo(view.delivered_power_w), 1),
-        figures("Short kW", lambda view: kilo(view.shortfall_power_w), 4),
-        figures("Cars", lambda view: whole(view.members), 5),
-        figures("Lost", lambda view: whole(view.drop_outs), 6),
-        figures("Messages", lambda view: whole(view.messages_sent), 10),
-        figures("Prio", lambda view: whole(view.instruction.priority), 11),
-        column("Pool", lambda view: view.instruction.pool, 7),
-        column("Policy", lambda view: view.instruction.policy.value, 8),
-        column("Mode", lambda view: view.instruction.mode.value, 9),
+        column("Data", lambda view: UNKNOWN if view.quality is None else view.quality.value, 3),
+        figures("Short kW", lambda view: kilo(view.shortfall_power_w), 5),
+        figures("Cars", lambda view: whole(view.members), 6),
+        figures("Lost", lambda view: whole(view.drop_outs), 7),
+        figures("Messages", lambda view: whole(view.messages_sent), 11),
+        figures("Prio", lambda view: whole(view.instruction.priority), 12),
+        column("Pool", lambda view: view.instruction.pool, 8),
+        column("Policy", lambda view: view.instruction.policy.value, 9),
+        column("Mode", lambda view: view.instruction.mode.value, 10),
     ]
 
 

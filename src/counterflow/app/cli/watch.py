@@ -10,7 +10,7 @@ from rich.text import Text
 
 from counterflow.app.cli.api_client import ApiClient, ApiError, segment
 from counterflow.app.cli.shared import FailedError, Server, Surroundings, asks_server, screen
-from counterflow.app.cli.tables import instant, say, visible
+from counterflow.app.cli.tables import UNKNOWN, instant, say, visible
 from counterflow.app.cli.words import MOST_LIMITS, power, state_words, verdict_words
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
@@ -134,13 +134,14 @@ def figures(view: DispatchView, now_s: float) -> list[tuple[str, str, str]]:
     rows = [
         ("Target", _shown(target_w), ""),
         ("Delivered", _shown(delivered_w), off),
+        ("Data", UNKNOWN if view.quality is None else view.quality.value, f"by the meters as of {instant(view.at_s)}"),
         ("Headroom", _shown(view.headroom_power_w), "idle reserve that can step in"),
         ("Sessions", str(view.discharging), f"discharging, of {view.members}"),
         ("Drop-outs", str(view.drop_outs), ""),
         ("Messages", str(view.messages_sent), "sent to stations"),
     ]
     if view.shortfall_power_w is not None and view.shortfall_power_w > 0.5:
-        rows.insert(3, ("Shortfall", _shown(view.shortfall_power_w), _shortfall_words(view)))
+        rows.insert(4, ("Shortfall", _shown(view.shortfall_power_w), _shortfall_words(view)))
     rows += [("Limit", "", words) for words in view.binds[:MOST_LIMITS]]
     return rows
 

@@ -19,6 +19,7 @@ from counterflow.domain.telemetry import TransactionPhase
 from counterflow.domain.units import format_instant
 from counterflow.domain.views import DispatchView, FleetView, ProfileView, SessionView, StationView
 from counterflow.engine.fleet.snapshot import F8, FleetImage
+from counterflow.engine.grid.telemetry import count_stale, quality_of_sum
 
 OUTLOOK_S = 900.0
 """Availability outside a dispatch is shown for the coming quarter of an hour."""
@@ -36,6 +37,8 @@ def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
     running = room.dispatcher.book.in_state(DispatchState.RUNNING)
     figures = [room.dispatcher.book.tasks[item.dispatch_id].figures for item in running]
     headroom = [item.headroom_w for item in figures if item is not None]
+    trust = room.settings.telemetry
+    stale = count_stale(now_s, image.power_at_s[measured], trust)
     return FleetView(
         at_s=now_s,
         stations_known=len(room.registry.registrations),
@@ -54,6 +57,7 @@ def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
         messages_sent=room.placement.messages_sent,
         drop_outs=room.dispatcher.book.drop_outs,
         emergency_stop=room.dispatcher.latch.on,
+        quality=quality_of_sum(int(occupied.sum()), int((occupied & ~measured).sum()), stale, trust),
     )
 
 
@@ -207,6 +211,8 @@ def view_of(room: ControlRoom, instruction: DispatchInstruction, now_s: float) -
         target_power_w=ordered_w,
         delivered_power_w=task.delivered_power_w if task else None,
         delivered_energy_wh=task.delivered_energy_wh if task else None,
+        at_s=task.beat_at_s if task else None,
+        quality=task.quality if task else None,
         expected_power_w=figures.expected_w if figures else None,
         headroom_power_w=figures.headroom_w if figures else None,
         shortfall_power_w=max(figures.shortfall_w, (ordered_w or 0.0) - figures.target_w) if figures and ordered_w is not None else None,

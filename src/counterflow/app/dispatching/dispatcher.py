@@ -54,6 +54,7 @@ from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.fleet.undisturbed import ChargingTerms
+from counterflow.engine.grid.telemetry import TelemetrySettings
 from counterflow.engine.ports import Journal
 
 
@@ -80,6 +81,7 @@ class Dispatcher:
         scheduled_start: ScheduledStartSettings,
         charging: ChargingTerms,
         curves: CurveSettings,
+        telemetry: TelemetrySettings,
         stopwatch: Callable[[], float],
     ) -> None:
         self.book = Book()
@@ -172,7 +174,7 @@ class Dispatcher:
         )
         self._at_its_start: set[DispatchId] = set()
         """Dispatches that go out at their start although there is notice: the process began so late that few cars are back."""
-        self._seconds = Seconds(fleet, self.book, notify, capability_settings)
+        self._seconds = Seconds(fleet, self.book, notify, capability_settings, telemetry)
         self.ticks = 0
         self.rhythm = Rhythm(control.tick_interval_s, settings.wake_gap_s, settings.late_ticks)
         self.last_tick_took_s = 0.0

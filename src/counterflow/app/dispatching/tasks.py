@@ -7,6 +7,7 @@ from msgspec import Struct
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
+from counterflow.domain.settlement import Quality
 from counterflow.engine.control.book import OPEN_STATES, ordered_power_w
 from counterflow.engine.control.decision import Frozen, TaskMemory, TickFigures
 from counterflow.engine.control.stream import StreamState, asked
@@ -37,6 +38,8 @@ class RunningTask(Struct, kw_only=True):
     """Live sum of the members' meters, in the mode's terms; None before the first beat, and while no member's power is known."""
     delivered_energy_wh: float = 0.0
     unmeasured: int = 0
+    quality: Quality | None = None
+    """How far that sum can be trusted; None before the first beat."""
     discharging: int = 0
     """Members whose meter shows discharge."""
     beat_at_s: float | None = None

@@ -17,7 +17,7 @@ from counterflow.engine.control.book import OPEN_STATES
 from counterflow.engine.ports import Journal, ReportSink
 from counterflow.engine.settlement.delivery import build_report
 from counterflow.engine.settlement.intervals import build_intervals, build_series
-from counterflow.engine.settlement.revision import revision, substance
+from counterflow.engine.settlement.revision import is_another, revision
 from counterflow.engine.settlement.settings import SettlementSettings
 
 
@@ -106,7 +106,7 @@ class Reporting:
         stored = self.stored(instruction, now_s)
         report = build_report(stored, now_s, settings=self._settings, final=final, version=1 if kept is None else kept.version)
         if kept is not None:
-            if substance(kept) == substance(report):
+            if not is_another(kept, report):
                 return kept
             report = replace(report, version=kept.version + 1, revision=revision(kept, report))
         if final:

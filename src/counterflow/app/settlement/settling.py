@@ -82,7 +82,8 @@ class Settling:
                 self._plan_the_last(made, now_s)
 
     def _plan_the_last(self, made: DeliveryReport | Refusal, now_s: float) -> None:
-        """A report whose recovery is still under way is made once more when that is over."""
+        """A report whose recovery is still under way is looked at once more when that is over: it stands where nothing more was drawn."""
         if isinstance(made, Refusal) or made.recovery is None or made.recovery.complete:
             return
-        self._due_s[made.dispatch_id] = max(now_s + RETRY_S, made.recovery.ends_s + LATE_DATA_S)
+        if now_s < made.recovery.ends_s + LATE_DATA_S:
+            self._due_s[made.dispatch_id] = made.recovery.ends_s + LATE_DATA_S

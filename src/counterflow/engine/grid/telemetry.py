@@ -89,7 +89,7 @@ def pool_telemetry(meters: Meters, known: B1, state: PoolState, settings: Teleme
     seen = rows & known
     sessions, measured = int(np.count_nonzero(rows)), int(np.count_nonzero(seen))
     age_s = np.maximum(meters.at_s - meters.power_at_s[seen], 0.0)
-    stale = int(np.count_nonzero(~(age_s <= settings.stale_s)))
+    stale = count_stale(meters.at_s, meters.power_at_s[seen], settings)
     # The sum over no cars is zero; that over cars of which nothing is known is not.
     blind = sessions > 0 and measured == 0
     target_w = sum(part.target_w for part in state.parts) if state.parts else None
@@ -114,12 +114,17 @@ def pool_telemetry(meters: Meters, known: B1, state: PoolState, settings: Teleme
         sessions_ready=state.sessions_ready,
         unmeasured_sessions=sessions - measured,
         meter_age_s=float(age_s.max()) if measured else None,
-        quality=_quality(sessions, sessions - measured, stale, settings),
+        quality=quality_of_sum(sessions, sessions - measured, stale, settings),
         available=state.available,
         following=bool(state.parts)
         and all(_follows(part, given_w, settings) for part, given_w in zip(state.parts, delivered, strict=True)),
         fault=state.fault,
     )
+
+
+def count_stale(now_s: float, heard_at_s: F8, settings: TelemetrySettings) -> int:
+    """How many of these meter values (N,) are older than they should be."""
+    return int(np.count_nonzero(~(now_s - heard_at_s <= settings.stale_s)))
 
 
 def _ramp_w_per_s(up_w: float | None, down_w: float | None, lag_s: float) -> float | None:
@@ -131,8 +136,8 @@ def _ramp_w_per_s(up_w: float | None, down_w: float | None, lag_s: float) -> flo
     return max(known_w) / (2.0 * lag_s) if known_w and lag_s > 0.0 else None
 
 
-def _quality(sessions: int, unmeasured: int, stale: int, settings: TelemetrySettings) -> Quality:
-    """The worst that applies. A part that is missing makes the sum an estimate."""
+def quality_of_sum(sessions: int, unmeasured: int, stale: int, settings: TelemetrySettings) -> Quality:
+    """Of a sum over the meters of so many sessions, the worst that applies: a part that is missing makes it an estimate."""
     if sessions > 0 and unmeasured == sessions:
         return Quality.MISSING
     tolerated = settings.tolerated_share * sessions

@@ -1,15 +1,32 @@
 """When a report is another version, and what is different in it, in sentences."""
 
 from counterflow.domain.delivery import DeliveryReport, SessionDelivery
+from counterflow.domain.ids import SessionUid
 from counterflow.domain.settlement import Revision
 
 
-def substance(report: DeliveryReport) -> tuple[object, ...]:
-    """The figures that make a version: two reports with the same ones are the same version."""
-    recovery = report.recovery if report.recovery is not None and report.recovery.complete else None
+def is_another(before: DeliveryReport, after: DeliveryReport) -> bool:
+    """Whether `after` is a version of its own, or `before` still says all of it.
+
+    Charging goes on for long after the window: it makes a version once, when it has been counted to its end, and only where more was drawn
+    than the version before could tell.
+    """
+    return _settled(after) != _settled(before) or _recovered_more(before, after)
+
+
+def _settled(report: DeliveryReport) -> tuple[object, ...]:
+    """The figures that are settled."""
     baseline = None if report.baseline is None else (report.baseline.energy_wh, report.baseline.complete)
     figures = (report.delivered_energy_wh, round(report.uncertainty_wh), report.flagged_wh)
-    return (*figures, report.gaps, report.notes, baseline, recovery, tuple(map(_figures, report.sessions)))
+    return (*figures, report.gaps, report.notes, baseline, tuple(map(_figures, report.sessions)))
+
+
+def _recovered_more(before: DeliveryReport, after: DeliveryReport) -> bool:
+    return after.recovery is not None and after.recovery.complete and _recovered_wh(after) != _recovered_wh(before)
+
+
+def _recovered_wh(report: DeliveryReport) -> dict[SessionUid, float]:
+    return {session.session_uid: session.recovery_wh for session in report.sessions if session.recovery_wh}
 
 
 def revision(before: DeliveryReport, after: DeliveryReport) -> Revision:
@@ -25,7 +42,7 @@ def revision(before: DeliveryReport, after: DeliveryReport) -> Revision:
         reasons.append(f"Delivered energy is {now} instead of {then} ({moved_wh:+,.0f} Wh).")
     else:
         reasons.append(f"Delivered energy is unchanged: {after.delivered_energy_wh:,.0f} Wh.")
-    if after.recovery is not None and after.recovery.complete and not (before.recovery is not None and before.recovery.complete):
+    if after.recovery is not None and _recovered_more(before, after):
         reasons.append(f"Recovery has been counted to its end: {after.recovery.energy_wh:,.0f} Wh.")
     if after.baseline is not None and before.baseline is not None and after.baseline.complete and not before.baseline.complete:
         reasons.append("The meter after the dispatch is in, and with it the baseline is complete.")
