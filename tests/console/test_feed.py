@@ -11,6 +11,18 @@ from counterflow.console.api import ApiError
 from counterflow.console.feed import Feed
 
 NOW_S = 1_800_000_000.0
+INSTRUCTION = {"dispatch_id": "d-1", "state": "running", "pool": "unrecorded", "start_s": NOW_S - 100.0, "end_s": NOW_S + 7100.0}
+COURSE = {
+    "at_s": NOW_S - 10.0,
+    "tolerance_frac": 0.05,
+    "points": [
+        {"at_s": NOW_S - 20.0 + 4.0 * tick, "target_power_w": 6.0, "delivered_power_w": 5.0, "headroom_power_w": None} for tick in range(3)
+    ],
+    "marks": [
+        {"at_s": NOW_S - 15.0, "kind": "session.dropped_out", "station_id": "CS-1", "text": "its transaction has ended"},
+        {"at_s": NOW_S - 14.0, "kind": "dispatch.note", "station_id": "", "text": "ann: by telephone"},
+    ],
+}
 
 
 class Server:
@@ -20,6 +32,7 @@ class Server:
         self.odd = odd
         self.asked = 0
         self.streams: list[str | None] = []
+        self.paths: list[tuple[str, ...]] = []
 
     async def health(self) -> Any:
         self.asked += 1
@@ -27,10 +40,17 @@ class Server:
             raise ValueError("no JSON")
         return {"alarms": []}
 
-    async def get(self, token: str, path: str, **_: Any) -> Any:
-        return {"/fleet": {"sessions": 3}, "/dispatches": [{"instruction": {"dispatch_id": "d-1", "state": "running"}}], "/limits": []}[
-            path
-        ]
+    async def get(self, token: str, path: str, **params: Any) -> Any:
+        self.paths.append((path, *params))
+        if path == "/telemetry" and params["pool"] == "unrecorded":
+            raise ApiError("There is no such pool.", 404)
+        return {
+            "/fleet": {"sessions": 3},
+            "/dispatches": [{"instruction": INSTRUCTION}],
+            "/limits": [],
+            "/telemetry": [{"pool": params.get("pool"), "at_s": NOW_S - 1.0, "meter_age_s": 4.0}],
+            "/dispatches/d-1/course": COURSE,
+        }[path]
 
     async def events(self, token: str, after: str | None) -> AsyncIterator[tuple[str | None, dict[str, Any]]]:
         self.streams.append(after)
@@ -75,3 +95,34 @@ def test_what_is_not_understood_is_said_and_does_not_end_the_feed(monkeypatch: p
     feed = asyncio.run(asyncio.wait_for(life(), 20.0))
     assert feed.fleet == {"sessions": 3}
     assert server.streams[1] == "a-1", "it reads on behind what it could not read"
+
+
+def test_what_was_before_is_read_back_once_somebody_looks_and_joins_what_is_heard() -> None:
+    server = Server()
+
+    async def life() -> Feed:
+        feed = Feed(server, "token", lambda: NOW_S)  # type: ignore[arg-type]
+        lost = {"station_id": "CS-2", "dispatch_id": "d-1"}
+        for at_s, dispatch_id in ((NOW_S - 12.0, "d-1"), (NOW_S - 1.0, "d-1"), (NOW_S - 1.0, "d-other")):
+            said = {"at_s": at_s, "kind": "session.dropped_out", "subject": "7", "text": "unplugged"}
+            feed.hear(said | {"values": lost | {"dispatch_id": dispatch_id}})
+        feed.hear(second(5.0))
+        await feed.look()
+        for _ in range(2):
+            feed.want(feed.dispatches[0])
+            await feed.look()
+        return feed
+
+    feed = asyncio.run(life())
+    course = feed.course("d-1")
+    assert [point.at_s for point in course.points] == [NOW_S - 20.0, NOW_S - 16.0, NOW_S - 12.0, NOW_S]
+    assert [point.at_s for point in course.whole] == [point.at_s for point in course.points]
+    # What was heard before it was read back is in there already, and is not shown twice.
+    assert [mark.text for mark in course.marks] == ["CS-1: its transaction has ended", "ann: by telephone", "CS-2: unplugged"]
+    assert (course.tolerance_frac, course.step_s) == (0.05, 8.0)
+    assert [path for path in server.paths if "course" in path[0]] == [
+        ("/dispatches/d-1/course", "step_s"),
+        ("/dispatches/d-1/course", "since"),
+    ]
+    assert feed.meter_age_s("unrecorded") == 5.0, "of the whole fleet, since its pool is not recorded"
+    assert feed.meter_age_s("all") == 5.0

@@ -3,47 +3,48 @@
 Colours are those of Okabe and Ito, which people who see colours differently tell apart; lines differ in their dash as well.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from counterflow.console.feed import Mark, Point
+from counterflow.console.words import MARK_WORDS
 
 TARGET, DELIVERED, HEADROOM, COMMITTED, ALARM = "#D55E00", "#0072B2", "#009E73", "#999999", "#CC79A7"
 MAX_POINTS = 900
-_MARK_WORDS = {
-    "session.dropped_out": "drop-out",
-    "session.refused": "refused",
-    "session.guarded": "guard",
-    "dispatch.shortfall": "shortfall",
-    "dispatch.amended": "amended",
-    "dispatch.stream": "stream",
-    "dispatch.displaced": "displaced",
-    "dispatch.note": "note",
-}
+LONGEST_S = 12.0
+"""Where nothing was heard for longer, the line is kept apart; of thinned points, for longer than a few of their steps."""
 
 
 def course_options(
     points: Sequence[Point], marks: Iterable[Mark], *, committed_w: float | None, tolerance_frac: float, from_s: float, to_s: float
 ) -> dict[str, Any]:
-    """Target against delivered with tolerance band, headroom and commitment, MW over local time."""
+    """Target against delivered with tolerance band, headroom and commitment, MW over the time in UTC."""
     shown = thinned([point for point in points if from_s <= point.at_s <= to_s])
-    target = [[1e3 * point.at_s, _mw(point.target_w)] for point in shown]
-    band = [(point.at_s, point.target_w) for point in shown]
-    low = [[1e3 * at_s, None if power_w is None else _mw(power_w * (1.0 - tolerance_frac))] for at_s, power_w in band]
-    wide = [[1e3 * at_s, None if power_w is None else _mw(2.0 * power_w * tolerance_frac)] for at_s, power_w in band]
+    # What control asks and holds comes with its ticks only, which are some seconds apart.
+    low = curve(shown, lambda point: _times(point.target_w, 1.0 - tolerance_frac))
+    wide = curve(shown, lambda point: _times(point.target_w, 2.0 * tolerance_frac))
     series: list[dict[str, Any]] = [
-        _line("tolerance from", low, TARGET, stack="band", opacity=0.0),
-        _line("tolerance", wide, TARGET, stack="band", opacity=0.0) | {"areaStyle": {"color": TARGET, "opacity": 0.12}},
-        _line("target", target, TARGET, width=2, step="end"),
-        _line("delivered", with_gaps(shown), DELIVERED, width=3) | {"markLine": _marks(marks, from_s, to_s)},
-        _line("headroom held", [[1e3 * point.at_s, _mw(point.headroom_w)] for point in shown], HEADROOM, dash="dotted"),
+        _line("tolerance from", low, TARGET, stack="band", opacity=0.0, step="end"),
+        _line("tolerance", wide, TARGET, stack="band", opacity=0.0, step="end")
+        | {"areaStyle": {"color": TARGET, "opacity": 0.18}, "itemStyle": {"color": TARGET, "opacity": 0.3}},
+        _line("target", curve(shown, lambda point: point.target_w), TARGET, width=2, step="end"),
+        _line("delivered", curve(shown, lambda point: point.delivered_w), DELIVERED, width=3) | {"markLine": _marks(marks, from_s, to_s)},
+        _line("headroom held", curve(shown, lambda point: point.headroom_w), HEADROOM, width=2, dash="dotted", step="end"),
     ]
     if committed_w is not None:
         series.append(_line("committed", [[1e3 * from_s, _mw(committed_w)], [1e3 * to_s, _mw(committed_w)]], COMMITTED, dash="dashed"))
     return {
         "animation": False,
-        "grid": {"left": 64, "right": 24, "top": 40, "bottom": 40},
-        "legend": {"data": ["target", "delivered", "headroom held", "committed"], "top": 0, "textStyle": {"color": "#888888"}},
+        "useUTC": True,
+        "grid": {"left": 64, "right": 24, "top": 64, "bottom": 40},
+        "legend": {
+            "data": ["target", "tolerance", "delivered", "headroom held", "committed"],
+            "icon": "roundRect",
+            "top": 0,
+            "textStyle": {"color": "#888888"},
+        },
         "tooltip": {"trigger": "axis"},
         "xAxis": {"type": "time", "min": 1e3 * from_s, "max": 1e3 * to_s, "axisLabel": {"color": "#888888"}},
         "yAxis": {
@@ -57,17 +58,16 @@ def course_options(
     }
 
 
-def with_gaps(points: Sequence[Point], longest_s: float = 12.0) -> list[list[float | None]]:
-    """Delivered power in MW; where nothing was heard for longer than `longest_s` an empty point keeps the line apart."""
+def curve(points: Sequence[Point], value_w: Callable[[Point], float | None]) -> list[list[float | None]]:
+    """Known powers in MW over milliseconds; where nothing was known for too long an empty point keeps the line apart."""
+    known = [(point.at_s, power_w) for point in points if (power_w := value_w(point)) is not None]
+    steps_s = sorted(later[0] - earlier[0] for earlier, later in pairwise(known))
+    longest_s = max(LONGEST_S, 3.0 * steps_s[len(steps_s) // 2]) if steps_s else LONGEST_S
     drawn: list[list[float | None]] = []
-    last_s: float | None = None
-    for point in points:
-        if point.delivered_w is None:
-            continue
-        if last_s is not None and point.at_s - last_s > longest_s:
-            drawn.append([1e3 * (last_s + 1.0), None])
-        drawn.append([1e3 * point.at_s, _mw(point.delivered_w)])
-        last_s = point.at_s
+    for number, (at_s, power_w) in enumerate(known):
+        if number and at_s - known[number - 1][0] > longest_s:
+            drawn.append([1e3 * (known[number - 1][0] + 1.0), None])
+        drawn.append([1e3 * at_s, _mw(power_w)])
     return drawn
 
 
@@ -79,16 +79,16 @@ def thinned(points: Sequence[Point], most: int = MAX_POINTS) -> Sequence[Point]:
 
 def _marks(marks: Iterable[Mark], from_s: float, to_s: float) -> dict[str, Any]:
     """A thin line each; what came within the same second shares one."""
-    by_second: dict[int, list[str]] = {}
+    by_second: dict[int, Counter[str]] = {}
     for mark in marks:
-        words = _MARK_WORDS.get(mark.kind)
+        words = MARK_WORDS.get(mark.kind)
         if words is not None and from_s <= mark.at_s <= to_s:
-            by_second.setdefault(int(mark.at_s), []).append(words)
+            by_second.setdefault(int(mark.at_s), Counter())[words] += 1
     # Words only where they do not lie over those before them; every line stays.
     room_s = (to_s - from_s) / 12.0
     said_s, data = float("-inf"), []
     for second, kinds in sorted(by_second.items()):
-        name = kinds[0] if len(kinds) == 1 else f"{len(kinds)} {kinds[0]}s"
+        name = ", ".join(words if count == 1 else f"{count} {words}s" for words, count in kinds.items())
         shown = second - said_s >= room_s
         said_s = second if shown else said_s
         data.append({"xAxis": 1e3 * second, "name": name, "label": {"show": shown, "formatter": "{b}", "color": "#888888"}})
@@ -115,6 +115,10 @@ def _line(
     if stack:
         line |= {"stack": stack, "silent": True, "stackStrategy": "all"}
     return line
+
+
+def _times(power_w: float | None, factor: float) -> float | None:
+    return None if power_w is None else power_w * factor
 
 
 def _mw(power_w: float | None) -> float | None:

@@ -6,7 +6,9 @@ So ten viewers cost the server what one costs. While nobody looks, it looks now 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -16,11 +18,19 @@ LOOK_EVERY_S = 1.0
 LOOK_IDLE_S = 10.0
 COURSE_POINTS = 3_900
 """An hour of seconds, and what belongs to the edges."""
+COURSE_STEPS = 900
+"""Into so many steps the whole window is parted."""
+HOUR_S = 3_600.0
+ALL = "all"
+"""The pool of the whole fleet."""
 NOTICES_KEPT = 500
 RETRY_S = 2.0
 OPEN = frozenset({"scheduled", "running", "resuming"})
 LOUD = frozenset({"dispatch.second", "dispatch.tick", "fleet.second"})
 """Notices that come each second: they make the course, and are no news to read."""
+
+UNWRITTEN = frozenset({"session.guarded", "dispatch.displaced"})
+"""Notices about a dispatch that its log does not hold."""
 
 
 class Point(Struct):
@@ -34,7 +44,7 @@ class Point(Struct):
 
 
 class Mark(Struct, frozen=True):
-    """Something that happened to a dispatch, for the chart."""
+    """Something that happened to a dispatch, for the chart; `text` names the station, where it is about one."""
 
     at_s: float
     kind: str
@@ -42,18 +52,54 @@ class Mark(Struct, frozen=True):
 
 
 class Course:
-    """The live course of one dispatch."""
+    """The live course of one dispatch, and what was before anybody looked."""
 
     def __init__(self) -> None:
         self.points: deque[Point] = deque(maxlen=COURSE_POINTS)
+        """The newest hour, each second."""
+        self.whole: list[Point] = []
+        """All of it, one point in `step_s`."""
         self.marks: deque[Mark] = deque(maxlen=500)
+        self.tolerance_frac = 0.0
+        self.step_s = 1.0
+        self.is_read = False
+        """What was before is read back."""
 
     def point(self, at_s: float) -> Point:
         """The point of this second."""
         second = float(int(at_s))
         if not self.points or self.points[-1].at_s < second:
             self.points.append(Point(second))
+            if not self.whole or second - self.whole[-1].at_s >= self.step_s:
+                self.whole.append(self.points[-1])
         return self.points[-1]
+
+    def begin_with(self, hour: dict[str, Any], whole: dict[str, Any], step_s: float) -> None:
+        """Put what the server has kept before what was heard since."""
+        read_to_s = whole["at_s"]
+        newer = [point for point in self.points if point.at_s > read_to_s]
+        marks = [Mark(one["at_s"], one["kind"], located(one["station_id"], one["text"])) for one in whole["marks"]]
+        # The server answers once what it has told is written; what came since is later than its answer.
+        marks += [mark for mark in self.marks if mark.at_s > read_to_s or mark.kind in UNWRITTEN]
+        self.points = deque((*points_of(hour["points"]), *newer), maxlen=COURSE_POINTS)
+        self.whole = [*points_of(whole["points"]), *(point for point in self.whole if point.at_s > read_to_s)]
+        self.marks = deque(sorted(marks, key=lambda mark: mark.at_s), maxlen=500)
+        self.tolerance_frac, self.step_s, self.is_read = whole["tolerance_frac"], step_s, True
+
+
+def points_of(ticks: list[dict[str, Any]]) -> list[Point]:
+    """Ticks of a course as points of a chart."""
+    return [Point(one["at_s"], one["target_power_w"], one["delivered_power_w"], one["headroom_power_w"]) for one in ticks]
+
+
+def located(station_id: object, text: str) -> str:
+    return f"{station_id}: {text}" if station_id else text
+
+
+def told(notice: dict[str, Any]) -> str:
+    """A notice in words, with what it is about."""
+    station_id = (notice.get("values") or {}).get("station_id")
+    return located(station_id or notice["subject"], notice.get("text") or "")
 
 
 class Feed:
@@ -69,6 +115,10 @@ class Feed:
         self.health: dict[str, Any] = {}
         self.dispatches: list[dict[str, Any]] = []
         self.limits: list[dict[str, Any]] = []
+        self.meters: dict[str, dict[str, Any]] = {}
+        """The newest telemetry record of each pool that is recorded and of interest."""
+        self._wanted: dict[str, str] = {}
+        self._unrecorded: set[str] = set()
         self.notices: deque[dict[str, Any]] = deque(maxlen=NOTICES_KEPT)
         self.courses: dict[str, Course] = {}
         self.trouble = "The server has not been asked yet."
@@ -92,6 +142,18 @@ class Feed:
         """The live course of a dispatch, as far as it was heard."""
         return self.courses.setdefault(dispatch_id, Course())
 
+    def want(self, view: dict[str, Any]) -> Course:
+        """Somebody looks at this dispatch: with the next look, what was before is read back, and its pool's meters are asked for."""
+        instruction = view["instruction"]
+        self._wanted[instruction["dispatch_id"]] = instruction["pool"]
+        return self.course(instruction["dispatch_id"])
+
+    def meter_age_s(self, pool: str) -> float | None:
+        """How old the oldest meter value is that counts in a pool's sum (in that of the fleet where a pool is not recorded)."""
+        record = self.meters.get(pool) or self.meters.get(ALL)
+        age_s = None if record is None else record["meter_age_s"]
+        return None if record is None or age_s is None else age_s + max(0.0, self._now_s() - record["at_s"])
+
     async def look(self) -> None:
         """Ask for everything once."""
         try:
@@ -99,6 +161,7 @@ class Feed:
             self.fleet = await self._api.get(self._token, "/fleet")
             self.dispatches = await self._api.get(self._token, "/dispatches")
             self.limits = await self._api.get(self._token, "/limits")
+            await self._look_closely()
         except ApiError as error:
             self.trouble = error.sentence
             return
@@ -106,6 +169,31 @@ class Feed:
         known = {view["instruction"]["dispatch_id"] for view in self.dispatches}
         for gone in self.courses.keys() - known:
             del self.courses[gone]
+
+    async def _look_closely(self) -> None:
+        """What belongs to the dispatches that somebody looks at."""
+        wanted, self._wanted = self._wanted, {}
+        for pool in {ALL, *wanted.values()} - self._unrecorded:
+            try:
+                newest = await self._api.get(self._token, "/telemetry", pool=pool)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                self._unrecorded.add(pool)
+                continue
+            self.meters |= {record["pool"]: record for record in newest}
+        for dispatch_id in wanted:
+            view = self.dispatch(dispatch_id)
+            if view is not None and not self.course(dispatch_id).is_read:
+                await self._read_back(dispatch_id, view["instruction"])
+
+    async def _read_back(self, dispatch_id: str, instruction: dict[str, Any]) -> None:
+        step_s = max(1.0, (instruction["end_s"] - instruction["start_s"]) / COURSE_STEPS)
+        path = f"/dispatches/{quote(dispatch_id, safe='')}/course"
+        whole = await self._api.get(self._token, path, step_s=step_s)
+        since = datetime.fromtimestamp(self._now_s() - HOUR_S, UTC).isoformat()
+        hour = whole if step_s == 1.0 else await self._api.get(self._token, path, since=since)
+        self.course(dispatch_id).begin_with(hour, whole, step_s)
 
     def hear(self, notice: dict[str, Any]) -> None:
         """One notice of the event stream."""
@@ -122,10 +210,10 @@ class Feed:
         elif kind.startswith("dispatch."):
             self.course(subject).marks.append(Mark(notice["at_s"], kind, notice.get("text", "")))
         elif kind in ("session.dropped_out", "session.refused", "session.guarded"):
-            # A notice of a session names no dispatch: it concerns those that run.
-            for view in self.dispatches:
-                if view["instruction"]["state"] == "running":
-                    self.course(view["instruction"]["dispatch_id"]).marks.append(Mark(notice["at_s"], kind, notice.get("text", "")))
+            mark = Mark(notice["at_s"], kind, told(notice))
+            running = [view["instruction"]["dispatch_id"] for view in self.dispatches if view["instruction"]["state"] == "running"]
+            for dispatch_id in [values["dispatch_id"]] if values.get("dispatch_id") else running:
+                self.course(dispatch_id).marks.append(mark)
 
     async def _keep_looking(self) -> None:
         while True:

@@ -5,6 +5,18 @@ from datetime import UTC, datetime
 from counterflow.domain.units import format_energy, format_power
 
 UNKNOWN = "–"
+MARK_WORDS = {
+    "session.dropped_out": "drop-out",
+    "session.refused": "rejection",
+    "session.guarded": "guard",
+    "dispatch.replanned": "re-plan",
+    "dispatch.shortfall": "shortfall",
+    "dispatch.amended": "amended",
+    "dispatch.stream": "stream",
+    "dispatch.displaced": "displaced",
+    "dispatch.note": "note",
+}
+"""What is marked on a chart, in a word or two."""
 
 
 def power(power_w: float | None) -> str:
@@ -39,3 +51,8 @@ def age(age_s: float | None) -> str:
     if age_s < 90.0:
         return f"{age_s:.0f} s"
     return f"{age_s / 60.0:.0f} min" if age_s < 5_400.0 else f"{age_s / 3600.0:.0f} h"
+
+
+def happened(kind: str) -> str:
+    """A kind of notice in a word or two: `drop-out`, `station connected`."""
+    return MARK_WORDS.get(kind) or kind.replace("dispatch.", "").replace(".", " ").replace("_", " ")

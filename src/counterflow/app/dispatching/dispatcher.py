@@ -254,7 +254,7 @@ class Dispatcher:
         """A changed instruction; a running one is re-planned at once."""
         self.store(instruction, now_s)
         self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.AMENDED, text=by))
-        self._say(now_s, "dispatch.amended", instruction.dispatch_id, "amended", power_w=asked_power_w(instruction))
+        self._say(now_s, "dispatch.amended", instruction.dispatch_id, f"amended by {by}", power_w=asked_power_w(instruction))
         self.run_tick(now_s)
 
     def tell(self, instruction: DispatchInstruction, value: StreamValue, now_s: float) -> TargetAnswer | Refusal:

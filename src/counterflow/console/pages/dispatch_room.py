@@ -7,14 +7,15 @@ from nicegui import ui
 
 from counterflow.console import charts
 from counterflow.console.api import ApiError
+from counterflow.console.feed import told
 from counterflow.console.frame import act, every_second, page, visitor_of
 from counterflow.console.house import House
+from counterflow.console.lines import Lines, lines_of
 from counterflow.console.signing import Visitor
-from counterflow.console.words import age, clock, day_and_clock, energy, power
+from counterflow.console.words import age, day_and_clock, energy, happened, power
 
 SPANS = {"15 min": 900.0, "1 h": 3600.0, "window": 0.0}
-TOLERANCE_FRAC = 0.02
-NEWS_SHOWN = 12
+NEWS_SHOWN = 25
 
 
 def show(house: House) -> None:
@@ -41,19 +42,20 @@ class Room:
             self._energy = _figure("delivered so far", "energy")
             self._following = _figure("sessions following", "following")
             self._short = _figure("shortfall", "shortfall")
-            self._age = _figure("age of these figures", "age")
+            self._age = _figure("oldest meter value", "age")
         with ui.row().classes("w-full items-center gap-3"):
             self._select = ui.select({}, label="Dispatch", on_change=lambda event: self._choose(event.value)).classes("w-96")
             ui.toggle(list(SPANS), value=self._span, on_change=lambda event: self._set_span(event.value)).props('aria-label="Span of time"')
             ui.space()
             self._order = ui.button("New dispatch", on_click=self._open_order).props('color="primary" unelevated')
+            self._note = ui.button("Note", on_click=self._open_note).props("outline")
             self._amend = ui.button("Amend", on_click=self._open_amend).props("outline")
             self._cancel = ui.button("Cancel dispatch", on_click=self._ask_cancel).props('outline color="negative"')
         self._chart = ui.echart({"series": []}).classes("w-full").style("height: 46vh; min-height: 320px")
         self._said = ui.label().classes("text-body1")
-        ui.label("What has happened").classes("text-subtitle1 q-mt-sm")
-        self._news = ui.list().props("dense").classes("w-full")
-        self._news_shown: tuple[Any, ...] = ("?",)
+        with ui.row().classes("w-full items-start gap-6"):
+            self._marks = Lines("What happened in this dispatch", "marks")
+            self._news = Lines("What happened anywhere", "news")
         every_second(self.update)
 
     def update(self) -> None:
@@ -68,9 +70,11 @@ class Room:
         view = feed.dispatch(self._chosen) if self._chosen else None
         self._show_figures(view)
         self._show_course(view)
-        self._show_news()
+        newest = list(feed.notices)[-NEWS_SHOWN:][::-1]
+        self._news.show([(one["at_s"], happened(one["kind"]), told(one)) for one in newest])
         may, state = self._visitor.may_operate, "" if view is None else view["instruction"]["state"]
         self._order.set_enabled(may)
+        self._note.set_enabled(may and view is not None)
         self._amend.set_enabled(may and state in ("scheduled", "running"))
         self._cancel.set_enabled(may and state in ("scheduled", "running"))
 
@@ -90,22 +94,23 @@ class Room:
         self._energy.set_text(energy(None if view is None else view.get("delivered_energy_wh")))
         self._following.set_text("–" if view is None else f"{view['discharging']} of {view['members']}")
         self._short.set_text(power(None if view is None else view.get("shortfall_power_w")))
-        points = feed.course(self._chosen).points if self._chosen in feed.courses else ()
-        self._age.set_text(age(self._house.now_s() - points[-1].at_s) if points else "–")
+        self._age.set_text(age(feed.meter_age_s("all" if view is None else view["instruction"]["pool"])))
 
     def _show_course(self, view: dict[str, Any] | None) -> None:
         if view is None:
             self._said.set_text("No dispatch yet. “New dispatch” shows what is feasible before anything is ordered.")
+            self._marks.show([])
             return
         instruction, now_s = view["instruction"], self._house.now_s()
-        course = self._house.feed.course(instruction["dispatch_id"])
+        course = self._house.feed.want(view)
+        self._marks.show(lines_of(course.marks))
         span_s = SPANS[self._span]
         from_s, to_s = (now_s - span_s, now_s) if span_s else (instruction["start_s"] - 30.0, instruction["end_s"] + 60.0)
         options = charts.course_options(
-            list(course.points),
+            list(course.points) if span_s else course.whole,
             list(course.marks),
             committed_w=view["feasibility"]["committed_power_w"],
-            tolerance_frac=TOLERANCE_FRAC,
+            tolerance_frac=course.tolerance_frac,
             from_s=from_s,
             to_s=to_s,
         )
@@ -117,21 +122,6 @@ class Room:
             f"{_title(view)}. Target {power(view.get('target_power_w'))}, headroom held {power(view.get('headroom_power_w'))}, "
             f"{view['drop_outs']} drop-outs, {view['messages_sent']} messages." + (f" Limits: {binds}" if binds else "")
         )
-
-    def _show_news(self) -> None:
-        newest = list(self._house.feed.notices)[-NEWS_SHOWN:][::-1]
-        key = tuple(notice.get("id") for notice in newest)
-        if key == self._news_shown:
-            return
-        self._news_shown = key
-        self._news.clear()
-        with self._news:
-            for notice in newest:
-                with ui.item():
-                    with ui.item_section().props("side"):
-                        ui.label(clock(notice["at_s"])).classes("text-caption")
-                    with ui.item_section():
-                        ui.item_label(f"{notice['kind']}: {notice['subject']} {notice.get('text') or ''}")
 
     # --- orders ----------------------------------------------------------------------------------------------------------------
 
@@ -197,6 +187,22 @@ class Room:
             with ui.row().classes("w-full justify-end"):
                 ui.button("Back", on_click=dialog.close).props("flat")
                 ui.button("Amend it", on_click=amend).props('color="primary"')
+        dialog.open()
+
+    def _open_note(self) -> None:
+        dispatch_id = self._chosen
+        with ui.dialog() as dialog, ui.card().classes("w-96"):
+            ui.label(f"Note on {dispatch_id}").classes("text-h6")
+            text = ui.textarea("What is to be remembered", placeholder="200 kW less, by telephone").props("autofocus").classes("w-full")
+
+            async def note() -> None:
+                path = f"/dispatches/{dispatch_id}/notes"
+                if await act(self._house, self._visitor, "POST", path, "Noted.", {"text": text.value.strip()}) is not None:
+                    dialog.close()
+
+            with ui.row().classes("w-full justify-end"):
+                ui.button("Back", on_click=dialog.close).props("flat")
+                ui.button("Keep it", on_click=note).props('color="primary"')
         dialog.open()
 
     def _ask_cancel(self) -> None:

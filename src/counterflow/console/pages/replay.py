@@ -7,9 +7,10 @@ from nicegui import ui
 
 from counterflow.console import charts
 from counterflow.console.api import ApiError
-from counterflow.console.feed import Mark, Point
+from counterflow.console.feed import Mark, Point, located
 from counterflow.console.frame import page, visitor_of
 from counterflow.console.house import House
+from counterflow.console.lines import Lines, lines_of
 from counterflow.console.words import clock, energy, power
 
 SPEEDS = {"1×": 1, "10×": 10, "60×": 60}
@@ -27,21 +28,23 @@ def show(house: House) -> None:
             path = f"/dispatches/{quote(dispatch_id, safe='')}"
             try:
                 series = await house.api.get(visitor.token, f"{path}/series", step_s=1)
-                report = await house.api.get(visitor.token, f"{path}/report", format="json")
+                course = await house.api.get(visitor.token, f"{path}/course")
+                view = await house.api.get(visitor.token, path)
             except ApiError as error:
                 ui.label(error.sentence).classes("text-negative")
                 return
-            Replay(dispatch_id, series, report)
+            Replay(series, course, view)
 
 
 class Replay:
     """Slider, chart and figures."""
 
-    def __init__(self, dispatch_id: str, series: list[dict[str, Any]], report: dict[str, Any]) -> None:
+    def __init__(self, series: list[dict[str, Any]], course: dict[str, Any], view: dict[str, Any]) -> None:
         self._points = points_of(series)
-        self._marks = [Mark(one["at_s"], "session.dropped_out", one["kind"]) for one in report["drop_outs"]]
-        self._committed_w = (report["instruction"].get("feasibility") or {}).get("committed_power_w")
-        ui.label(f"Replay of {dispatch_id}").classes("text-h6")
+        self._marks = [Mark(one["at_s"], one["kind"], located(one["station_id"], one["text"])) for one in course["marks"]]
+        self._tolerance_frac = course["tolerance_frac"]
+        self._committed_w = view["feasibility"]["committed_power_w"]
+        ui.label(f"Replay of {course['dispatch_id']}").classes("text-h6")
         if not self._points:
             ui.label("Nothing was delivered in it.")
             return
@@ -52,6 +55,7 @@ class Replay:
             self._slider = ui.slider(min=1, max=len(self._points), value=len(self._points), on_change=self._draw).classes("col")
             self._slider.props('aria-label="Second of the dispatch"')
         self._said = ui.label().classes("text-body1").mark("replayed")
+        self._happened = Lines("What had happened by then", "marks")
         self._timer = ui.timer(1.0, self._go_on, active=False)
         self._draw()
 
@@ -69,11 +73,13 @@ class Replay:
     def _draw(self) -> None:
         seen = self._points[: int(self._slider.value)]
         now = seen[-1]
+        marks = [mark for mark in self._marks if mark.at_s <= now.at_s + 1.0]
+        self._happened.show(lines_of(marks))
         options = charts.course_options(
             seen,
-            [mark for mark in self._marks if mark.at_s <= now.at_s],
+            marks,
             committed_w=self._committed_w,
-            tolerance_frac=0.02,
+            tolerance_frac=self._tolerance_frac,
             from_s=self._points[0].at_s,
             to_s=self._points[-1].at_s + 1.0,
         )
@@ -83,7 +89,7 @@ class Replay:
         so_far = sum(point.energy_wh or 0.0 for point in seen)
         self._said.set_text(
             f"{clock(now.at_s)}: target {power(now.target_w)}, delivered {power(now.delivered_w)}, so far {energy(so_far)}, "
-            f"{sum(mark.at_s <= now.at_s for mark in self._marks)} drop-outs."
+            f"{sum(mark.kind == 'session.dropped_out' for mark in marks)} drop-outs."
         )
 
 
