@@ -78,6 +78,36 @@ def megawatts(text: str) -> float:
     return float(number) * {"W": 1e-6, "kW": 1e-3, "MW": 1.0}[unit]
 
 
+def chart_of(page: Page) -> dict[str, Any]:
+    """What the chart of a page draws: the data of each line by its name, and under `marks` the names of its marks."""
+    drawn = page.evaluate(
+        """() => {
+            const chart = getElement(Number(document.querySelector(".nicegui-echart").id.slice(1))).chart;
+            const lines = chart.getOption().series.map(one => [one.name, one.data]);
+            const marks = chart.getOption().series.flatMap(one => (one.markLine?.data ?? []).map(mark => mark.name));
+            return Object.fromEntries([...lines, ["marks", marks]]);
+        }"""
+    )
+    assert isinstance(drawn, dict)
+    return drawn
+
+
+def seconds_of(text: str) -> int:
+    hours, minutes, seconds = text[:8].split(":")
+    return 3600 * int(hours) + 60 * int(minutes) + int(seconds)
+
+
+def unplug(place: Place, count: int) -> list[str]:
+    """Cars that discharge now are taken off their stations; returns which."""
+    with place.api() as api:
+        running = [one for one in api.get("/sessions").json() if (one["setpoint_w"] or 0.0) > 1000.0][:count]
+        for one in running:
+            body = {"action": "RequestStopTransaction", "payload": {"transactionId": one["transaction_id"]}}
+            assert api.post(f"/stations/{one['station_id']}/calls", json=body).json()["payload"] == {"status": "Accepted"}
+    assert len(running) == count
+    return [one["station_id"] for one in running]
+
+
 def test_a_wrong_token_is_refused_in_words(browser: Browser, place: Place) -> None:
     page = browser.new_page()
     page.goto(place.console + "/sign-in")
@@ -101,12 +131,35 @@ def test_dispatch_from_the_page_until_its_report(browser: Browser, place: Place)
     while (now := figure(page, "now")) == "–" or megawatts(now) < 0.045:
         assert time.monotonic() < deadline_s, now
         time.sleep(0.5)
-    assert page.locator("canvas, svg").count() > 0, "it is drawn"
-    # A driver says stop: the car leaves the dispatch, which is marked and said.
-    with place.api() as api:
-        running = [one for one in api.get("/sessions").json() if (one["setpoint_w"] or 0.0) > 1000.0]
-        api.put(f"/stations/{running[0]['station_id']}/override", json={"say": "stop"}).raise_for_status()
-    expect(page.get_by_text(re.compile("session.dropped_out")).first).to_be_visible(timeout=PATIENCE_MS)
+    drawn = chart_of(page)
+    rises = [power for _, power in drawn["delivered"] if power is not None]
+    assert max(rises) > 0.045 > min(rises), "delivered rises on the chart"
+    assert drawn["target"][-1][1] == drawn["committed"][0][1] == 0.06
+    assert len(drawn["target"]) > 1
+    assert len(drawn["headroom held"]) > 1
+    low_mw, wide_mw = drawn["tolerance from"][-1][1], drawn["tolerance"][-1][1]
+    assert low_mw < 0.06 < low_mw + wide_mw, "the band is around the target"
+    assert re.fullmatch(r"\d+ s", figure(page, "age")), "the oldest meter value has an age"
+    # Two cars are unplugged: they leave the dispatch, others step in, and all of it is marked and said.
+    unplugged = unplug(place, 2)
+    happened = page.get_by_test_id("marks")
+    for station_id in unplugged:
+        lost = re.compile(rf"drop-out: {station_id}: its transaction has ended; \d+\.\d kW of discharge went with it")
+        expect(happened.get_by_text(lost)).to_be_visible(timeout=PATIENCE_MS)
+    expect(happened.get_by_text(re.compile(r"re-plan: .* lost, .* kW with .* asked instead")).first).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("button", name="Note").click()
+    page.get_by_label("What is to be remembered").fill("10 kW less, by telephone")
+    page.get_by_role("button", name="Keep it").click()
+    expect(happened.get_by_text("note: api:operator: 10 kW less, by telephone")).to_be_visible(timeout=PATIENCE_MS)
+    deadline_s = time.monotonic() + 10.0
+    while "note" not in (marked := " ".join(chart_of(page)["marks"])):
+        assert time.monotonic() < deadline_s, marked
+        time.sleep(0.3)
+    assert "drop-out" in marked
+    assert "re-plan" in marked
+    # Whoever opens the page later sees the same.
+    page.reload()
+    expect(happened.get_by_text("note: api:operator: 10 kW less, by telephone")).to_be_visible(timeout=PATIENCE_MS)
     page.get_by_role("button", name="Cancel dispatch").click()
     page.get_by_role("button", name="Cancel it").click()
     expect(page.get_by_text("Cancelled.", exact=True)).to_be_visible(timeout=PATIENCE_MS)
@@ -117,7 +170,25 @@ def test_dispatch_from_the_page_until_its_report(browser: Browser, place: Place)
     assert waiting.value.suggested_filename.endswith(".csv")
     assert b"delivered" in waiting.value.path().read_bytes()
     page.get_by_role("link", name="Replay").first.click()
-    expect(page.get_by_text(re.compile(r"target .*, delivered .*, so far .*"))).to_be_visible(timeout=PATIENCE_MS)
+    said = page.get_by_text(re.compile(r"target .*, delivered .*, so far .*"))
+    expect(said).to_contain_text(re.compile(r" [2-9] drop-outs"), timeout=PATIENCE_MS)
+    # Second by second: at the first nothing had happened yet; an arrow key goes one second on.
+    slider = page.get_by_role("slider")
+    last_s = int(slider.get_attribute("aria-valuemax") or 0)
+    assert last_s > 10
+    box = slider.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2.0
+    page.mouse.click(box["x"] + 1.0, middle)
+    expect(said).to_contain_text(" 0 drop-outs")
+    assert len(chart_of(page)["delivered"]) == 1
+    first = said.inner_text().split(" ")[0]
+    slider.press("ArrowRight")
+    expect(said).not_to_contain_text(first)
+    assert seconds_of(said.inner_text()) - seconds_of(first) == 1
+    expect(page.get_by_test_id("marks").get_by_text(re.compile("drop-out"))).to_have_count(0)
+    page.mouse.click(box["x"] + box["width"] - 1.0, middle)
+    expect(page.get_by_test_id("marks").get_by_text("note: api:operator: 10 kW less, by telephone")).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_the_emergency_stop_latches_and_a_person_resets_it(browser: Browser, place: Place) -> None:
