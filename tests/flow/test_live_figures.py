@@ -153,3 +153,20 @@ def test_messages_are_counted_when_they_leave_and_the_count_only_grows(town: Any
     assert counted == sorted(counted)
     assert counted[-1] > 50
     assert at.left_behind() == []
+
+
+def test_a_pool_as_a_storage_is_shown_with_its_time_and_quality_and_goes_down_as_it_gives(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(12, 1, plant=ideal)
+    before = at.grid.telemetry("all")
+    assert before.storage_quality == "good"
+    assert before.storage_at_s == pytest.approx(at.now_s, abs=15.0)
+    assert before.stored_energy_wh < before.storage_capacity_wh
+    at.order(1200.0, 0.6)
+    at.run(1200)
+    after = at.grid.telemetry("all")
+    assert after.stored_energy_wh < before.stored_energy_wh
+    assert after.usable_energy_wh < before.usable_energy_wh
+    plant = at.world.fleet.plant
+    assert after.stored_energy_wh == pytest.approx(plant.energy_wh.sum(), rel=0.06), "capacities are inferred from whole percents"
+    level = plant.energy_wh.sum() / plant.capacity_wh.sum()
+    assert after.stored_energy_wh / after.storage_capacity_wh == pytest.approx(level, abs=0.01)

@@ -239,6 +239,21 @@ class PoolTelemetry(Struct, frozen=True, kw_only=True):
     following: bool
     """A dispatch runs, and its target is met within its tolerance or on its way there."""
     fault: bool
+    storage_at_s: float | None = None
+    """When the figures of the pool as a storage were worked out; None = not yet. They speak of its cars that may be discharged at all."""
+    stored_energy_wh: float | None = None
+    """In the batteries of those whose state of charge and capacity are known."""
+    storage_capacity_wh: float | None = None
+    """What the same batteries hold when full."""
+    usable_energy_wh: float | None = None
+    """At the grid: what those that are ready can give, down to their floors."""
+    max_discharge_power_w: float | None = None
+    """What those that are ready can give at once, inside the limits of their connections. For how long, nobody says: see `up_power_w`."""
+    max_charge_power_w: float | None = None
+    """What those that are not full can take at once, inside the limits of their connections."""
+    storage_unknown_sessions: int | None = None
+    """Cars whose state of charge or capacity is not known: in no sum."""
+    storage_quality: Quality | None = None
 
 
 def discharge_power_w_of(value: float, sign: Sign, unit: GridUnit) -> float:

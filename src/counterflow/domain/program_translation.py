@@ -145,6 +145,14 @@ class Terms:
             available=record.available,
             following=record.following,
             fault=record.fault,
+            storage_at=None if record.storage_at_s is None else instant(record.storage_at_s),
+            stored_energy=self.magnitude(record.stored_energy_wh),
+            storage_capacity=self.magnitude(record.storage_capacity_wh),
+            usable_energy=self.magnitude(record.usable_energy_wh),
+            max_discharge_power=self.magnitude(record.max_discharge_power_w),
+            max_charge_power=self.magnitude(record.max_charge_power_w),
+            storage_unknown_sessions=record.storage_unknown_sessions,
+            storage_quality=record.storage_quality,
         )
 
     def offer(self, offer: Offer) -> OfferWords:

@@ -114,6 +114,20 @@ class TelemetryWords(Struct, frozen=True, kw_only=True):
     available: Annotated[bool, Meta(description="Orders are taken.")]
     following: Annotated[bool, Meta(description="A dispatch runs and its target is met, or on its way.")]
     fault: bool
+    storage_at: Annotated[
+        Instant | None, Meta(description="When the figures of the pool as a storage were worked out: of cars that may be discharged.")
+    ] = None
+    stored_energy: Annotated[
+        float | None, Meta(description="In the batteries whose state of charge is known, in `unit` times one hour.")
+    ] = None
+    storage_capacity: Annotated[float | None, Meta(description="What the same batteries hold when full, in `unit` times one hour.")] = None
+    usable_energy: Annotated[
+        float | None, Meta(description="What cars that are ready can give, down to their floors, in `unit` times one hour.")
+    ] = None
+    max_discharge_power: Annotated[float | None, Meta(description="What they can give at once, a magnitude; not how long.")] = None
+    max_charge_power: Annotated[float | None, Meta(description="What cars that are not full can take at once, a magnitude.")] = None
+    storage_unknown_sessions: Annotated[int | None, Meta(description="Cars whose state of charge is not known: in no sum.")] = None
+    storage_quality: Annotated[Quality | None, Meta(description="good, estimated or missing.")] = None
 
 
 class TelemetryBatch(Struct, frozen=True, kw_only=True):

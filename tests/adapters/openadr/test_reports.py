@@ -213,9 +213,42 @@ def test_the_pool_is_named_where_no_aggregate_is_asked_for() -> None:
     assert aggregate.resources[0].resource_name == AGGREGATED
 
 
+def stored(**changes: Any) -> PoolTelemetry:
+    known: dict[str, Any] = {
+        "storage_at_s": T0 + 890.0, "stored_energy_wh": 33e3, "storage_capacity_wh": 100e3, "max_charge_power_w": 44_000.0,
+        "storage_unknown_sessions": 0, "storage_quality": Quality.GOOD,
+    }  # fmt: skip
+    return telemetry(T0 + 899.0, -2e6, **known | changes)
+
+
+STORAGE_WISHES = (wish("STORAGE_CHARGE_LEVEL"), wish("STORAGE_MAX_CHARGE_POWER", units="W"))
+
+
+@pytest.mark.parametrize(("percent", "level"), [(False, 0.33), (True, 33.0)])
+def test_a_pool_tells_how_full_it_is_and_what_it_could_take(percent: bool, level: float) -> None:
+    report = report_of(due(*STORAGE_WISHES), [figures(at_end=stored())], author(charge_level_in_percent=percent))
+    assert values(report) == [{"STORAGE_CHARGE_LEVEL": level, "STORAGE_MAX_CHARGE_POWER": 44_000.0}]
+    assert units(report) == {"STORAGE_CHARGE_LEVEL": "PERCENT", "STORAGE_MAX_CHARGE_POWER": "W"}
+    assert report is not None
+    assert [(one.reading_type, one.confidence, one.accuracy) for one in report.payload_descriptors] == [("ESTIMATED", None, None)] * 2
+
+
+def test_states_of_charge_of_which_some_are_unknown_are_an_estimate_and_all_unknown_is_missing() -> None:
+    some = report_of(due(*STORAGE_WISHES), [figures(at_end=stored(storage_quality=Quality.ESTIMATED))], author())
+    assert values(some)[0]["DATA_QUALITY"] == "ESTIMATED"
+    none = stored(stored_energy_wh=None, storage_capacity_wh=None, max_charge_power_w=None, storage_quality=Quality.MISSING)
+    assert report_of(due(*STORAGE_WISHES), [figures(at_end=none)], author()) is None
+    beside = report_of(due(*STORAGE_WISHES, spans=2), [figures(at_end=stored()), figures(1, at_end=none)], author())
+    assert values(beside)[1] == {"DATA_QUALITY": "MISSING"}
+    empty = stored(stored_energy_wh=0.0, storage_capacity_wh=0.0, max_charge_power_w=0.0)
+    assert values(report_of(due(*STORAGE_WISHES), [figures(at_end=empty)], author())) == [
+        {"STORAGE_MAX_CHARGE_POWER": 0.0, "DATA_QUALITY": "OK"}
+    ]
+
+
 def test_what_we_cannot_tell_is_named() -> None:
-    asked = (wish("READING", units="VOLTS"), wish("STORAGE_CHARGE_LEVEL"), wish("USAGE"), wish("X_PRIVATE"))
-    assert cannot_tell(asked) == ["READING", "STORAGE_CHARGE_LEVEL", "X_PRIVATE"]
+    asked = (wish("READING", units="VOLTS"), wish("CURVE"), wish("USAGE"), wish("X_PRIVATE"))
+    assert cannot_tell(asked) == ["CURVE", "READING", "X_PRIVATE"]
     assert values(report_of(due(*asked), [figures()], author())) == [{"USAGE": -500.0}]
     assert "DEMAND" in PAYLOADS
 

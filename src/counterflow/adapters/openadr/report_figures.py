@@ -39,6 +39,8 @@ class SpanFigures(Struct, frozen=True, kw_only=True):
     """Of the settlement; grows with late meter values."""
     live: PoolTelemetry | None = None
     """What the pool says now; only there in an interval that lies around now."""
+    at_end: PoolTelemetry | None = None
+    """What telemetry saw last in the interval; in forecasts what it sees now, in the interval around now."""
     offer: Offer | None = None
     """What can surely be given in the interval; only in forecasts."""
 
@@ -72,6 +74,7 @@ def settled(from_s: float, to_s: float, interval_id: int, parts: Iterable[Interv
         quality=worst,
         version=sum(one.version for one in figures),
         live=seen.live,
+        at_end=seen.at_end,
     )
 
 
@@ -89,7 +92,7 @@ def seen_by_telemetry(from_s: float, to_s: float, interval_id: int, records: Seq
     covered_s = sum(length_s for length_s, _, _ in known)
     last = inside[-1] if inside else None
     if last is None or covered_s < ENOUGH * (to_s - from_s):
-        return SpanFigures(from_s=from_s, to_s=to_s, interval_id=interval_id, state=_state_seen(last, None))
+        return SpanFigures(from_s=from_s, to_s=to_s, interval_id=interval_id, state=_state_seen(last, None), at_end=last)
     mean_w = sum(length_s * power_w for length_s, _, power_w in known) / covered_s
     baseline_w = _mean([(length_s, one.baseline_power_w) for length_s, one, _ in known])
     energy_wh = mean_w * (to_s - from_s) / 3600.0
@@ -105,6 +108,7 @@ def seen_by_telemetry(from_s: float, to_s: float, interval_id: int, records: Seq
         delivered_wh=None if baseline_wh is None else energy_wh - baseline_wh,
         target_power_w=_mean([(length_s, one.target_power_w) for length_s, one, _ in known]),
         state=_state_seen(last, mean_w),
+        at_end=last,
         quality=Quality.ESTIMATED,
     )
 

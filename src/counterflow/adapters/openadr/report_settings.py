@@ -29,6 +29,10 @@ class ReportSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[float, Meta(ge=0, le=1)] | None,
         Meta(description="Class of the stations' meters, told as `accuracy`; none = not told.", extra={"unit": "1"}),
     ] = None
+    charge_level_in_percent: Annotated[
+        bool,
+        Meta(description="STORAGE_CHARGE_LEVEL is written as 0 to 100; no = 0 to 1. Schema and guide differ.", extra={"unit": "-"}),
+    ] = False
     most_offers: Annotated[
         int, Meta(description="A forecast has so many intervals at most that are worked out.", extra={"unit": "-"}, ge=1, le=200)
     ] = 48

@@ -22,7 +22,7 @@ from counterflow.adapters.openadr.report_filing import Filing, ReportTransport, 
 from counterflow.adapters.openadr.report_plan import DueReport, Slots, cut_short, reports_due, slots_of
 from counterflow.adapters.openadr.report_settings import ReportSettings
 from counterflow.adapters.openadr.report_sources import Sources, asks_for_state
-from counterflow.adapters.openadr.reports import STATE, Author, cannot_tell, needs_offers, report_of
+from counterflow.adapters.openadr.reports import STATE, STORAGE, Author, cannot_tell, needs_offers, report_of
 from counterflow.adapters.openadr.timeline import Span, UnclearError
 from counterflow.domain.grid import Program, Wire
 from counterflow.engine.ports import GridSide
@@ -278,6 +278,7 @@ class Reporting:
             program=program,
             resource_name=self._name.resource_name,
             meter_accuracy_frac=self._settings.meter_accuracy_frac,
+            charge_level_in_percent=self._settings.charge_level_in_percent,
         )
         for confidence in (None, *self._settings.confidences) if needs_offers(due) else (None,):
             report = report_of(due, figures, author, confidence)
@@ -323,7 +324,7 @@ class Reporting:
 
 def _seen_only(wish: ReportDescriptor) -> bool:
     """Telemetry alone knows it."""
-    return wish.payload_type == STATE or (wish.reading_type or "").upper() == "PEAK"
+    return wish.payload_type in (STATE, *STORAGE) or (wish.reading_type or "").upper() == "PEAK"
 
 
 def _as_seen(new: SpanFigures, old: SpanFigures | None) -> SpanFigures:
@@ -333,5 +334,6 @@ def _as_seen(new: SpanFigures, old: SpanFigures | None) -> SpanFigures:
     return msgspec.structs.replace(
         new,
         state=old.state if old.state is not None else new.state,
+        at_end=old.at_end if old.at_end is not None else new.at_end,
         peak_power_w=old.peak_power_w if old.peak_power_w is not None else new.peak_power_w,
     )

@@ -35,12 +35,14 @@ class Dimension(StrEnum):
 
     POWER = "power"
     ENERGY = "energy"
+    SHARE = "share"
     TEXT = "text"
 
 
 _UNITS: Mapping[Dimension, Mapping[str, float]] = {
     Dimension.POWER: {"W": 1.0, "KW": 1e3, "MW": 1e6},
     Dimension.ENERGY: {"WH": 1.0, "KWH": 1e3, "MWH": 1e6},
+    Dimension.SHARE: {"PERCENT": 1.0},  # of which the specification says that it goes from -1 to 1
     Dimension.TEXT: {},
 }
 _Level = Callable[[OfferLevel], float]
@@ -54,6 +56,8 @@ class Told(Struct, frozen=True):
     """(what is known, what is asked, confidence 0..1) -> W, Wh or a text; None = unknown."""
     flows: bool = True
     """It has the sign of the program; otherwise it is a magnitude."""
+    storage: bool = False
+    """It speaks of states of charge, whose quality is not that of the meters."""
     firm: bool = False
     """It depends on the confidence: P50, P90 and P99 stand in reports of their own."""
 
@@ -105,6 +109,18 @@ def _down_w(figures: SpanFigures, _wish: ReportDescriptor, _confidence: float) -
     return None if figures.live is None else figures.live.down_power_w
 
 
+def _charge_level(figures: SpanFigures, _wish: ReportDescriptor, _confidence: float) -> float | None:
+    """Share of what the pool's batteries hold when full; of those whose state of charge is known."""
+    seen = figures.at_end
+    if seen is None or seen.stored_energy_wh is None or not seen.storage_capacity_wh:
+        return None
+    return seen.stored_energy_wh / seen.storage_capacity_wh
+
+
+def _max_charge_w(figures: SpanFigures, _wish: ReportDescriptor, _confidence: float) -> float | None:
+    return None if figures.at_end is None else figures.at_end.max_charge_power_w
+
+
 PAYLOADS: Mapping[str, Told] = {
     "DEMAND": Told(Dimension.POWER, _mean_w),
     "READING": Told(Dimension.POWER, _mean_w),
@@ -120,11 +136,13 @@ PAYLOADS: Mapping[str, Told] = {
     "UP_REGULATION_AVAILABLE": Told(Dimension.POWER, _up_w, flows=False, firm=True),
     "DOWN_REGULATION_AVAILABLE": Told(Dimension.POWER, _down_w, flows=False),
     "STORAGE_USABLE_CAPACITY": Told(Dimension.ENERGY, _offered(lambda level: level.deliverable_energy_wh), flows=False, firm=True),
+    "STORAGE_CHARGE_LEVEL": Told(Dimension.SHARE, _charge_level, flows=False, storage=True),
+    "STORAGE_MAX_CHARGE_POWER": Told(Dimension.POWER, _max_charge_w, flows=False, storage=True),
     "STORAGE_MAX_DISCHARGE_POWER": Told(Dimension.POWER, _offered(lambda level: level.power_w), flows=False, firm=True),
     "STORAGE_DISPATCH_FORECAST": Told(Dimension.ENERGY, _offered(lambda level: level.deliverable_energy_wh), flows=False, firm=True),
 }
-"""What we can tell. Of STORAGE_CHARGE_LEVEL and STORAGE_MAX_CHARGE_POWER a pool of cars knows nothing that it could promise."""
-
+"""What we can tell."""
+STORAGE = frozenset(kind for kind, told in PAYLOADS.items() if told.storage)
 
 _MEASURED = frozenset({"DEMAND", "READING", "USAGE", "DELTA_USAGE", "BASELINE"})
 
@@ -166,13 +184,15 @@ class Author(Struct, frozen=True, kw_only=True):
     """How our pool is called where no aggregate is asked for."""
     meter_accuracy_frac: float | None = None
     """Class of the stations' meters, told as `accuracy`; None = not told."""
+    charge_level_in_percent: bool = False
+    """STORAGE_CHARGE_LEVEL goes to 100, and not to 1."""
 
 
 def report_of(due: DueReport, figures: Sequence[SpanFigures], author: Author, confidence: float | None = None) -> Report | None:
     """The report, or None if it would say nothing. `confidence` 0..1: of the values that depend on it; None: of all others."""
     told = [(one, PAYLOADS[one.payload_type]) for one in due.descriptors if can_tell(one)]
     told = [(one, payload) for one, payload in told if payload.firm == (confidence is not None) or one.payload_type == DATA_QUALITY]
-    columns = [_Column(one, payload, *_unit(one, payload, author.program)) for one, payload in told]
+    columns = [_Column(one, payload, *_unit(one, payload, author)) for one, payload in told]
     rows = [_payloads(columns, one, author.program, confidence) for one in figures]
     if not any(value.type != DATA_QUALITY for row in rows for value in row):
         return None
@@ -204,15 +224,17 @@ class _Column(Struct, frozen=True):
     in_unit: float
 
 
-def _unit(wish: ReportDescriptor, told: Told, program: Program) -> tuple[str, float]:
+def _unit(wish: ReportDescriptor, told: Told, author: Author) -> tuple[str, float]:
     """The unit that is asked for, if it is one of the kind; otherwise that of the program, and the report says which."""
+    if told.dimension is Dimension.SHARE:
+        return "PERCENT", 0.01 if author.charge_level_in_percent else 1.0
     known = _UNITS[told.dimension]
     asked = (wish.units or "").strip().upper()
     if wish.payload_type == "BASELINE" and asked in _UNITS[Dimension.ENERGY]:
         return asked, _UNITS[Dimension.ENERGY][asked]
     if asked in known:
         return asked, known[asked]
-    default = (program.unit or GridUnit.KW).upper() + ("H" if told.dimension is Dimension.ENERGY else "")
+    default = (author.program.unit or GridUnit.KW).upper() + ("H" if told.dimension is Dimension.ENERGY else "")
     return (default, known[default]) if known else ("", 1.0)
 
 
@@ -231,9 +253,15 @@ def _payloads(columns: Sequence[_Column], figures: SpanFigures, program: Program
     asked = any(column.wish.payload_type == DATA_QUALITY for column in columns)
     measured = confidence is None and any(column.wish.historical and column.wish.payload_type in _MEASURED for column in columns)
     quality = "MISSING" if not found else data_quality(figures) if measured else "OK"
+    if quality == "OK" and any(one.type in STORAGE for one in found) and not _storage_is_good(figures):
+        quality = "ESTIMATED"
     if asked or left_out or quality != "OK":
         found.append(ValuesMap(type=DATA_QUALITY, values=(quality,)))
     return found
+
+
+def _storage_is_good(figures: SpanFigures) -> bool:
+    return figures.at_end is not None and figures.at_end.storage_quality is Quality.GOOD
 
 
 def _written(value: float | str, column: _Column, figures: SpanFigures, program: Program) -> float | str:
@@ -260,7 +288,7 @@ def _descriptor(column: _Column, rows: Sequence[Sequence[ValuesMap]], author: Au
     if not column.wish.historical:
         reading = "FORECAST"
     elif reading is None:
-        reading = "SUMMED" if column.told.dimension is Dimension.ENERGY else "MEAN"
+        reading = "ESTIMATED" if column.told.storage else "SUMMED" if column.told.dimension is Dimension.ENERGY else "MEAN"
     return ReportPayloadDescriptor(
         payload_type=column.wish.payload_type,
         reading_type=reading,

@@ -92,6 +92,14 @@ _TELEMETRY = PoolTelemetry(
     available=True,
     following=True,
     fault=False,
+    storage_at_s=_NOW_S - 9.0,
+    stored_energy_wh=93_000.0,
+    storage_capacity_wh=150_000.0,
+    usable_energy_wh=47_400.0,
+    max_discharge_power_w=22_000.0,
+    max_charge_power_w=22_000.0,
+    storage_unknown_sessions=0,
+    storage_quality=PoolQuality.GOOD,
 )
 _SAID = AnswerWords(
     program="north",

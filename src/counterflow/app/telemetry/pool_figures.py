@@ -14,6 +14,7 @@ from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.eligibility import measured_sessions
 from counterflow.engine.fleet.meters import Meters
 from counterflow.engine.fleet.snapshot import B1, I8, FleetImage
+from counterflow.engine.grid.storage import PoolStorage, pool_storage, with_storage
 from counterflow.engine.grid.telemetry import Firm, Part, PoolState, pool_telemetry
 
 READY_OUTLOOK_S = 900.0
@@ -40,6 +41,7 @@ class PoolFigures:
         self._broken = broken
         self._firm = firm
         self._ready: I8 = np.zeros(0, dtype=np.int64)
+        self._storages: Mapping[PoolId, PoolStorage] = {}
         self._looked_at_s = -np.inf
         self._lag_s = room.settings.response.prior_lag_s
 
@@ -64,21 +66,22 @@ class PoolFigures:
                 available=not (broken or room.dispatcher.latch.on),
                 fault=broken,
             )
-            records.append(pool_telemetry(meters, known, state, self._settings, numbers[pool]))
+            record = pool_telemetry(meters, known, state, self._settings, numbers[pool])
+            records.append(with_storage(record, self._storages.get(pool)))
         return records
 
     async def look(self, now_s: float) -> None:
-        """Which cars could be discharged, if that was not looked at lately: the costly part, off the loop."""
+        """What the cars could do, if that was not looked at lately: the costly part, off the loop."""
         if self._was_looked_at(now_s):
             return
         image = self._room.fleet.snapshot(now_s)
-        self._take(image, await asyncio.to_thread(self._able, image))
+        self._take(image, *await asyncio.to_thread(self._looked, image))
 
     def look_now(self, now_s: float) -> None:
         """The same, at once."""
         if not self._was_looked_at(now_s):
             image = self._room.fleet.snapshot(now_s)
-            self._take(image, self._able(image))
+            self._take(image, *self._looked(image))
 
     def _was_looked_at(self, now_s: float) -> bool:
         if 0.0 <= now_s - self._looked_at_s < self._settings.look_s:
@@ -86,10 +89,13 @@ class PoolFigures:
         self._looked_at_s = now_s
         return False
 
-    def _able(self, image: FleetImage) -> Capability:
-        return self._room.dispatcher.outlook.capability_now(image, image.at_s + READY_OUTLOOK_S)
+    def _looked(self, image: FleetImage) -> tuple[Capability, Mapping[PoolId, PoolStorage]]:
+        able = self._room.dispatcher.outlook.capability_now(image, image.at_s + READY_OUTLOOK_S)
+        topology, tolerated = self._room.topology, self._settings.tolerated_share
+        return able, {pool: pool_storage(image, able, topology, topology.pool_mask(pool), tolerated) for pool in self.pools}
 
-    def _take(self, image: FleetImage, able: Capability) -> None:
+    def _take(self, image: FleetImage, able: Capability, storages: Mapping[PoolId, PoolStorage]) -> None:
+        self._storages = storages
         ready = able.reason == Reason.READY
         self._ready = np.where(ready, image.uid, 0)
         response = self._room.dispatcher.outlook.response
