@@ -196,3 +196,19 @@ def target_words(instruction: DispatchInstruction) -> str:
     if instruction.order is not None and instruction.order.steps:
         return f"up to {power} in {len(instruction.steps)} steps"
     return power
+
+
+def promise_words(instruction: DispatchInstruction) -> tuple[str, ...]:
+    """How far the order went beyond what was promised when it was accepted, before it started, in sentences; nothing = all was promised."""
+    told, asked_w = instruction.feasibility, asked_power_w(instruction)
+    if told is None:
+        return ()
+    found: list[str] = []
+    if told.shortfall_power_w > NOTICEABLE_FRAC * asked_w:
+        held, beyond = format_power(told.committed_power_w), format_power(told.shortfall_power_w)
+        found.append(f"When the order was accepted {held} of it were promised; {beyond} were not.")
+    if told.commitment_power_w is not None:
+        above_w = max(0.0, asked_w - told.commitment_power_w)
+        above = f"; {format_power(above_w)} of it were above that and never promised" if above_w > NOTICEABLE_FRAC * asked_w else ""
+        found.append(f"The order called commitment {told.commitment_id} over {format_power(told.commitment_power_w)}{above}.")
+    return tuple(found)

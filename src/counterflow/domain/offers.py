@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from counterflow.domain.ids import DispatchId, PoolId
+from counterflow.domain.settlement import Quality
 
 LEVELS = (0.5, 0.9, 0.95, 0.99)
 """Confidences that are always told. 0.9 is P90: met or exceeded in nine of ten cases (decisions 11)."""
@@ -102,6 +103,9 @@ class CallFigures(Struct, frozen=True, kw_only=True):
     dispatch_id: DispatchId
     ordered_energy_wh: float | None = None
     delivered_energy_wh: float | None = None
+    report_version: int | None = None
+    """The version that says so, the newest."""
+    quality: Quality | None = None
 
 
 class Commitment(Struct, frozen=True, kw_only=True):

@@ -1,15 +1,19 @@
 """The PDF: what stands in it, with units, times and quality; how many pages; the same report gives the same file."""
 
 import re
+from itertools import pairwise
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from msgspec.structs import replace
 
+from counterflow.adapters.reports import as_pdf, render, render_first
 from counterflow.adapters.reports import pdf_words as words
-from counterflow.adapters.reports import render, render_first
+from counterflow.adapters.reports.pdf_chart import draw_chart
 from counterflow.domain.delivery import DropOut
 from counterflow.domain.ids import DispatchId, SessionUid
-from counterflow.domain.instructions import DispatchState
+from counterflow.domain.instructions import DispatchState, Feasibility
 from counterflow.domain.settlement import (
     BaselineMethod,
     BaselineStatement,
@@ -21,6 +25,7 @@ from counterflow.domain.settlement import (
 )
 
 START_S = 1_795_366_800.0
+RIGHT_EDGE = 0.925
 
 
 def pages(content: bytes) -> int:
@@ -99,6 +104,49 @@ def test_the_first_page_says_who_what_and_how_much(full_report):
     assert "These figures are provisional" in provisional
 
 
+def test_an_order_beyond_what_was_promised_is_marked(full_report):
+    report = full_report()
+    told = Feasibility(
+        expected_power_w=1.2e6,
+        low_power_w=1.1e6,
+        expected_energy_wh=8e4,
+        low_energy_wh=7e4,
+        committed_power_w=1.0e6,
+        shortfall_power_w=4e5,
+        sessions=200,
+        commitment_id="o-1",
+        commitment_power_w=9e5,
+    )
+    said = " ".join(words.verdict(replace(report, instruction=replace(report.instruction, feasibility=told))))
+    assert "When the order was accepted 1.000 MW of it were promised; 400.0 kW were not." in said
+    assert "The order called commitment o-1 over 900.0 kW; 500.0 kW of it were above that and never promised." in said
+    kept = replace(told, shortfall_power_w=0.0, commitment_power_w=1.4e6)
+    said = " ".join(words.verdict(replace(report, instruction=replace(report.instruction, feasibility=kept))))
+    assert "promised" not in said
+    assert "The order called commitment o-1 over 1.400 MW." in said
+    assert "commitment" not in " ".join(words.verdict(report))
+
+
+def test_the_power_axis_has_its_zero_and_time_has_round_ticks(make_report):
+    figure = Figure()
+    draw_chart(figure, make_report(steps=45, drops=2, unknown=(0, 0)), (0.1, 0.1, 0.8, 0.8))
+    [axes] = figure.axes
+    assert axes.get_ylim()[0] == 0.0
+    assert axes.get_xticks()[1] - axes.get_xticks()[0] == 0.5
+
+
+def test_nothing_stands_outside_of_the_page_and_no_figure_in_the_next_ones_place(full_report):
+    long = full_report(delivered_energy_wh=12_345_678.0, target_energy_wh=23_456_789.0)
+    for figure in as_pdf.pages_of(long):
+        canvas = FigureCanvasAgg(figure)
+        boxes = [text.get_window_extent(canvas.get_renderer()) for text in figure.texts]
+        assert all(box.x1 <= RIGHT_EDGE * figure.bbox.width for box in boxes)
+    front = as_pdf.pages_of(long)[0]
+    renderer = FigureCanvasAgg(front).get_renderer()
+    heads = [text.get_window_extent(renderer) for text in front.texts if text.get_weight() == "bold" and 11.5 < text.get_fontsize() < 21]
+    assert all(left.x1 < right.x0 for left, right in pairwise(sorted(heads[:5], key=lambda box: box.x0)))
+
+
 def test_what_an_older_report_does_not_tell_is_said(make_report):
     older = make_report(steps=0)
     assert dict(words.terms(older))["Baseline"] == "not told (older report)"
@@ -133,6 +181,8 @@ def test_longer_windows_have_longer_intervals(hours, rows, make_report):
 def test_evses_are_summed_and_the_worst_quality_counts(full_report):
     report = full_report()
     rows, beyond = words.evse_rows(report)
+    given = sum(session.delivered_wh for session in report.sessions)
+    assert words.evse_total(report)[:7] == ["All 60 EVSEs", "", "60", "27,960", "0", "-7,200", f"{given:,.0f}"]
     assert rows[0][:3] == ["CS-59", "3", "1"]
     assert beyond.startswith("Of 60 EVSEs those that gave most are shown")
     first, second, *_ = report.sessions
@@ -160,6 +210,7 @@ def test_the_last_page_tells_methods_uncertainty_data_and_how_to_check(full_repo
     assert any("CS-7 (-3.2 s)" in sentence for sentence in parts["Data quality"])
     assert parts["Data quality"][-1] == "... and 8 more notes in the JSON of the report."
     assert "4,711 meter values" in parts["How to check it"][1]
+    assert parts["How to check it"][2:] == ["ab" * 32, "cd" * 32]
     bare = dict(words.methods(replace(make_report(), gaps=(), notes=())))
     assert bare["Data quality"] == ["No gaps in the meter values."]
     assert bare["Recovery"] == []

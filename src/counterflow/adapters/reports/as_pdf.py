@@ -22,12 +22,14 @@ _FEW_ROWS = 8
 _AROUND_ROWS = 6
 """So many rows' room is taken by title, header, total and note."""
 _FIRST_ROWS = 16
+_BOX_LETTERS = 9
+"""So many letters of a figure that counts fit into its box; more are smaller."""
 _SIZE_IN = (8.27, 11.69)
 
 
 def pdf_files(report: DeliveryReport) -> dict[str, bytes]:
     """One PDF."""
-    figures = [_front(report), *_tables(report), _methods(report)]
+    figures = pages_of(report)
     made = datetime.fromtimestamp(report.generated_at_s, UTC)
     sink = BytesIO()
     about = {
@@ -37,10 +39,17 @@ def pdf_files(report: DeliveryReport) -> dict[str, bytes]:
         "ModDate": made,
     }
     with PdfPages(sink, metadata=about) as pages:
-        for number, figure in enumerate(figures, start=1):
-            _foot(figure, report, number, len(figures))
+        for figure in figures:
             pages.savefig(figure)
     return {file_name(report, ".pdf"): sink.getvalue()}
+
+
+def pages_of(report: DeliveryReport) -> list[Figure]:
+    """The pages, drawn."""
+    figures = [_front(report), *_tables(report), _methods(report)]
+    for number, figure in enumerate(figures, start=1):
+        _foot(figure, report, number, len(figures))
+    return figures
 
 
 def _page() -> Figure:
@@ -73,11 +82,12 @@ def _verdict(page: Page, report: DeliveryReport) -> None:
     """The figures that count, in a row of boxes, and a sentence."""
     boxes = words.figures(report)
     width = (RIGHT - LEFT) / len(boxes)
+    size = 14.5 * min(1.0, _BOX_LETTERS / max(len(figure) for _, figure, _ in boxes))
     top = page.y
     for place, (name, figure, below) in enumerate(boxes):
         at = LEFT + place * width
         page.put(at, top - 0.008, name, size=8, colour=GREY)
-        page.put(at, top - 0.031, figure, size=14.5, weight="bold", colour=ACCENT if place == 0 else INK)
+        page.put(at, top - 0.031, figure, size=size, weight="bold", colour=ACCENT if place == 0 else INK)
         page.put(at, top - 0.047, below, size=7.5, colour=GREY)
     page.y = top - 0.068
     for sentence in words.verdict(report):
@@ -97,7 +107,7 @@ def _tables(report: DeliveryReport) -> list[Figure]:
         parts.append(("Drop-outs", Table(words.DROP_OUT_HEADER, lost, words.DROP_OUT_WIDTHS), beyond))
     evses, beyond = words.evse_rows(report)
     if evses:
-        parts.append(("By EVSE", Table(words.EVSE_HEADER, evses, words.EVSE_WIDTHS), beyond))
+        parts.append(("By EVSE", Table(words.EVSE_HEADER, evses, words.EVSE_WIDTHS, total=words.evse_total(report)), beyond))
     figures: list[Figure] = []
     page: Page | None = None
     for title, table, note in parts:

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from counterflow.adapters.reports.pdf_layout import ACCENT, GREY, INK
 from counterflow.domain.delivery import NOT_RESPONDING, DeliveryReport
@@ -17,6 +17,8 @@ _LOST = "#c8352b"
 _UNSURE = "#e9c46a"
 _BASELINE = "#7a5ea8"
 _MINUTE_S = 60.0
+_TICKS_MIN = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 240.0, 480.0, 1440.0)
+_MOST_TICKS = 12
 
 
 def draw_chart(figure: Figure, report: DeliveryReport, place: tuple[float, float, float, float]) -> None:
@@ -39,7 +41,7 @@ def draw_chart(figure: Figure, report: DeliveryReport, place: tuple[float, float
         if report.baseline is not None and report.baseline.energy_wh:
             _draw_baseline(axes, report, scale)
     losses = [((drop.began_s - start_s) / _MINUTE_S, drop.kind == NOT_RESPONDING) for drop in report.drop_outs]
-    low, high = axes.get_ylim()
+    low, high = min(0.0, axes.get_ylim()[0]), max(1e-9, axes.get_ylim()[1])
     axes.set_ylim(low, high + 0.06 * (high - low) if losses else high)
     for deaf, marker, words in ((False, "v", "car lost"), (True, "D", "did not respond")):
         at = [minute for minute, is_deaf in losses if is_deaf == deaf]
@@ -63,7 +65,8 @@ def draw_chart(figure: Figure, report: DeliveryReport, place: tuple[float, float
     axes.axhline(0.0, color="#aab4bf", linewidth=0.8, zorder=1)
     axes.grid(axis="y", color="#e2e7ec", linewidth=0.6, zorder=0)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_locator(MaxNLocator(9))
+    length_min = ends[-1] - minutes[0] if points else 1.0
+    axes.xaxis.set_major_locator(MultipleLocator(next((step for step in _TICKS_MIN if length_min / step <= _MOST_TICKS), _TICKS_MIN[-1])))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda minute, _: f"{minute:g}"))
     axes.tick_params(labelsize=7.5, colors=GREY, length=0)
     axes.set_ylabel(f"discharge power [{unit}]", fontsize=8, color=INK)

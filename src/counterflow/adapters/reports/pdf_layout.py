@@ -16,7 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM = 0.085, 0.915, 0.945, 0.06
 _HAIR = "#c9d1da"
 _ZEBRA = "#f3f6f9"
 _ROW = 0.0163
-_WIDE = 110
+_WIDE = 106
 """Letters of 8.5 pt on a line."""
 
 
@@ -116,7 +116,12 @@ class Page:
         self, cells: Sequence[str], columns: Sequence[tuple[float, str]], *, colour: str = INK, size: float = 8, weight: str = "normal"
     ) -> None:
         for text, (x, align) in zip(cells, columns, strict=True):
-            self.put(x, self.y, text, size=size, colour=colour, weight=weight, align=align)
+            self.put(x, self.y, _with_minus(text), size=size, colour=colour, weight=weight, align=align)
 
     def _line(self, y: float, colour: str, width: float) -> None:
         self.figure.add_artist(Line2D([LEFT, RIGHT], [y, y], color=colour, linewidth=width))
+
+
+def _with_minus(text: str) -> str:
+    """A figure below zero with a minus as wide as a plus; anything else as it is."""
+    return f"\N{MINUS SIGN}{text[1:]}" if text[:1] == "-" and text[1:2].isdigit() else text

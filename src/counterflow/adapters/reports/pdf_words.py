@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from counterflow.domain.delivery import DeliveryReport, SessionDelivery, drop_out_words
-from counterflow.domain.instructions import DispatchMode, target_words
+from counterflow.domain.instructions import DispatchMode, promise_words, target_words
 from counterflow.domain.series import regridded, timed
 from counterflow.domain.settlement import Quality
 from counterflow.domain.units import format_energy, format_instant
@@ -15,7 +15,7 @@ INTERVAL_WIDTHS = (1.25, 1.0, 1.1, 1.1, 1.1, 1.0, 0.85, -0.9)
 DROP_OUT_HEADER = ("At (UTC)", "Station", "Session", "Why", "Lost [kW]", "Replaced by")
 DROP_OUT_WIDTHS = (1.0, -1.6, -1.7, -1.3, 0.8, 0.9)
 EVSE_HEADER = ("Station", "EVSE", "Sessions", "Out [Wh]", "In [Wh]", "Baseline [Wh]", "Delivered [Wh]", "± [Wh]", "Available", "Data")
-EVSE_WIDTHS = (1.7, 0.5, 0.75, 0.9, 0.9, 1.1, 1.15, 0.75, 0.85, -0.9)
+EVSE_WIDTHS = (1.6, 0.5, 0.8, 0.85, 0.8, 1.15, 1.25, 0.7, 0.9, -0.95)
 
 _STEPS_S = (60.0, 300.0, 900.0, 3600.0)
 _MOST_INTERVALS = 44
@@ -58,6 +58,7 @@ def verdict(report: DeliveryReport) -> list[str]:
         found.append("These figures are provisional: the dispatch has not ended, or meter values may still come.")
     data = "" if report.quality is None else f" Data: {_quality(report.quality)}."
     flagged = f" Of the metered energy {report.flagged_wh:,.0f} Wh is from power alone." if report.flagged_wh else ""
+    found += promise_words(report.instruction)
     found.append(f"{report.members:,} cars took part; {drop_out_words(report.drop_outs)}.{data}{flagged}")
     return found
 
@@ -144,6 +145,15 @@ def _evse_row(station: str, evse: int, sessions: Sequence[SessionDelivery]) -> l
     return [_cut(station, 26), str(evse or ""), str(len(sessions)), *figures, available, _quality(worst)]
 
 
+def evse_total(report: DeliveryReport) -> list[str]:
+    """The row below the EVSEs, of all of them."""
+    energies = ("exported_wh", "imported_wh", "baseline_wh", "delivered_wh")
+    sums = (f"{sum(getattr(session, name) for session in report.sessions) + 0.0:,.0f}" for name in energies)
+    evses = len({(session.station_id, session.evse_id) for session in report.sessions})
+    unsure = f"{report.uncertainty_wh:,.0f}"
+    return [f"All {evses:,} EVSEs", "", f"{len(report.sessions):,}", *sums, unsure, "", _quality(report.quality)]
+
+
 def methods(report: DeliveryReport) -> list[tuple[str, list[str]]]:
     """The last page: title and sentences of each part."""
     return [
@@ -211,8 +221,8 @@ def _check(report: DeliveryReport) -> list[str]:
         f"{report.dispatch_id} --version {report.version}, or with the folder that 'counterflow report --all' wrote."
     ]
     if report.evidence is not None:
-        found.append(f"Made from {report.evidence.samples:,} meter values (SHA-256 {report.evidence.samples_sha256})")
-        found.append(f"and the dispatch's log (SHA-256 {report.evidence.log_sha256}).")
+        found.append(f"It was made from {report.evidence.samples:,} meter values and the dispatch's log. Their SHA-256 sums:")
+        found += [report.evidence.samples_sha256, report.evidence.log_sha256]
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from counterflow.app.cli.shared import JsonOption, Server, WrongUsageError, asks_server, refuse_options_before, screen
-from counterflow.app.cli.tables import Column, column, figures, instant, kilo, print_table, say
+from counterflow.app.cli.tables import UNKNOWN, Column, column, figures, instant, kilo, print_table, say
 from counterflow.app.cli.words import counted, length, power
 from counterflow.domain.ids import ALL_SITES
 from counterflow.domain.offers import Commitment, CoverageView, Offer
@@ -191,15 +191,26 @@ _COVERAGE: list[Column[CoverageView]] = [
     figures("Sharpness %", lambda view: _percent(view.sharpness_frac), 4),
     figures("Dispatched %", lambda view: _percent(view.dispatched_share_frac), 5),
 ]
+
+
+def _delivered(one: Commitment) -> str:
+    """By the final reports of the dispatches that called it, of what they ordered."""
+    told = [(call.delivered_energy_wh, call.ordered_energy_wh) for call in one.calls if call.delivered_energy_wh is not None]
+    given_wh, asked_wh = sum(given for given, _ in told), sum(asked or 0.0 for _, asked in told)
+    return f"{kilo(given_wh, 2)} of {kilo(asked_wh, 2)}" if told else UNKNOWN
+
+
 _COMMITMENTS: list[Column[Commitment]] = [
     column("Offer", lambda one: one.commitment_id),
     column("State", lambda one: one.state.value),
-    column("Pool", lambda one: one.offer.pool, 3),
+    column("Pool", lambda one: one.offer.pool, 4),
     column("From", lambda one: instant(one.start_s)),
     column("For", lambda one: length(one.offer.window_s)),
-    figures("Offered kW", lambda one: kilo(one.offer.power_w), 2),
+    figures("Offered kW", lambda one: kilo(one.offer.power_w), 3),
     figures("Committed kW", lambda one: kilo(one.power_w)),
     column("Held for", lambda one: one.committed_by or "-", 1),
-    column("Called by", lambda one: ", ".join(call.dispatch_id for call in one.calls) or "-", 4),
-    column("Why", lambda one: one.reason or "-", 5),
+    figures("Delivered of kWh", _delivered, 2),
+    column("Data", lambda one: ", ".join(dict.fromkeys(call.quality.value for call in one.calls if call.quality)) or UNKNOWN, 4),
+    column("Called by", lambda one: ", ".join(call.dispatch_id for call in one.calls) or UNKNOWN, 5),
+    column("Why", lambda one: one.reason or UNKNOWN, 6),
 ]

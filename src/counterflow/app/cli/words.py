@@ -3,8 +3,8 @@
 from counterflow.app.cli.tables import clock, instant, span
 from counterflow.domain.conflicts import ForeignProfile
 from counterflow.domain.delivery import DeliveryReport, drop_out_words
-from counterflow.domain.instructions import NOTICEABLE_FRAC, DispatchInstruction, Feasibility, asked_power_w, target_words
-from counterflow.domain.units import format_energy, format_power
+from counterflow.domain.instructions import NOTICEABLE_FRAC, DispatchInstruction, Feasibility, asked_power_w, promise_words, target_words
+from counterflow.domain.units import format_energy, format_instant, format_power
 from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, Displacement
 from counterflow.engine.control.timeline import Timeline
 
@@ -151,7 +151,7 @@ def state_words(view: DispatchView, now_s: float) -> str:
 
 def verdict_words(report: DeliveryReport) -> list[str]:
     """What was delivered, how well, and what happened, a sentence a line."""
-    lines = [_delivered(report)]
+    lines = [_delivered(report), f"Window:    {_window(report)}."]
     if report.tracking_rmse_frac is not None:
         quality = [f"tracking error {_percent(report.tracking_rmse_frac)} (RMSE)"]
         if report.worst_10s_error_frac is not None:
@@ -163,6 +163,7 @@ def verdict_words(report: DeliveryReport) -> list[str]:
         lines.append("How well:  the tracking error is unknown: the dispatch was too short, or too little was metered.")
     if report.shortfall_energy_wh > NOTICEABLE_FRAC * report.target_energy_wh:
         lines.append(f"Shortfall: {format_energy(report.shortfall_energy_wh)}.")
+    lines += [f"Promise:   {sentence}" for sentence in promise_words(report.instruction)]
     lines.append(
         f"Fleet:     {counted(report.members, 'session')}, {drop_out_words(report.drop_outs)}, "
         f"{counted(report.messages_sent, 'message')}, {counted(len(report.gaps), 'gap')} in the meter data."
@@ -190,6 +191,14 @@ def _delivered(report: DeliveryReport) -> str:
         f"Delivered: {format_energy(report.delivered_energy_wh)} ± {format_energy(report.uncertainty_wh)} "
         f"of {format_energy(report.target_energy_wh)} ordered{share}."
     )
+
+
+def _window(report: DeliveryReport) -> str:
+    """When it ran, and as of when this is known."""
+    order = report.instruction
+    end_s = order.end_s if order.resume_from_s is None else min(order.end_s, order.resume_from_s)
+    made = f"version {report.version}, made {format_instant(round(report.generated_at_s))}"
+    return f"{format_instant(round(order.start_s))} to {format_instant(round(end_s))}; {made}"
 
 
 def _percent(fraction: float) -> str:

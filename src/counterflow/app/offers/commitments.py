@@ -133,7 +133,11 @@ class Commitments:
         if found is None or found.state not in (CommitmentState.DELIVERING, CommitmentState.SETTLED) or not report.final:
             return
         figures = CallFigures(
-            dispatch_id=report.dispatch_id, ordered_energy_wh=report.target_energy_wh, delivered_energy_wh=report.delivered_energy_wh
+            dispatch_id=report.dispatch_id,
+            ordered_energy_wh=report.target_energy_wh,
+            delivered_energy_wh=report.delivered_energy_wh,
+            report_version=report.version,
+            quality=report.quality,
         )
         self._keep(replace(found, calls=tuple(figures if call.dispatch_id == report.dispatch_id else call for call in found.calls)))
 
