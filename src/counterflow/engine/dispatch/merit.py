@@ -68,24 +68,26 @@ def merit_rank(
 def take_in_order(rank: F8, gives_w: F8, need_w: float) -> tuple[NDArray[np.intp], int]:
     """Rows to take, least rank first, until they give `need_w`: (rows taken whole, the row that is needed in part or -1).
 
-    Rows that give nothing are never taken. Ranks are in [0, 1]; ties go by row. Large fleets are cut by a histogram, so that only
-    the marginal bucket is sorted.
+    Rows that give nothing are never taken. Ranks are in [0, 1]; ties go by row. Large fleets are cut by a histogram, and the
+    marginal bucket again, so that few are sorted.
     """
     rows = np.flatnonzero(gives_w > 0.0)
     if need_w <= _NOTHING_W or rows.size == 0:
         return rows[:0], -1
-    sure = rows[:0]
-    if rows.size > _SORT_BELOW:
+    sure, wider = rows[:0], rows.size + 1
+    # Ranks may lie close together, all in one bucket of the first cut.
+    while _SORT_BELOW < rows.size < wider:
+        wider = rows.size
         ranks = rank[rows]
         lowest, highest = float(ranks.min()), float(ranks.max())
         scale = (_BUCKETS - 1) / max(highest - lowest, 1e-300)
         bucket = np.minimum((ranks - lowest) * scale, _BUCKETS - 1).astype(np.intp)
         filled_w = np.cumsum(np.bincount(bucket, weights=gives_w[rows], minlength=_BUCKETS))
         margin = int(np.searchsorted(filled_w, need_w, side="left"))
-        sure = rows[bucket < margin]
-        rows = rows[bucket == margin]
-        need_w -= float(gives_w[sure].sum())
-        if rows.size == 0:
+        below = rows[bucket < margin]
+        sure, rows = np.concatenate([sure, below]), rows[bucket == margin]
+        need_w -= float(gives_w[below].sum())
+        if rows.size == 0 or need_w <= _NOTHING_W:
             return sure, -1
     rows = rows[np.argsort(rank[rows], kind="stable")]
     filled_w = np.cumsum(gives_w[rows])
