@@ -315,15 +315,15 @@ class ControlRoom:
             self._take(event, now_s)
 
     def _take(self, event: StationEvent, now_s: float) -> None:
-        if isinstance(event, _MEASURED):
-            self._measured(event, now_s)
+        if isinstance(event, CommandSent):
+            self.placement.sent(event.command)
+            self.first_use.sent(event.command)
             return
         if isinstance(event, CommandCompleted):
             self._completed(event, now_s)
             return
-        if isinstance(event, CommandSent):
-            self.placement.sent(event.command)
-            self.first_use.sent(event.command)
+        if isinstance(event, _MEASURED):
+            self._measured(event, now_s)
             return
         self._applied(self.fleet.apply(event, now_s), now_s)
         self.faults.take(event)

@@ -119,7 +119,7 @@ class ProfileState(StrEnum):
     CLEARING = "clearing"
 
 
-class ProfileRecord(Struct, frozen=True, kw_only=True):
+class ProfileRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A profile that may be at a station because of us. Written before the message leaves; removed once it is surely gone."""
 
     station_id: StationId

@@ -1,6 +1,6 @@
 """Setpoints, and what became of a command: a closed union, matched exhaustively."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import IntEnum
 from typing import Any
 
@@ -41,9 +41,9 @@ def power_at(power_w: float, later: Iterable[PowerStep], at_s: float) -> float:
     return power_w
 
 
-def strongest_w(power_w: float, later: Iterable[PowerStep]) -> float:
+def strongest_w(power_w: float, later: Collection[PowerStep]) -> float:
     """The strongest discharge (W, <= 0) of an order of several periods."""
-    return min((power_w, *(step.power_w for step in later)))
+    return min((power_w, *(step.power_w for step in later))) if later else power_w
 
 
 class WattCurves(Struct, frozen=True, kw_only=True):

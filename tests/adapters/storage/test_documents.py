@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterflow.adapters.storage.documents import decode_document, encode_document
-from counterflow.domain.ids import EvseId, StationId
-from counterflow.domain.records import DiscoveryRecord, DocumentKind, LearnedResponse
+from counterflow.domain.commands import ProfileKind
+from counterflow.domain.ids import EvseId, ProfileId, SessionUid, StationId, TransactionId
+from counterflow.domain.records import DiscoveryRecord, DocumentKind, LearnedResponse, ProfileRecord, ProfileState
 from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability, StationIdentity
+from counterflow.domain.setpoints import PowerStep
 
 any_float = st.floats(allow_nan=True, allow_infinity=True)
 ODD = [struct.unpack("<d", struct.pack("<Q", bits))[0] for bits in (0x7FF0000000000001, 0xFFF8000000000000, 0xFFFFFFFFFFFFFFFF)]
@@ -49,3 +51,38 @@ def test_so_do_numbers_in_a_list(transitions: tuple[float, float, float, float, 
 def test_every_spelling_of_no_number_is_a_text_in_json(number: float) -> None:
     body = encode_document(DocumentKind.DISCOVERY, known(1.0, number))
     assert f'"soc_frac":"{number}"' in body
+
+
+def profile(power_w: float, placed_at_s: float, later: tuple[PowerStep, ...], watchdog_s: int | None, dispatch_id: str) -> ProfileRecord:
+    return ProfileRecord(
+        station_id=StationId("A"),
+        profile_id=ProfileId(1),
+        session_uid=SessionUid(2),
+        evse_id=EvseId(1),
+        transaction_id=TransactionId("t"),
+        kind=ProfileKind.DISCHARGE,
+        state=ProfileState.PLACING,
+        power_w=power_w,
+        placed_at_s=placed_at_s,
+        discharge_until_s=3.0,
+        hold_until_s=4.0,
+        dispatch_id=dispatch_id,
+        watchdog_s=watchdog_s,
+        later=later,
+    )
+
+
+steps = st.lists(st.builds(PowerStep, from_s=any_float, power_w=any_float), max_size=2).map(tuple)
+profiles = st.builds(profile, any_float, any_float, steps, st.none() | st.integers(0, 2**70), st.text(max_size=8))
+
+
+@given(record=profiles)
+def test_so_does_a_whole_number_of_any_size_beside_them(record: ProfileRecord) -> None:
+    back = decode_document(DocumentKind.PROFILE, encode_document(DocumentKind.PROFILE, record))
+    assert repr(back) == repr(record)  # NaN is equal to nothing, itself included
+
+
+def test_a_profile_that_an_earlier_version_wrote_is_read() -> None:
+    record = profile(-1.0, 2.0, (), None, "d")
+    whole = {name: getattr(record, name) for name in record.__struct_fields__}
+    assert decode_document(DocumentKind.PROFILE, msgspec.json.encode(whole)) == record

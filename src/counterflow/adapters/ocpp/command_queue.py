@@ -42,6 +42,9 @@ class CommandQueue:
 
     def add(self, command: Command) -> list[Command]:
         """Queue `command`; returns the older ones that it makes pointless, which will not leave."""
+        if not self.waiting:  # the usual case
+            self.waiting.append(command)
+            return []
         pointless = _pointless(command)
         replaced = [older for older in self.waiting if pointless(older)]
         if replaced:
@@ -51,8 +54,8 @@ class CommandQueue:
 
     def pop(self) -> Command | None:
         """The next command to send: the oldest of a session that has an urgent one, else the oldest, looks last."""
-        if not self.waiting:
-            return None
+        if len(self.waiting) <= 1:
+            return self.waiting.pop() if self.waiting else None
         place = next((number for number, command in enumerate(self.waiting) if not isinstance(command, _LOOKS)), 0)
         urgent = next((command for command in self.waiting if _is_urgent(command)), None)
         if urgent is not None:

@@ -25,7 +25,7 @@ from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, 
 from counterflow.adapters.ocpp.profiles import ExpiredError, NotInVersionError, PlacementError
 from counterflow.adapters.ocpp.session import Session
 from counterflow.adapters.ocpp.settings import SUBPROTOCOLS, OcppSettings
-from counterflow.adapters.ocpp.told import told_by
+from counterflow.adapters.ocpp.told import TELLING, told_by
 from counterflow.adapters.ocpp.versions import VERSIONS
 from counterflow.domain.commands import Command, RawCall, ReadProfiles
 from counterflow.domain.ids import EvseId, StationId
@@ -136,6 +136,8 @@ class Csms:
             if type(event) is rpc.IncomingCall:  # the usual case, tested the quick way
                 names_nobody = type(event.request) in PLAIN_TYPES
                 self._answering.answer(line, event, now_s, happened)
+            elif type(event) is rpc.CallDone:
+                self._on_done(line, event, now_s, happened)
             else:
                 self._on_rpc(line, event, now_s, happened)
         if session.violations != violations:
@@ -347,8 +349,8 @@ class Csms:
 
     def _on_done(self, line: Line, done: rpc.CallDone, now_s: float, happened: list[StationEvent]) -> None:
         line.in_flight = False
-        count_one(self.counters.outcomes, type(done.outcome).__name__)
         outcome, context = done.outcome, done.context
+        count_one(self.counters.outcomes, type(outcome).__name__)
         if isinstance(outcome, rpc.Answered) and outcome.salvaged:
             self._answering.count_salvaged(line, f"answer to {done.action}", outcome.salvaged, now_s, happened)
         if isinstance(context, Discovery):
@@ -356,5 +358,5 @@ class Csms:
                 context.answered(outcome, now_s)
         elif context is not None:
             self._complete(line, context, command_result(context, outcome), now_s, happened)
-            if isinstance(outcome, rpc.Answered):
+            if isinstance(outcome, rpc.Answered) and isinstance(context, TELLING):
                 happened += told_by(context, outcome.response, now_s)

@@ -4,6 +4,7 @@ Whole seconds and the sixth decimal are rounded so that a discharge is never lon
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import ceil, copysign, floor, isfinite, trunc
 from typing import Final, Literal, assert_never, cast
 
@@ -78,15 +79,16 @@ class ExpiredError(PlacementError):
 def to_request(command: Addressed, now_s: float) -> tuple[str, Request]:
     """The action and its request. Raises `PlacementError`."""
     match command:
-        case PlaceDischarge(control_mode=ControlMode.CHARGE_ONLY):
-            return "SetChargingProfile", on_phases(reduction_profile(command, now_s), command.phases)
         case PlaceDischarge():
-            profile = discharge_profile if command.watchdog_s is None else dynamic_profile
+            if command.control_mode is ControlMode.CHARGE_ONLY:
+                profile = reduction_profile
+            else:
+                profile = discharge_profile if command.watchdog_s is None else dynamic_profile
             return "SetChargingProfile", on_phases(profile(command, now_s), command.phases)
-        case MoveSetpoint():
-            return "UpdateDynamicSchedule", setpoint_update(command, now_s)
         case PlaceFallback():
             return "SetChargingProfile", on_phases(fallback_profile(command), command.phases)
+        case MoveSetpoint():
+            return "UpdateDynamicSchedule", setpoint_update(command, now_s)
         case ClearProfile():
             _check_int32("profile_id", command.profile_id, at_least=0)
             return "ClearChargingProfile", ocpp.ClearChargingProfileRequest(charging_profile_id=command.profile_id)
@@ -145,9 +147,10 @@ def discharge_profile(order: PlaceDischarge, now_s: float) -> ocpp.SetChargingPr
     if discharge_s > 0:
         curves = order.curves
         periods.append(_period(0, setpoint, order.control_mode) if curves is None else _curve_period(curves, order.power_w))
-        for at_s, power_w in _later(order, starts_s, discharge_s):
-            setpoint = toward_zero(power_w)
-            periods.append(_period(at_s, setpoint, order.control_mode))
+        if order.later:
+            for at_s, power_w in _later(order, starts_s, discharge_s):
+                setpoint = toward_zero(power_w)
+                periods.append(_period(at_s, setpoint, order.control_mode))
     if discharge_s <= 0 or (hold_s > discharge_s and setpoint != 0.0):
         periods.append(_period(max(discharge_s, 0), 0.0, order.control_mode))
     schedule = ocpp.ChargingScheduleType(
@@ -363,9 +366,10 @@ def _curve_period(curves: WattCurves, worst_w: float) -> ocpp.ChargingSchedulePe
 
 
 def _check_target(order: PlaceDischarge | PlaceFallback) -> None:
-    _check_int32("evse_id", order.evse_id, at_least=1)
-    _check_int32("profile_id", order.profile_id, at_least=0)
-    _check_int32("stack_level", order.stack_level, at_least=0)
+    if not (1 <= order.evse_id <= MAX_INT32 and 0 <= order.profile_id <= MAX_INT32 and 0 <= order.stack_level <= MAX_INT32):
+        _check_int32("evse_id", order.evse_id, at_least=1)
+        _check_int32("profile_id", order.profile_id, at_least=0)
+        _check_int32("stack_level", order.stack_level, at_least=0)
     if not 1 <= len(order.transaction_id) <= MAX_TRANSACTION_ID_LENGTH:
         raise PlacementError("A transaction profile needs a transaction id of 1 to 36 characters (K01.FR.03).")
     if not isfinite(order.start_s):
@@ -383,5 +387,7 @@ def _check_int32(name: str, value: int, *, at_least: int) -> int:
     return value
 
 
+@lru_cache(maxsize=256)
 def _instant(at_s: int) -> datetime:
+    """Cached, since the profiles of a whole fan-out begin and end in the same few seconds."""
     return datetime.fromtimestamp(at_s, UTC)

@@ -147,8 +147,12 @@ class Session:
         if self._closed:
             return self._take_undelivered()
         frame = rpc.decode_frame(text)
-        # The usual frame, and the usual case that nothing has waited, are tested the quick way.
-        event = self._on_call(frame) if type(frame) is rpc.Call else self._on_other(frame, now_s)
+        # The usual frames, and the usual case that nothing has waited, are tested the quick way.
+        event: RpcEvent | None
+        if type(frame) is rpc.Call:
+            event = self._on_call(frame)
+        else:
+            event = self._on_answer(frame, now_s) if type(frame) is rpc.CallResult else self._on_other(frame, now_s)
         if self._undelivered is None:
             return [] if event is None else [event]
         return self._take_undelivered() if event is None else [*self._take_undelivered(), event]

@@ -1,12 +1,15 @@
 """Answers of stations that tell something by themselves, as events."""
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UNSET
 
 from counterflow.adapters.ocpp.foreign_limits import composite_told
 from counterflow.domain.commands import Command, ReadComposite, ReadTransaction
 from counterflow.domain.telemetry import StationEvent, TransactionTold
+
+TELLING: Final = (ReadComposite, ReadTransaction)
+"""Commands whose answers tell something besides how they ended."""
 
 
 def told_by(command: Command, response: Any, now_s: float) -> list[StationEvent]:

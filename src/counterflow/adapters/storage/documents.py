@@ -81,7 +81,7 @@ def encode_document(kind: DocumentKind, document: Any) -> str:
         raise TypeError(f"a document of kind {kind.value} is a {expected.__name__}, not {type(document).__name__}")
     body = _ENCODER.encode(document)
     # Most `null` are values that are not there; walking through a whole document for them took longer than all else of a boot.
-    if b"null" in body and _ODD_NUMBER.search(_PACKER.encode(document)):
+    if b"null" in body and _may_hold_odd_number(document):
         body = _ENCODER.encode(_spell_out(msgspec.to_builtins(document)))
     return body.decode()
 
@@ -99,6 +99,13 @@ def decode_document(kind: DocumentKind, body: str | bytes) -> Any:
 def _decoders(kind: DocumentKind) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
     expected = DOCUMENT_TYPES[kind]
     return msgspec.json.Decoder(expected), msgspec.json.Decoder(expected, strict=False)
+
+
+def _may_hold_odd_number(document: msgspec.Struct) -> bool:
+    try:
+        return _ODD_NUMBER.search(_PACKER.encode(document)) is not None
+    except OverflowError:
+        return True  # MessagePack ends at 64 bits, and JSON does not
 
 
 def _spell_out(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Carrying out what a tick decided: placings, releases, log lines and notices."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
@@ -45,16 +45,24 @@ STILL_RUNS_S = 1.0
 """An order that ends within this time after its dispatch needs no other to stop it."""
 
 
+_MODES = {int(mode): mode for mode in ControlMode}
+_WORDS = {reason: reason.name.lower() for reason in ChangeReason}
+
+_Cells = tuple[int, int, float, float]
+"""EVSE, control mode, what belongs beneath (W), and until when the car could run at its full power (NaN = that is not asked)."""
+
+
 class _Batch(NamedTuple):
-    """Setpoints of one decision that wait to be handed out, with the image they were decided on and what belongs beneath each, (N,)."""
+    """Setpoints of one decision that wait to be handed out, with the image they were decided on."""
 
     dispatch_id: DispatchId
     image: FleetImage
-    beneath_w: F8
     is_logged: bool
     changes: deque[SetpointChange]
-    full_until_s: F8 | None = None
-    """(N,) until when each could run at its full power; None where no setpoint goes out as a Dynamic profile."""
+    cells: Iterator[_Cells]
+    """What is known in the row of each of the changes."""
+    moves: bool = False
+    """They go out as Dynamic profiles, where stations have them."""
     path: ControlPath = ControlPath.CENTRAL
     starts_s: float | None = None
     """The start of a dispatch that is to come, epoch seconds; None = at once."""
@@ -134,22 +142,22 @@ class Carrying:
         while self._todo and most > 0:
             batch = self._todo[0]
             for _ in range(min(len(batch.changes), most)):
-                self._hand_out_one(batch, batch.changes.popleft(), next(batch.whys), now_s)
+                self._hand_out_one(batch, batch.changes.popleft(), next(batch.cells), next(batch.whys), now_s)
                 most -= 1
             if not batch.changes:
                 self._todo.popleft()
 
-    def _hand_out_one(self, batch: _Batch, change: SetpointChange, why: Why | None, now_s: float) -> None:
+    def _hand_out_one(self, batch: _Batch, change: SetpointChange, cells: _Cells, why: Why | None, now_s: float) -> None:
         if self._book.owner.get(change.uid) != batch.dispatch_id or self._fleet.row_of(change.uid) is None:
             return
         if change.power_w < 0.0 and self._fleet.is_guarded(change.uid):
             return  # whatever was decided: nothing discharges a session for which a guarantee was broken
-        self._placement.place(self._placing(batch, change), now_s)
+        self._placement.place(self._placing(batch, change, cells), now_s)
         if batch.is_logged:
             if why is not None and now_s - batch.image.at_s > 0.05:
                 why = replace(why, late_s=round(now_s - batch.image.at_s, 2))
-            reason = change.reason.name.lower()
-            entry = LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=reason, why=why)
+            text = _WORDS[change.reason]
+            entry = LogEntry(at_s=now_s, kind=LogKind.SETPOINT, session_uid=change.uid, power_w=change.power_w, text=text, why=why)
             self._journal.log(batch.dispatch_id, entry)
 
     def carry_out(
@@ -185,10 +193,10 @@ class Carrying:
             _Batch(
                 task.instruction.dispatch_id,
                 image,
-                beneath_w,
                 True,
                 deque(decision.changes),
-                full_until_s,
+                _cells(image, decision.changes, beneath_w, full_until_s),
+                full_until_s is not None,
                 task.instruction.control_path,
                 starts_s,
                 decision.grounds.of(decision.changes) if decision.grounds is not None else repeat(None),
@@ -236,7 +244,8 @@ class Carrying:
             )
             holds.append(change)
         if holds:
-            self._todo.append(_Batch(dispatch_id, image, self._beneath_w(task, image, cap), False, holds))
+            cells = _cells(image, tuple(holds), self._beneath_w(task, image, cap), None)
+            self._todo.append(_Batch(dispatch_id, image, False, holds, cells))
 
     def hand_back(self, task: RunningTask, image: FleetImage, cap: Capability, now_s: float, resume_from_s: float) -> list[SessionUid]:
         """Nothing is asked any more: stop what an order keeps running, then give the cars back to charging, paced from `resume_from_s`
@@ -306,19 +315,19 @@ class Carrying:
         full_until_s[rows] = ends.discharge_until_s
         return full_until_s
 
-    def _placing(self, batch: _Batch, change: SetpointChange) -> Placing:
-        image = batch.image
-        key = image.keys[change.row]
+    def _placing(self, batch: _Batch, change: SetpointChange, cells: _Cells) -> Placing:
+        key = batch.image.keys[change.row]
         assert key is not None, "a decision names occupied rows only"
         station_id, transaction_id = key
-        evse_id = EvseId(int(image.evse_id[change.row]))
+        evse_number, mode, beneath_w, full_until_s = cells
+        evse_id = EvseId(evse_number)
         known = self._capability_of(station_id, evse_id)
         placing = Placing(
             uid=change.uid,
             station_id=station_id,
             evse_id=evse_id,
             transaction_id=transaction_id,
-            control_mode=ControlMode.CHARGE_ONLY if change.reduces else ControlMode(int(image.control_mode[change.row])),
+            control_mode=ControlMode.CHARGE_ONLY if change.reduces else _MODES[mode],
             max_stack_level=known.max_stack_level if known else None,
             above_level=self._conflicts.above_level(station_id, evse_id),
             max_offline_supported=bool(known and known.max_offline_duration),
@@ -327,17 +336,19 @@ class Carrying:
             later=change.later,
             discharge_until_s=change.discharge_until_s,
             hold_until_s=change.hold_until_s,
-            fallback_power_w=float(batch.beneath_w[change.row]),
+            fallback_power_w=beneath_w,
             dispatch_id=batch.dispatch_id,
-            reason=change.reason.name.lower(),
+            reason=_WORDS[change.reason],
             urgent=change.urgent,
-            moves=batch.full_until_s is not None,
+            moves=batch.moves,
             curves=curves_of(batch.path, change.power_w, self._curves) if change.by_curve else None,
             path=batch.path.value if change.by_curve else "",
             ampere_phases=known.ampere_phases if known and change.reduces else None,
-            full_until_s=float("nan") if batch.full_until_s is None else float(batch.full_until_s[change.row]),
-            begins_at_s=None if batch.starts_s is None else batch.starts_s - self._lead_s(image, change),
+            full_until_s=full_until_s,
+            begins_at_s=None if batch.starts_s is None else batch.starts_s - self._lead_s(batch.image, change),
         )
+        if not placing.later:
+            return placing
         # PeriodsPerSchedule (K01): the first period and the hold at the end are two of them.
         most = known.max_periods if known is not None and known.max_periods is not None else DEFAULT_PERIODS
         return cut(placing, max(0, most - 2))
@@ -399,3 +410,11 @@ class Carrying:
 
     def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float | str) -> None:
         self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values=dict(values)))
+
+
+def _cells(image: FleetImage, changes: Sequence[SetpointChange], beneath_w: F8, full_until_s: F8 | None) -> Iterator[_Cells]:
+    """Of each change, in their order. All are read when the first is asked for: cell by cell it takes as long as a message."""
+    rows = np.array([change.row for change in changes], dtype=np.intp)
+    ends_s = np.full(len(rows), np.nan) if full_until_s is None else full_until_s[rows]
+    columns = (image.evse_id[rows], image.control_mode[rows], beneath_w[rows], ends_s)
+    yield from zip(*(column.tolist() for column in columns), strict=True)

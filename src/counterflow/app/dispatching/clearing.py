@@ -92,5 +92,6 @@ class Clearing:
 
     def forget(self, station_id: StationId, profile_id: ProfileId) -> None:
         """No clear of this profile is under way."""
-        self._due_s.pop((station_id, profile_id), None)
-        self._tries.pop((station_id, profile_id), None)
+        if self._due_s or self._tries:
+            self._due_s.pop((station_id, profile_id), None)
+            self._tries.pop((station_id, profile_id), None)

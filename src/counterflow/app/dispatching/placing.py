@@ -46,6 +46,7 @@ from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.ports import Journal, StationLink
 
 _PLACED: Final = (PlaceDischarge, MoveSetpoint, PlaceFallback)
+_OF_PROFILES: Final = (*_PLACED, ClearProfile)
 
 
 class Placement:
@@ -192,7 +193,7 @@ class Placement:
 
     def sent(self, command: Command) -> None:
         """A command has left for its station."""
-        self.messages_sent += isinstance(command, PlaceDischarge | MoveSetpoint | PlaceFallback | ClearProfile)
+        self.messages_sent += isinstance(command, _OF_PROFILES)
 
     def completed(self, event: CommandCompleted, now_s: float) -> Refused | None:
         """Take in the outcome of a command. Returns what was refused, if the session cannot go on."""

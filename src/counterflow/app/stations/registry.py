@@ -229,7 +229,10 @@ class Registry:
         known = self.discoveries.get(StationId(station_id))
         if known is None:
             return None
-        return next((evse for evse in known.evses if evse.evse_id == evse_id), None)
+        for evse in known.evses:
+            if evse.evse_id == evse_id:
+                return evse
+        return None
 
     def _keep_former(self, record: FormerSettings) -> None:
         if record == self.former.get(record.station_id):

@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from counterflow.domain.setpoints import SetpointState
-from counterflow.engine.fleet.snapshot import F8, FleetImage
+from counterflow.engine.fleet.snapshot import F8, I8, FleetImage
 
 MIN_STEPS = 4
 MIN_ENERGY_WH = 60.0
@@ -66,13 +66,13 @@ class _Sums:
         self.last_w: F8 = np.full(rows, np.nan)
         self.last_wh: F8 = np.full(rows, np.nan)
 
-    def begin(self, row: int, uid: int, done: bool) -> None:
-        """Another session has taken this row."""
-        self.uid[row], self.done[row] = uid, done
+    def begin(self, rows: I8, uids: I8, done: list[bool]) -> None:
+        """Other sessions have taken these rows."""
+        self.uid[rows], self.done[rows] = uids, done
         for name in ("agree", "agree_wh", "oppose", "oppose_wh"):
-            getattr(self, name)[row] = 0.0
+            getattr(self, name)[rows] = 0.0
         for name in ("soc", "last_s", "last_w", "last_wh"):
-            getattr(self, name)[row] = np.nan
+            getattr(self, name)[rows] = np.nan
 
     def widened(self, rows: int) -> "_Sums":
         """The same with more rows."""
@@ -93,8 +93,9 @@ class SignWatch:
         if len(image) > len(self._sums.uid):
             self._sums = self._sums.widened(len(image))
         sums = self._sums
-        for row in np.flatnonzero(image.occupied & (sums.uid != image.uid)).tolist():
-            sums.begin(row, int(image.uid[row]), is_proved(row))
+        new = np.flatnonzero(image.occupied & (sums.uid != image.uid))
+        if new.size:
+            sums.begin(new, image.uid[new], [is_proved(row) for row in new.tolist()])
         watched = image.occupied & ~sums.done & ~np.isnan(image.power_w)
         net_wh = image.export_wh - image.import_wh
         step_s = image.power_at_s - sums.last_s

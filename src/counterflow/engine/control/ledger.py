@@ -57,9 +57,10 @@ MOVES: dict[tuple[ProfileState | None, Happening], ProfileState | None] = {
 """The state table; None = no entry. A CLEARING entry is a tombstone until the station says that it is gone."""
 
 
+_FALLBACK = ProfileKind.FALLBACK
 LEVELS_OF_OURS = 2
-_NOTHING_LATER: tuple[PowerStep, ...] = ()
 """The discharge profile, and the fallback one below."""
+_NOTHING_LATER: tuple[PowerStep, ...] = ()
 
 
 class LedgerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +82,7 @@ class ProfileLedger:
 
     def __init__(self, settings: LedgerSettings) -> None:
         self._settings = settings
+        self._first_id = settings.first_profile_id
         self._entries: dict[ProfileKey, ProfileRecord] = {}
         self._by_session: dict[SessionUid, set[ProfileKey]] = {}
         self._by_station: dict[StationId, set[ProfileKey]] = {}
@@ -93,8 +95,7 @@ class ProfileLedger:
 
     def profile_id(self, uid: SessionUid, kind: ProfileKind) -> ProfileId:
         """The stable id of a session's profile of this kind, < 2^31 (OCPP integers are 32 bit)."""
-        slot = int(uid) % 500_000_000
-        return ProfileId(self._settings.first_profile_id + 2 * slot + (0 if kind is ProfileKind.DISCHARGE else 1))
+        return ProfileId(self._first_id + 2 * (uid % 500_000_000) + (kind is _FALLBACK))
 
     def stack_level(self, kind: ProfileKind, max_stack_level: int | None, above: int | None = None) -> int:
         """Our level for this kind, inside what the station supports; the fallback is always the lower of the two.
@@ -132,14 +133,14 @@ class ProfileLedger:
         before = self._entries.get(key)
         state = MOVES[before.state if before else None, Happening.SENT]
         assert state is not None, "sending always leaves an entry"
+        kind, path, reduces, later = ProfileKind.DISCHARGE, "", False, _NOTHING_LATER
         if isinstance(command, PlaceFallback):
             kind, power_w, discharge_until_s, hold_until_s, watchdog_s = ProfileKind.FALLBACK, command.charge_power_w, now_s, now_s, None
         else:
-            kind, power_w, watchdog_s = ProfileKind.DISCHARGE, command.power_w, command.watchdog_s
+            power_w, watchdog_s = command.power_w, command.watchdog_s
             discharge_until_s, hold_until_s = command.discharge_until_s, command.hold_until_s
-        path, reduces, later = (
-            (command.path, command.reduces, command.later) if isinstance(command, PlaceDischarge) else ("", False, _NOTHING_LATER)
-        )
+            if isinstance(command, PlaceDischarge):
+                path, reduces, later = command.path, command.reduces, command.later
         record = ProfileRecord(
             station_id=command.station_id,
             profile_id=command.profile_id,
@@ -158,7 +159,10 @@ class ProfileLedger:
             reduces=reduces,
             later=later,
         )
-        self._keep(record)
+        if before is not None and before.session_uid == record.session_uid:
+            self._entries[key] = record  # it stands in both indexes
+        else:
+            self._keep(record)
         return record
 
     def happened(self, station_id: StationId, profile_id: ProfileId, what: Happening) -> ProfileRecord | None:
@@ -171,8 +175,9 @@ class ProfileLedger:
         if state is None:
             self._drop(before)
             return None
-        record = before if state is before.state else replace(before, state=state)
-        self._keep(record)
+        if state is before.state:
+            return before
+        record = self._entries[key] = replace(before, state=state)
         return record
 
     def restore(self, record: ProfileRecord) -> None:
@@ -183,14 +188,22 @@ class ProfileLedger:
     def _keep(self, record: ProfileRecord) -> None:
         key = (record.station_id, record.profile_id)
         self._entries[key] = record
-        self._by_session.setdefault(record.session_uid, set()).add(key)
-        self._by_station.setdefault(record.station_id, set()).add(key)
+        _list(self._by_session, record.session_uid, key)
+        _list(self._by_station, record.station_id, key)
 
     def _drop(self, record: ProfileRecord) -> None:
         key = (record.station_id, record.profile_id)
         del self._entries[key]
         _unlist(self._by_session, record.session_uid, key)
         _unlist(self._by_station, record.station_id, key)
+
+
+def _list(index: dict[Owner, set[ProfileKey]], owner: Owner, key: ProfileKey) -> None:
+    keys = index.get(owner)
+    if keys is None:
+        index[owner] = {key}
+    else:
+        keys.add(key)
 
 
 def _unlist(index: dict[Owner, set[ProfileKey]], owner: Owner, key: ProfileKey) -> None:

@@ -3,6 +3,7 @@
 from math import isnan, nan
 from typing import NamedTuple, Self, assert_never
 
+from counterflow.domain.commands import MoveSetpoint, PlaceDischarge
 from counterflow.domain.setpoints import (
     Accepted,
     CommandResult,
@@ -60,6 +61,8 @@ class Order(NamedTuple):
 
 
 NOTHING = Order(nan, nan, nan, nan)
+Told = Order | PlaceDischarge | MoveSetpoint
+"""Found again by its power and its ends."""
 
 
 class OrderBook:
@@ -83,7 +86,7 @@ class OrderBook:
         """An order was handed to the link."""
         self._pending.append(order)
 
-    def done(self, result: CommandResult, order: Order | None = None) -> None:
+    def done(self, result: CommandResult, order: Told | None = None) -> None:
         """The outcome of `order`. Orders before it got no answer of their own and get none any more: newer ones took their place.
 
         Without `order` it is the newest for Offline (it never left), the newest but one for Superseded, else the oldest.
@@ -127,13 +130,10 @@ class OrderBook:
             case _:
                 return 0
 
-    def _find(self, order: Order) -> int | None:
+    def _find(self, order: Told) -> int | None:
+        power_w, discharge_until_s, hold_until_s = order.power_w, order.discharge_until_s, order.hold_until_s
         for place, pending in enumerate(self._pending):
-            if (pending.power_w, pending.discharge_until_s, pending.hold_until_s) == (
-                order.power_w,
-                order.discharge_until_s,
-                order.hold_until_s,
-            ):
+            if pending.power_w == power_w and pending.discharge_until_s == discharge_until_s and pending.hold_until_s == hold_until_s:
                 return place
         return None
 
@@ -167,23 +167,35 @@ class OrderBook:
         if self._pending:
             shown, state = self._pending[-1], SetpointState.PENDING
             before_w = _stronger(before_w, self._open_w)
-            for order in self._pending[:-1]:
-                before_w = _stronger(before_w, order.now_w)
+            if len(self._pending) > 1:
+                for order in self._pending[:-1]:
+                    before_w = _stronger(before_w, order.now_w)
         elif self._fallen is not None:
             shown = self._fallen
             before_w = _stronger(before_w, self._open_w)
-        ahead = shown.later[shown.passed :]
-        columns.setpoint_w[row] = shown.now_w
-        columns.setpoint_at_s[row] = shown.now_since_s
         columns.setpoint_state[row] = state
         columns.previous_setpoint_w[row] = before_w
         columns.discharge_until_s[row] = shown.discharge_until_s
         columns.hold_until_s[row] = shown.hold_until_s
         columns.self_steered[row] = shown.is_curve
         columns.reduced[row] = shown.reduces
-        columns.next_setpoint_w[row] = ahead[0].power_w if ahead else nan
-        columns.next_setpoint_at_s[row] = ahead[0].from_s if ahead else nan
-        columns.strongest_ahead_w[row] = -strongest_w(0.0, ahead)
+        if shown.later:
+            _write_periods(shown, columns, row)
+        else:  # the usual case
+            columns.setpoint_w[row] = shown.power_w
+            columns.setpoint_at_s[row] = shown.sent_s
+            columns.next_setpoint_w[row] = columns.next_setpoint_at_s[row] = nan
+            columns.strongest_ahead_w[row] = 0.0
+
+
+def _write_periods(shown: Order, columns: Columns, row: int) -> None:
+    """The period in force, and those to come."""
+    ahead = shown.later[shown.passed :]
+    columns.setpoint_w[row] = shown.now_w
+    columns.setpoint_at_s[row] = shown.now_since_s
+    columns.next_setpoint_w[row] = ahead[0].power_w if ahead else nan
+    columns.next_setpoint_at_s[row] = ahead[0].from_s if ahead else nan
+    columns.strongest_ahead_w[row] = -strongest_w(0.0, ahead)
 
 
 def _stronger(one_w: float, other_w: float) -> float:

@@ -276,10 +276,7 @@ class FleetState:
         """
         session = self._roster.open.get(uid)
         if session is not None:
-            order = None
-            if command is not None:
-                order = Order(command.power_w, now_s, command.discharge_until_s, command.hold_until_s)
-            session.orders.done(result, order)
+            session.orders.done(result, command)
             session.orders.write(self._roster.columns, session.row)
 
     def setpoint_gone(self, uid: SessionUid) -> None:
