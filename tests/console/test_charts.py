@@ -1,6 +1,6 @@
 """What is drawn: gaps stay gaps, marks are said in words, long courses are thinned."""
 
-from counterflow.console.charts import course_options, curve, thinned
+from counterflow.console.charts import course_options, curve, session_options, thinned
 from counterflow.console.feed import Mark, Point
 
 
@@ -58,3 +58,14 @@ def test_a_long_course_is_thinned_and_keeps_its_newest_point() -> None:
     assert len(few) <= 902
     assert few[-1] is points[-1]
     assert thinned(points[:900]) == points[:900]
+
+
+def test_a_session_shows_power_against_what_was_asked_and_its_state_of_charge() -> None:
+    samples = [{"at_s": 10.0 * step, "power_w": -7000.0 if step < 9 else None, "soc_frac": 0.5} for step in (*range(10), 60)]
+    orders = [{"at_s": 20.0, "power_w": 7000.0}, {"at_s": 50.0, "power_w": None}]
+    options = session_options({"samples": samples, "setpoints": orders, "from_s": -9e9, "at_s": 610.0})
+    series = {one["name"]: one["data"] for one in options["series"]}
+    assert series["asked"] == [[20_000.0, 7.0], [50_000.0, None], [610_000.0, None]]
+    assert len(series["power"]) == 9, "what is not in a sample is no zero"
+    assert [91_000.0, None] in series["state of charge"]
+    assert options["xAxis"]["min"] == 0.0

@@ -13,6 +13,8 @@ from counterflow.console.words import MARK_WORDS
 
 TARGET, DELIVERED, HEADROOM, COMMITTED, ALARM = "#D55E00", "#0072B2", "#009E73", "#999999", "#CC79A7"
 MAX_POINTS = 900
+SESSION_GAP_S = 90.0
+"""Meter values of one car come less often than those of a fleet."""
 LONGEST_S = 12.0
 """Where nothing was heard for longer, the line is kept apart; of thinned points, for longer than a few of their steps."""
 
@@ -60,14 +62,19 @@ def course_options(
 
 def curve(points: Sequence[Point], value_w: Callable[[Point], float | None]) -> list[list[float | None]]:
     """Known powers in MW over milliseconds; where nothing was known for too long an empty point keeps the line apart."""
-    known = [(point.at_s, power_w) for point in points if (power_w := value_w(point)) is not None]
+    return spaced([(point.at_s, _mw(value_w(point))) for point in points], LONGEST_S)
+
+
+def spaced(values: Iterable[tuple[float, float | None]], longest_s: float) -> list[list[float | None]]:
+    """Known values over milliseconds, kept apart where none is known for longer than that, and than a few of their usual steps."""
+    known = [(at_s, value) for at_s, value in values if value is not None]
     steps_s = sorted(later[0] - earlier[0] for earlier, later in pairwise(known))
-    longest_s = max(LONGEST_S, 3.0 * steps_s[len(steps_s) // 2]) if steps_s else LONGEST_S
+    longest_s = max(longest_s, 3.0 * steps_s[len(steps_s) // 2]) if steps_s else longest_s
     drawn: list[list[float | None]] = []
-    for number, (at_s, power_w) in enumerate(known):
+    for number, (at_s, value) in enumerate(known):
         if number and at_s - known[number - 1][0] > longest_s:
             drawn.append([1e3 * (known[number - 1][0] + 1.0), None])
-        drawn.append([1e3 * at_s, _mw(power_w)])
+        drawn.append([1e3 * at_s, value])
     return drawn
 
 
@@ -154,3 +161,36 @@ def fan_options(horizons: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _window_words(window_s: float) -> str:
     return f"{window_s / 60.0:.0f} min" if window_s < 7_200.0 else f"{window_s / 3600.0:.0f} h"
+
+
+def session_options(seen: dict[str, Any]) -> dict[str, Any]:
+    """Power of one car against what was asked of it, kW, and its state of charge, %, over the time in UTC; gaps are gaps."""
+    samples, orders = seen["samples"], seen["setpoints"]
+    from_s = min([one["at_s"] for one in (*samples[:1], *orders[:1])], default=seen["from_s"])
+    powers = spaced([(one["at_s"], _kw(one["power_w"])) for one in samples], SESSION_GAP_S)
+    socs = spaced([(one["at_s"], None if one["soc_frac"] is None else round(100.0 * one["soc_frac"], 2)) for one in samples], SESSION_GAP_S)
+    asked = [[1e3 * one["at_s"], _kw(one["power_w"])] for one in orders]
+    if asked:
+        asked.append([1e3 * seen["at_s"], asked[-1][1]])
+    grey = {"color": "#888888"}
+    return {
+        "animation": False,
+        "useUTC": True,
+        "grid": {"left": 64, "right": 64, "top": 48, "bottom": 40},
+        "legend": {"data": ["asked", "power", "state of charge"], "icon": "roundRect", "top": 0, "textStyle": grey},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {"type": "time", "min": 1e3 * from_s, "max": 1e3 * seen["at_s"], "axisLabel": grey},
+        "yAxis": [
+            {"type": "value", "name": "kW", "axisLabel": grey, "splitLine": {"lineStyle": {"opacity": 0.3}}},
+            {"type": "value", "name": "%", "min": 0, "max": 100, "axisLabel": grey, "splitLine": {"show": False}},
+        ],
+        "series": [
+            _line("asked", asked, TARGET, width=2, dash="dashed", step="end"),
+            _line("power", powers, DELIVERED, width=2),
+            _line("state of charge", socs, HEADROOM, width=2, dash="dotted") | {"yAxisIndex": 1},
+        ],
+    }
+
+
+def _kw(power_w: float | None) -> float | None:
+    return None if power_w is None else round(power_w / 1e3, 3)

@@ -152,5 +152,7 @@ class SessionOverride(Struct, frozen=True, kw_only=True):
 
     stop: bool = False
     departure_s: float | None = None
+    min_soc_frac: float | None = None
+    """At least so much stays in the battery; it never lowers what is agreed."""
     at_s: float = 0.0
     by: str = ""

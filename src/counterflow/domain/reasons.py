@@ -92,7 +92,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.MUST_CHARGE_TOGETHER: "the car must charge now, since all cars behind its connection must be ready at departure",
     Reason.BELOW_MIN_POWER: "what is left is below the car's minimum discharge power",
     Reason.GUARDED: "a guarantee was broken for this session (event session.guarded): it is not discharged until it is plugged in anew",
-    Reason.COOLING_DOWN: "the station refused a profile; it is tried again later",
+    Reason.COOLING_DOWN: "the station refused a profile, or a person cleared it; it is tried again later",
     Reason.NOT_RESPONDING: "the car does not follow its setpoint; it is probed again later",
     Reason.NO_LOCAL_FREQUENCY: "the EVSE does not offer the operation mode LocalFrequency, or has refused its curve",
 }

@@ -10,6 +10,7 @@ from counterflow.domain.course import CourseView
 from counterflow.domain.delivery import DeliveryReport, LogEntry, Sample, SeriesPoint, Stored
 from counterflow.domain.drivers import Scope, SessionOverride
 from counterflow.domain.grid import CapacityBound, GridAnswer, GridOrder, GridOrderRecord, PoolTelemetry, Program, Wire
+from counterflow.domain.histories import ProfileEntry, SessionHistory
 from counterflow.domain.ids import DispatchId, PoolId, SessionUid, SiteId, StationId
 from counterflow.domain.instructions import Amendment, DispatchOrder, StreamValue
 from counterflow.domain.offers import Commitment, CoverageView, Offer
@@ -225,6 +226,18 @@ class Operations(DriverOperations, Protocol):
 
     async def note(self, dispatch_id: DispatchId, text: str, by: str) -> NoteView | Refusal:
         """A person notes something of a dispatch; it is kept in its log."""
+        ...
+
+    async def session_history(self, session_uid: SessionUid, since_s: float | None) -> SessionHistory | Refusal:
+        """Meter values and orders of a session, open or over, from `since_s` (None = the last hours) on."""
+        ...
+
+    async def profile_ledger(self, station_id: StationId) -> Sequence[ProfileEntry] | Refusal:
+        """What became of each profile at a station, the newest first."""
+        ...
+
+    async def clear_station(self, station_id: StationId) -> ClearingView | Refusal:
+        """Take every profile of ours off a station, and leave its sessions alone for a while."""
         ...
 
     async def add_station(self, registration: StationRegistration) -> StationView | Refusal:

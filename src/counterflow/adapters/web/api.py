@@ -19,7 +19,7 @@ from counterflow.adapters.web.conflict_routes import conflict_routes
 from counterflow.adapters.web.dispatch_routes import dispatch_routes
 from counterflow.adapters.web.driver_routes import driver_routes, override_routes
 from counterflow.adapters.web.examples import EXAMPLES
-from counterflow.adapters.web.fleet_routes import event_routes, fleet_routes, safety_routes, station_routes
+from counterflow.adapters.web.fleet_routes import event_routes, fleet_routes, safety_routes, station_routes, wire_routes
 from counterflow.adapters.web.gate import OPEN_PATHS, Gate
 from counterflow.adapters.web.limit_routes import limit_routes
 from counterflow.adapters.web.metrics import MEDIA_TYPE, Metrics, MetricsSource
@@ -80,6 +80,7 @@ def create_app(
     for routes in (
         fleet_routes(operations),
         station_routes(operations, hash_password, default_site),
+        wire_routes(operations),
         conflict_routes(operations),
         limit_routes(operations),
         offer_routes(operations),

@@ -92,25 +92,36 @@ class ImportBody(BaseModel):
 
 
 class OverrideBody(BaseModel):
-    """What a driver says for a session: `stop` now, `depart` at an instant, or `clear` what was said before."""
+    """What a driver says for a session: `stop` now, `depart` at an instant, `keep` at least so much, or `clear` what was said before."""
 
     model_config = ConfigDict(
-        **Strict, json_schema_extra={"examples": [{"say": "stop"}, {"say": "depart", "departure": "2026-11-22T15:00:00Z"}]}
+        **Strict,
+        json_schema_extra={
+            "examples": [{"say": "stop"}, {"say": "depart", "departure": "2026-11-22T15:00:00Z"}, {"say": "keep", "min_soc_frac": 0.6}]
+        },
     )
 
-    say: Annotated[Literal["stop", "depart", "clear"], Field(description="What the driver says.")]
+    say: Annotated[Literal["stop", "depart", "keep", "clear"], Field(description="What the driver says.")]
     departure: InstantText | None = None
     departure_s: InstantNumber | None = None
+    min_soc_frac: Annotated[
+        Share | None, Field(description="With keep: the state of charge that is left at least; it never lowers what is agreed [0..1].")
+    ] = None
 
     @model_validator(mode="after")
     def _one_departure(self) -> Self:
         given = (self.departure is not None) + (self.departure_s is not None)
         if given != (self.say == "depart"):
             raise ValueError("'depart' needs departure (or departure_s), the others take none.")
+        if (self.min_soc_frac is not None) != (self.say == "keep"):
+            raise ValueError("'keep' needs min_soc_frac, the others take none.")
         return self
 
     def said(self, by: str) -> SessionOverride:
         """The driver's word; its time comes from the server."""
         return SessionOverride(
-            stop=self.say == "stop", departure_s=self.departure if self.departure is not None else self.departure_s, by=by
+            stop=self.say == "stop",
+            departure_s=self.departure if self.departure is not None else self.departure_s,
+            min_soc_frac=self.min_soc_frac,
+            by=by,
         )

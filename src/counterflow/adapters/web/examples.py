@@ -9,6 +9,7 @@ from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoin
 from counterflow.domain.drivers import PartialTerms
 from counterflow.domain.grid import GridUnit, PoolTelemetry, Sign
 from counterflow.domain.grid import Quality as PoolQuality
+from counterflow.domain.histories import ProfileEntry, SamplePoint, SessionHistory, SetpointEntry
 from counterflow.domain.ids import ALL_SITES, DispatchId, EvseId, ProfileId, SessionUid, SiteId, TransactionId
 from counterflow.domain.instructions import (
     AllocationPolicy,
@@ -303,6 +304,36 @@ _ALL: tuple[Struct, ...] = (
                 session_uid=18,
             ),
         ),
+    ),
+    SessionHistory(
+        session_uid=17,
+        from_s=_NOW_S - 43_200.0,
+        at_s=_NOW_S,
+        samples=(SamplePoint(at_s=_NOW_S - 4.0, power_w=7_020.0, soc_frac=0.71),),
+        setpoints=(
+            SetpointEntry(
+                at_s=_NOW_S - 58.0,
+                dispatch_id=_ID,
+                power_w=7_200.0,
+                reason="start",
+                reason_text="the dispatch began",
+                outcome="Accepted",
+                answered_at_s=_NOW_S - 57.8,
+            ),
+        ),
+    ),
+    ProfileEntry(
+        profile_id=1_000_034,
+        standing="accepted",
+        standing_text="the station has it",
+        evse_id=1,
+        kind="discharge",
+        power_w=7_200.0,
+        placed_at_s=_NOW_S - 58.0,
+        answer="Accepted",
+        cleared_at_s=None,
+        clear_answer="",
+        dispatch_id=_ID,
     ),
     NoteView(dispatch_id=_ID, at_s=_NOW_S, by="api:control-room", text="The grid operator asked for 200 kW less by telephone."),
     WhoView(name="api:control-room", role="operator"),

@@ -11,6 +11,7 @@ from counterflow.adapters.web.models import CallBody, StationBody
 from counterflow.adapters.web.problems import problem
 from counterflow.adapters.web.stream import MEDIA_TYPE, EventStreams, encoded
 from counterflow.adapters.web.units import InstantText
+from counterflow.domain.histories import ProfileEntry, SessionHistory
 from counterflow.domain.ids import SessionUid, SiteId, StationId
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.views import (
@@ -38,6 +39,8 @@ LastEventId = Annotated[
 ]
 
 At = Annotated[InstantText | None, Query(description="The instant, in RFC 3339 with its time zone; default: now.")]
+
+Since = Annotated[InstantText | None, Query(description="Only from this instant on; default: the last 12 hours.")]
 
 
 def fleet_routes(operations: Operations) -> APIRouter:
@@ -73,6 +76,11 @@ def fleet_routes(operations: Operations) -> APIRouter:
     async def explain(request: Request, session_uid: int, at: At = None) -> Response:
         """Why a car was given what it was given at an instant, or nothing, with the figures at that time."""
         return answer(request, await operations.explain(SessionUid(session_uid), at))
+
+    @routes.get("/sessions/{session_uid:int}/history", responses=shows(SessionHistory, 404, 422))
+    async def history(request: Request, session_uid: int, since: Since = None) -> Response:
+        """Meter values of a session, open or over, and every order to it: when, why, and what its station answered."""
+        return answer(request, await operations.session_history(SessionUid(session_uid), since))
 
     @routes.get("/sessions/{station_id}/{transaction_id}", responses=shows(SessionView, 404))
     async def session(request: Request, station_id: str, transaction_id: str) -> Response:
@@ -130,21 +138,6 @@ def station_routes(operations: Operations, hash_password: Callable[[str], str], 
         """One station: what it is and what it can do."""
         return answer(request, operations.station(StationId(station_id)))
 
-    @routes.get("/stations/{station_id}/frames", responses=shows(FrameView, 404, 422, many=True))
-    async def frames(
-        request: Request,
-        station_id: str,
-        search: Annotated[str, Query(max_length=200, description="Only frames that hold this text, in whatever case.")] = "",
-        most: Annotated[int, Query(ge=1, le=1000, description="The newest so many.")] = 100,
-    ) -> Response:
-        """Raw OCPP frames as they crossed the wire, oldest first; secrets are masked, people and cars under pseudonyms."""
-        return answer(request, await operations.frames(StationId(station_id), search, most))
-
-    @routes.get("/stations/{station_id}/profiles", responses=shows(ProfileView, 404, many=True))
-    async def profiles(request: Request, station_id: str) -> Response:
-        """Charging profiles of ours that may be at a station, and where each stands."""
-        return answer(request, operations.profiles(StationId(station_id)))
-
     @routes.delete("/stations/{station_id}", responses=shows(StationView, 404, 409, 503))
     async def remove_station(request: Request, station_id: str) -> Response:
         """Forget a station and close its connection. Refused while profiles of ours may be at it."""
@@ -164,6 +157,39 @@ def station_routes(operations: Operations, hash_password: Callable[[str], str], 
     async def call_station(request: Request, station_id: str, body: CallBody) -> Response:
         """Send any OCPP request and wait for the answer. A station that answers with an error is a success here: see error_code."""
         return answer(request, await operations.call_station(StationId(station_id), body.action, body.payload))
+
+    return routes
+
+
+def wire_routes(operations: Operations) -> APIRouter:
+    """What crossed a station's wire, and what of ours lies at the station."""
+    routes = APIRouter(tags=["stations"])
+
+    @routes.get("/stations/{station_id}/frames", responses=shows(FrameView, 404, 422, many=True))
+    async def frames(
+        request: Request,
+        station_id: str,
+        search: Annotated[str, Query(max_length=200, description="Only frames that hold this text, in whatever case.")] = "",
+        most: Annotated[int, Query(ge=1, le=1000, description="The newest so many.")] = 100,
+    ) -> Response:
+        """Raw OCPP frames as they crossed the wire, oldest first; secrets are masked, people and cars under pseudonyms."""
+        return answer(request, await operations.frames(StationId(station_id), search, most))
+
+    @routes.get("/stations/{station_id}/profiles", responses=shows(ProfileView, 404, many=True))
+    async def profiles(request: Request, station_id: str) -> Response:
+        """Charging profiles of ours that may be at a station, and where each stands."""
+        return answer(request, operations.profiles(StationId(station_id)))
+
+    @routes.get("/stations/{station_id}/profiles/ledger", responses=shows(ProfileEntry, 404, many=True))
+    async def profile_ledger(request: Request, station_id: str) -> Response:
+        """What became of each charging profile: placed, accepted, cleared, or left over; others' too, as the station told of them."""
+        return answer(request, await operations.profile_ledger(StationId(station_id)))
+
+    @routes.post("/stations/{station_id}/clear", status_code=202, responses=shows(ClearingView, 404, 503, status=202))
+    async def clear_station(request: Request, station_id: str) -> Response:
+        """Clear every profile of ours at one station, now. Its cars are lost to their dispatches, which ask others, and rest for a while
+        (`refusals.long_rest_s`); what the station does not confirm stays in the ledger until it does."""
+        return answer(request, await operations.clear_station(StationId(station_id)), 202)
 
     return routes
 

@@ -21,7 +21,7 @@ from counterflow.app.cli.tables import Column, clock, column, figures, kilo, per
 from counterflow.app.cli.words import counted
 from counterflow.app.drivers.driver_file import TERM_COLUMNS, terms_from
 from counterflow.domain.drivers import PartialTerms, Scope
-from counterflow.domain.units import format_energy, parse_instant_s
+from counterflow.domain.units import format_energy, parse_instant_s, parse_share
 from counterflow.domain.views import DriverView, ErasureAnswer, ImportAnswer, SessionView
 
 drivers_app = typer.Typer(help="What is agreed with drivers, vehicles and contracts.", no_args_is_help=False)
@@ -303,18 +303,21 @@ def drivers_erase(
 def override(
     server: Server,
     where: Annotated[str, typer.Argument(metavar="SESSION|STATION", help="Number of a session, a station, or station/transaction.")],
-    what: Annotated[str, typer.Argument(metavar="stop|depart|clear", help="What the driver says.")],
-    time: Annotated[str | None, typer.Argument(metavar="[TIME]", help="With depart: when, such as 2026-11-22T15:00+01:00.")] = None,
+    what: Annotated[str, typer.Argument(metavar="stop|depart|keep|clear", help="What the driver says.")],
+    value: Annotated[
+        str | None,
+        typer.Argument(metavar="[TIME|SHARE]", help="With depart: when, such as 2026-11-22T15:00+01:00; with keep: a share, such as 60%."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say for a driver: stop discharging now, or I leave at that time. It wins over everything else at the next tick."""
-    if what not in ("stop", "depart", "clear"):
-        raise WrongUsageError(f"'{what}' is none of stop, depart and clear.")
-    if (time is not None) != (what == "depart"):
-        raise WrongUsageError("'depart' needs a time, such as 2026-11-22T15:00+01:00; stop and clear take none.")
+    """Say for a driver: stop discharging now, I leave at that time, or keep at least so much. It counts from the next tick on."""
+    if what not in ("stop", "depart", "keep", "clear"):
+        raise WrongUsageError(f"'{what}' is none of stop, depart, keep and clear.")
+    if (value is not None) != (what in ("depart", "keep")):
+        raise WrongUsageError("'depart' needs a time, such as 2026-11-22T15:00+01:00, and keep a share, such as 60%; the others take none.")
     body: dict[str, object] = {"say": what}
-    if time is not None:
-        body["departure_s"] = parse_instant_s(time)
+    if value is not None:
+        body |= {"departure_s": parse_instant_s(value)} if what == "depart" else {"min_soc_frac": parse_share(value)}
     with server.client() as client:
         reply = client.request("PUT", f"{_path_of(client, where)}/override", body=body)
     if as_json:

@@ -118,7 +118,7 @@ class DriverDesk:
             sentence = f"Station {station_id} has {what}."
             return Refusal(kind=RefusalKind.NOT_FOUND, sentence=sentence, remedy="GET /api/v1/sessions lists the open sessions.")
         for uid in sorted(chosen):
-            self._room.override(uid, msgspec.structs.replace(said, at_s=now_s), now_s)
+            self._room.override(uid, said_now(self._room.fleet.override_of(uid), said, now_s), now_s)
         await self._settled()
         return [view for view in session_views(self._room, now_s) if view.session_uid in chosen]
 
@@ -145,3 +145,13 @@ def _nobody() -> Refusal:
         sentence="Nothing is known of this driver, vehicle or contract.",
         remedy="counterflow drivers list shows the agreements.",
     )
+
+
+def said_now(before: SessionOverride, said: SessionOverride, now_s: float) -> SessionOverride:
+    """A driver's new word beside the earlier ones: a minimum leaves stop and departure as they are, and the other way round; a word that
+    says nothing takes all of them back."""
+    if said.min_soc_frac is not None:
+        # When the departure was said counts against what the car tells of its own.
+        return msgspec.structs.replace(before, min_soc_frac=said.min_soc_frac, by=said.by, at_s=before.at_s or now_s)
+    kept = before.min_soc_frac if said.stop or said.departure_s is not None else None
+    return msgspec.structs.replace(said, min_soc_frac=kept, at_s=now_s)

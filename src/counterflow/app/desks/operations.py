@@ -17,6 +17,7 @@ from counterflow.app.desks.access_desk import AccessDesk
 from counterflow.app.desks.conflict_views import conflict_views
 from counterflow.app.desks.dispatch_desk import DispatchDesk, no_dispatch
 from counterflow.app.desks.explaining import Explaining
+from counterflow.app.desks.history_desk import HistoryDesk, no_station
 from counterflow.app.desks.limit_views import limit_views
 from counterflow.app.desks.offer_desk import OfferDesk
 from counterflow.app.desks.report_desk import ReportDesk
@@ -79,7 +80,7 @@ FRAMES_SEARCHED = 5_000
 """A text is looked for in so many frames of a station, the newest."""
 
 
-class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDesk):
+class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDesk, HistoryDesk):
     """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
 
     def __init__(
@@ -136,7 +137,7 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
         """One station."""
         view = station_view(self._room, station_id, sessions_by_station(self._room))
         if view is None:
-            return _no_station(station_id)
+            return no_station(station_id)
         events = self._room.security.of(station_id, SECURITY_EVENTS_SHOWN)
         return replace(view, security_events=tuple(event_view(record) for record in events))
 
@@ -178,7 +179,7 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
     async def frames(self, station_id: StationId, search: str, most: int) -> Sequence[FrameView] | Refusal:
         """The newest raw frames of a station that hold a text; read from the disk on a thread."""
         if station_id not in self._room.registry.registrations:
-            return _no_station(station_id)
+            return no_station(station_id)
         wanted = search.casefold()
         found = await asyncio.to_thread(self._frames, station_id, FRAMES_SEARCHED if search else most)
         views = [FrameView(at_s=one.received_s, direction=one.direction, text=one.text) for one in found if wanted in one.text.casefold()]
@@ -187,7 +188,7 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
     def profiles(self, station_id: StationId) -> Sequence[ProfileView] | Refusal:
         """Profiles of ours that may be at a station."""
         if station_id not in self._room.registry.registrations:
-            return _no_station(station_id)
+            return no_station(station_id)
         return [profile_view(record) for record in self._room.ledger.of_station(station_id)]
 
     async def add_station(self, registration: StationRegistration) -> StationView | Refusal:
@@ -401,14 +402,6 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
         self._room.dispatcher.emergency_stop(on, self._now_s(), by)
         await self._settled()
         return self.fleet()
-
-
-def _no_station(station_id: StationId) -> Refusal:
-    return Refusal(
-        kind=RefusalKind.NOT_FOUND,
-        sentence=f"There is no station '{station_id}'.",
-        remedy="GET /api/v1/stations (counterflow stations list) shows them.",
-    )
 
 
 def _not_connected(station_id: StationId) -> Refusal:

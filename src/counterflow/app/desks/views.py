@@ -242,6 +242,8 @@ def override_words(said: SessionOverride) -> str:
     words = ["stop"] if said.stop else []
     if said.departure_s is not None:
         words.append(f"departs {format_instant(said.departure_s)}")
+    if said.min_soc_frac is not None:
+        words.append(f"keeps at least {100.0 * said.min_soc_frac:.0f} %")
     return ", ".join(words)
 
 

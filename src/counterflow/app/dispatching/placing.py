@@ -153,6 +153,14 @@ class Placement:
             self._clearing.send(record, now_s, urgent=urgent)
         return len(records)
 
+    def clear_station(self, station_id: StationId, now_s: float) -> int:
+        """Clear every profile of ours at one station, urgently, tombstones once more among them."""
+        records = self.ledger.of_station(station_id)
+        for record in records:
+            self._forget(record.session_uid)
+            self._clearing.send(record, now_s, urgent=True)
+        return len(records)
+
     def session_ended(self, uid: SessionUid) -> None:
         """TxProfiles die with their transaction: nothing of ours is left there."""
         self._forget(uid)

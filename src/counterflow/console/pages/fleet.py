@@ -1,4 +1,4 @@
-"""All sessions in a table that the server pages, sorts and searches; and one session with why it is asked what it is asked."""
+"""All sessions in a table that the server pages, sorts and searches."""
 
 from typing import Any
 from urllib.parse import quote
@@ -6,11 +6,11 @@ from urllib.parse import quote
 from nicegui import events, ui
 
 from counterflow.console.api import ApiError
-from counterflow.console.frame import act, page, visitor_of
+from counterflow.console.frame import page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
 from counterflow.console.tables import asked_of, paged_table, show_page
-from counterflow.console.words import UNKNOWN, age, day_and_clock, energy, power, share
+from counterflow.console.words import age, day_and_clock, power, share
 
 LOOK_EVERY_S = 2.0
 ROWS = 25
@@ -30,7 +30,7 @@ NUMBERS = frozenset({"soc", "setpoint", "power", "error", "heard"})
 
 
 def show(house: House) -> None:
-    """Add the pages."""
+    """Add the page."""
 
     @ui.page("/fleet")
     async def fleet() -> None:
@@ -38,13 +38,6 @@ def show(house: House) -> None:
         if visitor is not None:
             with page(house, visitor, "Fleet", "/fleet"):
                 await Sessions(house, visitor).begin()
-
-    @ui.page("/sessions/{station_id}/{transaction_id}")
-    async def session(station_id: str, transaction_id: str) -> None:
-        visitor = visitor_of(house)
-        if visitor is not None:
-            with page(house, visitor, f"Session at {station_id}", "/fleet"):
-                await OneSession(house, visitor, station_id, transaction_id).begin()
 
 
 class Sessions:
@@ -115,74 +108,3 @@ def row_of(view: dict[str, Any]) -> dict[str, Any]:
         "state": view["phase"].replace("_", " "),
         "reason": view["reason_text"],
     }
-
-
-class OneSession:
-    """What is known of one session, why it is asked what it is asked, and the driver's word."""
-
-    def __init__(self, house: House, visitor: Visitor, station_id: str, transaction_id: str) -> None:
-        self._house = house
-        self._visitor = visitor
-        self._path = f"/sessions/{quote(station_id, safe='')}/{quote(transaction_id, safe='')}"
-        with ui.row().classes("w-full items-center gap-3"):
-            ui.label(f"{station_id}, transaction {transaction_id}").classes("text-h6")
-            ui.link("Its station", f"/stations/{quote(station_id, safe='')}")
-        self._facts = ui.column().classes("w-full gap-0")
-        ui.label("Why").classes("text-subtitle1")
-        self._why = ui.column().classes("w-full gap-0")
-        with ui.row().classes("gap-3 q-mt-sm"):
-            stop = ui.button("Driver: stop discharging", on_click=lambda: self._say({"say": "stop"})).props('outline color="negative"')
-            leaves = ui.input("Driver: I leave at (instant)", placeholder="2026-11-22T15:00Z").props("dense").classes("w-64")
-            depart = ui.button("Say so", on_click=lambda: self._say({"say": "depart", "departure": leaves.value.strip()})).props("outline")
-            again = ui.button("Take the driver's word back", on_click=lambda: self._say({"say": "clear"})).props("outline")
-            for button in (stop, depart, again):
-                button.set_enabled(visitor.may_operate)
-
-    async def begin(self) -> None:
-        """Now, and again every few seconds."""
-        await self.load()
-        ui.timer(LOOK_EVERY_S, self.load)
-
-    async def load(self) -> None:
-        """What is newest."""
-        try:
-            view = await self._house.api.get(self._visitor.token, self._path)
-            told = await self._house.api.get(self._visitor.token, f"/sessions/{view['session_uid']}/explain")
-        except ApiError as error:
-            self._facts.clear()
-            with self._facts:
-                ui.label(error.sentence).classes("text-negative")
-            return
-        self._facts.clear()
-        with self._facts:
-            for name, value in facts_of(view):
-                with ui.row().classes("gap-2"):
-                    ui.label(name).classes("cf-name w-56")
-                    ui.label(value)
-        self._why.clear()
-        with self._why:
-            for sentence in told["sentences"]:
-                ui.label(sentence)
-
-    async def _say(self, body: dict[str, Any]) -> None:
-        await act(self._house, self._visitor, "PUT", f"{self._path}/override", "The next tick follows it.", body)
-        await self.load()
-
-
-def facts_of(view: dict[str, Any]) -> list[tuple[str, str]]:
-    """Name and value, in words."""
-    return [
-        ("May it be discharged?", view["reason_text"]),
-        ("State of charge", f"{share(view['soc_frac'])}, told {age(view['soc_age_s'])} ago; floor {share(view['soc_floor_frac'])}"),
-        ("Energy above the floor", energy(view["energy_above_floor_wh"])),
-        ("Departure", day_and_clock(view["departure_s"])),
-        ("Time to spare until it must charge", age(view["laxity_s"])),
-        ("Power", f"{power(view['power_w'])}, told {age(view['power_age_s'])} ago"),
-        ("Setpoint", f"{power(view['setpoint_w'])}, {view['setpoint_state'].replace('_', ' ')}"),
-        ("Could give now", power(view["available_power_w"])),
-        ("Export register", energy(view["export_wh"])),
-        ("Response learned", share(view["gain"])),
-        ("Dispatch", view["dispatch_id"] or UNKNOWN),
-        ("Driver's word", view["override"] or UNKNOWN),
-        ("Pausing its charging", view["pausing_text"]),
-    ]

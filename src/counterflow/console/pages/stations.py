@@ -15,6 +15,7 @@ from counterflow.domain.resources import ControlMode
 
 LOOK_EVERY_S = 3.0
 FRAMES_SHOWN = 100
+PROFILES_SHOWN = 200
 LIST_EVERY_S = 5.0
 ROWS = 25
 COLUMNS: tuple[tuple[str, str, str | None], ...] = (
@@ -130,6 +131,7 @@ class OneStation:
         self._visitor = visitor
         self._station_id = station_id
         self._path = f"/stations/{quote(station_id, safe='')}"
+        self._profiles_here: list[dict[str, Any]] | None = None
         with ui.row().classes("w-full items-center gap-3"):
             ui.label(f"Station {station_id}").classes("text-h6")
             ui.space()
@@ -140,11 +142,16 @@ class OneStation:
         ui.label("EVSEs").classes("text-h6")
         titles = (("evse", "EVSE"), ("control", "Control"), ("why", "Why"), ("gives", "Gives at most"), ("takes", "Takes at most"))
         self._evses = table((*titles, ("modes", "Modes")), [], row_key="evse", empty="It has not told what it can do.")
-        ui.label("Profiles of ours that may be there").classes("text-h6")
-        profiles = (("id", "Profile"), ("state", "State"), ("evse", "EVSE"), ("kind", "Kind"), ("power", "Power"), ("placed", "Placed"),
-                    ("until", "Discharges until"), ("dispatch", "Dispatch"))  # fmt: skip
-        self._profiles = table(profiles, [], row_key="id", empty="None.")
-        ui.label("Profiles go as their dispatch is cancelled, those without one by themselves.").classes("cf-name")
+        with ui.row().classes("w-full items-center gap-3"):
+            ui.label("Charging profiles").classes("text-h6")
+            ui.space()
+            clear = ui.button("Clear all of ours here", on_click=self._ask_clear).props('outline color="negative"')
+            clear.set_enabled(visitor.may_operate)
+        profiles = (("id", "Profile"), ("standing", "Standing"), ("evse", "EVSE"), ("kind", "Kind"), ("power", "Power"),
+                    ("placed", "Placed"), ("answer", "Its station said"), ("cleared", "Cleared"), ("dispatch", "Dispatch"))  # fmt: skip
+        self._profiles = table(profiles, [], row_key="key", empty="None, as far as is known.")
+        self._profiles.pagination = {"rowsPerPage": 10}
+        ui.label("What has gone is shown as long as its messages are kept. Profiles go as their dispatch ends.").classes("cf-name")
         ui.label("Messages").classes("text-h6")
         self._search = ui.input("Search messages", placeholder="SetChargingProfile").props("clearable dense debounce=400").classes("w-72")
         self._search.on_value_change(self._load_frames)
@@ -163,7 +170,10 @@ class OneStation:
         """What is newest."""
         try:
             view = await self._house.api.get(self._visitor.token, self._path)
-            profiles = await self._house.api.get(self._visitor.token, self._path + "/profiles")
+            here = await self._house.api.get(self._visitor.token, self._path + "/profiles")
+            # What has gone is looked up in the raw frames: only when something has changed.
+            changed = here != self._profiles_here
+            profiles = await self._house.api.get(self._visitor.token, self._path + "/profiles/ledger") if changed else None
         except ApiError as error:
             self._facts.clear()
             with self._facts:
@@ -179,8 +189,10 @@ class OneStation:
                     ui.label(value)
         self._evses.rows = [evse_row(evse) for evse in view["evses"]]
         self._evses.update()
-        self._profiles.rows = [profile_row(profile) for profile in profiles]
-        self._profiles.update()
+        if profiles is not None:
+            self._profiles_here = here
+            self._profiles.rows = [profile_row(number, profile) for number, profile in enumerate(profiles[:PROFILES_SHOWN])]
+            self._profiles.update()
 
     async def _load_frames(self) -> None:
         try:
@@ -200,6 +212,22 @@ class OneStation:
     async def _ask_anew(self) -> None:
         await act(self._house, self._visitor, "POST", self._path + "/discovery", "It has answered.")
         await self.load()
+
+    def _ask_clear(self) -> None:
+        with ui.dialog() as dialog, ui.card():
+            ui.label(f"Clear every profile of ours at {self._station_id}?").classes("text-h6")
+            ui.label("Its cars stop discharging and leave their dispatch, which asks others instead; they rest for a while.")
+            ui.label("What the station does not confirm stays in the ledger and is cleared again until it does.")
+
+            async def clear() -> None:
+                await act(self._house, self._visitor, "POST", self._path + "/clear", "The clears are on their way.")
+                dialog.close()
+                await self.load()
+
+            with ui.row().classes("w-full justify-end"):
+                ui.button("Back", on_click=dialog.close).props("flat autofocus")
+                ui.button("Clear them", on_click=clear).props('color="negative"')
+        dialog.open()
 
     def _open_release(self) -> None:
         with ui.dialog() as dialog, ui.card().classes("w-96"):
@@ -267,15 +295,18 @@ def evse_row(evse: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def profile_row(profile: dict[str, Any]) -> dict[str, Any]:
-    """One profile of the ledger."""
+def profile_row(number: int, entry: dict[str, Any]) -> dict[str, Any]:
+    """One profile of the ledger: what became of it."""
+    cleared = UNKNOWN if entry["cleared_at_s"] is None else f"{clock(entry['cleared_at_s'])}: {entry['clear_answer'] or 'no answer yet'}"
     return {
-        "id": profile["profile_id"],
-        "state": profile["state"],
-        "evse": profile["evse_id"] or "all",
-        "kind": profile["kind"].replace("_", " "),
-        "power": power(profile["power_w"]),
-        "placed": day_and_clock(profile["placed_at_s"]),
-        "until": day_and_clock(profile["discharge_until_s"] or None),
-        "dispatch": profile["dispatch_id"] or UNKNOWN,
+        "key": number,
+        "id": entry["profile_id"],
+        "standing": f"{entry['standing']}: {entry['standing_text']}",
+        "evse": UNKNOWN if entry["evse_id"] is None else entry["evse_id"] or "all",
+        "kind": entry["kind"].replace("_", " ") or UNKNOWN,
+        "power": power(entry["power_w"]),
+        "placed": clock(entry["placed_at_s"]),
+        "answer": entry["answer"] or UNKNOWN,
+        "cleared": cleared,
+        "dispatch": entry["dispatch_id"] or UNKNOWN,
     }

@@ -236,7 +236,7 @@ class Session:
 
     def floor_frac(self, settings: FleetSettings, capacity_wh: float) -> float:
         """The largest of the minima of driver, operator and car."""
-        floor = max(self.terms.min_soc_frac, settings.operator_min_soc_frac)
+        floor = max(self.terms.min_soc_frac, settings.operator_min_soc_frac, self.override.min_soc_frac or 0.0)
         if self.needs is not None and self.needs.min_energy_request_wh is not None:
             own = self.needs_soc_frac + self.needs.min_energy_request_wh / capacity_wh
             if not isnan(own):
