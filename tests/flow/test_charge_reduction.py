@@ -480,7 +480,7 @@ def test_a_small_relative_order_takes_off_what_was_ordered_and_not_what_cars_lea
     house = {"stations": {"accept_unknown": True}, "drivers": {"default": {"consent": True, "pausing": True}}}
 
     def played(*, ordered: bool) -> Replay:
-        at = Replay(msgspec.convert(house, Settings), WorldSettings(stations=50), 3).run(180)
+        at = Replay(msgspec.convert(house, Settings), WorldSettings(stations=50), 1).run(180)
         if ordered:
             order = DispatchOrder(discharge_power_w=20_000.0, duration_s=600.0, mode=DispatchMode.RELATIVE)
             assert isinstance(at.do(at.operations.order(order, None, False)), DispatchAnswer)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from counterflow.adapters.ocpp.wire import READ_BUFFER_BYTES
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.telemetry import CapabilitiesDiscovered
 
@@ -13,6 +14,9 @@ Make = Callable[..., Any]
 Values = dict[str, str]
 UUID_MORE = 36 - 2
 """How much longer a real message id is than those of the desk."""
+WEBSOCKET_HEADER = 8
+PICOWS_SPARE = 256
+"""What picows leaves free of its buffer; it doubles it when nine tenths of the rest are in use."""
 
 
 @pytest.mark.parametrize("limit", [450, 1000, 5000])
@@ -31,6 +35,22 @@ def test_b06_fr_05_no_message_is_longer_than_the_station_takes(desk: Any, model_
     # A wish for one list of measurands is longer than 450 bytes, and cannot be made smaller.
     assert max(size for size, action in sizes[1:] if action != "SetVariables") <= limit
     assert max(size for size, _ in sizes[1:]) <= max(limit, 560)
+
+
+def test_no_answer_makes_the_buffer_that_it_is_read_into_grow(desk: Any, model_of: Make, compliant: Values) -> None:
+    names = [f"DeviceDataCtrlr.ItemsPerMessage[{action}]" for action in ("GetVariables", "SetVariables")]
+    model = model_of(desk, compliant | dict.fromkeys(names, "50"), limit=50)
+    desk.open_booted()
+    sizes = []
+    while desk.calls():
+        [frame] = desk.calls()
+        if frame[2] == "GetVariables":
+            told = [item | {"attributeStatus": "Accepted", "attributeValue": "x" * 20} for item in frame[3]["getVariableData"]]
+            text = json.dumps([3, frame[1], {"getVariableResult": told}], separators=(",", ":"))
+            sizes.append(len(text) + UUID_MORE + WEBSOCKET_HEADER)
+        model.serve_one()
+    assert len(sizes) > 5
+    assert max(sizes) < 0.9 * (READ_BUFFER_BYTES - PICOWS_SPARE)
 
 
 def test_a_station_that_cuts_what_is_too_long_for_it_is_asked_for_the_rest(desk: Any, model_of: Make, compliant: Values) -> None:
