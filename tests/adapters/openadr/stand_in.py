@@ -9,9 +9,11 @@ from counterflow.domain.grid import (
     GridOrder,
     GridOrderRecord,
     GridOutcome,
+    PoolTelemetry,
     Program,
     Wire,
 )
+from counterflow.domain.ids import PoolId
 from counterflow.domain.views import Refusal
 
 
@@ -25,6 +27,8 @@ class StandInGrid:
         self.noted: dict[str, Any] = {}
         self.alarms: dict[str, str] = {}
         self.log: list[str] = []
+        self.pools: dict[PoolId, PoolTelemetry] = {}
+        """What is recorded of pools; of others nothing is."""
         self.refuses: Refusal | None = None
         """What the next orders are answered with."""
         self._programs = programs
@@ -81,6 +85,9 @@ class StandInGrid:
 
     def notes(self, wire: Wire) -> Mapping[str, Any]:
         return dict(self.noted)
+
+    def telemetry(self, pool: PoolId) -> PoolTelemetry:
+        return self.pools[pool]
 
     def alarm(self, wire: Wire, subject: str, sentence: str | None) -> None:
         if sentence is None:

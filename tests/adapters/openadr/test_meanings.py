@@ -2,16 +2,19 @@
 
 from itertools import pairwise
 from math import inf, nan
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from counterflow.adapters.openadr.charge_state import NOT_KNOWN, ChargePlans
 from counterflow.adapters.openadr.meanings import Meaning, Setpoint, layered, meaning_of
 from counterflow.adapters.openadr.models import Event, EventPayloadDescriptor
 from counterflow.adapters.openadr.models import Program as OperatorsProgram
 from counterflow.adapters.openadr.timeline import Course, Piece
-from counterflow.domain.grid import GridUnit, Program, Sign, Wire
+from counterflow.domain.grid import GridUnit, PoolTelemetry, Program, Sign, Wire
+from counterflow.domain.ids import ALL_SITES
 from counterflow.domain.instructions import DispatchMode
 
 T0 = 1_800_000_000.0
@@ -34,11 +37,17 @@ def meaning(
     in_program: str | None = None,
     more: dict[str, tuple[Piece, ...]] | None = None,
     levels_w: tuple[float, ...] = LEVELS_W,
+    plans: ChargePlans | None = None,
 ) -> Meaning:
     one = Event(id="e-1", program_id="p", event_name="cold night", payload_descriptors=units(kind, in_event) if in_event else ())
     operators = OperatorsProgram(id="p", program_name="north", payload_descriptors=units(kind, in_program) if in_program else ())
     pieces = tuple(Piece(T0 + 900 * number, T0 + 900 * (number + 1), value, number) for number, value in enumerate(values))
-    return meaning_of(one, Course({kind: pieces, **(more or {})}), operators, mine or program(), levels_w)
+    return meaning_of(one, Course({kind: pieces, **(more or {})}), operators, mine or program(), levels_w, plans)
+
+
+def pool_record(**known: Any) -> PoolTelemetry:
+    unknown: dict[str, Any] = dict.fromkeys(PoolTelemetry.__struct_fields__)
+    return PoolTelemetry(**unknown | {"pool": ALL_SITES} | known)
 
 
 def powers(found: Meaning) -> list[float]:
@@ -153,12 +162,89 @@ def test_an_alert_stands_even_where_the_rest_is_refused() -> None:
     assert len(found.alerts) == 1
 
 
-def test_a_state_of_charge_is_not_promised() -> None:
-    assert "CHARGE_STATE_SETPOINT cannot be promised" in meaning("CHARGE_STATE_SETPOINT", 80).refused
-    found = meaning("DISPATCH_SETPOINT", -50, more={"CHARGE_STATE_SETPOINT": (Piece(T0 - 900, T0, 80, 1),)})
-    assert powers(found) == [50e3]
+def charging(value: object, unit: str | None = "PERCENT", in_percent: bool = False, now_s: float = T0, **seen: Any) -> Meaning:
+    """What an event means that asks for a state of charge, of a pool that holds 60 of 100 kWh."""
+    known: dict[str, Any] = {
+        "storage_at_s": T0, "stored_energy_wh": 60e3, "storage_capacity_wh": 100e3, "usable_energy_wh": 40e3,
+        "max_discharge_power_w": 50e3, "max_charge_power_w": 40e3,
+    }  # fmt: skip
+    plans = ChargePlans(now_s, {ALL_SITES: pool_record(**known | seen)}, {}, in_percent=in_percent)
+    return meaning("CHARGE_STATE_SETPOINT", value, in_event=unit, plans=plans)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "in_percent", "asked_w"),
+    [
+        (0.5, "PERCENT", False, 0.93 * 40e3),
+        (50, "percent", True, 0.93 * 40e3),
+        (55.0, "KWH", False, 0.93 * 20e3),
+        (0.055, "MWH", False, 0.93 * 20e3),
+        (0.6, "PERCENT", False, 0.0),  # it is there
+        (0.65, "PERCENT", False, 0.0),  # cars charge as fast as they may
+    ],
+)
+def test_a_state_of_charge_is_reached_by_the_interval_s_end(value: float, unit: str, in_percent: bool, asked_w: float) -> None:
+    found = charging(value, unit, in_percent)
     assert found.refused == ""
-    assert "cannot be promised" in found.remark
+    assert powers(found) == pytest.approx([asked_w])
+    (setpoint,) = found.setpoints
+    assert (setpoint.from_s, setpoint.to_s, setpoint.mode) == (T0, T0 + 900, DispatchMode.NET_EXPORT)
+
+
+def test_with_less_time_left_it_takes_more_power_and_before_its_time_nothing_is_asked() -> None:
+    assert powers(charging(0.55, now_s=T0 + 450.0, storage_at_s=T0 + 440.0)) == pytest.approx([0.93 * 40e3])
+    before = charging(0.5, now_s=T0 - 1.0)
+    assert (before.setpoints, before.refused) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "seen", "words"),
+    [
+        (33, "PERCENT", {}, "asks for a CHARGE_STATE_SETPOINT of 33 PERCENT, which goes from 0 to 1 (reports.charge_level_in_percent)."),
+        (-1, "KWH", {}, "asks for a CHARGE_STATE_SETPOINT of -1 KWH."),
+        (0.5, "KW", {}, "comes in 'KW', and program 'north' understands PERCENT, WH, KWH and MWH."),
+        (0.5, None, {}, "comes in '', and"),
+        (True, "KWH", {}, "which is no number"),
+        (0.5, "PERCENT", {"stored_energy_wh": None}, "How much energy the pool's cars hold is not known."),
+        (0.5, "PERCENT", {"storage_at_s": T0 - 200.0}, "How much energy the pool's cars hold is not known."),
+        (0.5, "PERCENT", {"storage_capacity_wh": 0.0}, "How much energy the pool's cars hold is not known."),
+        (0.8, "PERCENT", {}, "80 % cannot be reached: the pool's cars hold 60 of 100 kWh, and at most 69 kWh by the interval's end."),
+        (120, "KWH", {"max_charge_power_w": 4e6}, "120 kWh cannot be reached: the pool's cars hold 60 of 100 kWh, and at most 100 kWh"),
+        (
+            0.1,
+            "PERCENT",
+            {},
+            "60 of 100 kWh, and by what drivers agreed they can give 40 kWh of it now.",
+        ),
+        (0.4, "PERCENT", {}, "40 % cannot be reached: that takes 74.4 kW, and the pool can give 50.0 kW."),
+    ],
+)
+def test_a_state_of_charge_that_cannot_be_reached_or_read_is_refused(
+    value: object, unit: str | None, seen: dict[str, Any], words: str
+) -> None:
+    found = charging(value, unit, **seen)
+    assert words in found.refused
+    assert found.setpoints == ()
+
+
+def test_beside_set_points_a_state_of_charge_is_for_the_time_that_they_leave_and_its_refusal_is_a_remark() -> None:
+    pieces = {"CHARGE_STATE_SETPOINT": (Piece(T0 - 900, T0, 0.5, 1),)}
+    descriptors = (*units("DISPATCH_SETPOINT", "KW"), *units("CHARGE_STATE_SETPOINT", "PERCENT"))
+    one = Event(id="e-1", program_id="p", payload_descriptors=descriptors)
+    course = Course({"DISPATCH_SETPOINT": (Piece(T0, T0 + 900, -50, 0),), **pieces})
+    record = pool_record(
+        storage_at_s=T0 - 900, stored_energy_wh=60e3, storage_capacity_wh=100e3, usable_energy_wh=40e3, max_discharge_power_w=50e3
+    )
+    found = meaning_of(one, course, None, program(), (), ChargePlans(T0 - 900, {ALL_SITES: record}, {}))
+    assert [(one.from_s, one.mode) for one in found.setpoints] == [(T0 - 900, DispatchMode.NET_EXPORT), (T0, None)]
+    unknown = meaning_of(one, course, None, program(), (), ChargePlans(T0 - 900, {}, {}))
+    assert (powers(unknown), unknown.refused, unknown.remark) == ([50e3], "", NOT_KNOWN)
+
+
+def test_a_state_of_charge_without_end_is_refused() -> None:
+    one = Event(id="e-1", program_id="p", payload_descriptors=units("CHARGE_STATE_SETPOINT", "PERCENT"))
+    course = Course({"CHARGE_STATE_SETPOINT": (Piece(T0, inf, 0.5, 3),)})
+    assert "Interval 3 has no end" in meaning_of(one, course, None, program(), (), ChargePlans(T0, {}, {})).refused
 
 
 def test_other_payloads_are_passed_over() -> None:

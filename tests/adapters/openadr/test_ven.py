@@ -18,7 +18,7 @@ from counterflow.adapters.openadr.models import Version
 from counterflow.adapters.openadr.settings import FollowedProgram, ResourceSettings, VtnSettings
 from counterflow.adapters.openadr.times import ENDLESS_S, NOW_S
 from counterflow.adapters.openadr.ven import Ven
-from counterflow.domain.grid import GridOutcome, GridUnit, Program, Sign, Wire
+from counterflow.domain.grid import GridOutcome, GridUnit, PoolTelemetry, Program, Sign, Wire
 from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.sim.vtn.faults import Fault
 from counterflow.sim.vtn.serving import OPERATOR, VEN, build
@@ -237,6 +237,45 @@ def test_an_event_that_says_that_it_is_cancelled_is_taken_back(at: House) -> Non
     at.change(replace(event, interval_period=models.IntervalPeriod(start_s=NOW_S, duration_s=0.0)))
     at.poll(10.0)
     assert at.grid.log == [f"accepted {event.id}", f"withdrawn {event.id}"]
+
+
+def test_a_state_of_charge_is_planned_when_its_interval_begins_kept_over_a_restart_and_planned_anew(at: House) -> None:
+    percent = (models.EventPayloadDescriptor(payload_type="CHARGE_STATE_SETPOINT", units="PERCENT"),)
+    event = at.event(0.5, 0.2, kind="CHARGE_STATE_SETPOINT", start_s=at.grid.at_s + 60.0, payload_descriptors=percent)
+
+    def holds(stored_wh: float) -> None:
+        unknown: dict[str, Any] = dict.fromkeys(PoolTelemetry.__struct_fields__)
+        known: dict[str, Any] = {
+            "storage_at_s": at.grid.at_s, "stored_energy_wh": stored_wh, "storage_capacity_wh": 1e6, "usable_energy_wh": 2e5,
+            "max_discharge_power_w": 9e5, "max_charge_power_w": 9e5,
+        }  # fmt: skip
+        at.grid.pools[NORTH.pool] = PoolTelemetry(**unknown | known)
+
+    at.poll()
+    assert at.grid.asks_w() is None, "its time has not come"
+    at.poll(60.0)
+    assert "How much energy the pool's cars hold is not known." in str(at.grid.alarms)
+    holds(6e5)
+    at.poll()
+    first_w = at.grid.asks_w()
+    assert first_w == pytest.approx(0.93 * 1e5 * 4)
+    assert not [text for text in at.grid.alarms.values() if event.id in text]
+    at.begin()
+    holds(5.9e5)
+    at.poll(10.0)
+    assert at.grid.asks_w() == first_w, "a restart plans nothing anew"
+    at.grid.at_s += 300.0
+    holds(5.2e5)
+    at.poll()
+    assert at.grid.asks_w() == pytest.approx(0.93 * 2e4 / 590.0 * 3600.0)
+    at.grid.at_s += 600.0
+    holds(5e5)
+    at.poll()
+    assert at.grid.asks_w() is None
+    assert "20 % cannot be reached" in str(at.grid.alarms), "drivers agreed to 200 kWh"
+    at.delete(event)
+    at.poll()
+    assert not [key for key in at.grid.noted if "/charge/" in key], "plans go with their event"
 
 
 def test_a_random_start_is_the_same_after_a_restart(at: House) -> None:

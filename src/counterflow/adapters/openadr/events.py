@@ -8,6 +8,7 @@ from math import floor, inf
 
 from msgspec import Struct
 
+from counterflow.adapters.openadr.charge_state import ChargePlans
 from counterflow.adapters.openadr.introduction import Introduction
 from counterflow.adapters.openadr.meanings import Alert, CapacityWindow, Meaning, meaning_of
 from counterflow.adapters.openadr.models import Event
@@ -42,8 +43,14 @@ class Agenda(Struct, frozen=True):
     """Payload types that are not for us."""
 
 
-def agenda_of(events: Iterable[Event], introduction: Introduction, anchor_of: Callable[[Event], float], now_s: float) -> Agenda:
-    """All that is asked from now on. `anchor_of` says what "now" is in an event."""
+def agenda_of(
+    events: Iterable[Event],
+    introduction: Introduction,
+    anchor_of: Callable[[Event], float],
+    now_s: float,
+    plans: ChargePlans | None = None,
+) -> Agenda:
+    """All that is asked from now on. `anchor_of` says what "now" is in an event; `plans` are those of states of charge."""
     askings: dict[str, list[Asking]] = {program.name: [] for _, program in _ours(introduction)}
     limits: dict[str, list[tuple[Event, CapacityWindow]]] = {name: [] for name in askings}
     alerts: dict[tuple[str, float, str], tuple[Event, Alert]] = {}
@@ -53,7 +60,7 @@ def agenda_of(events: Iterable[Event], introduction: Introduction, anchor_of: Ca
     for event in events:
         mine = routes(event, introduction)
         for follow, program in mine:
-            meaning, end_s = _meaning(event, introduction, follow, program, anchor_of(event), now_s)
+            meaning, end_s = _meaning(event, introduction, follow, program, anchor_of(event), now_s, plans)
             if meaning.setpoints and len(mine) > 1:
                 names = " and ".join(sorted(f"'{one.name}'" for _, one in mine))
                 meaning = Meaning(alerts=meaning.alerts, refused=f"It is for the programs {names} at once, and a set-point is not divided.")
@@ -76,10 +83,14 @@ def agenda_of(events: Iterable[Event], introduction: Introduction, anchor_of: Ca
 
 
 def plan_of(
-    events: Iterable[Event], introduction: Introduction, anchor_of: Callable[[Event], float], now_s: float
+    events: Iterable[Event],
+    introduction: Introduction,
+    anchor_of: Callable[[Event], float],
+    now_s: float,
+    plans: ChargePlans | None = None,
 ) -> tuple[Agenda, Mapping[str, Sequence[Stretch]]]:
     """The agenda, and what is to be ordered for it by the name of our program."""
-    agenda = agenda_of(events, introduction, anchor_of, now_s)
+    agenda = agenda_of(events, introduction, anchor_of, now_s, plans)
     return agenda, {name: stretches(askings) for name, askings in agenda.askings.items()}
 
 
@@ -112,7 +123,13 @@ def _is_for(event: Event, follow: FollowedProgram, introduction: Introduction) -
 
 
 def _meaning(
-    event: Event, introduction: Introduction, follow: FollowedProgram, program: Program, anchor_s: float, now_s: float
+    event: Event,
+    introduction: Introduction,
+    follow: FollowedProgram,
+    program: Program,
+    anchor_s: float,
+    now_s: float,
+    plans: ChargePlans | None,
 ) -> tuple[Meaning, float]:
     """What it asks, and when it is over: inf for one that goes on, or whose time cannot be told."""
     try:
@@ -122,4 +139,4 @@ def _meaning(
     operators = introduction.followed[event.program_id].operators
     ends = [pieces[-1].to_s for pieces in course.pieces.values() if pieces]
     end_s = inf if course.goes_on else max(ends, default=-inf)
-    return meaning_of(event, course, operators, program, follow.simple_power_w), end_s
+    return meaning_of(event, course, operators, program, follow.simple_power_w, plans), end_s

@@ -10,6 +10,7 @@ from math import inf, isfinite
 
 from msgspec import Struct
 
+from counterflow.adapters.openadr.charge_state import ChargePlans, ChargeTarget
 from counterflow.adapters.openadr.models import Event, EventPayloadDescriptor
 from counterflow.adapters.openadr.models import Program as OperatorsProgram
 from counterflow.adapters.openadr.timeline import Course, Piece, UnclearError
@@ -26,12 +27,9 @@ ALERT = "ALERT_"
 LEVELS = 3
 """Of SIMPLE above 0 = normal."""
 
-NO_CHARGE_STATE = (
-    f"{CHARGE_STATE} cannot be promised: outside a dispatch all cars charge as fast as car, station and site allow already, and nothing "
-    "here makes them charge faster."
-)
-
 _POWER_UNITS = {"W": GridUnit.W, "KW": GridUnit.KW, "MW": GridUnit.MW}
+_ENERGY_UNITS = {"WH": 1.0, "KWH": 1e3, "MWH": 1e6}
+_SHARE_UNIT = "PERCENT"
 
 
 class Setpoint(Struct, frozen=True):
@@ -74,20 +72,29 @@ class Meaning(Struct, frozen=True):
 
 
 def meaning_of(
-    event: Event, course: Course, operators: OperatorsProgram | None, program: Program, simple_w: Sequence[float] = ()
+    event: Event,
+    course: Course,
+    operators: OperatorsProgram | None,
+    program: Program,
+    simple_w: Sequence[float] = (),
+    plans: ChargePlans | None = None,
 ) -> Meaning:
-    """What `course` asks under `program`. `simple_w` is what the levels 1, 2, 3 of SIMPLE ask, W away from the plan; empty = not agreed."""
+    """What `course` asks under `program`. `simple_w` is what the levels 1, 2, 3 of SIMPLE ask, W away from the plan; empty = not agreed.
+
+    `plans` knows what pools hold, for states of charge.
+    """
     alerts = tuple(_alerts(event, course))
     passed_over = frozenset(kind for kind in course.pieces if not _known(kind))
     try:
         limits = tuple(_limits(event, course, operators, program))
         setpoints = _setpoints(event, course, operators, program, simple_w)
+        charge, short = _charged(event, course, operators, program, plans)
     except UnclearError as unclear:
         return Meaning(alerts=alerts, passed_over=passed_over, refused=str(unclear))
-    remark = NO_CHARGE_STATE if CHARGE_STATE in course.pieces else ""
-    if remark and not setpoints and not limits:
-        return Meaning(alerts=alerts, passed_over=passed_over, refused=remark)
-    return Meaning(setpoints, limits, alerts, passed_over, remark=remark)
+    if short and not setpoints and not limits:
+        return Meaning(alerts=alerts, passed_over=passed_over, refused=short)
+    both = tuple(setpoint for _, setpoint in layered((setpoints, charge))) if charge else setpoints
+    return Meaning(both, limits, alerts, passed_over, remark=short)
 
 
 def unit_of(kind: str, event: Event, operators: OperatorsProgram | None, program: Program) -> GridUnit:
@@ -153,6 +160,44 @@ def _leveled(course: Course, simple_w: Sequence[float]) -> Iterator[Setpoint]:
         if not simple_w:
             raise UnclearError(f"The event asks for level {level:g} of {SIMPLE}, and what that means is not set (simple_power_w).")
         yield Setpoint(piece.from_s, piece.to_s, simple_w[int(level) - 1], DispatchMode.RELATIVE)
+
+
+def _charged(
+    event: Event, course: Course, operators: OperatorsProgram | None, program: Program, plans: ChargePlans | None
+) -> tuple[tuple[Setpoint, ...], str]:
+    """What is discharged for the state of charge that is asked now, and why it cannot be. One that is to come is seen to when it comes."""
+    targets = tuple(_charge_targets(event, course, operators, program, in_percent=plans is not None and plans.in_percent))
+    found = [] if plans is None else [plan for target in targets if (plan := plans.of(event.id, program.pool, target)) is not None]
+    refused = next((plan.refused for plan in found if plan.refused), "")
+    if refused:
+        return (), refused
+    return tuple(Setpoint(plan.made_at_s, plan.target.to_s, plan.discharge_power_w, DispatchMode.NET_EXPORT) for plan in found), ""
+
+
+def _charge_targets(
+    event: Event, course: Course, operators: OperatorsProgram | None, program: Program, *, in_percent: bool
+) -> Iterator[ChargeTarget]:
+    pieces = course.pieces.get(CHARGE_STATE, ())
+    if not pieces:
+        return
+    told = _units(CHARGE_STATE, event.payload_descriptors) or _units(
+        CHARGE_STATE, operators.payload_descriptors if operators is not None else ()
+    )
+    unit = told.strip().upper()
+    if unit != _SHARE_UNIT and unit not in _ENERGY_UNITS:
+        raise UnclearError(f"{CHARGE_STATE} comes in {told!r}, and program '{program.name}' understands PERCENT, WH, KWH and MWH.")
+    most = 100.0 if in_percent else 1.0
+    for piece in pieces:
+        value = _number(CHARGE_STATE, piece)
+        if value < 0.0 or (unit == _SHARE_UNIT and value > most):
+            goes = f", which goes from 0 to {most:g} (reports.charge_level_in_percent)" if unit == _SHARE_UNIT else ""
+            raise UnclearError(f"Interval {piece.interval_id} asks for a {CHARGE_STATE} of {value:g} {unit}{goes}.")
+        if not isfinite(piece.to_s):
+            raise UnclearError(f"Interval {piece.interval_id} has no end by which the {CHARGE_STATE} is to be reached.")
+        if unit == _SHARE_UNIT:
+            yield ChargeTarget(piece.from_s, piece.to_s, share=value / most)
+        else:
+            yield ChargeTarget(piece.from_s, piece.to_s, energy_wh=value * _ENERGY_UNITS[unit])
 
 
 def _limits(event: Event, course: Course, operators: OperatorsProgram | None, program: Program) -> Iterator[CapacityWindow]:

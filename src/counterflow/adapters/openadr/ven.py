@@ -5,24 +5,28 @@ event is gone only when the VTN itself says so: a listing that is cut short by a
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Protocol
 from urllib.parse import quote
 
+import msgspec
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
 from counterflow.adapters.openadr import models
+from counterflow.adapters.openadr.charge_state import ChargePlan, ChargePlans
 from counterflow.adapters.openadr.client import VtnClient, VtnError
 from counterflow.adapters.openadr.events import Agenda, Refused, plan_of
 from counterflow.adapters.openadr.introduction import Introduction, introduce
 from counterflow.adapters.openadr.schedule import Stretch, Withdrawal, changes, event_of, is_usable
 from counterflow.adapters.openadr.settings import VtnSettings
 from counterflow.adapters.openadr.timeline import says_now
-from counterflow.domain.grid import CapacityBound, GridOrder, GridOutcome, Program, Wire
+from counterflow.domain.grid import CapacityBound, GridOrder, GridOutcome, PoolTelemetry, Program, Wire
+from counterflow.domain.ids import PoolId
 from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.ports import GridSide
 
@@ -215,11 +219,12 @@ class Ven:
     async def _follow(self, events: Mapping[str, models.Event], introduction: Introduction) -> dict[str, str]:
         """Make the orders say what the events say; returns what is to be an alarm."""
         now_s = self._grid.now_s()
-        anchors = self._anchors(events, now_s)
+        anchors, plans = self._anchors(events, now_s), self._charge_plans(now_s)
         # On a thread: many events are much to reckon, and control does not wait for them.
         agenda, wanted = await asyncio.to_thread(
-            plan_of, tuple(events.values()), introduction, lambda event: anchors.get(event.id, now_s), now_s
+            plan_of, tuple(events.values()), introduction, lambda event: anchors.get(event.id, now_s), now_s, plans
         )
+        self._keep_charge_plans(plans)
         alarms = self._said(agenda, now_s)
         for one in agenda.refused:
             await self._decline(one, now_s)
@@ -287,6 +292,31 @@ class Ven:
         for event_id in known.keys() - events.keys():
             self._grid.note(Wire.OPENADR, prefix + event_id, None)
         return known
+
+    def _charge_plans(self, now_s: float) -> ChargePlans:
+        """What the pools hold now, and what was planned before, also before a restart."""
+        pools: dict[PoolId, PoolTelemetry] = {}
+        for program in self._programs.values():
+            with contextlib.suppress(KeyError, IndexError):  # not recorded, or not yet
+                pools[program.pool] = self._grid.telemetry(program.pool)
+        prefix = self._charge_prefix
+        notes = {key: body for key, body in self._grid.notes(Wire.OPENADR).items() if key.startswith(prefix)}
+        kept = {key.removeprefix(prefix): msgspec.convert(body, ChargePlan) for key, body in notes.items()}
+        return ChargePlans(now_s, pools, kept, in_percent=self.settings.reports.charge_level_in_percent)
+
+    def _keep_charge_plans(self, plans: ChargePlans) -> None:
+        notes = self._grid.notes(Wire.OPENADR)
+        made = {self._charge_prefix + key: msgspec.to_builtins(plan) for key, plan in plans.made.items()}
+        for key, body in made.items():
+            if notes.get(key) != body:
+                self._grid.note(Wire.OPENADR, key, body)
+        for key in notes:
+            if key.startswith(self._charge_prefix) and key not in made:
+                self._grid.note(Wire.OPENADR, key, None)
+
+    @property
+    def _charge_prefix(self) -> str:
+        return f"{self.settings.name}/charge/"
 
     # --- telling -------------------------------------------------------------------------------------------------------------
 
