@@ -1,6 +1,6 @@
 """Pictures of the console's pages for README and docs: a server, a simulated fleet, one dispatch, a headless Chromium.
 
-Run by `make screenshots`; writes docs/pictures/console-*.png.
+Run by `make screenshots`; writes docs/pictures/console-*.png, and out/screenshots/*.png of every page at two sizes, light and dark.
 """
 
 import subprocess
@@ -9,9 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 from shutil import which
+from typing import Literal
 
 import httpx
-from playwright.sync_api import Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 
 from counterflow.app.hosting.own_server import OwnServer
 
@@ -24,12 +26,19 @@ max_export_power_w = 900000.0
 [[sites]]
 site_id = "depot"
 feeder = "north"
-max_export_power_w = 600000.0
+max_export_power_w = 480000.0
 max_import_power_w = 800000.0
 [stations]
 default_site = "depot"
 """
-PAGES = (("dispatch", "/"), ("fleet", "/fleet"), ("sites", "/sites"), ("offers", "/offers"), ("health", "/health"))
+PAGES = {"dispatch": "/", "fleet": "/fleet", "stations": "/stations", "sites": "/sites", "health": "/health"}
+SIZES = {"laptop": (1400, 900), "wall": (1920, 1080)}
+LOOK = Path("out") / "screenshots"
+"""Where the pictures of all sizes, light and dark, go, to be looked at; those of the docs are the laptop's in light, and one in dark."""
+COLOURS = 256
+"""Of a picture in the docs: screens have few, and the file is a third."""
+AGAIN_FREE_S = 240.0
+"""After a dispatch its cars charge again one by one; until then little can be promised of them."""
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 
 
@@ -48,12 +57,17 @@ def main() -> int:
         try:
             token, console = _await_server(server)
             fleet = subprocess.Popen([*simulate, "--url", server.ocpp_url], stdout=subprocess.DEVNULL)
-            _dispatch(server.api_url, token)
-            with sync_playwright() as playwright:
+            with sync_playwright() as playwright, _api(server.api_url, token) as api:
                 browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-                for scheme in ("light", "dark"):
-                    page = browser.new_context(viewport={"width": 1400, "height": 900}, color_scheme=scheme).new_page()
-                    _take(page, console, token, scheme)
+                views = [View(browser, console, token, name, scheme) for scheme in ("light", "dark") for name in SIZES]
+                _past_dispatch(api)
+                for view in views:
+                    view.take("offers", "/offers")
+                _running_dispatch(api)
+                views[0].page.goto(console)
+                time.sleep(75.0)
+                for view in views:
+                    view.take_all()
                 browser.close()
         finally:
             if fleet is not None:
@@ -71,38 +85,71 @@ def _await_server(server: OwnServer) -> tuple[str, str]:
         time.sleep(0.2)
 
 
-def _dispatch(api_url: str, token: str) -> None:
-    """Two dispatches: a short one that has ended, and one that runs and loses cars."""
-    with httpx.Client(base_url=api_url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=30.0) as api:
-        while api.get("/fleet").json()["sessions_ready"] < 0.75 * STATIONS:
-            time.sleep(1.0)
-        first = api.post("/dispatches", json={"discharge_power_w": "300kW", "duration_s": 60, "ramp_out_s": 10}).json()["dispatch"]
-        path = f"/dispatches/{first['instruction']['dispatch_id']}"
-        while api.get(path).json()["instruction"]["state"] != "completed":
-            time.sleep(2.0)
-        api.post("/dispatches", json={"discharge_power_w": "350kW", "duration_s": "15min"}).raise_for_status()
-        time.sleep(60.0)
-        running = [one for one in api.get("/sessions").json() if (one["setpoint_w"] or 0.0) > 1000.0]
-        for one in running[:6]:
-            api.put(f"/stations/{one['station_id']}/override", json={"say": "stop"}).raise_for_status()
-        api.get("/offer", params={"window_min": 60}).raise_for_status()
+def _api(api_url: str, token: str) -> httpx.Client:
+    return httpx.Client(base_url=api_url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=30.0)
 
 
-def _take(page: Page, console: str, token: str, scheme: str) -> None:
-    page.goto(console)
-    page.fill("#token", token)
-    page.click("button")
-    page.wait_for_timeout(60_000 if scheme == "light" else 5_000)
-    for name, path in PAGES if scheme == "light" else PAGES[:1]:
-        page.goto(console + path)
-        page.wait_for_timeout(6_000)
-        page.screenshot(path=PICTURES / f"console-{name}{'' if scheme == 'light' else '-dark'}.png")
-    if scheme == "light":
-        page.goto(console + "/fleet")
-        page.wait_for_timeout(3_000)
-        page.locator("tbody a").first.click()
-        page.wait_for_timeout(4_000)
-        page.screenshot(path=PICTURES / "console-session.png")
+def _past_dispatch(api: httpx.Client) -> None:
+    """A short one that has ended, with its report, and an offer."""
+    while api.get("/fleet").json()["sessions_ready"] < 0.75 * STATIONS:
+        time.sleep(1.0)
+    first = api.post("/dispatches", json={"discharge_power_w": "300kW", "duration_s": 60, "ramp_out_s": 10}).json()["dispatch"]
+    path = f"/dispatches/{first['instruction']['dispatch_id']}"
+    while api.get(path).json()["instruction"]["state"] != "completed":
+        time.sleep(2.0)
+    until_s = time.monotonic() + AGAIN_FREE_S
+    while api.get("/offer/horizons").json()[2]["power_w"] <= 0.0 and time.monotonic() < until_s:
+        time.sleep(5.0)
+    api.get("/offer", params={"window_min": 60}).raise_for_status()
+
+
+def _running_dispatch(api: httpx.Client) -> None:
+    """One that runs and loses cars, with a note."""
+    made = api.post("/dispatches", json={"discharge_power_w": "350kW", "duration_s": "15min"}).raise_for_status().json()["dispatch"]
+    time.sleep(60.0)
+    running = [one for one in api.get("/sessions").json() if (one["setpoint_w"] or 0.0) > 1000.0]
+    for one in running[:6]:
+        api.put(f"/stations/{one['station_id']}/override", json={"say": "stop"}).raise_for_status()
+    note = {"text": "Grid operator called: keep it up until 18:00."}
+    api.post(f"/dispatches/{made['instruction']['dispatch_id']}/notes", json=note).raise_for_status()
+
+
+class View:
+    """A signed-in page of one size and scheme."""
+
+    def __init__(self, browser: Browser, console: str, token: str, size: str, scheme: Literal["light", "dark"]) -> None:
+        width, height = SIZES[size]
+        self._console = console
+        self._size = size
+        self._scheme = scheme
+        self.page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
+        self.page.goto(console)
+        self.page.fill("#token", token)
+        self.page.click("button")
+
+    def take_all(self) -> None:
+        """Every page but the offers."""
+        for name, path in PAGES.items():
+            self.take(name, path)
+        for name, path in (("session", "/fleet"), ("station", "/stations")):
+            self.page.goto(self._console + path)
+            self.page.locator("tbody a").first.click()
+            self.page.wait_for_timeout(3_000)
+            self._keep(name)
+
+    def take(self, name: str, path: str) -> None:
+        """One page, once it has filled itself."""
+        self.page.goto(self._console + path)
+        self.page.wait_for_timeout(5_000)
+        self._keep(name)
+
+    def _keep(self, name: str) -> None:
+        LOOK.mkdir(parents=True, exist_ok=True)
+        path = LOOK / f"{name}-{self._size}-{self._scheme}.png"
+        self.page.screenshot(path=path)
+        if self._size == "laptop" and (self._scheme == "light" or name == "dispatch"):
+            picture = Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            picture.save(PICTURES / f"console-{name}{'' if self._scheme == 'light' else '-dark'}.png", optimize=True)
 
 
 if __name__ == "__main__":

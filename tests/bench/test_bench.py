@@ -35,6 +35,9 @@ TINY = Sizes(
     memory_stations=6,
     ingest_samples=500,
     storm_stations=6,
+    console_sessions=30,
+    console_pairs=1,
+    console_window_s=5.0,
 )
 
 
@@ -76,6 +79,17 @@ def test_storm_boots_every_station(tmp_path: Path) -> None:
     figures = figures_of(tmp_path, "storm")
     assert figures["storm.opened_s"]["median"] > 0.0
     assert 0.0 < figures["storm.booted_s"]["median"] < 30.0
+
+
+def test_console_is_looked_at_and_its_server_beside_itself_without(tmp_path: Path) -> None:
+    figures = figures_of(tmp_path, "console")
+    more, alone, watched = (figures[f"console.server{name}_cores"]["median"] for name in ("", "_without", "_with"))
+    assert more == pytest.approx(watched - alone)
+    assert watched > 0.0
+    assert figures["console.console_cores"]["median"] > 0.0
+    assert 0.0 < figures["console.page_ms"]["median"] <= figures["console.page_most_ms"]["median"]
+    for name in ("with", "without"):
+        assert 0.0 < figures[f"console.tick_{name}.p50_ms"]["median"] <= figures[f"console.tick_{name}.p99_ms"]["median"]
 
 
 def test_memory_tells_idle_from_session_and_plain_from_compressed(tmp_path: Path) -> None:

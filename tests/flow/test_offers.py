@@ -232,6 +232,21 @@ def test_a_car_that_an_order_of_ours_held_was_there(town: Any, ideal: dict[str, 
     assert len(asyncio.run(at.operations.horizons("all", None, None))) == 6
 
 
+def test_the_fan_of_a_day_is_worked_out_once_for_all_who_look(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(20, 2, plant=ideal)
+    at.run(60)
+    day = asyncio.run(at.operations.day("all"))
+    assert [round((offer.start_s - day[0].start_s) / 3600.0) for offer in day] == list(range(24))
+    assert {(offer.window_s, offer.offer_id) for offer in day} == {(3600.0, "")}
+    assert day[0].power_w > 0.0
+    assert day[-1].power_w <= day[0].power_w
+    at.run(60)
+    assert asyncio.run(at.operations.day("all")) is day
+    at.run(300)
+    assert asyncio.run(at.operations.day("all")) is not day
+    assert asyncio.run(at.operations.day("nowhere")).sentence == "There is no pool 'nowhere'."
+
+
 def test_a_dispatch_that_grew_into_the_window_of_a_commitment_ends_where_that_is_called(town: Any, ideal: dict[str, Any]) -> None:
     at = town(20, 2, plant=ideal)
     older = order(at, 10e3, "api:other", priority=5)

@@ -38,6 +38,7 @@ from counterflow.app.lines import Lines
 from counterflow.app.observing.metrics import ProcessMetrics
 from counterflow.app.observing.notices import NoticeBoard
 from counterflow.app.observing.recovery_metrics import RecoveryMetrics
+from counterflow.app.observing.stored import stored
 from counterflow.app.observing.telemetry_metrics import TelemetryMetrics
 from counterflow.app.observing.wire_alarms import WireAlarms
 from counterflow.app.offers.firm_figures import FirmFigures
@@ -139,6 +140,7 @@ class Server:
             disconnect=self.lines.disconnect,
             certificates=self.listener_certificates,
             frames=self.frames.newest,
+            storage=lambda: stored(self._data_dir, self.settings),
             wire_alarms=lambda: (*wire_alarms.all(), *self._console_alarms()),
         )
         keep_s = self.settings.telemetry.keep_days * DAY_S

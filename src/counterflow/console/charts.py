@@ -11,7 +11,7 @@ from typing import Any
 from counterflow.console.feed import Mark, Point
 from counterflow.console.words import MARK_WORDS
 
-TARGET, DELIVERED, HEADROOM, COMMITTED, ALARM = "#D55E00", "#0072B2", "#009E73", "#999999", "#CC79A7"
+TARGET, DELIVERED, HEADROOM, COMMITTED, ALARM = "#D55E00", "#0072B2", "#009E73", "#767676", "#CC79A7"
 MAX_POINTS = 900
 SESSION_GAP_S = 90.0
 """Meter values of one car come less often than those of a fleet."""
@@ -132,35 +132,42 @@ def _mw(power_w: float | None) -> float | None:
     return None if power_w is None else round(power_w / 1e6, 6)
 
 
-def fan_options(horizons: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Firm power by the length of the window: P50 to P99 as lines of one fan, what is offered as the thick one."""
-    windows = [_window_words(one["window_s"]) for one in horizons]
-    levels = sorted({level["confidence"] for one in horizons for level in one["levels"]})
-    series = [
-        _line(
-            f"P{100.0 * confidence:g}",
-            [_mw(next((level["power_w"] for level in one["levels"] if level["confidence"] == confidence), None)) for one in horizons],
-            DELIVERED,
-            width=1,
-            dash=dash,
-            opacity=0.9,
-        )
-        for confidence, dash in zip(levels, ("solid", "dashed", "dotted", "dashed", "dotted"), strict=False)
-    ]
-    series.append(_line("offered", [_mw(one["power_w"]) for one in horizons], TARGET, width=3))
+def fan_options(day: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What can be given in each hour of a day: what is surely given (P99) to what is as likely as not (P50), as bands of one fan, and
+    what is offered as the thick line."""
+    levels = sorted({level["confidence"] for one in day for level in one["levels"]}, reverse=True)
+    steps = [[1e3 * one["start_s"] for one in day], *([_mw(_level_w(one, confidence)) for one in day] for confidence in levels)]
+    times, powers = steps[0], steps[1:]
+    series: list[dict[str, Any]] = []
+    lower: list[float | None] = [0.0] * len(times)
+    for number, (confidence, power_mw) in enumerate(zip(levels, powers, strict=True)):
+        name = f"P{100.0 * confidence:g}"
+        band = [
+            [at, None if high is None or low is None else max(0.0, high - low)]
+            for at, high, low in zip(times, power_mw, lower, strict=True)
+        ]
+        shade = {"areaStyle": {"color": FAN[number % len(FAN)], "opacity": 0.75}}
+        series.append(_line(name, band, FAN[number % len(FAN)], stack="fan", step="end", dash=_DASHES[number % len(_DASHES)]) | shade)
+        lower = power_mw
+    offered = [[at, _mw(one["power_w"])] for at, one in zip(times, day, strict=True)]
+    series.append(_line("offered", offered, TARGET, width=3, step="end"))
     return {
         "animation": False,
         "grid": {"left": 64, "right": 24, "top": 40, "bottom": 40},
-        "legend": {"top": 0, "textStyle": {"color": "#888888"}},
-        "tooltip": {"trigger": "axis"},
-        "xAxis": {"type": "category", "data": windows, "name": "window", "axisLabel": {"color": "#888888"}},
-        "yAxis": {"type": "value", "name": "MW", "axisLabel": {"color": "#888888"}, "splitLine": {"lineStyle": {"opacity": 0.3}}},
+        "legend": {"top": 0},
+        "xAxis": {"type": "time"},
+        "yAxis": {"type": "value", "name": "MW", "min": 0, "splitLine": {"lineStyle": {"opacity": 0.3}}},
         "series": series,
     }
 
 
-def _window_words(window_s: float) -> str:
-    return f"{window_s / 60.0:.0f} min" if window_s < 7_200.0 else f"{window_s / 3600.0:.0f} h"
+FAN = ("#0072B2", "#3F9BD1", "#7DBFE6", "#B9DFF5")
+"""From what is sure to what is as likely as not: one hue, paler, so that the order is seen without colour."""
+_DASHES = ("solid", "dashed", "dotted", "dashed")
+
+
+def _level_w(one: dict[str, Any], confidence: float) -> float | None:
+    return next((level["power_w"] for level in one["levels"] if level["confidence"] == confidence), None)
 
 
 def session_options(seen: dict[str, Any]) -> dict[str, Any]:

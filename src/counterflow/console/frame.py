@@ -11,20 +11,46 @@ from counterflow.console.signing import COOKIE, Visitor
 
 PLACES = (("/", "Dispatch"), ("/fleet", "Fleet"), ("/sites", "Sites"), ("/offers", "Offers and reports"), ("/health", "Health"))
 STALE_AFTER_S = 5.0
-STYLE = """
-:root { --cf-accent: #0072B2; }
-body { font-variant-numeric: tabular-nums; }
-.cf-figure { font-size: 2rem; font-weight: 600; line-height: 1.1; }
-.cf-name { font-size: .8rem; opacity: .75; }
-.cf-frames { word-break: break-word; font-size: .85rem; }
-a:focus-visible, button:focus-visible, .q-btn:focus-visible { outline: 3px solid #E69F00; outline-offset: 2px; }
+PRIMARY, NEGATIVE = "#0069A8", "#B3261E"
+"""Of Okabe and Ito's blue, and a red; both dark enough for white words on them (WCAG 2 AA: 4.5 to 1; tests/console/test_contrast.py)."""
+LINK, LINK_DARK, NEGATIVE_DARK = "#005A8C", "#6CC0F0", "#FF8A80"
+BAR, ALARM = "#13293D", "#7A1F1F"
+PAPER, PAPER_DARK = "#FFFFFF", "#121212"
+MUTED, MUTED_DARK = "#595959", "#B8B8B8"
+FOCUS, FOCUS_DARK = "#B35900", "#E69F00"
+STYLE = f"""
+:root {{ --cf-link: {LINK}; --cf-muted: {MUTED}; --cf-negative: {NEGATIVE}; --cf-focus: {FOCUS}; }}
+.body--dark {{ --cf-link: {LINK_DARK}; --cf-muted: {MUTED_DARK}; --cf-negative: {NEGATIVE_DARK}; --cf-focus: {FOCUS_DARK}; }}
+body {{ font-variant-numeric: tabular-nums; }}
+.nicegui-content {{ padding: 0; gap: 0; }}
+.cf-figure {{ font-size: clamp(1.5rem, 2.1vw, 3rem); font-weight: 600; line-height: 1.1; white-space: nowrap; }}
+.cf-name, .cf-chart text {{ color: var(--cf-muted); fill: var(--cf-muted); }}
+.cf-name {{ font-size: .85rem; }}
+.cf-name.w-56 {{ flex: none; }}
+.cf-frames {{ word-break: break-word; font-size: .85rem; }}
+.cf-link, .nicegui-link:not(.text-white) {{ color: var(--cf-link) !important; text-decoration: underline; text-underline-offset: .15em; }}
+.text-negative {{ color: var(--cf-negative) !important; }}
+.body--dark .q-btn--outline.text-primary, .body--dark .q-btn--flat.text-primary {{ color: {LINK_DARK} !important; }}
+.body--dark .q-field--focused .q-field__label.text-primary {{ color: {LINK_DARK} !important; }}
+.q-field__label, .q-table__bottom {{ color: var(--cf-muted); }}
+.q-table th {{ font-weight: 600; }}
+.q-table td.text-right, .q-table th.text-right {{ padding-right: 1.5rem; }}
+.cf-bar {{ height: 10px; border: 1px solid var(--cf-muted); border-radius: 3px; overflow: hidden; }}
+.cf-bar > div {{ height: 100%; background: {PRIMARY}; }}
+.cf-bar.cf-near > div {{ background: repeating-linear-gradient(45deg, #D55E00 0 8px, #8F3F00 8px 12px); }}
+.cf-bar.cf-full > div {{ background: {NEGATIVE}; }}
+a:focus-visible, button:focus-visible, .q-btn:focus-visible, th:focus-visible, [tabindex]:focus-visible {{
+  outline: 3px solid var(--cf-focus); outline-offset: 2px;
+}}
+header a:focus-visible, header button:focus-visible {{ outline-color: {FOCUS_DARK}; }}
+.cf-skip {{ position: absolute; left: -100vw; }}
+.cf-skip:focus {{ left: 1rem; top: .5rem; z-index: 9999; background: {PAPER}; color: {LINK}; padding: .5rem 1rem; }}
 """
-
-
+_SKIP = '<a class="cf-skip" href="#cf-main">To the content</a>'
 _SIGN_OUT = (
     '<form method="post" action="/sign-out" style="margin:0"><button style="color:white;text-decoration:underline">Sign out</button></form>'
 )
-_ALARM = "background: #7a1f1f; color: white"
+_ALARM = f"background: {ALARM}; color: white"
 
 
 def visitor_of(house: House) -> Visitor | None:
@@ -42,8 +68,10 @@ def page(house: House, visitor: Visitor, title: str, place: str) -> Iterator[Non
     ui.page_title(f"{title} – Counterflow")
     ui.add_css(STYLE)
     ui.dark_mode(None)
+    ui.colors(primary=PRIMARY, negative=NEGATIVE)
     _count_viewer(house)
-    with ui.header().classes("items-center q-px-md q-py-xs no-wrap").style("background: #13293d"):
+    with ui.header().classes("items-center q-px-md q-py-xs no-wrap").style(f"background: {BAR}"):
+        ui.html(_SKIP, sanitize=False).classes("absolute")
         ui.label("Counterflow").classes("text-h6 q-mr-md")
         with ui.row().classes("gap-1 no-wrap").props('role="navigation" aria-label="Pages"'):
             for path, name in PLACES:
@@ -57,9 +85,9 @@ def page(house: House, visitor: Visitor, title: str, place: str) -> Iterator[Non
         stop = ui.button("Emergency stop").props('color="negative" unelevated').classes("q-ml-sm")
         stop.on_click(lambda: _ask_stop(house, visitor))
         stop.set_enabled(visitor.may_operate)
-    alarms = ui.column().classes("w-full q-px-md q-pt-sm gap-1").props('role="alert"')
+    alarms = ui.column().classes("w-full q-px-lg gap-1").props('role="alert"')
     _keep(house, visitor, fresh, alarms, stop)
-    with ui.column().classes("w-full q-px-md q-pb-md gap-3"):
+    with ui.column().classes("w-full q-px-lg q-py-md gap-3").props('id="cf-main" role="main" tabindex="-1"'):
         yield
 
 
@@ -97,12 +125,8 @@ def _keep(house: House, visitor: Visitor, fresh: ui.label, alarms: ui.column, st
             alarms.clear()
             with alarms:
                 for sentence in said:
-                    with (
-                        ui.row()
-                        .classes("w-full items-center no-wrap rounded-borders q-px-sm q-py-xs")
-                        .style("background: #7a1f1f; color: white")
-                    ):
-                        ui.icon("warning")
+                    with ui.row().classes("w-full items-center no-wrap rounded-borders q-px-sm q-py-xs").style(_ALARM):
+                        ui.icon("warning").props('aria-hidden="true"')
                         ui.label(sentence)
 
     every_second(update)

@@ -1,21 +1,30 @@
 """Tables as the console shows them: plain columns, no row that moves while it is read."""
 
 from collections.abc import Iterable, Sequence
+from html import escape
 from typing import Any
 
 from nicegui import ui
 
 
-def table(columns: Sequence[tuple[str, str]], rows: list[dict[str, Any]], *, row_key: str, empty: str) -> ui.table:
-    """Columns as (field, title). `empty` says in words what no row means."""
+def table(
+    columns: Sequence[tuple[str, str]], rows: list[dict[str, Any]], *, row_key: str, empty: str, numbers: Iterable[str] = ()
+) -> ui.table:
+    """Columns as (field, title). `empty` says in words what no row means; `numbers` are the fields that stand to the right."""
     made = ui.table(
         columns=[
-            {"name": field, "label": title, "field": field, "align": "right" if field.endswith("#") else "left"} for field, title in columns
+            {"name": field, "label": title, "field": field, "align": "right" if field in numbers else "left"} for field, title in columns
         ],
         rows=rows,
         row_key=row_key,
     )
-    return made.classes("w-full").props(f'flat bordered dense wrap-cells no-data-label="{empty}"')
+    _say_when_empty(made, empty)
+    return made.classes("w-full").props("flat bordered dense wrap-cells")
+
+
+def _say_when_empty(made: ui.table, empty: str) -> None:
+    """A sentence in place of rows, without a warning sign: that there is nothing is no fault."""
+    made.add_slot("no-data", f'<div class="cf-name q-py-sm">{escape(empty)}</div>')
 
 
 def paged_table(
@@ -30,7 +39,8 @@ def paged_table(
         for field, title, by in columns
     ]
     made = ui.table(columns=told, rows=[], row_key=row_key, pagination={"rowsPerPage": rows, "page": 1, "rowsNumber": 0})
-    made.classes("w-full").props(f'flat bordered dense wrap-cells :rows-per-page-options="[25,50,100]" no-data-label="{empty}"')
+    made.classes("w-full").props('flat bordered dense wrap-cells :rows-per-page-options="[25,50,100]"')
+    _say_when_empty(made, empty)
     made.add_slot(
         f"body-cell-{columns[0][0]}",
         '<q-td :props="props"><a :href="props.row.link" class="cf-link">{{ props.value }}</a></q-td>',

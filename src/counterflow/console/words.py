@@ -29,6 +29,14 @@ def energy(energy_wh: float | None) -> str:
     return UNKNOWN if energy_wh is None else format_energy(energy_wh)
 
 
+def size(bytes_: int) -> str:
+    """`48 kB`, `1.2 GB`."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if bytes_ >= factor:
+            return f"{bytes_ / factor:.3g} {unit}"
+    return f"{bytes_} B"
+
+
 def share(frac: float | None) -> str:
     """`62 %`."""
     return UNKNOWN if frac is None else f"{100.0 * frac:.0f} %"

@@ -45,6 +45,22 @@ class HealthView(Struct, frozen=True, kw_only=True):
     version: str
 
 
+class StoreView(Struct, frozen=True, kw_only=True):
+    """A class of data on the disk."""
+
+    what: str
+    size_bytes: int
+    kept: str
+    """For how long, in words."""
+
+
+class StorageView(Struct, frozen=True, kw_only=True):
+    """What lies on the disk of the server."""
+
+    stores: tuple[StoreView, ...]
+    free_bytes: int
+
+
 class FleetView(Struct, frozen=True, kw_only=True):
     """The fleet at one instant."""
 
@@ -388,6 +404,20 @@ class DispatchView(Struct, frozen=True, kw_only=True):
     """When the delivered power was taken, from the meters as they stood; None = nothing runs."""
     quality: Quality | None = None
     """How far the delivered power can be trusted then."""
+
+
+class VerificationView(Struct, frozen=True, kw_only=True):
+    """A report held against the same one made again from the dispatch's log and meter values."""
+
+    dispatch_id: str
+    version: int
+    holds: bool
+    delivered_energy_wh: float
+    made_again_wh: float | None
+    """None = it could not be made again; `differences` says why."""
+    samples: int
+    differences: tuple[str, ...]
+    """In sentences; nothing = it holds to the Wh."""
 
 
 class Displacement(Struct, frozen=True, kw_only=True):

@@ -45,7 +45,9 @@ from counterflow.domain.views import (
     StationPage,
     StationQuery,
     StationView,
+    StorageView,
     TargetAnswer,
+    VerificationView,
 )
 
 
@@ -318,6 +320,10 @@ class Operations(DriverOperations, Protocol):
         """Open sessions."""
         ...
 
+    async def storage(self) -> StorageView:
+        """What lies on the disk, how much, and for how long."""
+        ...
+
     def station_page(self, query: StationQuery) -> StationPage:
         """A part of the stations, filtered and sorted."""
         ...
@@ -374,6 +380,10 @@ class Operations(DriverOperations, Protocol):
         """The versions of the report that are kept, oldest first."""
         ...
 
+    async def verification(self, dispatch_id: DispatchId, version: int | None = None) -> VerificationView | Refusal:
+        """The report made again from log and meter values, and held against what it says."""
+        ...
+
     async def evidence(self, dispatch_id: DispatchId, version: int | None = None) -> tuple[DeliveryReport, Stored] | Refusal:
         """A report, and all that it was made from."""
         ...
@@ -384,6 +394,10 @@ class Operations(DriverOperations, Protocol):
 
     async def horizons(self, pool: PoolId, confidence: float | None, start_s: float | None) -> Sequence[Offer] | Refusal:
         """The same for looking only, for windows from 5 minutes to 24 hours, the shortest first."""
+        ...
+
+    async def day(self, pool: PoolId) -> Sequence[Offer] | Refusal:
+        """The same for looking only, for each hour of the coming 24; what was worked out minutes ago is shown again."""
         ...
 
     async def firm(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:

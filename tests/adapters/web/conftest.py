@@ -61,7 +61,9 @@ from counterflow.domain.views import (
     StationPage,
     StationQuery,
     StationView,
+    StorageView,
     TargetAnswer,
+    VerificationView,
 )
 
 TOKEN = "a-token-for-the-tests-0123456789"
@@ -190,6 +192,9 @@ class FakeOperations:
     async def note(self, dispatch_id: str, text: str, by: str) -> NoteView | Refusal:
         return self._does("note", dispatch_id, text, by, otherwise=EXAMPLES[NoteView])
 
+    async def storage(self) -> StorageView:
+        return EXAMPLES[StorageView]
+
     def station_page(self, query: StationQuery) -> StationPage:
         self.calls.append(("station_page", query))
         return EXAMPLES[StationPage]
@@ -239,6 +244,9 @@ class FakeOperations:
     async def report_versions(self, dispatch_id: str) -> list[ReportVersion] | Refusal:
         return self._does("report_versions", dispatch_id, otherwise=[EXAMPLES[ReportVersion]])
 
+    async def verification(self, dispatch_id: str, version: int | None = None) -> VerificationView | Refusal:
+        return self._does("verification", dispatch_id, version, otherwise=EXAMPLES[VerificationView])
+
     async def evidence(self, dispatch_id: str, version: int | None = None) -> tuple[DeliveryReport, Stored] | Refusal:
         report = EXAMPLES[DeliveryReport]
         stored = Stored(instruction=report.instruction, log=(), samples=())
@@ -281,6 +289,9 @@ class FakeOperations:
 
     async def horizons(self, pool: str, confidence: float | None, start_s: float | None) -> list[Offer] | Refusal:
         return self._does("horizons", pool, confidence, start_s, otherwise=[EXAMPLES[Offer]])
+
+    async def day(self, pool: str) -> list[Offer] | Refusal:
+        return self._does("day", pool, otherwise=[EXAMPLES[Offer]])
 
     def commitments(self) -> list[Commitment]:
         return [EXAMPLES[Commitment]]

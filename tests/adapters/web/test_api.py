@@ -199,7 +199,13 @@ def test_the_versions_that_are_kept_and_what_a_report_was_made_from(client, oper
     assert operations.calls[-1] == ("evidence", "d-1", 1)
 
 
-@pytest.mark.parametrize("what", ["report", "report/versions", "report/evidence", "series"])
+def test_a_report_is_held_against_itself_made_again(client, operations):
+    told = client.ask("GET", "/dispatches/d-1/report/verification?version=1").json()
+    assert operations.calls[-1] == ("verification", "d-1", 1)
+    assert told["holds"] is True
+
+
+@pytest.mark.parametrize("what", ["report", "report/versions", "report/evidence", "report/verification", "series"])
 def test_what_is_not_known_is_told_for_every_part_of_a_report(client, operations, what):
     operations.refusal = Refusal(kind=RefusalKind.NOT_FOUND, sentence="There is no dispatch 'd-1'.", remedy="List them.")
     assert client.ask("GET", f"/dispatches/d-1/{what}").status_code == 404

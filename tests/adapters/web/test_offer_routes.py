@@ -18,6 +18,8 @@ def test_an_offer_is_asked_with_window_confidence_and_start(client: Any, operati
     assert operations.calls[-1] == ("offer", "all", 3600.0, None, None)
     assert len(client.ask("GET", "/offer/horizons").json()) == 1
     assert operations.calls[-1] == ("horizons", "all", None, None)
+    assert len(client.ask("GET", "/offer/day?pool=north").json()) == 1
+    assert operations.calls[-1] == ("day", "north")
 
 
 @pytest.mark.parametrize("query", ["window_min=4", "window_min=1441", "confidence=0.4", "confidence=nan", "start=tomorrow"])
@@ -47,6 +49,7 @@ def test_refusals_are_problems(client: Any, refuse: Any) -> None:
     for told in (
         client.ask("GET", "/offer"),
         client.ask("GET", "/offer/horizons"),
+        client.ask("GET", "/offer/day"),
         client.ask("POST", "/commitments", json={"offer_id": "o"}),
         client.ask("DELETE", "/commitments/o"),
     ):

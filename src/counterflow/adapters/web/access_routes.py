@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from counterflow.adapters.web.answers import answer, bearer, shows
 from counterflow.domain.access import ROLE_WORDS, AuditEntry, TokenView, WhoView
+from counterflow.domain.views import StorageView
 from counterflow.engine.ports import Operations
 
 
@@ -52,6 +53,11 @@ def access_routes(operations: Operations) -> APIRouter:
     async def revoke_token(request: Request, name: str) -> Response:
         """Take a token back; it is void at once."""
         return answer(request, await operations.revoke_token(name))
+
+    @routes.get("/storage", responses=shows(StorageView))
+    async def storage(request: Request) -> Response:
+        """What lies on the disk of the server, how much of it, and for how long it is kept."""
+        return answer(request, await operations.storage())
 
     @routes.get("/audit", responses=shows(AuditEntry, 422, many=True))
     async def audit(

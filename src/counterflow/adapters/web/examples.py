@@ -52,8 +52,11 @@ from counterflow.domain.views import (
     SessionView,
     StationPage,
     StationView,
+    StorageView,
+    StoreView,
     StreamView,
     TargetAnswer,
+    VerificationView,
 )
 
 _NOW_S = 1_795_366_860.0
@@ -503,6 +506,13 @@ _ALL: tuple[Struct, ...] = (
         series=(),
         series_step_s=4.0,
         final=True,
+    ),
+    StorageView(
+        stores=(StoreView(what="reports", size_bytes=48_200, kept="for ever"),),
+        free_bytes=412_000_000_000,
+    ),
+    VerificationView(
+        dispatch_id=_ID, version=1, holds=True, delivered_energy_wh=3_000.0, made_again_wh=3_000.0, samples=240, differences=()
     ),
     ReportVersion(
         version=2,

@@ -43,6 +43,12 @@ def offer_routes(operations: Operations) -> APIRouter:
         found = await operations.horizons(PoolId(pool), confidence, start)
         return refused(request, found) if isinstance(found, Refusal) else answer(request, found)
 
+    @routes.get("/offer/day", responses=shows(Offer, 404, 422, many=True))
+    async def day(request: Request, pool: Pool = ALL_SITES) -> Response:
+        """What a pool can surely give in each hour of the coming 24, as known minutes ago at most. For looking only."""
+        found = await operations.day(PoolId(pool))
+        return refused(request, found) if isinstance(found, Refusal) else answer(request, found)
+
     @routes.get("/commitments", responses=shows(Commitment, many=True))
     async def commitments(request: Request) -> Response:
         """Offers and commitments, newest first."""

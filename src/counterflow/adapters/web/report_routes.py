@@ -16,7 +16,7 @@ from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.series import regridded
 from counterflow.domain.settlement import ReportVersion
-from counterflow.domain.views import Refusal, RefusalKind
+from counterflow.domain.views import Refusal, RefusalKind, VerificationView
 from counterflow.engine.ports import Operations
 
 RenderReport = Callable[[DeliveryReport, str], tuple[bytes, str, str]]
@@ -91,6 +91,11 @@ def report_routes(operations: Operations, render_report: RenderReport, render_ev
     async def versions(request: Request, dispatch_id: str) -> Response:
         """The versions of the report that are kept, oldest first; none is ever changed."""
         return answer(request, await operations.report_versions(DispatchId(dispatch_id)))
+
+    @routes.get("/{dispatch_id}/report/verification", responses=shows(VerificationView, 404, 422))
+    async def verification(request: Request, dispatch_id: str, version: Version = None) -> Response:
+        """The report made again from log and meter values, and held against what it says (as `counterflow verify` does offline)."""
+        return answer(request, await operations.verification(DispatchId(dispatch_id), version))
 
     @routes.get(
         "/{dispatch_id}/report/evidence",

@@ -23,8 +23,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="allocation, ingest, gateway, fan_out, memory, storm; all of these when none. Or one of: scenarios, offers, realtime, "
-            "settlement.",
+            help="allocation, ingest, gateway, fan_out, memory, storm, console; all of these when none. Or one of: "
+            "scenarios, offers, realtime, settlement.",
         ),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file, too.")] = None,

@@ -15,6 +15,9 @@ from counterflow.engine.control.book import LIVE_STATES
 
 HORIZONS_S = (300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0)
 """5 and 15 minutes, 1, 3, 12 and 24 hours."""
+HOUR_S, DAY_HOURS = 3_600.0, 24
+DAY_KEPT_S = 300.0
+"""The fan of a day is worked out anew after so long."""
 SAME_S = 60.0
 """Who asks the same again within this time gets the same offer."""
 MOST_OPEN = 200
@@ -28,6 +31,8 @@ class OfferDesk:
     _now_s: Callable[[], float]
     _settled: Callable[[], Awaitable[None]]
     _one_offer: asyncio.Lock
+    _one_day: asyncio.Lock
+    _days: dict[PoolId, tuple[Offer, ...]]
 
     async def offer(self, pool: PoolId, window_s: float, confidence: float | None, start_s: float | None) -> Offer | Refusal:
         """What the pool can surely give over a window; whoever wants it commits to it."""
@@ -53,6 +58,21 @@ class OfferDesk:
             return refusal
         async with self._one_offer:
             return [await self._worked_out(request, "") for request in requests]
+
+    async def day(self, pool: PoolId) -> Sequence[Offer] | Refusal:
+        """What the pool can surely give in each hour of the coming 24, for looking only. It is worked out once in `DAY_KEPT_S`,
+        however many look: it is two dozen offers."""
+        now_s = self._now_s()
+        first = Request(pool=pool, window_s=HOUR_S, confidence=None, start_s=None)
+        refusal = self._room.dispatcher.offering.refused(first, now_s)
+        if refusal is not None:
+            return refusal
+        async with self._one_day:
+            known = self._days.get(pool)
+            if known is None or not 0.0 <= now_s - known[0].made_at_s < DAY_KEPT_S:
+                requests = [replace(first, start_s=now_s + hour * HOUR_S) for hour in range(DAY_HOURS)]
+                known = self._days[pool] = tuple([await self._worked_out(request, "") for request in requests])
+        return known
 
     async def firm(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
         """The same for looking only, as if the cars of dispatches of this pool, or within it, were free: what it can give in all."""

@@ -61,6 +61,7 @@ from counterflow.domain.views import (
     StationPage,
     StationQuery,
     StationView,
+    StorageView,
 )
 from counterflow.engine.control.book import (
     LIVE_STATES,
@@ -96,6 +97,7 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
         certificates: ServerCertificates = NoCertificates(),  # noqa: B008  # it has no state
         wire_alarms: Callable[[], tuple[str, ...]] = tuple,
         frames: Callable[[StationId, int], Sequence[Frame]] = lambda _station_id, _count: (),
+        storage: Callable[[], StorageView] = lambda: StorageView(stores=(), free_bytes=0),
         new_id: Callable[[], str] = lambda: token_hex(4),
     ) -> None:
         super().__init__(room, now_s, settled, certificates)
@@ -106,8 +108,11 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
         self._disconnect = disconnect
         self._wire_alarms = wire_alarms
         self._frames = frames
+        self._storage = storage
         self._new_id = new_id
         self._one_offer = asyncio.Lock()
+        self._one_day = asyncio.Lock()
+        self._days = {}
         self._started_at_s = now_s()
 
     # --- looking -------------------------------------------------------------------------------------------------------------
@@ -144,6 +149,10 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
     def sessions(self) -> Sequence[SessionView]:
         """Open sessions."""
         return session_views(self._room, self._now_s())
+
+    async def storage(self) -> StorageView:
+        """What lies on the disk; files are looked at on a thread of their own."""
+        return await asyncio.to_thread(self._storage)
 
     def station_page(self, query: StationQuery) -> StationPage:
         """A part of the stations, filtered and sorted."""

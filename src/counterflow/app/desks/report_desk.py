@@ -1,5 +1,6 @@
 """The part of `Operations` that settles: reports with their versions, series, single intervals, and what a report was made from."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from counterflow.app.control_room import ControlRoom
@@ -9,7 +10,8 @@ from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.settlement import IntervalFigures, ReportVersion
-from counterflow.domain.views import Refusal, RefusalKind
+from counterflow.domain.views import Refusal, RefusalKind, VerificationView
+from counterflow.engine.settlement.verifying import NoEvidenceError, differences, remade
 
 
 class ReportDesk:
@@ -55,5 +57,31 @@ class ReportDesk:
         made = await self.report(dispatch_id, version)
         return made if isinstance(made, Refusal) else (made, await self._reporting.evidence(made, instruction))
 
+    async def verification(self, dispatch_id: DispatchId, version: int | None = None) -> VerificationView | Refusal:
+        """The report made again, on a thread of its own, and held against what it says."""
+        found = await self.evidence(dispatch_id, version)
+        return found if isinstance(found, Refusal) else await asyncio.to_thread(_verified, *found)
+
     def _instruction(self, dispatch_id: DispatchId) -> DispatchInstruction | Refusal:
         return self._room.dispatcher.book.instructions.get(dispatch_id) or no_dispatch(dispatch_id)
+
+
+def _verified(said: DeliveryReport, stored: Stored) -> VerificationView:
+    try:
+        made = remade(said, stored)
+    except NoEvidenceError as error:
+        return _verdict(said, None, 0, (str(error),))
+    samples = made.evidence.samples if made.evidence is not None else 0
+    return _verdict(said, made.delivered_energy_wh, samples, differences(said, made))
+
+
+def _verdict(said: DeliveryReport, made_again_wh: float | None, samples: int, differ: tuple[str, ...]) -> VerificationView:
+    return VerificationView(
+        dispatch_id=said.dispatch_id,
+        version=said.version,
+        holds=not differ,
+        delivered_energy_wh=said.delivered_energy_wh,
+        made_again_wh=made_again_wh,
+        samples=samples,
+        differences=differ,
+    )

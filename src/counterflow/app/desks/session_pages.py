@@ -34,7 +34,7 @@ def session_page(room: ControlRoom, query: SessionQuery, now_s: float) -> Sessio
         total=len(occupied),
         matched=len(rows),
         reasons={Reason(code).name.lower(): int(count) for code, count in enumerate(counts) if count},
-        sessions=tuple(views_of_rows(room, image, shown)),
+        sessions=tuple(views_of_rows(room, image, shown, cap)),
     )
 
 

@@ -18,6 +18,7 @@ from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.domain.units import format_instant
 from counterflow.domain.views import DispatchView, FleetView, ProfileView, SessionView, StationView
+from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 from counterflow.engine.grid.telemetry import count_stale, quality_of_sum
 
@@ -122,12 +123,13 @@ def session_view(room: ControlRoom, station_id: StationId, transaction_id: Trans
     return None if row is None else views_of_rows(room, room.fleet.snapshot(now_s), [row])[0]
 
 
-def views_of_rows(room: ControlRoom, image: FleetImage, rows: list[int]) -> list[SessionView]:
-    """The sessions of `rows`, worked out column by column: a hundred thousand of them are a matter of a second."""
+def views_of_rows(room: ControlRoom, image: FleetImage, rows: list[int], cap: Capability | None = None) -> list[SessionView]:
+    """The sessions of `rows`, worked out column by column: a hundred thousand of them are a matter of a second. `cap` is of the image
+    over `OUTLOOK_S`, where it is known already."""
     if not rows:
         return []
     now_s = image.at_s
-    cap = room.dispatcher.outlook.capability_now(image, now_s + OUTLOOK_S)
+    cap = cap if cap is not None else room.dispatcher.outlook.capability_now(image, now_s + OUTLOOK_S)
     ready = cap.reason == Reason.READY
     keys = [image.keys[row] or (StationId(""), TransactionId("")) for row in rows]
     uids = [SessionUid(uid) for uid in image.uid[rows].tolist()]

@@ -44,14 +44,15 @@ class Room:
             self._short = _figure("shortfall", "shortfall")
             self._age = _figure("oldest meter value", "age")
         with ui.row().classes("w-full items-center gap-3"):
-            self._select = ui.select({}, label="Dispatch", on_change=lambda event: self._choose(event.value)).classes("w-96")
+            self._select = ui.select({}, label="Dispatch", on_change=lambda event: self._choose(event.value)).style("width: 30rem")
             ui.toggle(list(SPANS), value=self._span, on_change=lambda event: self._set_span(event.value)).props('aria-label="Span of time"')
             ui.space()
             self._order = ui.button("New dispatch", on_click=self._open_order).props('color="primary" unelevated')
             self._note = ui.button("Note", on_click=self._open_note).props("outline")
             self._amend = ui.button("Amend", on_click=self._open_amend).props("outline")
             self._cancel = ui.button("Cancel dispatch", on_click=self._ask_cancel).props('outline color="negative"')
-        self._chart = ui.echart({"series": []}).classes("w-full").style("height: 46vh; min-height: 320px")
+        self._chart = ui.echart({"series": []}, renderer="svg").classes("w-full cf-chart").style("height: 46vh; min-height: 320px")
+        self._chart.props('role="img" aria-label="Target, delivered, headroom and commitment over time"')
         self._said = ui.label().classes("text-body1")
         with ui.row().classes("w-full items-start gap-6"):
             self._marks = Lines("What happened in this dispatch", "marks")

@@ -1,6 +1,7 @@
 """How the server itself is: connections, messages, control, storage, alarms; and who changed what."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from nicegui import ui
@@ -10,7 +11,7 @@ from counterflow.console.frame import every_second, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
 from counterflow.console.tables import table
-from counterflow.console.words import day_and_clock
+from counterflow.console.words import UNKNOWN, day_and_clock, size
 
 LOOK_EVERY_S = 5.0
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})? ([^ ]+)$")
@@ -26,39 +27,102 @@ def show(house: House) -> None:
         if visitor is None:
             return
         with page(house, visitor, "Health", "/health"):
-            with ui.row().classes("w-full gap-3 items-stretch"):
-                _figures(house)
+            show_rows = _figures(house)
+            ui.label("Alarms").classes("text-h6 q-mt-md")
+            _alarms(house)
+            ui.label("Storage").classes("text-h6 q-mt-md")
+            await _storage(house, visitor)
             ui.label("What is measured").classes("text-h6 q-mt-md")
-            await _metrics(house, visitor)
+            await _metrics(house, visitor, show_rows)
             ui.label("Who changed what").classes("text-h6 q-mt-md")
             await _audit(house, visitor)
 
 
-def _figures(house: House) -> None:
+NUMBERS: tuple[tuple[str, str, bool, str], ...] = (
+    ("frames in / s", "counterflow_gateway_messages_total direction=in", True, ""),
+    ("frames out / s", "counterflow_gateway_messages_total direction=out", True, ""),
+    ("control tick", "counterflow_tick_duration_seconds ", False, "ms"),
+    ("ticks late", "counterflow_ticks_late_total ", False, ""),
+    ("setpoints waiting", "counterflow_setpoints_waiting ", False, ""),
+    ("writes waiting", "counterflow_journal_behind ", False, ""),
+    ("writes / s", "counterflow_journal_writes_total ", True, ""),
+    ("stations in discovery", "counterflow_ocpp_discovering ", False, ""),
+)
+"""Card, sample, whether its growth per second is shown, and its unit (`ms` = the sample is in seconds)."""
+
+
+def _figures(house: House) -> Callable[[list[dict[str, Any]]], None]:
+    """Cards of the fleet, each second; and those of the metrics, by what is called with their rows."""
     shown: dict[str, ui.label] = {}
-    for name in ("stations connected", "sessions", "sessions ready", "profiles at stations", "messages sent"):
-        with ui.card().classes("col").props("flat bordered"):
-            ui.label(name).classes("cf-name")
-            shown[name] = ui.label("–").classes("cf-figure")
+    names = ("stations connected", "sessions ready", "profiles at stations", "messages sent", *(name for name, *_ in NUMBERS))
+    with ui.element("div").classes("w-full").style("display: grid; grid-template-columns: repeat(4, 1fr); gap: .75rem"):
+        for name in names:
+            with ui.card().props("flat bordered").classes("q-pa-md"):
+                ui.label(name).classes("cf-name")
+                shown[name] = ui.label(UNKNOWN).classes("cf-figure").mark(name)
 
     def update() -> None:
         fleet = house.feed.fleet
         if not fleet:
             return
-        shown["stations connected"].set_text(f"{fleet['stations_connected']} of {fleet['stations_known']}")
-        shown["sessions"].set_text(str(fleet["sessions"]))
-        shown["sessions ready"].set_text(str(fleet["sessions_ready"]))
-        shown["profiles at stations"].set_text(str(fleet["profiles_placed"]))
-        shown["messages sent"].set_text(str(fleet["messages_sent"]))
+        shown["stations connected"].set_text(f"{fleet['stations_connected']:,} of {fleet['stations_known']:,}")
+        shown["sessions ready"].set_text(f"{fleet['sessions_ready']:,} of {fleet['sessions']:,}")
+        shown["profiles at stations"].set_text(f"{fleet['profiles_placed']:,}")
+        shown["messages sent"].set_text(f"{fleet['messages_sent']:,}")
+
+    every_second(update)
+
+    def show_rows(rows: list[dict[str, Any]]) -> None:
+        for name, words in number_words(rows).items():
+            shown[name].set_text(words)
+
+    return show_rows
+
+
+def number_words(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The cards that the metrics fill; what is not known yet stays a dash."""
+    by_key = {row["key"]: row for row in rows}
+    words = {}
+    for name, key, grows, unit in NUMBERS:
+        value = by_key.get(key, {}).get("per_s" if grows else "value") or ""
+        words[name] = UNKNOWN if not value else f"{1e3 * float(value):.1f} ms" if unit == "ms" else f"{float(value):,.4g}"
+    return words
+
+
+def _alarms(house: House) -> None:
+    """What is wrong, and what to do: each sentence says it."""
+    body = ui.column().classes("w-full gap-1").props('role="status"')
+    shown: list[tuple[str, ...] | None] = [None]
+
+    def update() -> None:
+        alarms = tuple(house.feed.health.get("alarms", ()))
+        if alarms == shown[0]:
+            return
+        shown[0] = alarms
+        body.clear()
+        with body:
+            for sentence in alarms or ("There is no alarm.",):
+                ui.label(sentence)
 
     every_second(update)
 
 
-async def _metrics(house: House, visitor: Visitor) -> None:
+async def _storage(house: House, visitor: Visitor) -> None:
+    """What is kept on the disk, how much of it, and for how long."""
+    try:
+        kept = await house.api.get(visitor.token, "/storage")
+    except ApiError as error:
+        ui.label(error.sentence).classes("text-negative")
+        return
+    rows = [{"key": one["what"], "what": one["what"], "size": size(one["size_bytes"]), "kept": one["kept"]} for one in kept["stores"]]
+    rows.append({"key": "free", "what": "free on the disk", "size": size(kept["free_bytes"]), "kept": UNKNOWN})
+    table((("what", "What"), ("size", "Size"), ("kept", "Kept for")), rows, row_key="key", empty="Nothing.", numbers=("size",))
+
+
+async def _metrics(house: House, visitor: Visitor, show_rows: Callable[[list[dict[str, Any]]], None]) -> None:
     search = ui.input("Search metrics", placeholder="tick, journal, frames").props("clearable dense").classes("w-72")
-    shown = table(
-        (("name", "Metric"), ("labels", "Of"), ("value", "Value"), ("per_s", "Per second")), [], row_key="key", empty="Nothing found."
-    )
+    titles = (("name", "Metric"), ("labels", "Of"), ("value", "Value"), ("per_s", "Per second"))
+    shown = table(titles, [], row_key="key", empty="Nothing found.", numbers=("value", "per_s"))
     shown.props("virtual-scroll").style("max-height: 40vh")
     before: dict[str, float] = {}
 
@@ -69,6 +133,7 @@ async def _metrics(house: House, visitor: Visitor) -> None:
             return
         wanted = (search.value or "").lower()
         rows = metric_rows(text, before, LOOK_EVERY_S)
+        show_rows(rows)
         shown.rows = [row for row in rows if wanted in row["key"].lower()]
         shown.update()
 

@@ -48,7 +48,8 @@ class Replay:
         if not self._points:
             ui.label("Nothing was delivered in it.")
             return
-        self._chart = ui.echart({"series": []}).classes("w-full").style("height: 46vh; min-height: 320px")
+        self._chart = ui.echart({"series": []}, renderer="svg").classes("w-full cf-chart").style("height: 46vh; min-height: 320px")
+        self._chart.props('role="img" aria-label="Target, delivered, headroom and commitment over time"')
         with ui.row().classes("w-full items-center gap-3 no-wrap"):
             self._play = ui.button("Play", on_click=self._toggle).props("outline")
             self._speed = ui.toggle(list(SPEEDS), value="10×")

@@ -1,5 +1,6 @@
 """Sites, feeders and phases with what they may carry, and who else steers there."""
 
+from math import nan
 from typing import Any
 
 from nicegui import ui
@@ -12,6 +13,9 @@ from counterflow.console.tables import table
 from counterflow.console.words import day_and_clock, power
 
 NEARLY_FULL_FRAC = 0.9
+BINDS_FRAC = 0.995
+"""Cars do not follow to the watt: what is this full leaves no room for another setpoint."""
+ROW = "display: grid; grid-template-columns: minmax(12rem, 18rem) 1fr 1fr; gap: 1.5rem; align-items: center"
 
 
 def show(house: House) -> None:
@@ -43,11 +47,11 @@ def _limits(house: House) -> None:
             if not limits:
                 ui.label("No site has a limit. Name them in [[sites]] and [[feeders]] of the settings.")
             for depth, limit in tree(limits):
-                with ui.row().classes("w-full items-center no-wrap gap-3").style(f"padding-left: {1.5 * depth}rem"):
-                    ui.label(limit["group"]).classes("w-64 text-weight-medium")
-                    _bar("export", limit["export_power_w"], effective(limit["max_export_power_w"], limit.get("held_export_power_w")))
-                    drawn_w, most_w = limit["import_power_w"] + limit["load_most_w"], limit["max_import_power_w"]
-                    _bar("import", drawn_w, effective(most_w, limit.get("held_import_power_w")))
+                with ui.element("div").classes("w-full").style(ROW):
+                    ui.label(limit["group"]).classes("text-weight-medium").style(f"padding-left: {1.5 * depth}rem")
+                    _bar(limit, "export", limit["export_power_w"], limit["max_export_power_w"], limit.get("held_export_power_w"))
+                    drawn_w = limit["import_power_w"] + limit["load_most_w"]
+                    _bar(limit, "import", drawn_w, limit["max_import_power_w"], limit.get("held_import_power_w"))
                 for sentence in limit.get("held") or ():
                     ui.label(sentence).classes("text-caption").style(f"padding-left: {1.5 * depth + 1}rem")
 
@@ -77,17 +81,32 @@ def effective(always_w: float | None, held_w: float | None) -> float | None:
     return min(known) if known else None
 
 
-def _bar(name: str, flow_w: float, limit_w: float | None) -> None:
-    """How much of a limit is used; a limit that nearly binds says so in words, not by colour alone."""
-    with ui.column().classes("col gap-0"):
-        if limit_w is None:
-            ui.label(f"{name} {power(flow_w)}, no limit").classes("text-caption")
-            return
-        used = flow_w / limit_w if limit_w > 0.0 else 1.0
-        binds = " – at its limit" if used >= 1.0 else " – nearly full" if used >= NEARLY_FULL_FRAC else ""
-        ui.label(f"{name} {power(flow_w)} of {power(limit_w)}{binds}").classes("text-caption")
-        colour = "negative" if used >= 1.0 else "warning" if used >= NEARLY_FULL_FRAC else "primary"
-        ui.linear_progress(min(max(used, 0.0), 1.0), show_value=False, size="10px", color=colour).props(f'aria-label="{name}"')
+def binding_words(flow_w: float, always_w: float | None, held_w: float | None) -> tuple[str, float]:
+    """What flows of what may, and which limit it is; and the used share of it, NaN = no limit."""
+    limit_w = effective(always_w, held_w)
+    if limit_w is None:
+        return f"{power(flow_w)}, no limit", nan
+    used = flow_w / limit_w if limit_w > 0.0 else 1.0
+    whose = "held by the grid operator" if held_w is not None and limit_w == held_w and held_w != always_w else ""
+    binds = "binds: at its limit" if used >= BINDS_FRAC else "nearly full" if used >= NEARLY_FULL_FRAC else ""
+    notes = "; ".join(words for words in (whose, binds) if words)
+    return f"{power(flow_w)} of {power(limit_w)}" + (f" – {notes}" if notes else ""), used
+
+
+def _bar(limit: dict[str, Any], name: str, flow_w: float, always_w: float | None, held_w: float | None) -> None:
+    """How much of a limit is used; a limit that binds says so in words and by its pattern, not by colour alone."""
+    words, used = binding_words(flow_w, always_w, held_w)
+    with ui.column().classes("gap-0 w-full"):
+        ui.label(f"{name} {words}").classes("text-caption" + (" text-weight-bold" if used >= NEARLY_FULL_FRAC else ""))
+        if used == used:
+            state = " cf-full" if used >= BINDS_FRAC else " cf-near" if used >= NEARLY_FULL_FRAC else ""
+            percent = 100.0 * min(max(used, 0.0), 1.0)
+            bar = ui.element("div").classes(f"cf-bar w-full{state}")
+            bar.props(
+                f'role="meter" aria-label="{name} of {limit["group"]}" aria-valuenow="{percent:.0f}" aria-valuemin="0" aria-valuemax="100"'
+            )
+            with bar:
+                ui.element("div").style(f"width: {percent:.1f}%")
 
 
 async def _conflicts(house: House, visitor: Visitor) -> None:

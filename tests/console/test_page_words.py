@@ -1,0 +1,102 @@
+"""What pages say of what the API answers, without a browser."""
+
+from math import isnan
+from typing import Any
+
+import pytest
+
+from counterflow.console.charts import fan_options
+from counterflow.console.pages.health import metric_rows, number_words
+from counterflow.console.pages.offers import fan_words, verdict_words, version_words
+from counterflow.console.pages.sites import binding_words, tree
+from counterflow.console.words import size
+
+NOON_S = 1_795_348_800.0
+
+
+def hour(number: int, p50_w: float, p99_w: float, power_w: float) -> dict[str, Any]:
+    levels = [{"confidence": 0.5, "power_w": p50_w}, {"confidence": 0.99, "power_w": p99_w}]
+    grounds = {"sessions": 12, "sessions_ready": 9, "rated_power_w": 90e3, "limited_power_w": 50e3, "lasting_power_w": 40e3}
+    grounds["against_power_w"] = 60e3
+    told = {"start_s": NOON_S + 3600.0 * number, "made_at_s": NOON_S, "confidence": 0.9, "power_w": power_w}
+    return told | {"levels": levels, "grounds": grounds}
+
+
+def test_the_fan_goes_from_what_is_sure_to_what_is_likely() -> None:
+    options = fan_options([hour(0, 3e6, 1e6, 1.5e6), hour(1, 2e6, 0.5e6, 0.8e6)])
+    sure, likely, offered = options["series"]
+    assert [one["name"] for one in options["series"]] == ["P99", "P50", "offered"]
+    assert [point[1] for point in sure["data"]] == [1.0, 0.5]
+    assert [point[1] for point in likely["data"]] == [2.0, 1.5], "bands lie on each other: each is what it adds"
+    assert sure["stack"] == likely["stack"]
+    assert [point[1] for point in offered["data"]] == [1.5, 0.8]
+    assert offered["data"][1][0] == 1e3 * (NOON_S + 3600.0)
+
+
+def test_the_fan_in_words_says_why_there_is_nothing() -> None:
+    assert "This hour 1.500 MW with 90 % certainty, from 9 of 12 cars" in fan_words([hour(0, 3e6, 1e6, 1.5e6)])
+    nothing = fan_words([hour(0, 0.0, 0.0, 0.0)])
+    assert nothing.startswith("Nothing can be promised: of 12 cars that are plugged in, 9 may be discharged and are held by no dispatch; ")
+    assert nothing.endswith(
+        "of their 90.0 kW 50.0 kW fit the limits, 40.0 kW last the hour, and 60.0 kW that others must charge counts against them."
+    )
+    assert fan_words([]) == "Nothing is known of the coming day."
+
+
+@pytest.mark.parametrize(
+    ("flow_w", "always_w", "held_w", "words"),
+    [
+        (450e3, 900e3, None, "450.0 kW of 900.0 kW"),
+        (850e3, 900e3, None, "850.0 kW of 900.0 kW – nearly full"),
+        (899e3, 900e3, None, "899.0 kW of 900.0 kW – binds: at its limit"),
+        (300e3, 900e3, 300e3, "300.0 kW of 300.0 kW – held by the grid operator; binds: at its limit"),
+        (1e3, 0.0, None, "1.0 kW of 0 W – binds: at its limit"),
+    ],
+)
+def test_a_limit_says_whether_it_binds_and_whose_it_is(flow_w: float, always_w: float, held_w: float | None, words: str) -> None:
+    assert binding_words(flow_w, always_w, held_w)[0] == words
+
+
+def test_without_a_limit_nothing_binds() -> None:
+    words, used = binding_words(5e3, None, None)
+    assert words == "5.0 kW, no limit"
+    assert isnan(used)
+
+
+def test_sites_stand_below_their_feeders_and_orphans_at_the_top() -> None:
+    limits = [{"group": "site a", "above": "feeder n"}, {"group": "feeder n", "above": None}, {"group": "site b", "above": "gone"}]
+    assert [(depth, limit["group"]) for depth, limit in tree(limits)] == [(0, "feeder n"), (1, "site a"), (0, "site b")]
+
+
+def test_a_report_says_its_version_and_what_came_of_making_it_again() -> None:
+    newest = {"version": 2, "generated_at_s": NOON_S, "delivered_energy_wh": 8_300.0, "uncertainty_wh": 40.0, "sha256": "ab12"}
+    said, mark = version_words([{**newest, "version": 1}, newest])
+    assert said.startswith("Version 2 of ")
+    assert mark == "SHA-256 of its file: ab12."
+    assert "older release" in version_words([{**newest, "sha256": ""}])[1]
+    assert version_words([]) == ["No version is kept yet: it is written once the meter values are in."]
+    assert verdict_words({"holds": True, "samples": 1200}) == ["Verified: made again from 1,200 meter values it says the same, to the Wh."]
+    assert verdict_words({"holds": False, "differences": ["The log is another."]})[1:] == ["The log is another."]
+
+
+PAGE = """# TYPE counterflow_gateway_messages counter
+counterflow_gateway_messages_total{direction="in"} %d
+# TYPE counterflow_tick_duration_seconds gauge
+counterflow_tick_duration_seconds 0.0123
+# TYPE counterflow_journal_behind gauge
+counterflow_journal_behind 7
+"""
+
+
+def test_cards_are_filled_by_metrics_and_what_is_not_known_is_a_dash() -> None:
+    before: dict[str, float] = {}
+    first = number_words(metric_rows(PAGE % 100, before, 5.0))
+    assert (first["control tick"], first["writes waiting"], first["frames in / s"]) == ("12.3 ms", "7", "–")
+    second = number_words(metric_rows(PAGE % 200, before, 5.0))
+    assert second["frames in / s"] == "20"
+    assert second["frames out / s"] == "–"
+
+
+@pytest.mark.parametrize(("bytes_", "words"), [(12, "12 B"), (48_200, "48.2 kB"), (3_210_000, "3.21 MB"), (412_000_000_000, "412 GB")])
+def test_sizes_in_words(bytes_: int, words: str) -> None:
+    assert size(bytes_) == words
