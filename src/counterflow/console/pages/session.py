@@ -50,7 +50,7 @@ class OneSession:
                 self._why = ui.column().classes("w-full gap-0")
                 self._add_driver()
         ui.label("Power and state of charge").classes("text-subtitle1")
-        self._chart = ui.echart({"series": []}).classes("w-full").style("height: 34vh; min-height: 260px")
+        self._chart = ui.echart({"series": []}, renderer="svg").classes("w-full cf-chart").style("height: 34vh; min-height: 260px")
         ui.label("Orders to it").classes("text-subtitle1")
         self._orders = table(ORDERS, [], row_key="key", empty="Nothing was asked of it in the last hours.")
         self._orders.pagination = {"rowsPerPage": 10}
