@@ -152,3 +152,29 @@ def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(setting_checks, "find_spec", lambda _name: None)
     with pytest.raises(SettingsError, match=r"needs the package openleadr; install counterflow\[openadr2\]\."):
         load(file, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("wire", "sentence"),
+    [
+        ("iec104", "The [[programs]] entry 'p' comes by IEC 104, and no [[iec104.stations]] entry serves it."),
+        ("openadr", "The [[programs]] entry 'p' comes by OpenADR, and no [[openadr.vtns]] entry follows it."),
+        ("openadr2", "The [[programs]] entry 'p' comes by openadr2, and there is no [openadr2] section that says where its VTN is."),
+        ("mqtt", "The [[programs]] entry 'p' comes by MQTT, and [mqtt] names no 'host'."),
+    ],
+)
+def test_a_program_by_which_nothing_could_be_ordered_stops_the_start(tmp_path: Path, wire: str, sentence: str) -> None:
+    file = tmp_path / "counterflow.toml"
+    file.write_text(f'[[programs]]\nname = "p"\nwire = "{wire}"\nsign = "load"\nunit = "kW"\nmax_discharge_power_w = 1\n')
+    with pytest.raises(SettingsError) as caught:
+        load(file, {}, {})
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("wire", ["openadr", "openadr2", "iec104", "mqtt", "http"])
+def test_a_program_that_leaves_its_sign_open_stops_the_start_whatever_its_wire(tmp_path: Path, wire: str) -> None:
+    file = tmp_path / "counterflow.toml"
+    file.write_text(f'[[programs]]\nname = "p"\nwire = "{wire}"\nunit = "kW"\nmax_discharge_power_w = 1\n')
+    with pytest.raises(SettingsError) as caught:
+        load(file, {}, {})
+    assert "must say what a positive power means" in str(caught.value)

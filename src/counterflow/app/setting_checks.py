@@ -56,6 +56,7 @@ def complaints(settings: "Settings") -> Iterator[str]:
     yield from _api(settings)
     yield from _negative_limits(settings)
     yield from _programs(settings, topology)
+    yield from _unheard(settings)
     yield from _mqtt(settings)
     yield from _webhooks(settings)
     yield from _openadr2(settings)
@@ -145,6 +146,17 @@ def _programs(settings: "Settings", topology: Topology) -> Iterator[str]:
             yield f"{entry} has a 'stream_timeout_s' of {program.stream_timeout_s:g}; choose between {least_s:g} s and {most_s:g} s."
         if program.pool not in topology.pools():
             yield f"{entry} names the pool '{program.pool}'; known pools: {', '.join(sorted(topology.pools()))}."
+
+
+def _unheard(settings: "Settings") -> Iterator[str]:
+    """Programs by which nothing could ever be ordered: their operators would wait in vain."""
+    served = {station.program for station in settings.iec104.stations}
+    followed = {one.program for vtn in settings.openadr.vtns for one in vtn.programs}
+    for program in settings.programs:
+        if program.wire is Wire.IEC104 and program.name not in served:
+            yield f"The [[programs]] entry '{program.name}' comes by IEC 104, and no [[iec104.stations]] entry serves it."
+        if program.wire is Wire.OPENADR and program.name not in followed:
+            yield f"The [[programs]] entry '{program.name}' comes by OpenADR, and no [[openadr.vtns]] entry follows it."
 
 
 def _mqtt(settings: "Settings") -> Iterator[str]:

@@ -502,8 +502,11 @@ class GridSide(Protocol):
         """The limits of a program, in force or to come."""
         ...
 
-    def decline_value(self, program: str, sent: Mapping[str, Any], refusal: Refusal) -> None:
-        """A streamed set-point that the wire has refused by rules of its own, such as one whose time is stale: for the audit."""
+    def decline_value(self, program: str, sent: Mapping[str, Any], refusal: Refusal, key: str | None = None) -> None:
+        """What a wire has refused by rules of its own, for the audit: a streamed set-point whose time is stale, an order in another unit.
+
+        `key` None = a set-point. Nothing is changed by it.
+        """
         ...
 
     def standing(self, program: str) -> Sequence[GridOrderRecord]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import aiomqtt
@@ -91,3 +92,33 @@ def test_nonsense_is_answered_as_often_as_the_settings_say(place: Replay) -> Non
     place.run(20.0)
     asyncio.run(box.listen(line))
     assert box.outcomes["unanswered"] == 6
+
+
+def test_what_the_wire_refuses_by_its_own_rules_is_audited_and_leaves_what_runs(place: Replay) -> None:
+    box, grid = inbox(place), place.grid
+    (terms,) = box._terms.values()
+
+    def order(unit: str, key: str = "o-1") -> bytes:
+        steps = [{"from": _instant(place.now_s), "value": -1.0}]
+        return msgspec.json.encode({"key": key, "unit": unit, "steps": steps, "end": _instant(place.now_s + 600.0)})
+
+    def said(name: str, payload: bytes) -> str:
+        answer = asyncio.run(box.take(terms, name, payload))
+        assert answer is not None
+        return answer.outcome
+
+    assert said("order", order("kW")) == "accepted"
+    assert said("order", order("MW")) == "refused"
+    assert said("order", b'{"key": "o-7"}') == "malformed"
+    assert said("setpoint", b'{"value": -1.0, "unit": "W"}') == "refused"
+    old = msgspec.json.encode({"value": -1.0, "unit": "kW", "at": _instant(place.now_s - 3600.0)})
+    assert said("setpoint", old) == "refused"
+    assert said("setpoint", old) == "refused"
+    told = [(entry.action, entry.status) for entry in reversed(place.operations.audit(0.0, 20))]
+    refused = [("order o-1", 422), ("order o-7", 422), ("set-point (stream)", 422), ("set-point (stream)", 422)]
+    assert told == [("order o-1", 200), *refused], "the same again is no news"
+    assert [record.outcome for record in grid.standing("north")] == ["accepted"]
+
+
+def _instant(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat()

@@ -240,15 +240,24 @@ max_discharge_power_w = 1
 name = "h"
 program = "{of}"
 url = "{url}"
+{more}
 """
-GOOD = {"wire": "http", "unit": 'unit = "kW"', "of": "p", "url": "https://receiver.example/hook"}
+FOLLOWED = """
+[[openadr.vtns]]
+name = "v"
+url = "http://127.0.0.1:1/"
+client_id = "v"
+client_secret_env = "V"
+programs = [{ program = "p" }]
+"""
+GOOD = {"more": "", "wire": "http", "unit": 'unit = "kW"', "of": "p", "url": "https://receiver.example/hook"}
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         ({"of": "q"}, "names the program 'q', and there is no [[programs]] entry of that name"),
-        ({"wire": "openadr", "unit": ""}, "needs a unit to write in"),
+        ({"wire": "openadr", "unit": "", "more": FOLLOWED}, "needs a unit to write in"),
         ({"url": "http://receiver.example/hook"}, "goes by plain HTTP to receiver.example"),
         ({"url": "http://8.8.8.8/hook"}, "goes by plain HTTP to 8.8.8.8"),
         ({"url": "https://name:word@receiver.example/"}, "without a name and password in it"),

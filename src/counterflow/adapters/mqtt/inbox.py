@@ -84,6 +84,9 @@ class Inbox:
                 self.outcomes["unanswered"] += 1
                 return None
             remedy = f"docs/mqtt.md has the schema of '{name}'."
+            refusal = Refusal(kind=RefusalKind.INVALID, sentence=error.problem, remedy=remedy)
+            key = None if name == SETPOINT else error.key or "without a key"
+            self._grid.decline_value(terms.program.name, {"about": name, "octets": len(payload)}, refusal, key)
             return terms.malformed(name, error.problem, remedy, self._grid.now_s(), error.key)
         except Exception as error:  # noqa: BLE001  # a message that we fail on must not come again and again
             log.error("mqtt message failed", about=name, program=terms.program.name, error=repr(error))
@@ -96,6 +99,8 @@ class Inbox:
         if name == ORDER:
             order = _read(_ORDER, payload)
             wanted = terms.order(order)
+            if isinstance(wanted, Refusal):
+                grid.decline_value(program, {"about": name, "unit": order.unit}, wanted, order.key)
             answer = refused(wanted) if isinstance(wanted, Refusal) else await grid.place(wanted)
             return terms.answer(name, answer, grid.now_s(), key=order.key)
         if name == WITHDRAW:
@@ -103,6 +108,8 @@ class Inbox:
             return terms.answer(name, await grid.withdraw(program, back.key, back.why), grid.now_s(), key=back.key)
         value = _read(_SETPOINT, payload)
         power_w = terms.setpoint_w(value, grid.now_s())
+        if isinstance(power_w, Refusal):
+            grid.decline_value(program, {"about": name, "value": value.value, "unit": value.unit}, power_w)
         said_at_s = value.at.timestamp() if value.at is not None else None
         answer = refused(power_w) if isinstance(power_w, Refusal) else await grid.tell(program, power_w, said_at_s, value.sequence)
         return terms.answer(name, answer, grid.now_s(), sequence=value.sequence)

@@ -152,10 +152,11 @@ class GridDesk:
         """The limits of a program, in force or to come."""
         return self._capacity.of(program)
 
-    def decline_value(self, program: str, sent: Mapping[str, Any], refusal: Refusal) -> None:
-        """A streamed set-point that the wire has refused by rules of its own; the same again is written down now and then."""
-        if self._is_news(program, "set-point", refusal):
-            self._audit(program, "set-point", STREAM_KEY, sent, refused(refusal))
+    def decline_value(self, program: str, sent: Mapping[str, Any], refusal: Refusal, key: str | None = None) -> None:
+        """What the wire has refused by rules of its own; the same again is written down now and then."""
+        action = "set-point" if key is None else "order"
+        if self._is_news(program, f"declined {action}", refusal):
+            self._audit(program, action, STREAM_KEY if key is None else key, sent, refused(refusal))
 
     def standing(self, program: str) -> Sequence[GridOrderRecord]:
         """The orders of a program, streams left out."""
