@@ -199,6 +199,13 @@ def test_every_row_of_the_reference_is_measured_or_named() -> None:
     assert numbers == set(range(1, 30))
 
 
+def test_a_scenario_that_is_measured_elsewhere_is_told_where() -> None:
+    with pytest.raises(UnknownScenarioError, match="Scenario 5, messages for a tenth lost, is measured elsewhere: with 4"):
+        chosen("4,5")
+    with pytest.raises(UnknownScenarioError, match="There is no scenario '99'"):
+        chosen("99")
+
+
 def test_a_run_in_processes_writes_its_files_and_ends_with_its_verdict(tmp_path: Path) -> None:
     code = run_scenarios(Request(only="19", seeds=1, quick=True, folder=tmp_path / "found"), quiet())
     written = json.loads((tmp_path / "found" / "scenarios.json").read_text())

@@ -35,7 +35,10 @@ ELSEWHERE = (
 def chosen(only: str) -> list[Scenario]:
     """The scenarios of a list such as `4,8`, where `8` names its letters, too; all for an empty one. Raises `UnknownScenarioError`."""
     wanted = [part.strip() for part in only.split(",") if part.strip()]
+    elsewhere = {row.number: row for row in ELSEWHERE}
     for part in wanted:
+        if part in elsewhere:
+            raise UnknownScenarioError(f"Scenario {part}, {elsewhere[part].title}, is measured elsewhere: {elsewhere[part].where}.")
         if not any(part in (number, str(_place(number)[0])) for number in SCENARIOS):
             raise UnknownScenarioError(f"There is no scenario '{part}'; there are {', '.join(SCENARIOS)}.")
     return [one for number, one in SCENARIOS.items() if not wanted or number in wanted or str(_place(number)[0]) in wanted]
