@@ -4,6 +4,8 @@ click to the rows on the screen, through console, API and server.
 
 import asyncio
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 from counterflow.app.config import Settings
 from counterflow.app.security.token import find_token
 from counterflow.app.server import Server
+from counterflow.console.settings import ConsoleOrders, ConsoleSettings
 from counterflow.domain.ids import EvseId, SiteId, StationId, TransactionId
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.telemetry import EventKind, Measurement, TransactionPhase, TransactionReported
@@ -144,6 +147,56 @@ def test_pages_of_ten_thousand_stations_come_at_once(page: Page, running: Runnin
     expect(page.get_by_role("link", name=re.compile("CS-09999"))).to_be_visible()
     page.get_by_label("Search station, site, model, serial number").fill("CS-0123")
     expect(page.get_by_text(re.compile(f"10 of {MANY} stations"))).to_be_visible()
+
+
+def test_everything_can_be_reached_and_done_by_the_keyboard(page: Page) -> None:
+    page.keyboard.press("Tab")
+    assert focused(page) == "To the content"
+    found = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        found.append(focused(page))
+    wanted = ["Dispatch", "Fleet", "Sites", "Offers and reports", "Health", "Sign out", "Emergency stop"]
+    assert [name for name in found if name in wanted][: len(wanted)] == wanted, "in the order in which they stand"
+    page.get_by_role("button", name="Emergency stop").focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    assert focused(page) == "Back", "what does nothing is what Enter does first"
+    page.keyboard.press("Tab")
+    assert focused(page) == "Stop now"
+    ring = page.evaluate("getComputedStyle(document.activeElement).boxShadow")
+    assert ring.startswith("rgb"), "whoever has the keyboard sees where it is"
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing sticks out at the side"
+
+
+def focused(page: Page) -> str:
+    name: str = page.evaluate("(document.activeElement.innerText || '').trim()")
+    return name.capitalize() if name.isupper() else name
+
+
+def test_a_sign_in_that_is_over_leads_back_to_the_sign_in_by_itself(browser: Browser, running: Running) -> None:
+    orders = ConsoleOrders(
+        settings=ConsoleSettings(port=0, session_h=4.0 / 3600.0), api_url=running.server.api_url, feed_token=running.token
+    )
+    command = (sys.executable, "-m", "counterflow.console")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as console:
+        assert console.stdin is not None
+        assert console.stdout is not None
+        console.stdin.write(msgspec.json.encode(orders) + b"\n")
+        console.stdin.flush()
+        url = f"http://127.0.0.1:{int(console.stdout.readline().removeprefix(b'ready '))}"
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(url)
+        page.fill("#token", running.token)
+        page.click("button")
+        expect(page.get_by_text("(admin)")).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_label("Token")).to_be_visible(timeout=PATIENCE_MS)
+        context.close()
+        console.stdin.close()
 
 
 @pytest.mark.parametrize("sort", list(SessionOrder))

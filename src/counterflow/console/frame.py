@@ -19,8 +19,10 @@ PAPER, PAPER_DARK = "#FFFFFF", "#121212"
 MUTED, MUTED_DARK = "#595959", "#B8B8B8"
 FOCUS, FOCUS_DARK = "#B35900", "#E69F00"
 STYLE = f"""
-:root {{ --cf-link: {LINK}; --cf-muted: {MUTED}; --cf-negative: {NEGATIVE}; --cf-focus: {FOCUS}; }}
-.body--dark {{ --cf-link: {LINK_DARK}; --cf-muted: {MUTED_DARK}; --cf-negative: {NEGATIVE_DARK}; --cf-focus: {FOCUS_DARK}; }}
+:root {{ --cf-link: {LINK}; --cf-muted: {MUTED}; --cf-negative: {NEGATIVE}; --cf-focus: {FOCUS}; --cf-paper: {PAPER}; }}
+.body--dark {{
+  --cf-link: {LINK_DARK}; --cf-muted: {MUTED_DARK}; --cf-negative: {NEGATIVE_DARK}; --cf-focus: {FOCUS_DARK}; --cf-paper: {PAPER_DARK};
+}}
 body {{ font-variant-numeric: tabular-nums; }}
 .nicegui-content {{ padding: 0; gap: 0; }}
 .cf-figure {{ font-size: clamp(1.5rem, 2.1vw, 3rem); font-weight: 600; line-height: 1.1; white-space: nowrap; }}
@@ -39,10 +41,12 @@ body {{ font-variant-numeric: tabular-nums; }}
 .cf-bar > div {{ height: 100%; background: {PRIMARY}; }}
 .cf-bar.cf-near > div {{ background: repeating-linear-gradient(45deg, #D55E00 0 8px, #8F3F00 8px 12px); }}
 .cf-bar.cf-full > div {{ background: {NEGATIVE}; }}
-a:focus-visible, button:focus-visible, .q-btn:focus-visible, th:focus-visible, [tabindex]:focus-visible {{
+a:focus-visible, button:focus-visible, th:focus-visible, [tabindex="0"]:focus-visible {{
   outline: 3px solid var(--cf-focus); outline-offset: 2px;
 }}
+.q-btn:focus-visible {{ box-shadow: 0 0 0 2px var(--cf-paper), 0 0 0 5px var(--cf-focus); }}
 header a:focus-visible, header button:focus-visible {{ outline-color: {FOCUS_DARK}; }}
+header .q-btn:focus-visible {{ box-shadow: 0 0 0 2px {BAR}, 0 0 0 5px {FOCUS_DARK}; }}
 .cf-skip {{ position: absolute; left: -100vw; }}
 .cf-skip:focus {{ left: 1rem; top: .5rem; z-index: 9999; background: {PAPER}; color: {LINK}; padding: .5rem 1rem; }}
 """

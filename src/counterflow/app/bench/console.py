@@ -15,6 +15,8 @@ PAGE_AIM_MS = 300.0
 TICK_LATER_AIM_MS = 50.0
 METER_EVERY_S = 60.0
 """Each station sends a sample so often."""
+FRESH_S = 5.0
+"""Before the order every station sends a sample within this time."""
 _WITHIN_S = 60.0
 _LOOK_MORE_S = 30.0
 
@@ -29,6 +31,8 @@ def measure(stage: Stage) -> Iterator[Figure]:
         stage.connect(load, url, sessions, "ready")
         stage.await_discovery(server, sessions)
         where = stage.ask(server, "watch")
+        stage.ask(load, "pace", per_s=sessions / FRESH_S)  # whoever was not heard since it came is not dispatched
+        stage.rest(FRESH_S + 1.0)
         stage.ask(load, "pace", per_s=sessions / METER_EVERY_S)
         found = stage.ask(server, "dispatch", share=SHARE, policy=POLICY, within_s=_WITHIN_S)
         if "refused" in found:

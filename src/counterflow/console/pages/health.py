@@ -9,6 +9,7 @@ from nicegui import ui
 from counterflow.console.api import ApiError
 from counterflow.console.frame import every_second, page, visitor_of
 from counterflow.console.house import House
+from counterflow.console.remedies import remedy_of
 from counterflow.console.signing import Visitor
 from counterflow.console.tables import table
 from counterflow.console.words import UNKNOWN, day_and_clock, size
@@ -90,7 +91,7 @@ def number_words(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _alarms(house: House) -> None:
-    """What is wrong, and what to do: each sentence says it."""
+    """What is wrong, and what to do about each."""
     body = ui.column().classes("w-full gap-1").props('role="status"')
     shown: list[tuple[str, ...] | None] = [None]
 
@@ -101,8 +102,11 @@ def _alarms(house: House) -> None:
         shown[0] = alarms
         body.clear()
         with body:
-            for sentence in alarms or ("There is no alarm.",):
-                ui.label(sentence)
+            if not alarms:
+                ui.label("There is no alarm.")
+            for sentence in alarms:
+                ui.label(sentence).classes("text-weight-medium")
+                ui.label(f"What to do: {remedy_of(sentence)}").classes("q-mb-sm")
 
     every_second(update)
 
