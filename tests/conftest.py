@@ -50,6 +50,11 @@ hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("fresh", print_blob=True)
 hypothesis.settings.load_profile("fresh" if os.environ.get("COUNTERFLOW_EXAMPLES") == "fresh" else "same")
 
+# Processes of ours are started by the hundred. Where Python may not write bytecode beside the sources each would compile five hundred of
+# them anew, half a second of its start: theirs goes where pytest keeps what it knows.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode"))
+
 Frame = list[Any]
 E = TypeVar("E")
 Schema = dict[str, Any]
