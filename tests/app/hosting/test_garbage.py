@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from counterflow.app.hosting.garbage import FULL_EVERY_S, TRIM_EVERY_S, YOUNG_EVERY_S, Garbage
+from counterflow.app.hosting.garbage import FULL_EVERY_S, TRIM_EVERY_S, YOUNG_EVERY_S, Garbage, starting
 
 
 class Node:
@@ -72,3 +72,16 @@ def test_empty_pages_are_given_back_once_a_minute_when_nobody_waits(garbage: Gar
     garbage.beat(TRIM_EVERY_S + 0.1)
     garbage.beat(TRIM_EVERY_S + 1.2)
     assert given == [1]
+
+
+def test_a_start_is_not_held_up_and_the_collector_is_given_back_however_it_ends() -> None:
+    seen: list[bool] = []
+
+    def fail() -> None:
+        with starting():
+            seen.append(gc.isenabled())
+            raise OSError("no port")
+
+    with pytest.raises(OSError, match="no port"):
+        fail()
+    assert (seen, gc.isenabled()) == ([False], True)

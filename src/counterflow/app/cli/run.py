@@ -20,6 +20,7 @@ from counterflow import __version__
 from counterflow.app.cli.shared import FailedError, WrongUsageError, note, screen
 from counterflow.app.cli.tables import visible
 from counterflow.app.cli.words import power
+from counterflow.app.hosting.garbage import starting
 from counterflow.app.security.token import TOKEN_FILE
 from counterflow.domain.units import parse_duration_s
 
@@ -72,8 +73,6 @@ def serve(
 
     Options win over environment variables (COUNTERFLOW_OCPP_PORT and so on), and these over the settings file.
     """
-    from counterflow.app.config import SettingsError, load  # brings in every room; the other commands need none
-
     options = {
         "ocpp_host": ocpp_host,
         "ocpp_port": ocpp_port,
@@ -85,6 +84,13 @@ def serve(
         "console": console,
         "console_port": console_port,
     }
+    with starting():
+        _load_and_serve(config, options)
+
+
+def _load_and_serve(config: Path | None, options: dict[str, str | int | bool | None]) -> None:
+    from counterflow.app.config import SettingsError, load  # brings in every room; the other commands need none
+
     try:
         settings = load(config, os.environ, options)
     except SettingsError as error:
