@@ -116,8 +116,42 @@ def test_a_wrong_token_is_refused_in_words(browser: Browser, place: Place) -> No
     expect(page.get_by_role("alert")).to_contain_text("not known to the server")
 
 
+def look_closely_and_clear(page: Page, place: Place) -> None:
+    """The pages of a car that discharges, and of its station: orders with their answers, a driver's minimum, the ledger, a clear."""
+    with place.api() as api:
+        one = next(view for view in api.get("/sessions").json() if (view["setpoint_w"] or 0.0) > 1000.0)
+    page.goto(f"{place.console}/sessions/{one['station_id']}/{one['transaction_id']}")
+    expect(page.get_by_text(re.compile("^Why: "))).to_be_visible(timeout=PATIENCE_MS)
+    rows = page.get_by_role("row")
+    expect(rows.filter(has_text=re.compile(r"\d\.\d kW.*Accepted at \d\d:\d\d:\d\d UTC")).first).to_be_visible(timeout=PATIENCE_MS)
+    drawn = chart_of(page)
+    assert [value for _, value in drawn["power"] if value is not None]
+    assert all(0 <= value <= 100 for _, value in drawn["state of charge"] if value is not None)
+    assert drawn["asked"][-1][1] > 1.0
+    page.get_by_label("Driver: keep at least (%)").fill("35")
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.get_by_text("keeps at least 35 %")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("link", name="Its station").click()
+    expect(rows.filter(has_text="accepted: the station has it")).to_have_count(2, timeout=PATIENCE_MS)
+    page.get_by_role("button", name="Clear all of ours here").click()
+    page.get_by_role("button", name="Clear them").click()
+    gone = rows.filter(has_text=re.compile(r"cleared: .*UTC: Accepted"))
+    expect(gone).to_have_count(2, timeout=PATIENCE_MS)
+    with place.api() as api:
+        assert api.get(f"/stations/{one['station_id']}/profiles").json() == []
+        (entry, *_) = [entry for entry in api.get("/audit").json() if entry["action"].endswith("/clear")]
+        assert (entry["who"], entry["status"], entry["before"]["profiles"]) == ("api:operator", 202, 2)
+    page.goto(place.console)
+    lost = re.compile(rf"drop-out: {one['station_id']}: its station did not take an order, or was cleared by a person")
+    expect(page.get_by_test_id("marks").get_by_text(lost)).to_be_visible(timeout=PATIENCE_MS)
+
+
 def test_dispatch_from_the_page_until_its_report(browser: Browser, place: Place) -> None:
     page = signed_in(browser, place, "operator")
+    with place.api() as api:
+        first = api.get("/sessions").json()[0]
+        said = f"/sessions/{first['station_id']}/{first['transaction_id']}/override"
+        api.put(said, json={"say": "stop"}).raise_for_status()
     page.get_by_role("button", name="New dispatch").click()
     page.get_by_label("Discharge power").fill("60kW")
     page.get_by_label("For", exact=True).fill("10min")
@@ -125,6 +159,8 @@ def test_dispatch_from_the_page_until_its_report(browser: Browser, place: Place)
     expect(order).to_be_disabled()
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_text(re.compile(r"Feasible: .* expected, .* at the low end"))).to_be_visible(timeout=PATIENCE_MS)
+    # One driver said stop: the preview tells that it binds.
+    expect(page.get_by_text("Driver's limit that binds: 1 car: the driver stopped the discharge of this session.")).to_be_visible()
     order.click()
     expect(page.get_by_text("Ordered.", exact=True)).to_be_visible(timeout=PATIENCE_MS)
     deadline_s = time.monotonic() + 90.0
@@ -140,6 +176,7 @@ def test_dispatch_from_the_page_until_its_report(browser: Browser, place: Place)
     low_mw, wide_mw = drawn["tolerance from"][-1][1], drawn["tolerance"][-1][1]
     assert low_mw < 0.06 < low_mw + wide_mw, "the band is around the target"
     assert re.fullmatch(r"\d+ s", figure(page, "age")), "the oldest meter value has an age"
+    look_closely_and_clear(page, place)
     # Two cars are unplugged: they leave the dispatch, others step in, and all of it is marked and said.
     unplugged = unplug(place, 2)
     happened = page.get_by_test_id("marks")
@@ -209,7 +246,7 @@ def test_the_emergency_stop_latches_and_a_person_resets_it(browser: Browser, pla
 
 def test_a_viewer_sees_and_cannot_act(browser: Browser, place: Place) -> None:
     page = signed_in(browser, place, "viewer")
-    for name in ("New dispatch", "Emergency stop"):
+    for name in ("New dispatch", "Note", "Amend", "Cancel dispatch", "Emergency stop"):
         expect(page.get_by_role("button", name=name)).to_be_disabled()
     page.goto(place.console + "/fleet")
     expect(page.get_by_text(re.compile(r"^(\d+) of \1 sessions$"))).to_be_visible(timeout=PATIENCE_MS)
@@ -217,10 +254,12 @@ def test_a_viewer_sees_and_cannot_act(browser: Browser, place: Place) -> None:
     expect(page.get_by_text(re.compile(r"^1 of \d+ sessions$"))).to_be_visible(timeout=PATIENCE_MS)
     page.get_by_role("link", name="SIM-00007").click()
     expect(page.get_by_text("May it be discharged?")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_role("button", name="Driver: stop discharging")).to_be_disabled()
+    for name in ("Driver: stop discharging", "Say so", "Keep it", "Take the driver's word back"):
+        expect(page.get_by_role("button", name=name)).to_be_disabled()
     page.get_by_role("link", name="Its station").click()
     expect(page.get_by_text(re.compile(r"^connected \(ocpp2"))).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_role("button", name="Ask anew")).to_be_disabled()
+    for name in ("Ask anew", "Clear all of ours here"):
+        expect(page.get_by_role("button", name=name)).to_be_disabled()
     page.get_by_label("Search messages").fill("BootNotification")
     expect(page.get_by_text(re.compile(r'^\[2,.*"BootNotification"')).first).to_be_visible(timeout=PATIENCE_MS)
     page.goto(place.console + "/stations")

@@ -7,7 +7,8 @@ import pytest
 
 from counterflow.app.desks.course_reading import CourseReading
 from counterflow.domain.course import CourseView
-from counterflow.domain.instructions import Amendment
+from counterflow.domain.drivers import SessionOverride
+from counterflow.domain.instructions import Amendment, DispatchOrder
 from counterflow.domain.views import Refusal
 
 
@@ -90,3 +91,19 @@ def test_a_dispatch_that_is_not_known_has_no_course(town: Any) -> None:
     answer = at.do(asked)
     assert isinstance(answer, Refusal)
     assert "no dispatch 'd-none'" in answer.sentence
+
+
+def test_a_preview_says_what_drivers_limits_keep_back(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(40, 44, plant=ideal)
+    ready = [view for view in at.operations.sessions() if view.reason == "ready"]
+    for view in ready[:3]:
+        at.do(at.operations.override(view.station_id, view.transaction_id, SessionOverride(stop=True, by="ann")))
+    at.do(at.operations.override(ready[3].station_id, ready[3].transaction_id, SessionOverride(min_soc_frac=1.0, by="ann")))
+    order = DispatchOrder(discharge_power_w=50_000.0, duration_s=900.0)
+    preview = at.do(at.operations.order(order, None, True))
+    assert "3 cars: the driver stopped the discharge of this session" in preview.held_back
+    floor = next(words for words in preview.held_back if words.endswith("the state of charge is at the driver's floor"))
+    assert int(floor.split()[0]) == sum(view.reason == "below_floor" for view in at.operations.sessions()) >= 1
+    assert at.do(at.operations.order(order, None, False)).held_back == (), "an order itself needs no such words"
+    long = at.do(at.operations.order(DispatchOrder(discharge_power_w=50_000.0, duration_s=6 * 3600.0), None, True))
+    assert any("less for the whole window than at once" in words for words in long.held_back)

@@ -440,6 +440,8 @@ class DispatchAnswer(Struct, frozen=True, kw_only=True):
     displaced: tuple[Displacement, ...] = ()
     obstacle: Refusal | None = None
     """Dry run only: why the order itself would be refused now."""
+    held_back: tuple[str, ...] = ()
+    """Dry run only: limits of drivers that keep cars out, or make them give less, in words."""
 
 
 class ClearingView(Struct, frozen=True, kw_only=True):

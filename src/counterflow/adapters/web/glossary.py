@@ -497,6 +497,7 @@ WORDS: dict[str, str] = {
     "cleared_at_s": "When its clear was sent last; null = it was not.",
     "clear_answer": "What the station said to that; empty = nothing.",
     "ProfileEntry.dispatch_id": "The dispatch that it is for; null = none, or not known any more.",
+    "held_back": "Dry run only: limits of drivers that keep cars out, or make them give less, in words.",
     "tolerance_frac": "Half-width of the band around the target in which it counts as met.",
     "points": "Ticks of control, oldest first.",
     "marks": "What happened to it, oldest first.",

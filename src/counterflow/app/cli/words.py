@@ -38,7 +38,8 @@ def answer_words(answer: DispatchAnswer, now_s: float) -> list[str]:
     lines += [_displaced(each, now_s, would_be=answer.dry_run) for each in answer.displaced]
     if answer.obstacle is not None and answer.obstacle.conflicting is not None:
         lines.append(f"The figures are as they would be without dispatch {answer.obstacle.conflicting} and others in its way.")
-    return lines + feasibility_words(instruction, answer.dispatch.feasibility)
+    lines += feasibility_words(instruction, answer.dispatch.feasibility)
+    return [*lines, *(f"Kept back by drivers' limits: {words}." for words in answer.held_back)]
 
 
 def _headline(answer: DispatchAnswer, now_s: float) -> str:

@@ -139,7 +139,7 @@ def _gone(placed: ProfileMessage | None, cleared: ProfileMessage | None, profile
     """Not in the ledger any more: cleared, refused when it was placed, or gone with its transaction."""
     is_cleared = cleared is not None and (placed is None or cleared.sent_s >= placed.sent_s)
     if is_cleared:
-        standing, text = "cleared", "it was cleared"
+        standing, text = "cleared", "the station was told to drop it"
     elif placed is not None and placed.answered_s is not None and not placed.accepted:
         standing, text = "rejected", "the station did not take it"
     else:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from secrets import token_hex
 
+import numpy as np
 from msgspec.structs import replace
 
 from counterflow import __version__
@@ -17,6 +18,7 @@ from counterflow.app.desks.access_desk import AccessDesk
 from counterflow.app.desks.conflict_views import conflict_views
 from counterflow.app.desks.dispatch_desk import DispatchDesk, no_dispatch
 from counterflow.app.desks.explaining import Explaining
+from counterflow.app.desks.held_back import held_back
 from counterflow.app.desks.history_desk import HistoryDesk, no_station
 from counterflow.app.desks.limit_views import limit_views
 from counterflow.app.desks.offer_desk import OfferDesk
@@ -38,7 +40,7 @@ from counterflow.app.observing.notices import NoticeBoard
 from counterflow.app.settlement.reporting import Reporting
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId, TransactionId
-from counterflow.domain.instructions import Amendment, DispatchOrder
+from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.telemetry import CapabilitiesDiscovered
@@ -363,7 +365,15 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
             dry_run=dry_run,
             displaced=tuple(displacement(loser, instruction) for loser in losers),
             obstacle=obstacle,
+            held_back=self._held_back(instruction, now_s) if dry_run else (),
         )
+
+    def _held_back(self, instruction: DispatchInstruction, now_s: float) -> tuple[str, ...]:
+        image = self._room.fleet.snapshot(now_s)
+        window_s = instruction.end_s - max(now_s, instruction.start_s)
+        able = self._room.dispatcher.outlook.capability_now(image, now_s + window_s)
+        in_pool = image.occupied & self._room.topology.pool_mask(instruction.pool)[np.maximum(image.site, 0)]
+        return held_back(able, in_pool, instruction.mode)
 
     async def amend(self, dispatch_id: DispatchId, amendment: Amendment, by: str) -> DispatchView | Refusal:
         """Change power or end of a dispatch."""

@@ -233,6 +233,7 @@ def preview_words(answer: dict[str, Any]) -> list[str]:
     if told["shortfall_power_w"] > 0.0:
         words.append(f"{power(told['shortfall_power_w'])} of the order cannot be promised.")
     words += [f"Limit that binds: {limit}" for limit in told.get("limits") or ()]
+    words += [f"Driver's limit that binds: {limit}." for limit in answer.get("held_back") or ()]
     words += [f"Dispatch {loser['dispatch_id']} gives way to it." for loser in answer.get("displaced") or ()]
     if answer.get("obstacle"):
         words.append(f"{answer['obstacle']['sentence']} {answer['obstacle']['remedy']}")
