@@ -30,6 +30,7 @@ body {{ font-variant-numeric: tabular-nums; }}
 .cf-name {{ font-size: .85rem; }}
 .cf-name.w-56 {{ flex: none; }}
 .cf-frames {{ word-break: break-word; font-size: .85rem; }}
+.cf-frames th, .cf-frames td:not(:last-child) {{ white-space: nowrap; word-break: normal; vertical-align: top; }}
 .cf-link, .nicegui-link:not(.text-white) {{ color: var(--cf-link) !important; text-decoration: underline; text-underline-offset: .15em; }}
 .text-negative {{ color: var(--cf-negative) !important; }}
 .body--dark .q-btn--outline.text-primary, .body--dark .q-btn--flat.text-primary {{ color: {LINK_DARK} !important; }}
