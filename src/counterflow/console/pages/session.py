@@ -15,7 +15,8 @@ from counterflow.console.words import UNKNOWN, age, clock, day_and_clock, energy
 
 LOOK_EVERY_S = 2.0
 HISTORY_EVERY_S = 30.0
-"""The history is read from the disk: so often, and when there is a new order or another answer."""
+"""The history is read from the disk: so often, and sooner when there is a new order or another answer."""
+HISTORY_SOONEST_S = 8.0
 ORDERS_SHOWN = 200
 ORDERS = (("at", "When"), ("power", "Asked"), ("why", "Why"), ("outcome", "What its station said"), ("dispatch", "Dispatch"))
 
@@ -102,7 +103,8 @@ class OneSession:
 
     def _is_due(self, view: dict[str, Any]) -> bool:
         newest, now_s = tuple(view[name] for name in ("setpoint_w", "setpoint_state", "dispatch_id", "override")), self._house.now_s()
-        due = newest != self._history_of or now_s - self._history_at_s > HISTORY_EVERY_S
+        wait_s = HISTORY_SOONEST_S if newest != self._history_of else HISTORY_EVERY_S
+        due = now_s - self._history_at_s > wait_s
         if due:
             self._history_of, self._history_at_s = newest, now_s
         return due

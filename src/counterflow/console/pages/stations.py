@@ -16,6 +16,7 @@ from counterflow.domain.resources import ControlMode
 LOOK_EVERY_S = 3.0
 FRAMES_SHOWN = 100
 PROFILES_SHOWN = 200
+LEDGER_SOONEST_S = 5.0
 LIST_EVERY_S = 5.0
 ROWS = 25
 COLUMNS: tuple[tuple[str, str, str | None], ...] = (
@@ -132,6 +133,7 @@ class OneStation:
         self._station_id = station_id
         self._path = f"/stations/{quote(station_id, safe='')}"
         self._profiles_here: list[dict[str, Any]] | None = None
+        self._ledger_at_s = 0.0
         with ui.row().classes("w-full items-center gap-3"):
             ui.label(f"Station {station_id}").classes("text-h6")
             ui.space()
@@ -171,9 +173,9 @@ class OneStation:
         try:
             view = await self._house.api.get(self._visitor.token, self._path)
             here = await self._house.api.get(self._visitor.token, self._path + "/profiles")
-            # What has gone is looked up in the raw frames: only when something has changed.
-            changed = here != self._profiles_here
-            profiles = await self._house.api.get(self._visitor.token, self._path + "/profiles/ledger") if changed else None
+            # What has gone is looked up in the raw frames: only when something has changed, and not all the time.
+            due = here != self._profiles_here and self._house.now_s() - self._ledger_at_s > LEDGER_SOONEST_S
+            profiles = await self._house.api.get(self._visitor.token, self._path + "/profiles/ledger") if due else None
         except ApiError as error:
             self._facts.clear()
             with self._facts:
@@ -190,7 +192,7 @@ class OneStation:
         self._evses.rows = [evse_row(evse) for evse in view["evses"]]
         self._evses.update()
         if profiles is not None:
-            self._profiles_here = here
+            self._profiles_here, self._ledger_at_s = here, self._house.now_s()
             self._profiles.rows = [profile_row(number, profile) for number, profile in enumerate(profiles[:PROFILES_SHOWN])]
             self._profiles.update()
 
@@ -222,6 +224,7 @@ class OneStation:
             async def clear() -> None:
                 await act(self._house, self._visitor, "POST", self._path + "/clear", "The clears are on their way.")
                 dialog.close()
+                self._ledger_at_s = 0.0
                 await self.load()
 
             with ui.row().classes("w-full justify-end"):
