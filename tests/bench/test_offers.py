@@ -14,6 +14,7 @@ from counterflow.app.bench.offers import OfferRequest, grouping, judging, run_of
 from counterflow.app.bench.offers.figures import Figure, derated_w, of_judged, of_shocks, pinball_w
 from counterflow.app.bench.offers.judging import RELIABILITY, Judged, Setting, joined, judge
 from counterflow.app.bench.offers.town import Town, day_of, lessons_of, scene_of
+from counterflow.app.bench.offers.ways import WAYS
 from counterflow.domain.offers import LEVELS
 from counterflow.domain.units import DAY_S
 from counterflow.engine.offers.settings import OfferSettings
@@ -25,7 +26,7 @@ FEW = OfferSettings(scenarios=1_000)
 @pytest.fixture
 def short_training(monkeypatch: Any) -> None:
     monkeypatch.setattr(judging, "TRAINING_DAYS", 20)
-    judging._known.cache_clear()
+    judging.learned_there.cache_clear()
 
 
 def test_a_day_in_the_town_is_as_it_is_said() -> None:
@@ -38,6 +39,30 @@ def test_a_day_in_the_town_is_as_it_is_said() -> None:
     assert 0 < len(scene.cars) < 4_000
     assert scene.cars.power_w.sum() == pytest.approx(scene.power_w.sum(), rel=0.03), "the model is told the truth on the mean"
     assert (scene.stay_s <= scene.cars.until_s).all()
+
+
+def test_the_other_town_has_its_own_ways_and_wider_goals(short_training: None) -> None:
+    setting = Setting(name="guard", drivers=60, window_s=900.0, spread=0.4, ways="other town")
+    judged = judge(setting, 3, 0, FEW)
+    assert (judged.there_w > 0.0).all()
+    assert (judged.there_w != judge(SMALL, 3, 0, FEW).there_w).all()
+    goals = {figure.key: figure.goal for figure in of_judged(judged, guard=setting.guard)}
+    assert goals["kept_0.9"] == (85.0, 96.0)
+    assert {figure.key: figure.goal for figure in of_judged(judged)}["kept_0.9"] == (89.0, 93.0)
+    assert of_shocks([(setting, of_judged(judged))]).verdict == "missing", "a guard is no part of row 23"
+
+
+def test_the_same_hour_of_the_same_day_is_restless_for_all_alike() -> None:
+    for ways in WAYS.values():
+        one, again, other = ways.leaving(19_000, 0.5, 7), ways.leaving(19_000, 0.5, 7), ways.leaving(19_000, 0.5, 8)
+        assert (one == again).all()
+        assert (one > 0.0).all()
+        assert (one != other).any()
+        means = [ways.leaving(19_000 + 7 * week, 0.5, 1).sum() for week in range(150)]
+        calm = [ways.leaving(19_000 + 7 * week, 0.0, 1).sum() for week in range(2)]
+        assert np.mean(means) == pytest.approx(calm[0], rel=0.3)
+        assert np.std(means) > 0.1 * np.mean(means)
+        assert calm[0] == pytest.approx(calm[1])
 
 
 def test_restless_days_differ_and_calm_ones_do_not() -> None:
@@ -59,7 +84,7 @@ def test_a_part_of_a_setting_is_judged_beside_the_independent_model(short_traini
     whole = joined([one, other])
     assert whole.said_w.shape == (8, len(RELIABILITY))
     assert (np.diff(whole.said_w, axis=1) <= 0.0).all()
-    assert np.isnan(whole.independent_w[:, 0]).sum() == 6, "every fourth"
+    assert np.isnan(whole.independent_w[:, 0]).sum() == 6, "every tenth"
     assert (whole.there_w > 0.0).all()
     assert (judge(SMALL, 4, 0, FEW).said_w == one.said_w).all(), "the same days again"
     assert {figure.key for figure in of_judged(whole)} >= set(offers.show.COLUMNS)

@@ -49,7 +49,8 @@ from counterflow.domain.offers import (
     Commitment,
     CommitmentState,
     CoverageDay,
-    DepartureBlock,
+    DepartureHour,
+    LearnedAnswers,
     LearnedDepartures,
     Offer,
     OfferGuard,
@@ -170,8 +171,9 @@ def documents() -> dict[DocumentKind, Any]:
             subject="vehicle:ab12", at_s=T0, gain=0.93, gain_readings=12.0, transitions=(2.0, 7e3, 3e7, 14.0, 5e4), out_until_s=T0 + 900.0
         ),
         DocumentKind.LEARNED_DEPARTURES: LearnedDepartures(
-            at_s=T0, watched_h=(0.5, 7.25), left=(0.0, 1.0), blocks=(DepartureBlock(number=166_666, left=3.0, expected=2.5),)
+            at_s=T0, watched_h=(0.5, 7.25), left=(0.0, 1.0), hours=(DepartureHour(number=500_000, left=3.0, expected=2.5, watched_h=41.5),)
         ),
+        DocumentKind.LEARNED_ANSWERS: LearnedAnswers(at_s=T0, dispatches=2.5, common_sum=-1e-5, cars=120.0, own_sum=1.2),
         DocumentKind.COMMITMENT: Commitment(
             commitment_id="o-1",
             state=CommitmentState.DELIVERING,

@@ -247,6 +247,26 @@ def test_the_fan_of_a_day_is_worked_out_once_for_all_who_look(town: Any, ideal: 
     assert asyncio.run(at.operations.day("nowhere")).sentence == "There is no pool 'nowhere'."
 
 
+@pytest.mark.parametrize("gives", [1.0, 0.7])
+def test_how_cars_answer_a_dispatch_teaches_the_offers_once_and_outlives_a_restart(town: Any, ideal: dict[str, Any], gives: float) -> None:
+    offers = {"offers": {"forecast_windows_s": [300.0, 600.0], "forecast_every_s": 300.0}}
+    at = town(24, 2, plant=ideal | {"gain_mean": gives}, settings={"dispatcher": offers})
+    desk, lessons = at.room.dispatcher.forecasting, at.room.dispatcher.lessons
+    desk.forecast(at.now_s)
+    supposed = at.room.dispatcher.outlook.response.prior_gain
+    at.order(900.0, 0.8)
+    for _ in range(22):
+        at.run(30)
+        desk.look(at.now_s)
+    seen = lessons.answers
+    assert 0.0 < seen.dispatches <= 1.0, "the longer window teaches nothing anew"
+    off = (seen.common_sum / seen.dispatches) ** 0.5
+    assert off == pytest.approx(abs(gives / supposed - 1.0), abs=0.03)
+    assert lessons.risks(at.now_s).answers == seen
+    at.restart(away_s=3.0)
+    assert at.room.dispatcher.lessons.answers == seen
+
+
 def test_a_dispatch_that_grew_into_the_window_of_a_commitment_ends_where_that_is_called(town: Any, ideal: dict[str, Any]) -> None:
     at = town(20, 2, plant=ideal)
     older = order(at, 10e3, "api:other", priority=5)
@@ -299,6 +319,7 @@ def test_a_car_that_our_order_has_emptied_was_there_and_one_that_emptied_itself_
             """The outlook as it would be with every battery at its floor."""
 
             busy_rows = staticmethod(outlook.busy_rows)
+            answers = staticmethod(outlook.answers)
 
             @staticmethod
             def capability_now(image: Any, window_end_s: float, _outlook: Any = outlook) -> Any:

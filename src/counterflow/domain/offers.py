@@ -179,12 +179,13 @@ class CoverageView(Struct, frozen=True, kw_only=True):
     """Share of the power whose response was tested by a dispatch."""
 
 
-class DepartureBlock(Struct, frozen=True, kw_only=True, array_like=True):
-    """Departures in three hours: `number` counts such blocks from 1970 on."""
+class DepartureHour(Struct, frozen=True, kw_only=True, array_like=True):
+    """Departures in one hour of all cars: `number` counts hours from 1970 on, `watched_h` are those that cars were watched in it."""
 
     number: int
     left: float
     expected: float
+    watched_h: float
 
 
 class LearnedDepartures(Struct, frozen=True, kw_only=True):
@@ -196,12 +197,26 @@ class LearnedDepartures(Struct, frozen=True, kw_only=True):
     """Hours that plugged-in cars were watched, by hour of the week and time since plug-in (flat)."""
     left: tuple[float, ...]
     """Departures seen, likewise."""
-    blocks: tuple[DepartureBlock, ...] = ()
+    hours: tuple[DepartureHour, ...] = ()
 
     @property
     def departures(self) -> float:
         """Departures that count, older ones with less than one."""
         return sum(self.left)
+
+
+class LearnedAnswers(Struct, frozen=True, kw_only=True):
+    """How far cars answered otherwise than they were known to, in sums over dispatches and cars: nothing in here is of one of them."""
+
+    at_s: float
+    """To this instant the sums have faded."""
+    dispatches: float = 0.0
+    """Dispatches that count; of few cars, and older ones, with less than one."""
+    common_sum: float = 0.0
+    """Squares of what all cars of a dispatch were off together, as a share of what was expected, without what chance makes of it."""
+    cars: float = 0.0
+    own_sum: float = 0.0
+    """Squares of what each was off beside that, likewise."""
 
 
 class OfferGuard(Struct, frozen=True, kw_only=True):

@@ -39,6 +39,7 @@ class DocumentKind(StrEnum):
     GRID_ORDER = "grid_order"
     WIRE_NOTE = "wire_note"
     LEARNED_DEPARTURES = "learned_departures"
+    LEARNED_ANSWERS = "learned_answers"
     COMMITMENT = "commitment"
     COVERAGE_DAY = "coverage_day"
     OFFER_GUARD = "offer_guard"

@@ -88,17 +88,27 @@ def test_hazard_follows_the_clock_and_the_time_since_plug_in() -> None:
 def test_what_is_known_from_few_departures_is_doubted_and_hours_err_by_themselves() -> None:
     seen = nothing_seen(0.0)
     assert doubts(seen, SETTINGS) == pytest.approx(np.full(HOURS, 0.25)), "the setting may be off by half"
-    left, hours = np.zeros((HOURS, KINDS)), np.full((HOURS, KINDS), 10.0)
+    left, hours = np.ones((HOURS, KINDS)), np.full((HOURS, KINDS), 10.0)
     left[0, :] = 50.0
     doubt = doubts(type(seen)(at_s=0.0, watched_h=tuple(hours.ravel()), left=tuple(left.ravel())), SETTINGS)
     assert doubt[0] == pytest.approx(1.0 / (50.0 * KINDS), rel=0.2), "much was seen in this hour"
     assert doubt[0] < doubt[24] < doubt[1], "the same hour of another day is known better than another hour"
-    alone = hours * np.eye(KINDS)[0]
-    one_kind = doubts(type(seen)(at_s=0.0, watched_h=tuple(alone.ravel()), left=tuple(left.ravel())), SETTINGS)
-    assert one_kind[0] == pytest.approx(KINDS * doubt[0], rel=0.05), "where all cars are of one kind its error does not average out"
     assert doubt_over(doubt, MONDAY_S, MONDAY_S + 1_800.0) == pytest.approx(doubt[0])
     assert doubt_over(doubt, MONDAY_S + 1_800.0, MONDAY_S + 5_400.0) == pytest.approx(0.25 * (doubt[0] + doubt[1]))
     assert doubt_over(doubt, MONDAY_S + 3_600.0, MONDAY_S + 5 * 3_600.0) == pytest.approx(doubt[1] / 4.0)
+
+
+def test_weekends_are_told_from_working_days_though_no_hour_of_them_saw_much() -> None:
+    seen, random = nothing_seen(0.0), np.random.default_rng(1)
+    by_hour, by_day = np.linspace(0.02, 0.1, 24), np.array([1.0] * 5 + [0.4] * 2)
+    true = np.repeat((by_day[:, np.newaxis] * by_hour).reshape(HOURS, 1), KINDS, axis=1)
+    hours = np.full((HOURS, KINDS), 40.0)
+    left = random.poisson(true * hours)
+    found = rates_per_h(type(seen)(at_s=0.0, watched_h=tuple(hours.ravel()), left=tuple(left.ravel().astype(float))), SETTINGS)
+    assert found[:120].mean() / true[:120].mean() == pytest.approx(1.0, abs=0.04)
+    assert found[120:].mean() / true[120:].mean() == pytest.approx(1.0, abs=0.08)
+    assert np.abs(found.mean(axis=1) / true[:, 0] - 1.0).mean() < 0.15, "as one hour alone would be known by 0.2 at best"
+    assert (left.sum() / hours.sum()) == pytest.approx(found.mean(), rel=0.02)
 
 
 def test_kinds_end_where_they_are_said_to() -> None:

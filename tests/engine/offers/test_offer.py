@@ -18,11 +18,12 @@ from counterflow.engine.offers.hazard import HOURS, KINDS
 from counterflow.engine.offers.offer import Promise, Stock, promise, stock_of, there_w
 from counterflow.engine.offers.scenarios import Risks, Span
 from counterflow.engine.offers.settings import OfferSettings
+from counterflow.engine.offers.shock import Shocks
 
 NOW_S = 1_800_000_000.0
 CAPABILITY = CapabilitySettings()
 SETTINGS = OfferSettings(scenarios=1_000)
-RISKS = Risks(rates_per_h=np.full((HOURS, KINDS), 0.05), doubt=np.zeros(HOURS), shock_spread=0.3)
+RISKS = Risks(rates_per_h=np.full((HOURS, KINDS), 0.05), doubt=np.zeros(HOURS), shocks=Shocks.even(0.3))
 
 
 def picture(cars: int, **columns: Any) -> FleetImage:

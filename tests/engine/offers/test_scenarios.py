@@ -23,10 +23,11 @@ from counterflow.engine.offers.scenarios import (
     tables,
 )
 from counterflow.engine.offers.settings import OfferSettings
+from counterflow.engine.offers.shock import Shocks
 
 SETTINGS = OfferSettings(scenarios=1_000)
 RATES = rates_per_h(nothing_seen(0.0), SETTINGS)
-RISKS = Risks(rates_per_h=RATES, doubt=np.zeros(HOURS), shock_spread=0.4)
+RISKS = Risks(rates_per_h=RATES, doubt=np.zeros(HOURS), shocks=Shocks.even(0.4))
 AT_S = 1_800_000_000.0
 
 
@@ -53,7 +54,7 @@ def test_row_24_cars_taken_together_say_what_cars_one_by_one_say(window_s: float
     said = []
     for seed in range(3):
         random = np.random.default_rng(seed)
-        shared = Shared.drawn(0.4, SETTINGS, random)
+        shared = Shared.drawn(RISKS, span(window_s), SETTINGS, random)
         alone = levels(one_by_one(fleet(400, seed), span(window_s), RATES, shared, SETTINGS, random).power_w)
         together = levels(Group.of(fleet(400, seed), span(window_s), RATES, SETTINGS).courses(shared, random).power_w)
         said.append((together - alone) / alone[0])
@@ -90,7 +91,7 @@ def test_a_cell_lies_between_its_least_and_its_most_and_nothing_is_lost(seed: in
 
 def test_without_risks_the_courses_are_the_closed_form() -> None:
     calm = replace(SETTINGS, gain_spread=0.0, energy_spread=0.0, common_gain_spread=0.0, common_energy_spread=0.0)
-    still = Risks(rates_per_h=np.zeros((HOURS, KINDS)), doubt=np.zeros(HOURS), shock_spread=0.0)
+    still = Risks(rates_per_h=np.zeros((HOURS, KINDS)), doubt=np.zeros(HOURS), shocks=Shocks.even(0.0))
     for count in (50, 900):
         cars = fleet(count)
         [drawn] = courses(cars, span(), still, calm, np.random.default_rng(1))
@@ -118,13 +119,13 @@ def test_a_window_to_come_has_lost_those_who_left_before_it() -> None:
 
 def test_rates_that_are_known_from_few_departures_make_offers_careful() -> None:
     unsure = Risks.of(nothing_seen(0.0), SETTINGS)
-    sure = Risks(rates_per_h=unsure.rates_per_h, doubt=np.zeros(HOURS), shock_spread=unsure.shock_spread)
+    sure = Risks(rates_per_h=unsure.rates_per_h, doubt=np.zeros(HOURS), shocks=unsure.shocks)
     said = [
         np.quantile(courses(fleet(1_500), span(10_800.0), each, SETTINGS, np.random.default_rng(1))[0].power_w, 0.1)
         for each in (unsure, sure)
     ]
     assert said[0] < said[1]
-    assert unsure.spread_over(span()) > unsure.shock_spread
+    assert unsure.spread_over(span()) > unsure.shocks.spread_over(3_600.0)
 
 
 def test_the_same_fleet_and_seed_give_the_same_courses() -> None:

@@ -13,7 +13,7 @@ from counterflow.domain.delivery import LogEntry
 from counterflow.domain.drivers import AccountRecord, DriverRecord
 from counterflow.domain.grid import GridOrderRecord, ProgramCapacity, WireNote
 from counterflow.domain.instructions import DispatchInstruction
-from counterflow.domain.offers import Commitment, CoverageDay, LearnedDepartures, OfferGuard
+from counterflow.domain.offers import Commitment, CoverageDay, LearnedAnswers, LearnedDepartures, OfferGuard
 from counterflow.domain.records import (
     DiscoveryRecord,
     DocumentKind,
@@ -61,6 +61,7 @@ DOCUMENT_TYPES: Final[dict[DocumentKind, type[msgspec.Struct]]] = {
     DocumentKind.STATION_FAULTS: StationFaults,
     DocumentKind.LEARNED_RESPONSE: LearnedResponse,
     DocumentKind.LEARNED_DEPARTURES: LearnedDepartures,
+    DocumentKind.LEARNED_ANSWERS: LearnedAnswers,
     DocumentKind.COMMITMENT: Commitment,
     DocumentKind.COVERAGE_DAY: CoverageDay,
     DocumentKind.OFFER_GUARD: OfferGuard,

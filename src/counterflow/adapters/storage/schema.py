@@ -54,6 +54,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         for kind in ("learned_departures", "commitment", "coverage_day", "offer_guard")
     ),
     ("CREATE TABLE document_capacity(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
+    ("CREATE TABLE document_learned_answers(key TEXT PRIMARY KEY, body TEXT NOT NULL)",),
 )
 """Step n brings version n to n + 1. Steps are only ever appended, never changed once released."""
 

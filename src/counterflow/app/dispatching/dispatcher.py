@@ -116,6 +116,7 @@ class Dispatcher:
             feasibility=feasibility,
         )
         self.forecasting = Forecasting(
+            lessons=self.lessons,
             offering=self.offering,
             outlook=self.outlook,
             fleet=fleet,

@@ -1,7 +1,11 @@
-"""What sessions that have ended teach about when cars leave: kept as sums, without anybody in them."""
+"""What ended sessions teach about when cars leave, and dispatches about how they answer: kept as sums, without anybody in them."""
 
-from counterflow.domain.offers import LearnedDepartures
+from msgspec.structs import replace
+
+from counterflow.domain.offers import LearnedAnswers, LearnedDepartures
 from counterflow.domain.records import DocumentKind, SessionRecord
+from counterflow.engine.fleet.snapshot import F8
+from counterflow.engine.offers.answers import answered
 from counterflow.engine.offers.hazard import nothing_seen, taught, watch
 from counterflow.engine.offers.scenarios import Risks
 from counterflow.engine.offers.settings import OfferSettings
@@ -19,6 +23,7 @@ class DepartureLessons:
         self._settings = settings
         self._laxity_margin_s = laxity_margin_s
         self._ended: list[tuple[float, float, float]] = []
+        self.answers = LearnedAnswers(at_s=0.0)
         self._know(nothing_seen(0.0))
 
     def restore(self) -> None:
@@ -26,6 +31,7 @@ class DepartureLessons:
         for _, seen in self._journal.documents(DocumentKind.LEARNED_DEPARTURES):
             if len(seen.watched_h) == len(seen.left) == len(self.seen.left):
                 self._know(seen)
+        self.answers = next((one for _, one in self._journal.documents(DocumentKind.LEARNED_ANSWERS)), self.answers)
 
     def over(self, record: SessionRecord) -> None:
         """A session has ended. One whose end is only assumed teaches nothing."""
@@ -40,11 +46,16 @@ class DepartureLessons:
             seen = taught(self.seen, watches, now_s, self._settings.leave_memory_days)
             self._know(
                 LearnedDepartures(
-                    at_s=seen.at_s, watched_h=seen.watched_h, left=seen.left, blocks=counted(seen.blocks, watches, self._risks.rates_per_h)
+                    at_s=seen.at_s, watched_h=seen.watched_h, left=seen.left, hours=counted(seen.hours, watches, self._risks.rates_per_h)
                 )
             )
             self._journal.put(DocumentKind.LEARNED_DEPARTURES, KEY, self.seen)
-        return self._risks
+        return replace(self._risks, answers=self.answers)
+
+    def answered(self, expected_w: F8, given_w: F8, at_s: float) -> None:
+        """Cars (N,) of a dispatch were known to give so much, W, and gave so much."""
+        self.answers = answered(self.answers, expected_w, given_w, at_s, self._settings)
+        self._journal.put(DocumentKind.LEARNED_ANSWERS, KEY, self.answers)
 
     def _know(self, seen: LearnedDepartures) -> None:
         self.seen = seen

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from counterflow.app.drivers.departure_lessons import DepartureLessons
 from counterflow.app.offers.offering import Offering, Question, Request, answer
 from counterflow.app.offers.outlook import Outlook
 from counterflow.domain.ids import PoolId
@@ -29,6 +30,8 @@ from counterflow.engine.ports import Journal
 
 MOST_POOLS = 20
 """Of more pools than this the first in the order of their names are forecast."""
+LEAST_ANSWERS = 10
+"""A dispatch of fewer cars does not tell what they share."""
 EMPTIED = (Reason.BELOW_FLOOR, Reason.DISCHARGE_CAP, Reason.MUST_CHARGE, Reason.MUST_CHARGE_TOGETHER, Reason.BELOW_MIN_POWER)
 """Reasons that an order of ours may have brought about: such a car was there."""
 
@@ -42,6 +45,8 @@ class OpenForecast(Struct, kw_only=True):
     """When each car was seen to be gone (N,); inf = it is there."""
     dispatched: B1
     """Which were in a dispatch at some time."""
+    answer: F8
+    """What each gave of what it was asked for, when seen last; NaN = it was not asked, or had not settled."""
 
 
 class Forecasting:
@@ -52,6 +57,7 @@ class Forecasting:
         *,
         offering: Offering,
         outlook: Outlook,
+        lessons: DepartureLessons,
         fleet: FleetState,
         topology: Topology,
         journal: Journal,
@@ -60,6 +66,7 @@ class Forecasting:
     ) -> None:
         self._offering = offering
         self._outlook = outlook
+        self._lessons = lessons
         self._fleet = fleet
         self._topology = topology
         self._journal = journal
@@ -68,6 +75,8 @@ class Forecasting:
         self._open: list[OpenForecast] = []
         self._days: dict[tuple[PoolId, float, int], CoverageDay] = {}
         self._guards: dict[tuple[PoolId, float], OfferGuard] = {}
+        self._answered: tuple[float, frozenset[int]] = (0.0, frozenset())
+        """Cars whose answers taught already, by forecasts of this instant."""
         self._forecast_at_s: float | None = None
         self._looked_at_s = 0.0
         self.made = 0
@@ -126,7 +135,13 @@ class Forecasting:
         if offer.levels[0].power_w > 0.0:
             count = len(question.uid)
             self._open.append(
-                OpenForecast(question=question, offer=offer, gone_at_s=np.full(count, np.inf), dispatched=np.zeros(count, np.bool_))
+                OpenForecast(
+                    question=question,
+                    offer=offer,
+                    gone_at_s=np.full(count, np.inf),
+                    dispatched=np.zeros(count, np.bool_),
+                    answer=np.full(count, np.nan),
+                )
             )
             self.made += 1
 
@@ -148,12 +163,18 @@ class Forecasting:
         image = self._fleet.snapshot(now_s)
         able = self._outlook.capability_now(image, now_s + self._settings.look_every_s)
         owned = self._outlook.busy_rows(image, "")
+        answer = self._outlook.answers(image)
         for one in self._open:
             self._watch(one, image, able.reason, owned, now_s)
+            rows = np.flatnonzero(one.question.stock.rows)
+            fresh = one.dispatched & (image.uid[rows] == one.question.uid) & ~np.isnan(answer[rows])
+            one.answer = np.where(fresh, answer[rows], one.answer)
         over = [one for one in self._open if now_s >= one.offer.start_s + one.offer.window_s]
         self._open = [one for one in self._open if now_s < one.offer.start_s + one.offer.window_s]
         for one in over:
             self._judge(one)
+            if one.offer.window_s == min(self._settings.forecast_windows_s):
+                self._learn(one, now_s)
         self._looked_at_s = now_s
 
     def _watch(self, one: OpenForecast, image: FleetImage, reason: NDArray[np.int8], owned: B1, now_s: float) -> None:
@@ -181,6 +202,17 @@ class Forecasting:
         self._guards[key[:2]] = moved
         self._journal.put(DocumentKind.COVERAGE_DAY, f"{offer.pool}/{offer.window_s:g}/{key[2]}", self._days[key])
         self._journal.put(DocumentKind.OFFER_GUARD, f"{offer.pool}/{offer.window_s:g}", moved)
+
+    def _learn(self, one: OpenForecast, now_s: float) -> None:
+        """How far cars answered otherwise than they were known to before. A dispatch teaches once: cars that it holds are in no forecast
+        that is made while it runs, and of pools that share cars the first one counts."""
+        made_at_s, before = self._answered
+        before = before if made_at_s == one.question.made_at_s else frozenset()
+        seen = ~np.isnan(one.answer) & (one.question.gain > 0.0) & ~np.isin(one.question.uid, list(before))
+        self._answered = one.question.made_at_s, before | frozenset(one.question.uid[seen].tolist())
+        if np.count_nonzero(seen) >= LEAST_ANSWERS:
+            expected_w = one.question.stock.cars.power_w[seen]
+            self._lessons.answered(expected_w, expected_w * one.answer[seen] / one.question.gain[seen], now_s)
 
     def expire(self, now_s: float) -> None:
         """Forget days that nobody is shown any more."""

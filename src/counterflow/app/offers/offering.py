@@ -52,6 +52,8 @@ class Question(Struct, frozen=True, kw_only=True):
     departures_learned: float
     uid: np.ndarray
     """Session of each counted car."""
+    gain: F8
+    """What each was known to give of what it is asked for."""
     committable_power_w: float
     reserved_power_w: float
     guard_factor: float
@@ -116,6 +118,7 @@ class Offering:
             risks=self._lessons.risks(now_s),
             departures_learned=self._lessons.seen.departures,
             uid=image.uid[stock.rows],
+            gain=gain[stock.rows],
             committable_power_w=self._committable_w(image, able, gain, stock, in_pool, request.window_s),
             reserved_power_w=self._commitments.reserved_w(request.pool, start_s, start_s + request.window_s),
             guard_factor=guard_factor,

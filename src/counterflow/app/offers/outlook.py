@@ -13,6 +13,7 @@ from counterflow.app.offers.commitments import Commitments
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import ControlPath, DispatchInstruction, DispatchMode, DispatchState, Feasibility
 from counterflow.domain.records import SessionRecord
+from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.control.book import peak_power_w
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
@@ -93,6 +94,13 @@ class Outlook:
         """Learned gain of each row, or the fleet's prior, (N,)."""
         self._welcome(image)
         return observe(image, self.response, image.at_s, self._response_settings).gains()
+
+    def answers(self, image: FleetImage) -> F8:
+        """What each row gives of what the order asks for that it accepted, as settled, (N,); NaN = none does, or it is not known yet."""
+        known = observe(image, self.response, image.at_s, self._response_settings)
+        settled = (image.setpoint_state == SetpointState.ACCEPTED) & (known.level_w > 0.0)
+        share: F8 = np.divide(known.settled_w, known.level_w, out=np.full(len(image), np.nan), where=settled)
+        return share
 
     def session_changed(self, record: SessionRecord, now_s: float) -> None:
         """A session was opened or changed, or has ended, and then what was learned of its car is kept."""

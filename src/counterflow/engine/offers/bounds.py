@@ -1,5 +1,6 @@
 """What may be promised on a number of scenarios: an order statistic with its own doubt, or the mean of the bad cases."""
 
+from functools import cache
 from math import exp, lgamma, log, log1p
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from counterflow.engine.fleet.snapshot import F8
 
 
+@cache
 def rank_of(count: int, shortfall: float, doubt: float) -> int:
     """The largest k for which the k-th smallest of `count` values promises, with probability 1 - doubt, that less than it comes with a
     probability of at most `shortfall`: Binom(count, shortfall).cdf(k - 1) <= doubt. 0 = the values are too few for any promise.

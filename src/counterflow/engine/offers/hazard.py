@@ -1,4 +1,4 @@
-"""When cars leave before they said: learned per hour of the week and time since plug-in, each kind shrunk to the wider one.
+"""When cars leave before they said: learned per hour of the week and time since plug-in, each shrunk to what is usual.
 
 Aggregates only: hours that were watched and departures that were seen; nothing in here is of one person or car. A car counts for as
 long as it would have been counted on, that is until its laxity margin before the announced departure; whoever leaves later, as announced,
@@ -20,7 +20,6 @@ from counterflow.engine.offers.settings import OfferSettings
 
 HOUR_S = 3600.0
 HOURS = 168
-_LITTLE = 1e-6
 _GUESS = 0.25
 """Relative variance of the rate that the settings name: it may be off by half."""
 _THURSDAY = 72
@@ -28,6 +27,9 @@ _THURSDAY = 72
 PLUGGED_H = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 KINDS = len(PLUGGED_H) + 1
 """Kinds of cars by the time since plug-in."""
+_USUAL = ((0, 1), (0, 2), (1, 2))
+_SPECIAL = ((2,), (0,), ())
+"""Axes of (day, hour, kind) that departures are summed over, step by step."""
 LONGEST_STAY_S = 14 * 86_400.0
 """A session that lasted longer teaches with its last two weeks: it was forgotten rather than parked."""
 
@@ -84,33 +86,39 @@ def taught(seen: LearnedDepartures, watches: Sequence[Watch], at_s: float, memor
 
 
 def rates_per_h(seen: LearnedDepartures, settings: OfferSettings) -> F8:
-    """Departures per car and hour (HOURS, KINDS): that of all, shrunk to the setting; of a kind, to that of all; of an hour of the day and
-    kind, to that; and of an hour of the week and kind, to that again."""
-    hours, left = np.array(seen.watched_h).reshape(HOURS, KINDS), np.array(seen.left).reshape(HOURS, KINDS)
+    """Departures per car and hour (HOURS, KINDS): that of all, shrunk to the setting, times what is usual for a kind, an hour of the day
+    and a day of the week, each by itself; then what is special of an hour of the week, of a kind at an hour of the day, and of both.
+
+    Every step is a factor, departures seen over departures expected by the steps before, as if `leave_weight` more had come as expected.
+    So weekends are told from working days by all their hours together, which no hour of the week would see enough departures for.
+    """
+    hours, left = (np.array(each).reshape(7, 24, KINDS) for each in (seen.watched_h, seen.left))
     weight = settings.leave_weight
-    every = _shrunk(left.sum(), hours.sum(), settings.leave_per_h, weight)
-    of_kind = _shrunk(left.sum(axis=0), hours.sum(axis=0), every, weight)
-    by_day = _shrunk(left.reshape(7, 24, KINDS).sum(axis=0), hours.reshape(7, 24, KINDS).sum(axis=0), of_kind, weight)
-    return _shrunk(left, hours, np.tile(by_day, (7, 1)), weight)
+    rate = np.full(hours.shape, (left.sum() + weight) / (hours.sum() + weight / settings.leave_per_h))
+    for over in (*_USUAL, *_USUAL, *_SPECIAL):
+        expected = (hours * rate).sum(axis=over, keepdims=True)
+        rate = rate * (left.sum(axis=over, keepdims=True) + weight) / (expected + weight)
+    found: F8 = rate.reshape(HOURS, KINDS)
+    return found
 
 
-def doubts(seen: LearnedDepartures, settings: OfferSettings) -> F8:
+def doubts(seen: LearnedDepartures, settings: OfferSettings, varies: float = 0.0) -> F8:
     """How little is known of the rate of each hour of the week (HOURS,): the relative variance of the mean rate of the cars that are there.
 
-    It follows the shrinking of `rates_per_h`: what comes from departures errs as their number does, what comes from the wider rate as that
-    does. All kinds share the error of the rate of all cars; the rest is each kind's own.
+    It follows the steps of `rates_per_h`: what comes from departures errs as their number does, what comes from before as that does.
+    Departures of the same day are no separate witnesses: days differ by `varies`, the variance of their common factor.
     """
-    hours, left = np.array(seen.watched_h).reshape(HOURS, KINDS), np.array(seen.left).reshape(HOURS, KINDS)
+    left = np.array(seen.left).reshape(7, 24, KINDS).sum(axis=2)
     weight = settings.leave_weight
-    every = _variance(left.sum(), _GUESS, weight)
-    of_kind, by_day = left.sum(axis=0), left.reshape(7, 24, KINDS).sum(axis=0)
-    kind_variance = _variance(of_kind, every, weight)
-    day_variance = np.tile(_variance(by_day, kind_variance, weight), (7, 1))
-    variance = _variance(left, day_variance, weight)
-    shared = weight**3 / ((of_kind + weight) * (np.tile(by_day, (7, 1)) + weight) * (left + weight))
-    share = (hours + _LITTLE) / (hours + _LITTLE).sum(axis=1, keepdims=True)
-    together = (share * shared).sum(axis=1)
-    found: F8 = together**2 * every + (share**2 * (variance - shared**2 * every)).sum(axis=1)
+    days = max(7.0, min(len(seen.hours) / 24.0, 2.0 * settings.leave_memory_days / log(2.0)))
+
+    def tells(seen_left: F8, on_days: float) -> F8:
+        return seen_left / (1.0 + seen_left * varies / on_days)
+
+    every = _variance(tells(left.sum(), days), _GUESS, weight)
+    of_hour = _variance(tells(left.sum(axis=0, keepdims=True), days), every, weight)
+    of_day = _variance(tells(left.sum(axis=1, keepdims=True), days / 7.0), 0.0, weight)
+    found: F8 = _variance(tells(left, days / 7.0), of_hour + of_day, weight).ravel()
     return found
 
 
@@ -139,9 +147,3 @@ def _variance(left: F8, wider: F8 | float, weight: float) -> F8:
     """The relative variance of a rate that was seen in `left` departures and shrunk to one of the relative variance `wider`."""
     variance: F8 = left / (left + weight) ** 2 + (weight / (left + weight)) ** 2 * wider
     return variance
-
-
-def _shrunk(left: F8, hours: F8, wider: F8 | float, weight: float) -> F8:
-    """As if `weight` departures at the wider rate had been seen, too."""
-    rate: F8 = (left + weight) / (hours + weight / wider)
-    return rate

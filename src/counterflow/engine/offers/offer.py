@@ -109,7 +109,7 @@ def promise(
         median_power_w=float(np.median(power_w)),
         independent_power_w=max(0.0, _sure(np.sort(alone.power_w), confidence, settings) - against_w),
         against_power_w=against_w,
-        shock_spread_frac=risks.shock_spread,
+        shock_spread_frac=risks.spread_over(span),
         departures_learned=departures_learned,
         limits=stock.limits,
     )

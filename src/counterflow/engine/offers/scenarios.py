@@ -6,7 +6,7 @@ leave in which part of the window is drawn, what they give until then is summed 
 """
 
 from functools import cache
-from math import sqrt
+from math import hypot, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -14,13 +14,14 @@ from msgspec import Struct
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from counterflow.domain.offers import LearnedDepartures
+from counterflow.domain.offers import LearnedAnswers, LearnedDepartures
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.fleet.snapshot import B1, F8
+from counterflow.engine.offers.answers import as_learned
 from counterflow.engine.offers.flow import deliverable_energy_wh, firm_power_w
 from counterflow.engine.offers.hazard import doubt_over, doubts, hazard_before, kind_of, rates_per_h
 from counterflow.engine.offers.settings import OfferSettings
-from counterflow.engine.offers.shock import factors, spread_of
+from counterflow.engine.offers.shock import Shocks, shocks_of
 
 PARTS = 8
 """Parts of a window in which departures are told apart, half of them where departures are few."""
@@ -69,21 +70,25 @@ class Span(Struct, frozen=True, kw_only=True):
 
 
 class Risks(Struct, frozen=True, kw_only=True):
-    """What is known of departures: rates per hour (HOURS, KINDS), how little is known of each hour's (relative variance, (HOURS,)), and how
-    much all of them vary together, as a share."""
+    """What is known of departures: rates per hour (HOURS, KINDS), how little is known of each hour's (relative variance, (HOURS,)), and
+    what they share; and of answers, in sums."""
 
     rates_per_h: F8
     doubt: F8
-    shock_spread: float
+    shocks: Shocks
+    answers: LearnedAnswers = LearnedAnswers(at_s=0.0)
 
     @classmethod
     def of(cls, seen: LearnedDepartures, settings: OfferSettings) -> "Risks":
-        """By what was seen."""
-        return cls(rates_per_h=rates_per_h(seen, settings), doubt=doubts(seen, settings), shock_spread=spread_of(seen.blocks, settings))
+        """By what was seen of departures."""
+        shocks = shocks_of(seen.hours, settings)
+        return cls(rates_per_h=rates_per_h(seen, settings), doubt=doubts(seen, settings, shocks.covariance[0]), shocks=shocks)
 
     def spread_over(self, span: "Span") -> float:
-        """What all departures of a window may differ by together, as a share: shocks, and rates that are known from few departures."""
-        return sqrt(self.shock_spread**2 + doubt_over(self.doubt, span.at_s, span.at_s + span.lead_s + span.window_s))
+        """What all departures until the end of a window may differ by together, as a share: shocks, and rates that are known from few
+        departures."""
+        length_s = span.lead_s + span.window_s
+        return hypot(self.shocks.spread_over(length_s), sqrt(doubt_over(self.doubt, span.at_s, span.at_s + length_s)))
 
 
 class Courses(Struct, frozen=True, kw_only=True):
@@ -94,18 +99,21 @@ class Courses(Struct, frozen=True, kw_only=True):
 
 
 class Shared(Struct, frozen=True, kw_only=True):
-    """What all cars of a course share, each (W,), mean 1: factors on the rate of departure, the response, and the energy."""
+    """What all cars of a course share, each (W,): factors on the rate of departure, the response, and the energy; and `rush`, the hazard
+    that comes on top of it until the begin of the window and the end of each of its parts (W, PARTS + 1)."""
 
     leaving: F8
+    rush: F8
     gain: F8
     energy: F8
 
     @classmethod
-    def drawn(cls, shock_spread: float, settings: OfferSettings, random: Generator) -> "Shared":
+    def drawn(cls, risks: Risks, span: Span, settings: OfferSettings, random: Generator) -> "Shared":
         """For `settings.scenarios` courses."""
         count = settings.scenarios
         return cls(
-            leaving=factors(shock_spread, _scores(count, random)),
+            leaving=risks.shocks.factors(risks.spread_over(span) ** 2, _scores(count, random), _scores(count, random)),
+            rush=risks.shocks.rushed(count, _edges_s(span, PARTS), random),
             gain=_positive(1.0 + settings.common_gain_spread * _scores(count, random)),
             energy=_positive(1.0 + settings.common_energy_spread * _scores(count, random)),
         )
@@ -114,7 +122,11 @@ class Shared(Struct, frozen=True, kw_only=True):
     def nothing(cls, settings: OfferSettings) -> "Shared":
         """Every car is for itself."""
         ones = np.ones(settings.scenarios)
-        return cls(leaving=ones, gain=ones, energy=ones)
+        return cls(leaving=ones, rush=np.zeros((settings.scenarios, PARTS + 1)), gain=ones, energy=ones)
+
+    def of(self, rows: NDArray[np.intp]) -> "Shared":
+        """Some of the courses."""
+        return Shared(leaving=self.leaving[rows], rush=self.rush[rows], gain=self.gain[rows], energy=self.energy[rows])
 
 
 def courses(
@@ -122,7 +134,8 @@ def courses(
 ) -> tuple[Courses, ...]:
     """Draw `settings.scenarios` courses of a window; with `independent` also what came out if cars shared nothing, for comparison."""
     cars = cars.of((cars.power_w > 0.0) & (cars.energy_wh > 0.0) & (cars.until_s > 0.0))
-    shared = [Shared.drawn(risks.spread_over(span), settings, random)]
+    settings = as_learned(risks.answers, settings)
+    shared = [Shared.drawn(risks, span, settings, random)]
     if independent:
         shared.append(Shared.nothing(settings))
     if len(cars) == 0:
@@ -140,11 +153,17 @@ def one_by_one(cars: Cars, span: Span, rates: F8, shared: Shared, settings: Offe
     at_s = np.concatenate([[0.0], edges_s])
     kinds = kind_of(cars.plugged_s)
     leave_s = np.empty(shape)
-    patience = random.standard_exponential(shape) / shared.leaving[:, np.newaxis]
+    patience = random.standard_exponential(shape)
+    calm = shared.rush[:, -1] == 0.0
     for kind in np.unique(kinds).tolist():
         rows = np.flatnonzero(kinds == kind)
         hazard = hazard_before(rates, span.at_s, cars.plugged_s[rows].mean(keepdims=True), edges_s)[0]
-        leave_s[:, rows] = np.interp(patience[:, rows], np.concatenate([[0.0], hazard]), at_s, right=np.inf)
+        of_kind = np.concatenate([[0.0], hazard])
+        left_s = np.interp(patience[:, rows] / shared.leaving[:, np.newaxis], of_kind, at_s, right=np.inf)
+        for course in np.flatnonzero(~calm).tolist():
+            summed = of_kind * shared.leaving[course] + np.concatenate([[0.0], shared.rush[course]])
+            left_s[course] = np.interp(patience[course, rows], summed, at_s, right=np.inf)
+        leave_s[:, rows] = left_s
     stay_s = np.minimum(leave_s - span.lead_s, cars.until_s)
     gain = _positive(1.0 + settings.gain_spread * random.standard_normal(shape))
     energy = _positive(1.0 + settings.energy_spread * random.standard_normal(shape))
@@ -198,7 +217,7 @@ class Group(Struct, frozen=True, kw_only=True):
     def courses(self, shared: Shared, random: Generator) -> Courses:
         """Draw one course for each entry of `shared`."""
         count = len(shared.gain)
-        flat = (_counts(self.trials, self.hazard, shared.leaving, random) / self.trials[:, np.newaxis]).reshape(count, -1)
+        flat = (_counts(self.trials, self.hazard, shared, random) / self.trials[:, np.newaxis]).reshape(count, -1)
         gain = shared.gain + self.own[0] * random.standard_normal(count)
         energy = shared.energy + self.own[1] * random.standard_normal(count)
         given_ws = gain[:, np.newaxis] * _product(flat, self.by_power_ws) + energy[:, np.newaxis] * _product(flat, self.by_energy_ws)
@@ -265,14 +284,15 @@ def _scattered(cars: Cars, spread: float) -> F8:
     return scattered_s
 
 
-def _counts(trials: F8, hazard: F8, leaving: F8, random: Generator) -> F8:
+def _counts(trials: F8, hazard: F8, shared: Shared, random: Generator) -> F8:
     """How many of `trials` (K,) leave in each part of the window, and how many stay: as many columns as `hazard` has (W, K, parts + 1)."""
     parts = hazard.shape[1] - 1
-    counts = np.empty((len(leaving), len(trials), parts + 1))
+    counts = np.empty((len(shared.leaving), len(trials), parts + 1))
     left = np.broadcast_to(trials, counts.shape[:2])
     before = np.zeros(len(trials))
+    rush = np.diff(shared.rush[:, :: PARTS // parts], axis=1, prepend=0.0)
     for part in range(parts + 1):
-        chance = -np.expm1(-(hazard[:, part] - before) * leaving[:, np.newaxis])
+        chance = -np.expm1(-(hazard[:, part] - before) * shared.leaving[:, np.newaxis] - rush[:, part, np.newaxis])
         many = trials * np.exp(-before) * (hazard[:, part] - before) >= _MANY
         before = hazard[:, part]
         if part == 0 and not before.any():

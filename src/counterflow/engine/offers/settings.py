@@ -56,7 +56,7 @@ class OfferSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             extra={"unit": "departures"},
             gt=0,
         ),
-    ] = 5.0
+    ] = 20.0
     leave_memory_days: Annotated[
         float, Meta(description="What was learned of departures fades to half in this time.", extra={"unit": "d"}, gt=0)
     ] = 60.0
@@ -74,12 +74,29 @@ class OfferSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         float,
         Meta(description="That assumption counts like so many days that were seen.", extra={"unit": "d"}, gt=0),
     ] = 10.0
+    rush_every_days: Annotated[
+        float,
+        Meta(description="As long as nothing was learned, so often many cars leave at once, at any time.", extra={"unit": "d"}, gt=0),
+    ] = 30.0
+    rush_share: Annotated[float, Meta(description="The share of all cars that leaves then.", extra={"unit": "0..1"}, gt=0, lt=1)] = 0.1
     gain_spread: Annotated[
-        float, Meta(description="Standard deviation of a car's response around its learned gain.", extra={"unit": "-"}, ge=0, le=1)
+        float,
+        Meta(
+            description="Standard deviation of a car's response around its learned gain, as long as nothing was learned.",
+            extra={"unit": "-"},
+            ge=0,
+            le=1,
+        ),
     ] = 0.1
     common_gain_spread: Annotated[
-        float, Meta(description="Error of the learned gains that all cars share.", extra={"unit": "-"}, ge=0, le=0.5)
+        float,
+        Meta(
+            description="Error of the learned gains that all cars share, as long as nothing was learned.", extra={"unit": "-"}, ge=0, le=0.5
+        ),
     ] = 0.01
+    answer_weight: Annotated[
+        float, Meta(description="That assumption counts like so many dispatches that were seen.", extra={"unit": "dispatches"}, gt=0)
+    ] = 10.0
     energy_spread: Annotated[
         float,
         Meta(

@@ -1,5 +1,6 @@
 """`counterflow bench offers`: whether offers are as sure as they say, on days that the model has not seen (docs/offers.md).
 
+ways       how people live in two towns
 town       drivers and their days, of which the model knows nothing but what it is shown
 judging    forecasts of one setting, beside the truth
 figures    what is demanded, and the two simpler rules
@@ -19,9 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from counterflow.app.bench.offers.figures import Figure, of_judged, of_shocks
 from counterflow.app.bench.offers.grouping import grouping_figures
-from counterflow.app.bench.offers.judging import Judged, Setting, joined, judge
-from counterflow.app.bench.offers.show import document, draw, markdown, table
+from counterflow.app.bench.offers.judging import TOWNS, Judged, Place, Setting, joined, judge, learned_there
+from counterflow.app.bench.offers.show import document, draw, line, markdown, table
 from counterflow.app.bench.table import write_json
+from counterflow.engine.offers.scenarios import Risks
 from counterflow.engine.offers.settings import OfferSettings
 
 __all__ = ["SETTINGS", "OfferRequest", "run_offers"]
@@ -32,6 +34,7 @@ SETTINGS = (
     Setting(name="3 000 drivers, 1 h, shocks 0.4", drivers=3_000, window_s=3_600.0, spread=0.4),
     Setting(name="3 000 drivers, 3 h, shocks 0.3", drivers=3_000, window_s=10_800.0, spread=0.3),
     Setting(name="10 000 drivers, 1 h, shocks 0.6", drivers=10_000, window_s=3_600.0, spread=0.6),
+    Setting(name="another town, 3 000 drivers, 1 h", drivers=3_000, window_s=3_600.0, spread=0.4, ways="other town"),
 )
 FORECASTS, PARTS = 10_000, 20
 QUICK_FORECASTS, QUICK_PARTS = 200, 2
@@ -59,23 +62,31 @@ def run_offers(request: OfferRequest, console: Console, settings: Sequence[Setti
     began_s = time.monotonic()
     request.folder.mkdir(parents=True, exist_ok=True)
     forecasts, parts = (QUICK_FORECASTS, QUICK_PARTS) if request.quick else (FORECASTS, PARTS)
-    jobs = [_Job(place, part, forecasts // parts) for place in range(len(settings)) for part in range(parts)]
+    # All settings a little, again and again: whoever ends it early has seen something of each.
+    jobs = [_Job(place, part, forecasts // parts) for part in range(parts) for place in range(len(settings))]
     workers = request.workers or max(1, len(os.sched_getaffinity(0)))
     by_place: dict[int, dict[int, Judged]] = {}
     # Spawned, not forked: a copy of a process with threads may stand still.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         grouping = pool.submit(grouping_figures, quick=request.quick)
         for job, judged in _results(pool, jobs, settings, console):
-            by_place.setdefault(job.place, {})[job.part] = judged
+            mine = by_place.setdefault(job.place, {})
+            mine[job.part] = judged
+            if len(mine) == parts:
+                console.print(line(settings[job.place], joined(list(mine.values()))), markup=False, highlight=False)
         single = grouping.result()
     whole = [(setting, joined([by_place[place][part] for part in range(parts)])) for place, setting in enumerate(settings)]
-    found = [(setting, of_judged(judged)) for setting, judged in whole]
+    found = [(setting, of_judged(judged, guard=setting.guard)) for setting, judged in whole]
     single = [of_shocks(found), *single]
     return _tell(whole, found, single, request, forecasts, time.monotonic() - began_s, console)
 
 
-def _judge(setting: Setting, job: _Job) -> Judged:
-    return judge(setting, job.forecasts, job.part, OfferSettings(scenarios=1_000))
+def _learn(place: Place, number: int) -> Risks:
+    return learned_there(place, number, OfferSettings())
+
+
+def _judge(setting: Setting, job: _Job, risks: Risks) -> Judged:
+    return judge(setting, job.forecasts, job.part, OfferSettings(), risks)
 
 
 def _results(
@@ -83,8 +94,15 @@ def _results(
 ) -> Iterator[tuple[_Job, Judged]]:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
+        pasts = dict.fromkeys((settings[job.place].place, job.part % TOWNS) for job in jobs)
+        bar = progress.add_task("learning of the past of each town", total=len(pasts))
+        learning = {pool.submit(_learn, *past): past for past in pasts}
+        risks = {}
+        for learned in as_completed(learning):
+            risks[learning[learned]] = learned.result()
+            progress.update(bar, advance=1)
         bar = progress.add_task("forecasting", total=len(jobs))
-        waiting = {pool.submit(_judge, settings[job.place], job): job for job in jobs}
+        waiting = {pool.submit(_judge, settings[job.place], job, risks[settings[job.place].place, job.part % TOWNS]): job for job in jobs}
         for done in as_completed(waiting):
             progress.update(bar, advance=1, description=settings[waiting[done].place].name)
             yield waiting[done], done.result()

@@ -3,12 +3,12 @@
 import time
 
 import numpy as np
-from msgspec.structs import replace
 
 from counterflow.app.bench.offers.figures import Figure
-from counterflow.engine.offers.hazard import nothing_seen, rates_per_h
+from counterflow.engine.offers.hazard import HOURS, nothing_seen, rates_per_h
 from counterflow.engine.offers.scenarios import Cars, Group, Risks, Shared, Span, courses, one_by_one
 from counterflow.engine.offers.settings import OfferSettings
+from counterflow.engine.offers.shock import Shocks
 
 _LEVELS = (0.5, 0.1, 0.05, 0.01)
 _SIZES = (150, 400, 1_000)
@@ -34,9 +34,10 @@ def error_of(count: int, window_s: float, seed: int, scenarios: int) -> list[flo
     random = np.random.default_rng(seed)
     rates, cars = rates_per_h(nothing_seen(0.0), settings), fleet(count, seed)
     span = Span(at_s=_AT_S, lead_s=0.0, window_s=window_s)
-    shared = Shared.drawn(_SPREAD, settings, random)
+    risks = Risks(rates_per_h=rates, doubt=np.zeros(HOURS), shocks=Shocks.even(_SPREAD))
+    shared = Shared.drawn(risks, span, settings, random)
     alone = np.concatenate(
-        [one_by_one(cars, span, rates, _part(shared, rows), settings, random).power_w for rows in np.array_split(np.arange(scenarios), 8)]
+        [one_by_one(cars, span, rates, shared.of(rows), settings, random).power_w for rows in np.array_split(np.arange(scenarios), 8)]
     )
     together = Group.of(cars, span, rates, settings).courses(shared, random).power_w
     exact = np.quantile(alone, _LEVELS)
@@ -81,7 +82,3 @@ def _time_ms() -> float:
         courses(cars, Span(at_s=_AT_S, lead_s=0.0, window_s=3_600.0), risks, settings, np.random.default_rng(seed), independent=True)
         times.append(time.process_time() - began_s)
     return 1_000.0 * float(np.median(times))
-
-
-def _part(shared: Shared, rows: np.ndarray) -> Shared:
-    return replace(shared, leaving=shared.leaving[rows], gain=shared.gain[rows], energy=shared.energy[rows])

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
 from counterflow.app.bench.offers.town import Scene, Town, day_of, lessons_of, scene_of
-from counterflow.domain.offers import LEVELS
+from counterflow.app.bench.offers.ways import WAYS
+from counterflow.domain.offers import LEVELS, LearnedAnswers
 from counterflow.domain.units import DAY_S
 from counterflow.engine.fleet.snapshot import F8
+from counterflow.engine.offers.answers import answered
 from counterflow.engine.offers.bounds import quantile
 from counterflow.engine.offers.flow import firm_power_w
 from counterflow.engine.offers.hazard import nothing_seen, rates_per_h, taught
@@ -21,22 +24,42 @@ from counterflow.engine.offers.shock import counted
 RELIABILITY = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Confidences of the reliability diagram; all of `LEVELS` are among them."""
 TRAINING_DAYS = 180
+TOWNS = 5
+"""So many towns of a setting take turns, with their drivers and their past: what was learned there is luck, too."""
 _TAUGHT_BY = 300
 _AT_ONCE_DAYS = 10
-_FEW_DRIVERS = 1_000
-"""In a town of so few the luck of who lives there is most of what differs: each part has a town of its own."""
-_BESIDE_EACH = 4
-"""The model that assumes independence is asked beside every fourth forecast; it costs as much as ours."""
+_DISPATCH_EACH_DAYS = 2
+_BESIDE_EACH = 10
+"""The model that assumes independence is asked beside every tenth forecast; it costs as much as ours."""
 _FIRST_DAY = 19_000
 
 
+class Place(NamedTuple):
+    """What makes a town."""
+
+    ways: str
+    drivers: int
+    spread: float
+
+
 class Setting(Struct, frozen=True, kw_only=True):
-    """What is forecast: for how many drivers, over which window, in a town whose days differ by `spread`."""
+    """What is forecast: for how many drivers, over which window, in a town whose days differ by `spread`. `ways`: how people live there."""
 
     name: str
     drivers: int
     window_s: float
     spread: float
+    ways: str = "town"
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return Place(self.ways, self.drivers, self.spread)
+
+    @property
+    def guard(self) -> bool:
+        """Whether it stands against a model that fits the first town only: what is demanded there is wider."""
+        return self.ways != "town"
 
 
 class Judged(Struct, frozen=True, kw_only=True):
@@ -50,10 +73,12 @@ class Judged(Struct, frozen=True, kw_only=True):
     spread: float
 
 
-def judge(setting: Setting, forecasts: int, part: int, settings: OfferSettings) -> Judged:
-    """`forecasts` forecasts, each on a day of its own; parts differ in their days, and small towns in their drivers, too."""
-    town, risks = _known(setting.drivers, setting.spread, part if setting.drivers <= _FEW_DRIVERS else 0, settings)
-    random = np.random.default_rng([17, part, setting.drivers, int(setting.window_s), int(setting.spread * 100)])
+def judge(setting: Setting, forecasts: int, part: int, settings: OfferSettings, risks: Risks | None = None) -> Judged:
+    """`forecasts` forecasts, each on a day of its own; towns take turns. `risks`: what was
+    learned of this one (None = it is learned now)."""
+    town, _ = _town(setting.place, part % TOWNS)
+    risks = risks or learned_there(setting.place, part % TOWNS, settings)
+    random = np.random.default_rng([17, part, setting.drivers, int(setting.window_s), int(setting.spread * 100), len(setting.ways)])
     said, independent, known, there = [], [], [], []
     for place in range(forecasts):
         scene = _scene(town, _FIRST_DAY + TRAINING_DAYS + part * forecasts + place, setting.window_s, random)
@@ -69,26 +94,34 @@ def judge(setting: Setting, forecasts: int, part: int, settings: OfferSettings) 
         independent_w=np.array(independent),
         known_w=np.array(known),
         there_w=np.array(there),
-        spread=risks.shock_spread,
+        spread=risks.shocks.spread_over(setting.window_s),
     )
 
 
 @cache
-def _known(drivers: int, spread: float, number: int, settings: OfferSettings) -> tuple[Town, Risks]:
-    """The town of a setting, and what is learned of it: once in each process."""
-    random = np.random.default_rng([11, drivers, int(spread * 100), number])
-    town = Town.of(drivers, spread, random)
-    return town, learned(town, settings, random)
+def learned_there(place: Place, number: int, settings: OfferSettings) -> Risks:
+    """What is learned of the past of the town `number` of a place."""
+    town, random = _town(place, number)
+    return learned(town, settings, random)
+
+
+def _town(place: Place, number: int) -> tuple[Town, np.random.Generator]:
+    random = np.random.default_rng([11, place.drivers, int(place.spread * 100), number, len(place.ways)])
+    return Town.of(place.drivers, place.spread, random, WAYS[place.ways]), random
 
 
 def learned(town: Town, settings: OfferSettings, random: np.random.Generator) -> Risks:
-    """What the program would know of departures after `TRAINING_DAYS`."""
+    """What the program would know of departures and answers after `TRAINING_DAYS`, with a dispatch every other day."""
     seen = nothing_seen(_FIRST_DAY * DAY_S)
+    answers = LearnedAnswers(at_s=seen.at_s)
     for first in range(_FIRST_DAY, _FIRST_DAY + TRAINING_DAYS, _AT_ONCE_DAYS):
         watches = lessons_of(town, first, _AT_ONCE_DAYS, random, most=_TAUGHT_BY)
-        blocks = counted(seen.blocks, watches, rates_per_h(seen, settings))
-        seen = replace(taught(seen, watches, (first + _AT_ONCE_DAYS) * DAY_S, settings.leave_memory_days), blocks=blocks)
-    return Risks.of(seen, settings)
+        hours = counted(seen.hours, watches, rates_per_h(seen, settings))
+        seen = replace(taught(seen, watches, (first + _AT_ONCE_DAYS) * DAY_S, settings.leave_memory_days), hours=hours)
+        for number in range(first, first + _AT_ONCE_DAYS, _DISPATCH_EACH_DAYS):
+            scene = _scene(town, number, 900.0, random)
+            answers = answered(answers, scene.cars.power_w, scene.power_w, scene.at_s, settings)
+    return replace(Risks.of(seen, settings), answers=answers)
 
 
 def joined(parts: Sequence[Judged]) -> Judged:
@@ -98,7 +131,7 @@ def joined(parts: Sequence[Judged]) -> Judged:
         independent_w=np.concatenate([part.independent_w for part in parts]),
         known_w=np.concatenate([part.known_w for part in parts]),
         there_w=np.concatenate([part.there_w for part in parts]),
-        spread=parts[0].spread,
+        spread=float(np.mean([part.spread for part in parts])),
     )
 
 

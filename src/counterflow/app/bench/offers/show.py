@@ -45,6 +45,13 @@ def table(found: Found, single: Sequence[Figure]) -> Table:
     return shown
 
 
+def line(setting: Setting, judged: Judged) -> str:
+    """How a setting came out, as soon as it is known."""
+    kept = (judged.there_w[:, np.newaxis] >= judged.said_w).mean(axis=0) * 100.0
+    said = ", ".join(f"P{level * 100.0:g} in {share:.1f} %" for level, share in zip(RELIABILITY, kept, strict=True))
+    return f"{setting.name}: was there {said}, of {len(judged.there_w)} forecasts"
+
+
 def markdown(found: Found, single: Sequence[Figure]) -> str:
     """The same for a document."""
     lines = ["| setting | " + " | ".join(COLUMNS.values()) + " |", "|---|" + "---:|" * len(COLUMNS)]

@@ -5,46 +5,42 @@ What is in here on purpose that the model has no word for: drivers differ in how
 restless or calm; in some hours something happens and people rush off together; some cars do not answer at all and nobody knows.
 """
 
-from math import log1p, sqrt
-
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.random import Generator
 
+from counterflow.app.bench.offers.ways import STEP_S, STEPS_A_DAY, WAYS, Ways
 from counterflow.domain.units import DAY_S
 from counterflow.engine.fleet.snapshot import B1, F8
 from counterflow.engine.offers.hazard import Watch, watch
 from counterflow.engine.offers.scenarios import Cars
 
-_STEP_S = 900.0
-_HOURS = np.array([1, 1, 1, 1, 2, 4, 9, 11, 7, 4, 3, 4, 5, 4, 3, 4, 7, 9, 6, 4, 3, 2, 1, 1]) / 100.0
-"""Early departures per plugged-in car and hour, by hour of a working day."""
-_WEEKEND = 0.6
-_DIFFER = 3.0
-"""Shape of the gamma distribution of how restless drivers are: standard deviation 0.58."""
 _MARGIN_S = 1_200.0
 
 
 class Town(Struct, frozen=True, kw_only=True):
-    """The drivers (N,): their own restlessness, their car's power, W, and its response. `spread`: how much days differ; `rush`: in how many
-    hours, as a share, something happens, and the share of cars that leaves then."""
+    """The drivers (N,): their own restlessness, their car's power, W, and its response. `spread`: how much days differ. The same hour of
+    the same day is restless for all alike: `seed` is that of its calendar."""
 
+    ways: Ways
     restless: F8
     power_w: F8
     gain: F8
     spread: float
-    rush: tuple[float, float]
+    seed: int
 
     @classmethod
-    def of(cls, drivers: int, spread: float, random: Generator) -> "Town":
+    def of(cls, drivers: int, spread: float, random: Generator, ways: Ways = WAYS["town"]) -> "Town":
         """A town of so many drivers."""
         gain = np.clip(random.normal(0.96, 0.05, drivers), 0.5, 1.05)
         return cls(
-            restless=random.gamma(_DIFFER, 1.0 / _DIFFER, drivers),
-            power_w=random.choice([3_700.0, 7_400.0, 11_000.0, 22_000.0], drivers, p=[0.2, 0.35, 0.35, 0.1]),
-            gain=np.where(random.random(drivers) < 0.006, 0.0, gain),
+            ways=ways,
+            restless=ways.restless(drivers, random),
+            power_w=random.choice(ways.powers_w, drivers, p=ways.power_shares),
+            gain=np.where(random.random(drivers) < ways.silent, 0.0, gain),
             spread=spread,
-            rush=(0.01, 0.15) if spread > 0.0 else (0.0, 0.0),
+            seed=int(random.integers(2**31)),
         )
 
 
@@ -60,34 +56,18 @@ def day_of(town: Town, number: int, random: Generator) -> Day:
     """The day `number` (days since 1970)."""
     drivers = len(town.power_w)
     begin_s = number * DAY_S
-    at_work = random.random(drivers) < 0.5
-    plugged_h = np.where(at_work, random.normal(8.2, 0.8, drivers), random.normal(18.0, 1.6, drivers))
-    stays_h = np.where(at_work, random.normal(8.3, 1.2, drivers), random.normal(12.5, 1.8, drivers))
-    # Those of the evening before are still there in the morning.
-    plugged_h = np.where(~at_work & (random.random(drivers) < 0.5), plugged_h - 24.0, plugged_h)
+    plugged_h, stays_h = town.ways.stays(drivers, random)
     plugged_s = begin_s + plugged_h * 3600.0
     announced_s = plugged_s + np.clip(stays_h, 0.75, None) * 3600.0
-    clock_s = np.arange(-24 * 3600.0, 48 * 3600.0 + 1.0, _STEP_S) + begin_s
-    summed = _summed(town, clock_s, random)
+    clock_s = begin_s + np.arange(-STEPS_A_DAY, 2 * STEPS_A_DAY + 1) * STEP_S
+    steps = [town.ways.leaving(number + at, town.spread, town.seed) for at in (-1, 0, 1)]
+    summed = np.concatenate([[0.0], np.cumsum(np.concatenate(steps))])
     before = np.interp(plugged_s, clock_s, summed)
     patience = random.standard_exponential(drivers) / town.restless
     left_s = np.interp(before + patience, summed, clock_s, right=np.inf)
     # Whoever is still there leaves as announced, some a little late.
     as_said_s = announced_s + random.exponential(400.0, drivers)
     return Day(plugged_s=plugged_s, announced_s=announced_s, left_s=np.minimum(left_s, as_said_s))
-
-
-def _summed(town: Town, clock_s: F8, random: Generator) -> F8:
-    """What makes a driver of mean restlessness leave, summed up over the clock: ascending."""
-    sigma2 = log1p(town.spread**2)
-    mood = float(np.exp(random.normal(-0.5 * sigma2, sqrt(sigma2))))
-    hours = np.floor(clock_s / 3600.0).astype(np.int64)
-    weekend = (hours // 24 + 3) % 7 >= 5
-    rate_per_s = _HOURS[hours % 24] * np.where(weekend, _WEEKEND, 1.0) * mood / 3600.0
-    steps = rate_per_s * _STEP_S
-    often, share = town.rush
-    steps += np.where(random.random(len(clock_s)) < often * _STEP_S / 3600.0, -np.log1p(-share), 0.0)
-    return np.concatenate([[0.0], np.cumsum(steps[:-1])])
 
 
 class Scene(Struct, frozen=True, kw_only=True):
@@ -105,12 +85,12 @@ def scene_of(town: Town, day: Day, at_s: float, window_s: float, random: Generat
     here = (day.plugged_s < at_s) & (day.left_s > at_s) & (day.announced_s > at_s + _MARGIN_S)
     count = int(np.count_nonzero(here))
     power_w = town.power_w[here]
-    energy_wh = power_w * random.gamma(4.0, 0.9, count)
+    energy_wh = power_w * town.ways.lasts_h(count, random)
     # Who must charge before the departure that was announced may give only until then.
     until_s = day.announced_s[here] - at_s - _MARGIN_S - random.uniform(0.0, 3600.0, count)
     known = town.gain[here] > 0.0
-    believed = np.where(known, town.gain[here] * random.normal(1.0, 0.03, count), 0.96) * 0.994
-    true_gain = town.gain[here] * random.normal(1.0, 0.05, count) * random.normal(1.0, 0.008)
+    believed = np.where(known, town.gain[here] * random.normal(1.0, 0.03, count), 0.96) * (1.0 - town.ways.silent)
+    true_gain = town.gain[here] * (1.0 + town.ways.own(count, random)) * (1.0 + town.ways.common(random))
     cars = Cars(
         power_w=power_w * believed,
         energy_wh=energy_wh,
@@ -121,7 +101,7 @@ def scene_of(town: Town, day: Day, at_s: float, window_s: float, random: Generat
         at_s=at_s,
         cars=cars,
         power_w=power_w * np.maximum(true_gain, 0.0),
-        energy_wh=energy_wh * np.maximum(random.normal(1.0, 0.08, count) * random.normal(1.0, 0.008), 0.0),
+        energy_wh=energy_wh * np.maximum(random.normal(1.0, 0.08, count) * (1.0 + town.ways.common(random)), 0.0),
         stay_s=np.minimum(day.left_s[here] - at_s, cars.until_s),
     )
 
@@ -142,4 +122,4 @@ def lessons_of(town: Town, first_day: int, days: int, random: Generator, *, most
 def _some(town: Town, random: Generator, most: int) -> Town:
     rows: B1 = np.zeros(len(town.power_w), dtype=np.bool_)
     rows[random.permutation(len(town.power_w))[:most]] = True
-    return Town(restless=town.restless[rows], power_w=town.power_w[rows], gain=town.gain[rows], spread=town.spread, rush=town.rush)
+    return replace(town, restless=town.restless[rows], power_w=town.power_w[rows], gain=town.gain[rows])
