@@ -46,8 +46,9 @@ from counterflow.domain.resources import ControlMode, EvseCapability, StationIde
 from counterflow.domain.telemetry import ChargingNeedsReported, StationEvent
 
 # The same examples in every run, so that a red suite is red for everybody; COUNTERFLOW_EXAMPLES=fresh looks for new ones.
-hypothesis.settings.register_profile("same", derandomize=True)
-hypothesis.settings.register_profile("fresh", print_blob=True)
+# No deadline: how long one example takes says how busy the machine is.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("fresh", print_blob=True, deadline=None)
 hypothesis.settings.load_profile("fresh" if os.environ.get("COUNTERFLOW_EXAMPLES") == "fresh" else "same")
 
 # Processes of ours are started by the hundred. Where Python may not write bytecode beside the sources each would compile five hundred of

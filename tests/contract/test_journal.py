@@ -351,7 +351,7 @@ time = st.floats(min_value=T0, max_value=T0 + 7200.0)
 row = st.tuples(st.integers(1, 3), time, real, real, real, real)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(row, max_size=30, unique_by=lambda one: one[1]), from_s=time, to_s=time)
 def test_sqlite_and_its_twin_answer_alike_to_the_last_bit(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any], from_s: float, to_s: float

@@ -178,7 +178,7 @@ NEARLY_FULL = {"power": 3_700.0, "capacity": 23_054.0, "soc": 0.96875, "floor": 
 
 @example(drawn=[NEARLY_FULL] * 8, policy=AllocationPolicy.HYBRID, share=1.0, path="absolute", notice_s=45.0)
 @example(drawn=[NEARLY_FULL] * 8, policy=AllocationPolicy.HYBRID, share=1.0, path="dynamic", notice_s=0.0)
-@settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=14, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     drawn=st.lists(cars, min_size=8, max_size=8),
     policy=st.sampled_from(list(AllocationPolicy)),
@@ -220,7 +220,7 @@ NO_RESERVE: dict[str, Any] = {"capability": {"laxity_margin_s": 0.0}}
 
 @example(drawn=[HURRIED] * 8, ending="cancel", after_s=540)
 @example(drawn=[HURRIED] * 8, ending="emergency stop", after_s=540)
-@settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=14, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     drawn=st.lists(cars, min_size=8, max_size=8),
     ending=st.sampled_from(["cancel", "emergency stop", "drop-out", "window end"]),

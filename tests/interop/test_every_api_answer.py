@@ -130,7 +130,7 @@ def _play(api: Api, session: requests.Session, operation: Any, mode: GenerationM
     """Ask for one operation in many ways; how often each status came."""
     seen: Counter[int] = Counter()
 
-    @hypothesis.settings(max_examples=examples, deadline=None, database=None, phases=PHASES, suppress_health_check=ANY_HEALTH)
+    @hypothesis.settings(max_examples=examples, database=None, phases=PHASES, suppress_health_check=ANY_HEALTH)
     @hypothesis.given(st.data())
     def ask(data: Any) -> None:
         case = data.draw(operation.as_strategy(generation_mode=mode))

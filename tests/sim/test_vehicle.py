@@ -185,7 +185,7 @@ orders = st.lists(st.tuples(st.integers(0, 3), st.floats(-30_000.0, 30_000.0), s
 
 
 @given(orders=orders, soc=st.floats(0.0, 1.0), seed=st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_energy_is_conserved_registers_never_fall_and_no_battery_is_over_full_or_below_empty(
     orders: list[tuple[int, float, bool, int]], soc: float, seed: int
 ) -> None:

@@ -236,7 +236,8 @@ class Server:
         listens: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._spawn(self.console.keep(lambda url: None if listens.done() else listens.set_result(url)))
         try:
-            return await asyncio.wait_for(listens, CONSOLE_WITHIN_S)
+            async with asyncio.timeout(CONSOLE_WITHIN_S):
+                return await listens
         except TimeoutError:
             return None
 

@@ -363,7 +363,8 @@ async def run_fleet(
                 if on_ready is not None:
                     on_ready(client)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), progress_every_s)
+                async with asyncio.timeout(progress_every_s):
+                    await stop.wait()
         return client.progress()
     finally:
         await client.stop()

@@ -78,7 +78,7 @@ class Telling(RuleBasedStateMachine):
 
 
 TestTelling = Telling.TestCase
-TestTelling.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestTelling.settings = settings(max_examples=40, stateful_step_count=40)
 
 
 def test_a_program_that_begins_is_not_told_of_what_was_before() -> None:

@@ -93,6 +93,28 @@ def test_a_topic_that_the_broker_refuses_is_an_alarm_and_nothing_counts_as_sent(
     asyncio.run(life())
 
 
+def test_a_goodbye_that_fails_does_not_keep_who_stops(place: Replay, brokers: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave = Line.__aexit__
+
+    async def failing(self: Line, *reason: Any) -> None:
+        await leave(self, *reason)
+        raise aiomqtt.MqttError("the broker takes no goodbye")
+
+    monkeypatch.setattr(Line, "__aexit__", failing)
+    broker = brokers()
+
+    async def life() -> None:
+        wire = MqttWire(place.grid, settings_of(broker), lambda: None, "1")
+        running = asyncio.create_task(wire.run())
+        await until(lambda: wire.connected)
+        running.cancel()
+        done, _ = await asyncio.wait([running], timeout=5.0)
+        assert done == {running}
+        assert running.cancelled()
+
+    asyncio.run(life())
+
+
 def test_who_stops_says_goodbye(brokers: Any, place: Replay, peer: Any, until: Any) -> None:
     broker = brokers()
 

@@ -203,7 +203,7 @@ orders = st.builds(
 )
 
 
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=orders)
 def test_every_discharge_is_schema_valid_ends_in_time_and_is_never_stronger(
     order: PlaceDischarge, schema_admits: Callable[[str, Any], bool]
@@ -236,7 +236,7 @@ def test_every_discharge_is_schema_valid_ends_in_time_and_is_never_stronger(
     assert msgspec.convert(profile["validTo"], messages.Instant).timestamp() <= order.hold_until_s
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(power_w=st.floats(0.0, 1e6), start_s=st.floats(NOON_S - 100, NOON_S + 100))
 def test_every_fallback_is_schema_valid(power_w: float, start_s: float, schema_admits: Callable[[str, Any], bool]) -> None:
     payload = on_the_wire(fallback_profile(fallback(charge_power_w=power_w, start_s=start_s)))

@@ -202,7 +202,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60) | st.text(max_size=60) | st.builds(json.dumps, json_values))
 def test_no_text_makes_reading_raise(text: bytes | str) -> None:
     frame = rpc.decode_frame(text)
@@ -211,7 +211,7 @@ def test_no_text_makes_reading_raise(text: bytes | str) -> None:
         assert isinstance(rpc.decode_payload(frame.payload, messages.TransactionEventRequest), rpc.Decoded | rpc.Refused)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=36), st.text(max_size=300))
 def test_what_is_written_reads_back(message_id: str, description: str) -> None:
     frame = rpc.decode_frame(rpc.encode_call_error(message_id, "InternalError", description))

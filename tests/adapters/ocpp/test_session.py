@@ -515,7 +515,7 @@ seeds = st.integers(0, 2**32)
 texts = st.binary(max_size=40) | st.text(max_size=40) | seeds.map(mutated) | seeds.map(mutated_bytes) | st.sampled_from(VALID)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(texts, min_size=1, max_size=6), st.booleans(), st.booleans())
 def test_no_peer_makes_a_session_raise_or_lose_a_call(received: list[bytes | str], reads_2_1: bool, lenient: bool) -> None:
     one = csms(peer_reads_2_1_frames=reads_2_1, lenient=lenient)
@@ -537,7 +537,7 @@ def test_no_peer_makes_a_session_raise_or_lose_a_call(received: list[bytes | str
     assert one.unanswered == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(["call", "urgent", "answer", "wait", "receive"]), st.integers(0, 3)), max_size=25))
 def test_every_call_ends_exactly_once_and_only_one_is_in_flight(steps: list[tuple[str, int]]) -> None:
     one = csms(queue_limit=4, call_timeout_s=10.0)

@@ -95,7 +95,7 @@ class Listing(httpx.AsyncBaseTransport):
         return httpx.Response(404 if answer is None else 200, content=json.dumps(answer), request=request)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(events, events)
 def test_it_spoils_no_other_and_is_no_fault_of_ours(one: dict[str, Any], other: dict[str, Any]) -> None:
     grid = StandInGrid(NORTH, now_s=T0)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from counterflow.adapters.openadr.meanings import Setpoint
@@ -160,7 +160,6 @@ drawn_askings = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(drawn_askings, st.integers(0, 12)), min_size=1, max_size=5))
 def test_whatever_comes_and_goes_the_orders_say_what_the_highest_event_says_and_the_same_again_changes_nothing(
     rounds: list[tuple[list[Asking], int]],

@@ -4,7 +4,7 @@ from itertools import pairwise
 from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from counterflow.adapters.openadr.models import Event, Interval, IntervalPeriod, ValuesMap
@@ -143,7 +143,6 @@ def test_the_random_shift_differs_by_event_and_by_ven_and_fills_its_range() -> N
 durations = st.floats(1, 5000).map(lambda value: round(value, 1))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.one_of(st.none(), st.floats(0, 20_000)), durations, st.integers(1, 4)), min_size=1, max_size=6),
     st.one_of(st.none(), st.floats(1, 30_000), st.just(ENDLESS_S)),

@@ -30,7 +30,7 @@ def test_the_newest_frames_of_a_station_come_back_in_order(tmp_path: Path) -> No
         assert (ring.dropped, ring.failed) == (0, None)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lengths=st.lists(st.integers(0, 3000), max_size=60), max_bytes=st.integers(1, 20_000), segments=st.integers(1, 8))
 def test_the_ring_never_takes_more_than_its_bound_and_ends_with_the_newest(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], max_bytes: int, segments: int

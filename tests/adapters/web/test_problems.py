@@ -169,7 +169,7 @@ bodies = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(body=bodies)
 def test_no_body_breaks_the_server_or_reaches_the_engine_unchecked(body, app, make_client):
     client, operations = make_client(app)

@@ -86,7 +86,7 @@ def test_markup_and_escape_sequences_of_a_station_are_only_text() -> None:
     assert "[bold]a" in stream.getvalue()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -25,7 +25,7 @@ def test_no_input_that_is_kept_makes_its_reader_fail(target: str) -> None:
 def test_no_change_of_an_input_makes_its_reader_fail(target: str) -> None:
     inputs = read_corpus(CORPUS, target)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.sampled_from(inputs), st.data())
     def play(one: bytes, data: st.DataObject) -> None:
         begin = data.draw(st.integers(0, len(one)))

@@ -52,7 +52,7 @@ def after(image: Any, car: Car, phase_s: float, every_s: float = 10.0, told_from
     return response.lags
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     delay_s=st.floats(1.0, 10.0),
     ramp_w_per_s=st.floats(700.0, 8_000.0),

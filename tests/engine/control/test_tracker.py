@@ -105,7 +105,7 @@ def test_too_much_with_everything_at_zero_hands_cars_back() -> None:
     assert result.let_go.tolist() == [False, False, True]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seed=st.integers(0, 2**32 - 1), gap=st.floats(-1.2, 1.2), haste=st.booleans())
 def test_never_beyond_caps_never_past_the_target_and_never_more_cars_than_needed(seed: int, gap: float, haste: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -177,7 +177,7 @@ def test_a_site_without_room_for_export_may_charge_less() -> None:
     st.lists(st.tuples(st.sampled_from([0.0, 3_000.0, 7_000.0, 11_000.0]), st.booleans()), min_size=1, max_size=12),
     st.floats(-60_000.0, 60_000.0),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_car_is_ever_left_in_its_gap(cars: list[tuple[float, bool]], gap_w: float) -> None:
     gaps = np.where([slow for _, slow in cars], 4_000.0, 0.0)
     before = np.array([level for level, _ in cars])

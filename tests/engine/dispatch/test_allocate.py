@@ -14,7 +14,7 @@ from counterflow.engine.dispatch.limits import Limits, cap_in_order, total_capac
 
 ANY_POLICY = st.sampled_from(list(AllocationPolicy))
 MANY = 2_000 if os.environ.get("COUNTERFLOW_EXAMPLES") == "fresh" else 80
-FUZZ = settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=MANY, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite

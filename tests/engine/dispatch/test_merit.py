@@ -38,7 +38,7 @@ def test_rank_goes_by_laxity_then_running_then_end_of_use_then_size() -> None:
     assert rank[4] == 1.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     cars=st.sampled_from([1, 5, 50, 5_000, 20_000]),

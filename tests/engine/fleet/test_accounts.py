@@ -155,7 +155,7 @@ def test_a_newcomer_gets_only_what_no_order_may_still_take() -> None:
     assert limit(accounts, 0.0, TWO) == 10_000.0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["take", "look", "leave"]), st.integers(1, 4), st.floats(0.0, 6_000.0)), min_size=1, max_size=40

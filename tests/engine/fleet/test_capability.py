@@ -199,7 +199,7 @@ ANY_CAR = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(car=ANY_CAR, window_s=st.floats(-10.0, 20_000.0))
 def test_i4_i5_whatever_is_known_the_answers_are_sound(cars: Cars, car: dict[str, Any], window_s: float) -> None:
     image = cars(**car)

@@ -23,14 +23,14 @@ def test_stretched_is_the_integral_of_one_over_taper() -> None:
     assert np.abs(stretched(grid, PLAIN) - integral).max() < 1e-6
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(at=FRAC, knee=st.floats(0.3, 0.95), end=st.floats(0.05, 0.95))
 def test_unstretched_undoes_stretched(at: float, knee: float, end: float) -> None:
     curve = CapabilitySettings(taper_from_soc_frac=knee, taper_end_share=end)
     assert unstretched(stretched(np.array([at]), curve), curve)[0] == pytest.approx(at, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(start=st.floats(0.0, 1.0), first=st.floats(0.0, 1.0), second=st.floats(0.0, 1.0))
 def test_no_charge_from_a_place_or_below_takes_longer_than_its_worst_stretch(start: float, first: float, second: float) -> None:
     begin, end = sorted((min(first, start), second))

@@ -89,7 +89,7 @@ CAR = {
 }  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(eta=st.floats(0.9, 1.0), hold_share=st.floats(0.0, 1.0), **CAR)
 def test_decision_3_floor_and_departure_hold_when_everything_dies_after_the_message(
     cars: Cars, eta: float, hold_share: float, soc: float, floor: float, target: float, capacity_wh: float, departure_s: float,
@@ -111,7 +111,7 @@ def test_decision_3_floor_and_departure_hold_when_everything_dies_after_the_mess
     assert ready_s <= departure_s - PLAIN.laxity_margin_s + 5.0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     cap_wh=st.floats(0.0, 20_000.0), blackout_in_s=st.floats(-600.0, 7_200.0), unseen_s=st.floats(0.0, 30.0), share=st.floats(0.05, 1.0),
     unseen_w=st.floats(0.0, 7_000.0),
@@ -154,7 +154,7 @@ def test_a_blackout_bars_and_one_that_begins_in_the_window_ends_it(cars: Cars) -
     assert of(cars(driver_stop=True)).reason[0] == Reason.DRIVER_STOP
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(**CAR)
 def test_a_stronger_discharge_never_runs_longer_and_a_run_leaves_no_negative_hold(
     cars: Cars,
@@ -182,7 +182,7 @@ def course(image: FleetImage, *steps: tuple[float, float], window_s: float = 1e9
     return float(run_s[0]), float(hold_s[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(share=st.floats(0.0, 1.0), parts=st.integers(1, 4), soc=st.floats(0.35, 1.0), departure_s=st.floats(1800.0, 36_000.0))
 def test_a_course_of_equal_steps_ends_as_one_power_does(cars: Cars, share: float, parts: int, soc: float, departure_s: float) -> None:
     image = cars(soc_frac=soc, departure_s=T + departure_s)
@@ -208,7 +208,7 @@ def test_a_blackout_ends_a_course_at_the_step_that_it_is_in(cars: Cars) -> None:
     assert course(image, (0.0, 5_000.0), (300.0, 4_000.0), window_s=900.0)[0] == pytest.approx(400.0 - PLAIN.command_latency_s)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     eta=st.floats(0.9, 1.0),
     hold_share=st.floats(0.0, 1.0),

@@ -178,7 +178,7 @@ STEP = st.tuples(
 """Mostly whole samples in order, some of them lacking a value, or with a register that begins anew."""
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps=st.lists(STEP, min_size=3, max_size=9), imports=st.booleans(), told=st.booleans())
 def test_the_fast_way_and_the_careful_way_come_to_the_same(
     new_yard: Callable[..., Yard], steps: list[tuple[float, dict[str, float]]], imports: bool, told: bool
@@ -203,7 +203,7 @@ def test_the_fast_way_and_the_careful_way_come_to_the_same(
     assert quick >= len(steps) - 1 or not plain, "the quick way is not taken where it should be"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(readings=st.lists(READING, min_size=1, max_size=8), data=st.data())
 def test_the_order_of_arrival_does_not_matter_for_the_newest_readings(
     new_yard: Callable[..., Yard], readings: list[tuple[float, dict[str, float]]], data: st.DataObject

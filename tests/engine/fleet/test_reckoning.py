@@ -97,7 +97,7 @@ def lost_s(reckoned: Reckoning, power_w: float, run_s: float) -> float:
     return run_s + float((recharge_s(reckoned, PLAIN, given_wh) - recharge_s(reckoned, PLAIN))[0])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(at=st.floats(0.1, 1.0), goal=st.floats(0.1, 1.0), power_w=st.floats(0.0, 20_000.0), budget_s=st.floats(0.0, 40_000.0))
 def test_a_run_within_a_budget_is_never_too_long_and_nearly_all_of_it(
     cars: Cars, t0: float, at: float, goal: float, power_w: float, budget_s: float

@@ -345,4 +345,4 @@ class AnyOrder(RuleBasedStateMachine):
 
 def test_any_order_of_events_keeps_the_indexes_whole(new_yard: Callable[..., Yard]) -> None:
     AnyOrder.make = staticmethod(new_yard)
-    run_state_machine_as_test(AnyOrder, settings=settings(max_examples=30, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(AnyOrder, settings=settings(max_examples=30, stateful_step_count=30))

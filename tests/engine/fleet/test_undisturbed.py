@@ -42,7 +42,7 @@ def stepped(state: CarState, terms: ChargingTerms, seconds: int) -> tuple[float,
     least=st.sampled_from([0.1, 0.5, 1.0]),
     seconds=st.integers(1, 5_000),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_closed_form_is_what_small_steps_come_to(
     power_w: float, soc: float, capacity_wh: float, target: float, slope: float, least: float, seconds: int
 ) -> None:

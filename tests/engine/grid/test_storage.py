@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.control.conftest import picture
 
@@ -63,7 +63,6 @@ def test_a_pool_without_such_cars_stores_nothing_and_that_is_known() -> None:
     assert (told.stored_energy_wh, told.max_discharge_power_w, told.quality, told.unknown_sessions) == (0.0, 0.0, Quality.GOOD, 0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.0, 1.0) | st.just(np.nan), st.integers(0, 1), st.booleans()), min_size=1, max_size=12))
 def test_two_pools_add_up_to_the_whole(cars: list[tuple[float, int, bool]]) -> None:
     soc, site, consent = (list(column) for column in zip(*cars, strict=True))

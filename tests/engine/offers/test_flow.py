@@ -35,7 +35,7 @@ def by_program_w(power_w: list[float], energy_wh: list[float], stay_s: list[floa
 cars = st.lists(st.tuples(*(st.integers(0, most).map(float) for most in (22_000, 30_000, 5_000))), min_size=1, max_size=7)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cars)
 def test_the_closed_form_is_what_a_linear_program_finds(fleet: list[tuple[float, float, float]]) -> None:
     power_w, energy_wh, stay_s = (list(column) for column in zip(*fleet, strict=True))

@@ -63,7 +63,7 @@ def test_row_24_cars_taken_together_say_what_cars_one_by_one_say(window_s: float
     assert abs(np.mean(said)) <= 0.003
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([600.0, 3_600.0, 20_000.0]))
 def test_a_cell_lies_between_its_least_and_its_most_and_nothing_is_lost(seed: int, window_s: float) -> None:
     random = np.random.default_rng(seed)

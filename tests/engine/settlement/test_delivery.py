@@ -351,7 +351,7 @@ sample_lists = st.lists(
 )
 
 
-@run(max_examples=60, deadline=None)
+@run(max_examples=60)
 @given(rows=sample_lists, shuffle=st.randoms(use_true_random=False), mode=st.sampled_from(DispatchMode), data=st.data())
 def test_any_samples_in_any_order_with_duplicates_give_one_consistent_report(make_world, settings, start_s, rows, shuffle, mode, data):
     world = make_world(mode=mode, duration_s=data.draw(st.sampled_from([1.0, 37.5, 600.0])))
@@ -375,7 +375,7 @@ def test_any_samples_in_any_order_with_duplicates_give_one_consistent_report(mak
     assert all(session.exported_wh >= 0 and session.imported_wh >= 0 for session in first.sessions)
 
 
-@run(max_examples=100, deadline=None)
+@run(max_examples=100)
 @given(st.lists(st.floats(0, 1e6), max_size=30))
 def test_apportioned_parts_are_whole_near_and_add_up(parts):
     total = float(np.rint(np.round(sum(parts), 6)))

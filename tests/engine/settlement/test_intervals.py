@@ -95,7 +95,7 @@ def test_a_member_without_any_meter_value_is_missing(world, start_s):
     assert (only.quality, only.mean_power_w, only.energy_wh) == (Quality.MISSING, None, 0.0)
 
 
-@run(max_examples=25, deadline=None)
+@run(max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
     mode=st.sampled_from(list(DispatchMode)),

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import uniform
 
 import aiomqtt
@@ -16,6 +16,7 @@ from counterflow.adapters.mqtt.offers_out import OffersOut
 from counterflow.adapters.mqtt.settings import MqttSettings
 from counterflow.adapters.mqtt.state_out import StateOut
 from counterflow.adapters.mqtt.telemetry_out import TelemetryOut
+from counterflow.adapters.mqtt.together import together
 from counterflow.adapters.mqtt.topics import STATUS
 from counterflow.domain.grid import Wire
 from counterflow.domain.program_translation import Terms, instant
@@ -78,12 +79,12 @@ class MqttWire:
         while True:
             before = self.connects
             try:
-                await self._one_line()
-            except* (aiomqtt.MqttError, OSError, ssl.SSLError, ValueError) as errors:
-                self._complain(errors)
-            except* Exception as errors:  # noqa: BLE001  # whatever it was, the next line may do better
-                log.error("mqtt failed", error=repr(_first(errors)))
-                self._complain(errors)
+                await together([self._one_line()], patience_s=2.0 * _GOODBYE_S)
+            except (aiomqtt.MqttError, OSError, ssl.SSLError, ValueError) as error:
+                self._complain(error)
+            except Exception as error:  # noqa: BLE001  # whatever it was, the next line may do better
+                log.error("mqtt failed", error=repr(error))
+                self._complain(error)
             if self.connects > before:
                 pause_s = self._settings.retry_min_s
             await asyncio.sleep(pause_s * uniform(0.5, 1.0))
@@ -97,17 +98,14 @@ class MqttWire:
                 self.connects += 1
                 self.connected = True
                 self._grid.alarm(Wire.MQTT, _BROKER, None)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_ending_quietly(self.inbox.listen(line)))
-                    tasks.create_task(_ending_quietly(self._states.run(line)))
-                    for one in self.telemetry:
-                        tasks.create_task(_ending_quietly(one.run(line)))
-                    for offers in self._offers:
-                        tasks.create_task(_ending_quietly(offers.run(line)))
+                telemetry = [one.run(line) for one in self.telemetry]
+                offers = [one.run(line) for one in self._offers]
+                await together([self.inbox.listen(line), self._states.run(line), *telemetry, *offers], patience_s=_GOODBYE_S / 2.0)
             except asyncio.CancelledError:
                 # A goodbye that fails must not keep us here: the broker says it with the last will.
                 with contextlib.suppress(Exception):
-                    await asyncio.wait_for(self._say_status(line, online=False), _GOODBYE_S)
+                    async with asyncio.timeout(_GOODBYE_S):
+                        await self._say_status(line, online=False)
                 raise
             except Exception as error:
                 if line.trouble:
@@ -120,26 +118,7 @@ class MqttWire:
         words = StatusWords(online=online, at=instant(self._grid.now_s()), version=self._version)
         await line.say(f"{self._settings.prefix}/{STATUS}", words, retain=True)
 
-    def _complain(self, errors: BaseExceptionGroup[BaseException]) -> None:
+    def _complain(self, error: Exception) -> None:
         where = f"{self._settings.host}:{self._settings.port}"
-        sentence = f"The MQTT broker {where} is lost: {why(_first(errors))}. Telemetry is kept, and sent when it is back."
+        sentence = f"The MQTT broker {where} is lost: {why(error)}. Telemetry is kept, and sent when it is back."
         self._grid.alarm(Wire.MQTT, _BROKER, sentence)
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What went wrong first, out of groups within groups."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-async def _ending_quietly(work: Coroutine[object, object, None]) -> None:
-    """What fails while it is cancelled was cancelled: an error would hide from the group that it is to end."""
-    try:
-        await work
-    except Exception as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError from error
-        raise

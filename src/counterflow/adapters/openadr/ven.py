@@ -108,7 +108,8 @@ class Ven:
             await self.poll()
             await asyncio.sleep(_LEAST_PAUSE_S)
             try:
-                await asyncio.wait_for(self._news.wait(), self.pause_s())
+                async with asyncio.timeout(self.pause_s()):
+                    await self._news.wait()
             except TimeoutError:
                 continue
 

@@ -52,7 +52,8 @@ class WebhookDoor:
         if not compare_digest(shown, self._header):
             return 401, ""
         try:
-            whole = await asyncio.wait_for(_drained(receive), _WAIT_S)
+            async with asyncio.timeout(_WAIT_S):
+                whole = await _drained(receive)
         except TimeoutError:
             return 408, ""
         if not whole:

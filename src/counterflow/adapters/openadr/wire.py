@@ -115,7 +115,8 @@ class VtnLine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._subscribed:
             with suppress(VtnError, TimeoutError):
-                await asyncio.wait_for(unsubscribe(self.client, self.settings), _GOODBYE_S)
+                async with asyncio.timeout(_GOODBYE_S):
+                    await unsubscribe(self.client, self.settings)
         await self.client.close()
 
     async def _when_introduced(self) -> Introduction:

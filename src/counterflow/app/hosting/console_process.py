@@ -35,7 +35,8 @@ class ConsoleProcess:
             assert process.stdout is not None, "it is a pipe"
             try:
                 process.stdin.write(msgspec.json.encode(self._orders) + b"\n")
-                line = await asyncio.wait_for(process.stdout.readline(), START_WITHIN_S)
+                async with asyncio.timeout(START_WITHIN_S):
+                    line = await process.stdout.readline()
                 if line.startswith(READY.encode()):
                     self.url = f"http://{self._orders.settings.host}:{int(line.removeprefix(READY.encode()))}"
                     self.trouble, again_s = None, AGAIN_FIRST_S
@@ -51,7 +52,8 @@ class ConsoleProcess:
                 if process.returncode is None:
                     process.stdin.close()
                     try:
-                        await asyncio.wait_for(process.wait(), 5.0)
+                        async with asyncio.timeout(5.0):
+                            await process.wait()
                     except TimeoutError:
                         process.kill()
                         await process.wait()

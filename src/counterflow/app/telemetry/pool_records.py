@@ -67,7 +67,8 @@ class PoolRecords:
             if found or left_s <= 0.0:
                 return found
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await news.wait()
 
     async def _found(self, pool: PoolId, kept: deque[PoolTelemetry], sequence: int, most: int) -> Sequence[PoolTelemetry]:
         if kept and kept[-1].sequence <= sequence:
