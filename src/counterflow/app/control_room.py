@@ -57,7 +57,8 @@ from counterflow.domain.telemetry import (
 from counterflow.domain.views import Notice
 from counterflow.engine.control.ledger import ProfileLedger
 from counterflow.engine.control.refusals import Reaction, reaction_to
-from counterflow.engine.fleet.state import Applied, FleetState
+from counterflow.engine.fleet.applied import NOTHING, Applied
+from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.terms import TermsResolver
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.ports import Journal
@@ -201,8 +202,9 @@ class ControlRoom:
         registration = self.registry.entered(station, now_s)
         self.fleet.register(station, registration.site_id)
         # What the older line leaves open is settled before the new one is there: nothing may be said on it by mistake.
-        self.replaced_lines += station in self.connected
-        self._take_all(self.csms.close(station, now_s, "replaced by a new connection"), now_s)
+        if station in self.connected:
+            self.replaced_lines += 1
+            self._take_all(self.csms.close(station, now_s, "replaced by a new connection"), now_s)
         self.connected[station] = subprotocol
         self._take_all(self.csms.open(station, subprotocol, now_s, self.registry.discoveries.get(station)), now_s)
 
@@ -326,26 +328,38 @@ class ControlRoom:
             self._measured(event, now_s)
             return
         self._applied(self.fleet.apply(event, now_s), now_s)
-        self.faults.take(event)
+        if isinstance(event, StationConnected):  # a fleet that comes back at once is these two
+            self._came(event, now_s)
+            return
         if isinstance(event, StationBooted):
-            if self.registry.booted(event):
-                self.placement.paths.forget(event.station_id)
-            self.placement.station_back(event.station_id, now_s)
-        elif isinstance(event, _LEARNED):
+            self._booted(event, now_s)
+            return
+        self.faults.take(event)
+        if isinstance(event, _LEARNED):
             self._learned(event, now_s)
         elif isinstance(event, StationWarned | CertificateRequested):
             self._safeguard(event, now_s)
         elif isinstance(event, TransactionTold):
             self.doubts.told(event, now_s)
-        elif isinstance(event, StationConnected):
-            self._say(now_s, "station.connected", event.station_id, event.subprotocol)
-            self.placement.station_back(event.station_id, now_s)
-            self.transfers.station_back(event.station_id, now_s)
-            self.dispatcher.wake(now_s)
         elif isinstance(event, StationDisconnected):
             self._waiting.discovered(event.station_id, None)
             self._say(now_s, "station.disconnected", event.station_id, event.reason)
         self.conflicts.take(event, now_s)
+
+    def _came(self, event: StationConnected, now_s: float) -> None:
+        station_id = event.station_id
+        self._say(now_s, "station.connected", station_id, event.subprotocol)
+        self.placement.station_back(station_id, now_s)
+        self.transfers.station_back(station_id, now_s)
+        self.dispatcher.wake(now_s)
+        self.conflicts.station_online(station_id, now_s)
+
+    def _booted(self, event: StationBooted, now_s: float) -> None:
+        station_id = event.station_id
+        if self.registry.booted(event):
+            self.placement.paths.forget(station_id)
+        self.placement.station_back(station_id, now_s)
+        self.conflicts.hint(station_id, now_s)
 
     def _learned(self, event: CapabilitiesDiscovered | SettingsChanging | CapabilitiesOutdated | ConnectedEvReported, now_s: float) -> None:
         match event:
@@ -391,6 +405,8 @@ class ControlRoom:
             self.conflicts.rate_changed(event, now_s)
 
     def _applied(self, applied: Applied, now_s: float) -> None:
+        if applied is NOTHING:
+            return
         for record in applied.changed:
             self.journal.put(DocumentKind.SESSION, str(record.session_uid), record)
             self.conflicts.session_changed(record, now_s)

@@ -1,7 +1,7 @@
 """What stations ask, answered by the handler of the action; and who may ask what before its BootNotification is accepted (B01 to B03)."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from counterflow.adapters.ocpp import events as rpc
 from counterflow.adapters.ocpp.counters import OcppCounters
@@ -14,6 +14,7 @@ from counterflow.domain.telemetry import StationBooted, StationEvent
 _CAR_ACTIONS = frozenset({"TransactionEvent", "NotifyEVChargingNeeds"})
 _TELLING_ACTIONS = frozenset({"FirmwareStatusNotification", "SignedFirmwareStatusNotification", "BootNotification", "NotifyReport"})
 """What a line itself has to know of; the second is OCPP 1.6's, with signed firmware."""
+_BOOT_STATUSES: Final = {str(status.value): status for status in BootStatus}
 
 
 class Answering:
@@ -84,7 +85,7 @@ class Answering:
     def _learn(self, line: Line, call: rpc.IncomingCall, response: Any, events: list[StationEvent], now_s: float) -> None:
         """What the line itself has to know of a request."""
         if call.action == "BootNotification":
-            self._booted(line, BootStatus(response.status), events)
+            self._booted(line, _BOOT_STATUSES[response.status], events)
         elif call.action == "NotifyReport":
             if line.discovery is not None:
                 line.discovery.reported(call.request, now_s)

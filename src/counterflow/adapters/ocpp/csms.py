@@ -96,7 +96,7 @@ class Csms:
         version = VERSIONS.get(subprotocol)
         if version is None:
             raise ValueError(f"{subprotocol!r} is not served; {', '.join(SUBPROTOCOLS)} is.")
-        happened = self.close(station_id, now_s, "replaced by a new connection")
+        happened = self.close(station_id, now_s, "replaced by a new connection") if station_id in self._lines else []
         session = Session(
             incoming=version.dialect.from_station,
             new_message_id=self._new_message_id,

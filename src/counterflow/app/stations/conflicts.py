@@ -32,8 +32,6 @@ from counterflow.domain.telemetry import (
     DerLimitsReported,
     ExternalLimitChanged,
     ProfilesReported,
-    StationBooted,
-    StationConnected,
     StationDisconnected,
     StationEvent,
     TransactionReported,
@@ -130,12 +128,8 @@ class Conflicts:
     # --- what hints at a change ----------------------------------------------------------------------------------------------
 
     def take(self, event: StationEvent, now_s: float) -> None:
-        """Whatever of a station's reports matters here; the registry knows of it already."""
+        """Whatever of a station's reports matters here, beside its coming and its boots; the registry knows of it already."""
         match event:
-            case StationConnected():
-                self.station_online(event.station_id, now_s)
-            case StationBooted():
-                self.hint(event.station_id, now_s)
             case ProfilesReported():
                 self.reports.reported(event, now_s)
             case StationDisconnected():

@@ -79,6 +79,8 @@ class LimitsTold:
     def station_changed(self, station_id: StationId, now_s: float) -> None:
         """The station is back, or told what it can do: one that discharges under a grid code is asked for its limits."""
         discovery = self._registry.discoveries.get(station_id)
+        if discovery is None and station_id not in self._known:
+            return
         modes = () if discovery is None else (mode for evse in discovery.evses for mode in evse.energy_transfer_modes)
         told = any(limit.source.startswith(DER_SOURCE) for limit in self._known.of(station_id).limits)
         if told or any(mode.upper().endswith("_DER") for mode in modes):

@@ -91,9 +91,12 @@ class Registry:
 
     def contradicts(self, station_id: StationId, identity: StationIdentity) -> str | None:
         """Why what a station says of itself does not fit the certificate that it came with; None when it does, or came without."""
+        names = self.certified.get(station_id)
+        if names is None:
+            return None
         registration = self.registrations.get(station_id)
         return contradiction(
-            self.certified.get(station_id, ()),
+            names,
             station_id,
             identity,
             None if registration is None else registration.serial_number,

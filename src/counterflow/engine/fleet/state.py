@@ -114,14 +114,14 @@ class FleetState:
                 return transactions.transaction_reported(self._roster, event)
             case EvseMeasured():
                 return transactions.evse_measured(self._roster, event)
+            case StationConnected():
+                return actors.connected(self._roster, event)
             case ChargingNeedsReported():
                 return transactions.needs_reported(self._roster, event)
             case ConnectedEvReported():
                 return transactions.car_described(self._roster, event)
             case EvseStatusChanged():
                 return actors.status_changed(self._roster, event)
-            case StationConnected():
-                return actors.connected(self._roster, event)
             case StationDisconnected():
                 return actors.disconnected(self._roster, event)
             case CapabilitiesDiscovered():
@@ -131,13 +131,13 @@ class FleetState:
             case GridFaultReported():
                 return actors.grid_fault_reported(self._roster, event)
             case (
-                ProfilesReported()
+                StationBooted()
+                | ProfilesReported()
                 | CompositeReported()
                 | TransactionTold()
                 | ExternalLimitChanged()
                 | DerLimitsReported()
                 | DerControlChanged()
-                | StationBooted()
                 | StationWarned()
                 | CertificateRequested()
                 | CommandSent()
