@@ -319,7 +319,8 @@ class ControlRoom:
     def _take(self, event: StationEvent, now_s: float) -> None:
         if isinstance(event, CommandSent):
             self.placement.sent(event.command)
-            self.first_use.sent(event.command)
+            if self.first_use.trials:
+                self.first_use.sent(event.command)
             return
         if isinstance(event, CommandCompleted):
             self._completed(event, now_s)

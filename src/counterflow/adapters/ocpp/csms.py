@@ -358,5 +358,5 @@ class Csms:
                 context.answered(outcome, now_s)
         elif context is not None:
             self._complete(line, context, command_result(context, outcome), now_s, happened)
-            if isinstance(outcome, rpc.Answered) and isinstance(context, TELLING):
+            if isinstance(context, TELLING) and isinstance(outcome, rpc.Answered):
                 happened += told_by(context, outcome.response, now_s)

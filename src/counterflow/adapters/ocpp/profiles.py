@@ -333,6 +333,8 @@ def on_phases(request: ocpp.SetChargingProfileRequest, phases: int | None) -> oc
 def toward_zero(value: float) -> float:
     """`value` with at most six decimals (OCPP 2.1 part 2, datatypes), never larger in size, never a negative zero."""
     rounded = round(value, DECIMALS)
+    if rounded == value:
+        return rounded + 0.0
     if abs(rounded) > abs(value):
         rounded = round(rounded - copysign(10.0**-DECIMALS, value), DECIMALS)
     return rounded + 0.0
@@ -366,7 +368,7 @@ def _curve_period(curves: WattCurves, worst_w: float) -> ocpp.ChargingSchedulePe
 
 
 def _check_target(order: PlaceDischarge | PlaceFallback) -> None:
-    if not (1 <= order.evse_id <= MAX_INT32 and 0 <= order.profile_id <= MAX_INT32 and 0 <= order.stack_level <= MAX_INT32):
+    if order.evse_id < 1 or (order.evse_id | order.profile_id | order.stack_level) >> 31:  # all at once: each on its own took twice as long
         _check_int32("evse_id", order.evse_id, at_least=1)
         _check_int32("profile_id", order.profile_id, at_least=0)
         _check_int32("stack_level", order.stack_level, at_least=0)

@@ -63,12 +63,16 @@ class Departures(Generic[L]):
             batch = self._batches - len(held)
             _, since_s, departing = held.popleft()
             held_s = now_s - since_s
+            is_prompt = held_s < LATE_S and held_s < self._call_timeout_s
             for item in departing:
                 standing = lines.get(item.station_id)
                 # A line that opened after the batch was held is not the one it was written for.
-                if standing is None or standing[1] > batch or (item.is_call and held_s >= self._call_timeout_s):
+                if standing is None or standing[1] > batch:
                     self.void += 1
                     continue
-                if item.is_call and held_s >= LATE_S:
+                if not is_prompt and item.is_call:
+                    if held_s >= self._call_timeout_s:
+                        self.void += 1
+                        continue
                     self._left_late(item.station_id, now_s)
                 yield standing[0], item

@@ -61,8 +61,6 @@ class FirstUse:
     def sent(self, command: Command) -> None:
         """A message that takes the discharge back has left: what was on trial is over, and lost if the meter spoke against it. Another
         discharge goes on with the trial: a target that moves is no excuse."""
-        if not self.trials:
-            return
         if isinstance(command, ClearProfile) or (isinstance(command, PlaceDischarge) and not _tries(command)):
             self.ended(command.session_uid)
 

@@ -55,6 +55,9 @@ class LedgerGate:
         if what is Happening.REFUSED and key in self._under_way:
             # A newer one is on its way and may yet be taken: the entry must stay.
             what = Happening.UNSURE
+        if what is Happening.ACCEPTED:  # which never ends an entry
+            self._ledger.happened(*key, what)
+            return
         before = self._ledger.get(*key)
         after = self._ledger.happened(*key, what)
         if before is not None and after is None:

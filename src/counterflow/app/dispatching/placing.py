@@ -87,22 +87,23 @@ class Placement:
     def place(self, placing: Placing, now_s: float) -> None:
         """Send a setpoint, after its fallback if that does not stand yet. A newer one replaces one that still waits."""
         placing = placing.at(now_s)
-        self._latest[placing.uid] = placing
-        if self._fallbacks.is_waiting(placing.uid):
-            self._fleet.setpoint_done(placing.uid, Offline(), now_s)
+        uid, reduces = placing.uid, placing.reduces
+        self._latest[uid] = placing
+        if self._fallbacks.is_waiting(uid):
+            self._fleet.setpoint_done(uid, Offline(), now_s)
         placing = self._kinds.shaped(placing, now_s)
         self._fleet.setpoint_sent(
-            placing.uid,
+            uid,
             placing.power_w,
             placing.begins_s(now_s),
             placing.discharge_until_s,
             placing.hold_until_s,
             placing.curves is not None,
-            placing.reduces,
+            reduces,
             placing.later,
         )
-        if placing.reduces:
-            self._keep_pause(placing.uid)
+        if reduces:
+            self._keep_pause(uid)
         if self._fallbacks.stands_beneath(placing):
             self._send_discharge(placing, now_s)
         elif self._fallbacks.wait(placing):
@@ -265,6 +266,8 @@ class Placement:
     def _level(self, placing: Placing, kind: ProfileKind) -> int:
         """Above every foreign transaction profile where the operator gave us priority, and above a level that was refused."""
         above = placing.above_level
+        if above is None and not self._failures.is_level_refused(placing.uid) and placing.max_stack_level != 0:
+            return self.ledger.stack_level(kind, placing.max_stack_level)  # the usual case
         if self._failures.is_level_refused(placing.uid):
             above = self.ledger.stack_level(ProfileKind.DISCHARGE, placing.max_stack_level, above)
         level = self.ledger.stack_level(kind, placing.max_stack_level, above)

@@ -283,7 +283,8 @@ class Conflicts:
 
     def above_level(self, station_id: StationId, evse_id: EvseId) -> int | None:
         """The highest level of a foreign transaction profile that ours must lead over; None = there is none."""
-        return highest_level(on_evse(self.known.of(station_id).foreign, evse_id)) if station_id in self.known else None
+        foreign = self.known.of(station_id).foreign
+        return highest_level(on_evse(foreign, evse_id)) if foreign else None
 
     def conflict_of(self, record: SessionRecord, now_s: float) -> Conflict:
         """The verdict on one open session, as things stand."""

@@ -44,9 +44,8 @@ class MeterCheck:
         key = image.keys[row]
         if key is None:
             return True
-        if key[0] not in self._known:
-            return False
-        return self._meter(key[0], EvseId(int(image.evse_id[row]))) in self._known.of(key[0]).proved_meters
+        proved = self._known.of(key[0]).proved_meters
+        return bool(proved) and self._meter(key[0], EvseId(int(image.evse_id[row]))) in proved
 
     def _meter(self, station_id: StationId, evse_id: EvseId) -> ProvedMeter:
         discovery = self._registry.discoveries.get(station_id)

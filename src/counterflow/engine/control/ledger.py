@@ -57,7 +57,7 @@ MOVES: dict[tuple[ProfileState | None, Happening], ProfileState | None] = {
 """The state table; None = no entry. A CLEARING entry is a tombstone until the station says that it is gone."""
 
 
-_FALLBACK = ProfileKind.FALLBACK
+_DISCHARGE, _FALLBACK = ProfileKind.DISCHARGE, ProfileKind.FALLBACK
 LEVELS_OF_OURS = 2
 """The discharge profile, and the fallback one below."""
 _NOTHING_LATER: tuple[PowerStep, ...] = ()
@@ -103,7 +103,7 @@ class ProfileLedger:
         `above` = the highest level of another actor's transaction profile that ours must lead over, the fallback too.
         """
         wanted = self._settings.stack_level if above is None else max(self._settings.stack_level, above + LEVELS_OF_OURS)
-        top = wanted if max_stack_level is None else max(1, min(wanted, max_stack_level))
+        top = wanted if max_stack_level is None or max_stack_level >= wanted else max(1, max_stack_level)
         return top if kind is ProfileKind.DISCHARGE else top - 1
 
     def get(self, station_id: StationId, profile_id: ProfileId) -> ProfileRecord | None:
@@ -133,32 +133,43 @@ class ProfileLedger:
         before = self._entries.get(key)
         state = MOVES[before.state if before else None, Happening.SENT]
         assert state is not None, "sending always leaves an entry"
-        kind, path, reduces, later = ProfileKind.DISCHARGE, "", False, _NOTHING_LATER
         if isinstance(command, PlaceFallback):
-            kind, power_w, discharge_until_s, hold_until_s, watchdog_s = ProfileKind.FALLBACK, command.charge_power_w, now_s, now_s, None
+            record = ProfileRecord(
+                station_id=command.station_id,
+                profile_id=command.profile_id,
+                session_uid=command.session_uid,
+                evse_id=command.evse_id,
+                transaction_id=command.transaction_id,
+                kind=_FALLBACK,
+                state=state,
+                power_w=command.charge_power_w,
+                placed_at_s=now_s,
+                discharge_until_s=now_s,
+                hold_until_s=now_s,
+                dispatch_id=dispatch_id,
+            )
         else:
-            power_w, watchdog_s = command.power_w, command.watchdog_s
-            discharge_until_s, hold_until_s = command.discharge_until_s, command.hold_until_s
-            if isinstance(command, PlaceDischarge):
-                path, reduces, later = command.path, command.reduces, command.later
-        record = ProfileRecord(
-            station_id=command.station_id,
-            profile_id=command.profile_id,
-            session_uid=command.session_uid,
-            evse_id=command.evse_id,
-            transaction_id=command.transaction_id,
-            kind=kind,
-            state=state,
-            power_w=power_w,
-            placed_at_s=now_s,
-            discharge_until_s=discharge_until_s,
-            hold_until_s=hold_until_s,
-            dispatch_id=dispatch_id,
-            path=path,
-            watchdog_s=watchdog_s,
-            reduces=reduces,
-            later=later,
-        )
+            path, reduces, later = (
+                (command.path, command.reduces, command.later) if isinstance(command, PlaceDischarge) else ("", False, _NOTHING_LATER)
+            )
+            record = ProfileRecord(
+                station_id=command.station_id,
+                profile_id=command.profile_id,
+                session_uid=command.session_uid,
+                evse_id=command.evse_id,
+                transaction_id=command.transaction_id,
+                kind=_DISCHARGE,
+                state=state,
+                power_w=command.power_w,
+                placed_at_s=now_s,
+                discharge_until_s=command.discharge_until_s,
+                hold_until_s=command.hold_until_s,
+                dispatch_id=dispatch_id,
+                path=path,
+                watchdog_s=command.watchdog_s,
+                reduces=reduces,
+                later=later,
+            )
         if before is not None and before.session_uid == record.session_uid:
             self._entries[key] = record  # it stands in both indexes
         else:
@@ -188,22 +199,14 @@ class ProfileLedger:
     def _keep(self, record: ProfileRecord) -> None:
         key = (record.station_id, record.profile_id)
         self._entries[key] = record
-        _list(self._by_session, record.session_uid, key)
-        _list(self._by_station, record.station_id, key)
+        self._by_session.setdefault(record.session_uid, set()).add(key)
+        self._by_station.setdefault(record.station_id, set()).add(key)
 
     def _drop(self, record: ProfileRecord) -> None:
         key = (record.station_id, record.profile_id)
         del self._entries[key]
         _unlist(self._by_session, record.session_uid, key)
         _unlist(self._by_station, record.station_id, key)
-
-
-def _list(index: dict[Owner, set[ProfileKey]], owner: Owner, key: ProfileKey) -> None:
-    keys = index.get(owner)
-    if keys is None:
-        index[owner] = {key}
-    else:
-        keys.add(key)
 
 
 def _unlist(index: dict[Owner, set[ProfileKey]], owner: Owner, key: ProfileKey) -> None:

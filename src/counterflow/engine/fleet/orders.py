@@ -163,6 +163,21 @@ class OrderBook:
 
     def write(self, columns: Columns, row: int) -> None:
         """Show the book in the session's row."""
+        shown = self.write_outcome(columns, row)
+        columns.discharge_until_s[row] = shown.discharge_until_s
+        columns.hold_until_s[row] = shown.hold_until_s
+        columns.self_steered[row] = shown.is_curve
+        columns.reduced[row] = shown.reduces
+        if shown.later:
+            _write_periods(shown, columns, row)
+        else:  # the usual case
+            columns.setpoint_w[row] = shown.power_w
+            columns.setpoint_at_s[row] = shown.sent_s
+            columns.next_setpoint_w[row] = columns.next_setpoint_at_s[row] = nan
+            columns.strongest_ahead_w[row] = 0.0
+
+    def write_outcome(self, columns: Columns, row: int) -> Order:
+        """Show how far the order has come that the row shows already; an acceptance makes it no other. Returns the order."""
         shown, state, before_w = self._force, self._state, self._force.now_w
         if self._pending:
             shown, state = self._pending[-1], SetpointState.PENDING
@@ -175,17 +190,7 @@ class OrderBook:
             before_w = _stronger(before_w, self._open_w)
         columns.setpoint_state[row] = state
         columns.previous_setpoint_w[row] = before_w
-        columns.discharge_until_s[row] = shown.discharge_until_s
-        columns.hold_until_s[row] = shown.hold_until_s
-        columns.self_steered[row] = shown.is_curve
-        columns.reduced[row] = shown.reduces
-        if shown.later:
-            _write_periods(shown, columns, row)
-        else:  # the usual case
-            columns.setpoint_w[row] = shown.power_w
-            columns.setpoint_at_s[row] = shown.sent_s
-            columns.next_setpoint_w[row] = columns.next_setpoint_at_s[row] = nan
-            columns.strongest_ahead_w[row] = 0.0
+        return shown
 
 
 def _write_periods(shown: Order, columns: Columns, row: int) -> None:

@@ -277,7 +277,10 @@ class FleetState:
         session = self._roster.open.get(uid)
         if session is not None:
             session.orders.done(result, command)
-            session.orders.write(self._roster.columns, session.row)
+            if type(result) is Accepted:
+                session.orders.write_outcome(self._roster.columns, session.row)
+            else:
+                session.orders.write(self._roster.columns, session.row)
 
     def setpoint_gone(self, uid: SessionUid) -> None:
         """No discharge profile of ours is at the station for this session any more."""
