@@ -137,7 +137,9 @@ class Lines:
     def _send_durable(self) -> None:
         now_s = self._now_s()
         ready = list(self._departures.take_ready(self._journal.durable_position, now_s))
-        self._frames.record_all([(item.station_id, "out", now_s, item.text, item.text.endswith(_SAYS_NOTHING)) for _, item in ready])
+        self._frames.record_all(
+            [(item.station_id, "out", now_s, item.text, item.names_nobody or item.text.endswith(_SAYS_NOTHING)) for _, item in ready]
+        )
         for line, item in ready:
             line.send(item.text, is_call=item.is_call)
 

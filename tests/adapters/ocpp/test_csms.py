@@ -496,3 +496,19 @@ def test_an_answer_whose_line_has_gone_is_passed_over(desk: Any) -> None:
     desk.csms.close("S1", desk.now_s, "gone")
     desk.csms.authorized(8, AuthorizationAnswer("Accepted"))
     assert desk.csms.take_outbox() == []
+
+
+def test_a_profile_of_ours_needs_no_search_for_identifiers_and_what_a_person_typed_does(desk: Any) -> None:
+    desk.open_known()
+    profile = {
+        "id": 1, "stackLevel": 0, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Relative", "transactionId": "tx",
+        "chargingSchedule": [{"id": 1, "chargingRateUnit": "W", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 1.0}]}],
+    }  # fmt: skip
+    commands = (discharge(), raw("SetChargingProfile", {"evseId": 1, "chargingProfile": profile}), fallback(), clear())
+    plain = []
+    for command in commands:
+        desk.csms.submit(command, NOON_S)
+        [said] = [out for out in desk.csms.take_outbox() if out.is_call]
+        plain.append(said.names_nobody)
+        desk.csms.receive(said.station_id, json.dumps([3, json.loads(said.text)[1], {"status": "Accepted"}]).encode(), NOON_S)
+    assert plain == [True, False, True, False]

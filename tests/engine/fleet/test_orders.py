@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from counterflow.domain.ids import SessionUid, StationId, TransactionId
 from counterflow.domain.setpoints import (
@@ -174,3 +176,32 @@ def test_a_schedule_without_an_answer_counts_at_its_strongest_period() -> None:
     book.sent(SCHEDULE)
     book.done(TimedOut())
     assert row_of(book)[5] == -9.0
+
+
+RESULTS: tuple[CommandResult, ...] = (Accepted(), Rejected(reason_code=""), TimedOut())
+
+
+@given(st.lists(st.tuples(st.sampled_from([-3.0, -5.0, -7.0]), st.booleans(), st.sampled_from(RESULTS))))
+def test_an_acceptance_leaves_the_order_that_the_row_shows(steps: list[tuple[float, bool, CommandResult]]) -> None:
+    """What `write_outcome` leaves alone is what `write` would write again."""
+    book, columns, fresh = OrderBook(), Columns(), Columns()
+    row = columns.take(SessionUid(1), (StationId("A"), TransactionId("t")))
+    fresh.take(SessionUid(1), (StationId("A"), TransactionId("t")))
+    book.write(columns, row)
+    for number, (power_w, is_sent, result) in enumerate(steps):
+        if is_sent:
+            book.sent(Order(power_w, float(number), 500.0 + number, 560.0))
+            book.write(columns, row)
+        else:
+            book.done(result)
+            if isinstance(result, Accepted):
+                book.write_outcome(columns, row)
+            else:
+                book.write(columns, row)
+        book.write(fresh, row)
+        np.testing.assert_equal(_cells(columns, row), _cells(fresh, row))
+
+
+def _cells(columns: Columns, row: int) -> list[float]:
+    names = ("setpoint_w", "setpoint_at_s", "setpoint_state", "previous_setpoint_w", "discharge_until_s", "hold_until_s", "reduced")
+    return [getattr(columns, name)[row] for name in names]

@@ -19,6 +19,7 @@ from counterflow.adapters.ocpp.discovering import Discovering
 from counterflow.adapters.ocpp.discovery.dialogue import Discovery, Errand
 from counterflow.adapters.ocpp.handlers.context import StationContext, WarningKind, warn_once
 from counterflow.adapters.ocpp.line import Line, Standing, allowed, invited_by, needs_discovery
+from counterflow.adapters.ocpp.messages import SetChargingProfileRequest
 from counterflow.adapters.ocpp.outcomes import command_result
 from counterflow.adapters.ocpp.plain import PLAIN_TYPES
 from counterflow.adapters.ocpp.policy import AnswerPolicy, AuthorizationAnswer, BootAnswer, BootStatus, Deferred, NeedsAnswer
@@ -63,6 +64,8 @@ class Outgoing(Struct, frozen=True, gc=False):
     station_id: StationId
     text: bytes
     is_call: bool
+    names_nobody: bool = False
+    """It holds no identifier of a person or car, by its type."""
 
 
 class Csms:
@@ -267,7 +270,7 @@ class Csms:
                 self.counters.answers += 1
             elif kind == _CALL_ERROR:
                 self.counters.call_errors += 1
-            self._outbox.append(Outgoing(line.station_id, text, kind == _CALL))
+            self._outbox.append(Outgoing(line.station_id, text, kind == _CALL, kind == _CALL and line.call_names_nobody))
 
     def _send_next(self, line: Line, now_s: float, happened: list[StationEvent]) -> None:
         if line.asks_for_boot:
@@ -306,6 +309,7 @@ class Csms:
     def _call(self, line: Line, action: str, request: Struct | dict[str, object], now_s: float, context: object) -> None:
         line.session.call(action, request, now_s, context=context)
         line.in_flight = True
+        line.call_names_nobody = type(request) is SetChargingProfileRequest  # what a person typed is a dict, and searched
         if line.standing is not Standing.ACCEPTED:
             line.invited |= invited_by(action, request, line.version.dialect.from_station)
         count_one(self.counters.calls, action)

@@ -54,6 +54,7 @@ class Line:
         "asks_for_boot",
         "awaits_discovery",
         "awaits_reboot",
+        "call_names_nobody",
         "car_evses",
         "closed",
         "context",
@@ -94,6 +95,8 @@ class Line:
         """The station has its own settings back: discovery reads only."""
         self.awaits_discovery = False
         self.in_flight = False
+        self.call_names_nobody = False
+        """The call that was written last is of a type that has no place for an identifier."""
         self.asks_for_boot = False
         self.asked_for_boot = False
         self.invited = NOTHING_INVITED
