@@ -90,7 +90,7 @@ def called_by(commitments: Iterable[Commitment], *, by: str, pool: PoolId, start
         if one.state in BINDING
         and one.committed_by == by
         and one.offer.pool == pool
-        and one.start_s <= start_s + 1.0
-        and end_s <= one.end_s + 1.0
+        and one.start_s <= start_s + SLACK_S
+        and end_s <= one.end_s + SLACK_S
     ]
     return min(fitting, key=lambda one: (one.start_s, one.commitment_id), default=None)
