@@ -25,8 +25,10 @@ from counterflow.app.bench.scenarios.pictures import draw
 from counterflow.app.bench.scenarios.play import Course, play, set_up
 from counterflow.app.bench.scenarios.regulation import regulation
 from counterflow.app.bench.scenarios.scenario import Demand, Scenario, Setup
-from counterflow.app.bench.scenarios.show import document, markdown, table, words
+from counterflow.app.bench.scenarios.show import document, markdown, streams, table
+from counterflow.app.bench.scenarios.side_by_side import MEASURES
 from counterflow.app.bench.scenarios.steps import common, constant, drop_out, lose, stage_for, taught
+from counterflow.app.bench.scenarios.words import words
 from counterflow.app.cli import app
 from counterflow.engine.control.settings import Tracker
 from counterflow.engine.settlement.tracking import mileage
@@ -202,8 +204,25 @@ def test_every_row_of_the_reference_is_measured_or_named() -> None:
 def test_a_scenario_that_is_measured_elsewhere_is_told_where() -> None:
     with pytest.raises(UnknownScenarioError, match="Scenario 5, messages for a tenth lost, is measured elsewhere: with 4"):
         chosen("4,5")
-    with pytest.raises(UnknownScenarioError, match="There is no scenario '99'"):
-        chosen("99")
+
+
+def test_streamed_rows_stand_side_by_side_by_every_measure() -> None:
+    figures = {key: float(place) for place, key in enumerate(MEASURES, start=1)}
+    plays = {Tracker.LEARNED: {1: figures, 2: {key: value + 1.0 for key, value in figures.items()}}, Tracker.PI: {1: figures}}
+    outcomes = [
+        Outcome(scenario=SCENARIOS["8"], plays=plays),
+        Outcome(scenario=SCENARIOS["19"], plays={Tracker.LEARNED: {1: {"broken": 0.0, "objective_error": 0.0}}}),
+    ]
+    told = markdown(outcomes, whole=False)
+    assert "| 8 | RegD-like hour, 1 000 cars | ours | 1.5 | 2.5 | 3.5 | 4.5 | 5.5 | 6.5 | 7.5 | 8.5 |" in told
+    assert "| 8 | RegD-like hour, 1 000 cars | PI | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 |" in told
+    assert "| 19 | water-fill against the QP | ours" not in told
+    screen = StringIO()
+    shown = streams(outcomes)
+    assert shown is not None
+    Console(width=80, file=screen).print(shown)
+    assert all(part in screen.getvalue() for part in ("8 ours", "8 PI", "7.5"))
+    assert streams(outcomes[1:]) is None
 
 
 def test_a_run_in_processes_writes_its_files_and_ends_with_its_verdict(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from counterflow.app.bench.scenarios.catalogue import SCENARIOS, UnknownScenario
 from counterflow.app.bench.scenarios.outcome import Outcome
 from counterflow.app.bench.scenarios.pictures import PICTURES, draw
 from counterflow.app.bench.scenarios.scenario import Figures, Scenario
-from counterflow.app.bench.scenarios.show import document, markdown, table
+from counterflow.app.bench.scenarios.show import document, markdown, streams, table
 from counterflow.app.bench.table import write_json
 from counterflow.engine.control.settings import Tracker
 
@@ -164,6 +164,9 @@ def _outcome(scenario: Scenario, found: dict[_Job, Figures], note: str) -> Outco
 def _tell(outcomes: Sequence[Outcome], request: Request, console: Console, took_s: float) -> None:
     whole = not request.only
     console.print(table(outcomes, whole=whole, quick=request.quick))
+    streamed = streams(outcomes, quick=request.quick)
+    if streamed is not None:
+        console.print(streamed)
     (request.folder / "scenarios.md").write_text(markdown(outcomes, whole=whole, quick=request.quick), encoding="utf-8")
     write_json(request.folder / "scenarios.json", document(outcomes, quick=request.quick, seeds=request.seeds, took_s=took_s))
     missed = sum(not outcome.met for outcome in outcomes)

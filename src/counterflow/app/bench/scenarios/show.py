@@ -10,6 +10,8 @@ from rich.text import Text
 
 from counterflow.app.bench.scenarios.catalogue import ELSEWHERE, SCENARIOS
 from counterflow.app.bench.scenarios.outcome import Judged, Outcome
+from counterflow.app.bench.scenarios.side_by_side import MEASURES, as_markdown, lines
+from counterflow.app.bench.scenarios.words import words
 from counterflow.app.bench.table import machine
 from counterflow.engine.control.settings import Tracker
 
@@ -33,27 +35,40 @@ def table(outcomes: Sequence[Outcome], *, whole: bool, quick: bool = False) -> T
             shown.add_row(Text(f"  {what}"), *(Text(cell) for cell in cells), Text(verdict, style=STYLES[verdict]))
     for row in ELSEWHERE if whole else ():
         shown.add_row(Text(f"{row.number} {row.title}: {row.where}", style="dim"))
-    for words in _uncompared(outcomes):
-        shown.add_row(Text(words, style="dim"))
+    for why in _uncompared(outcomes):
+        shown.add_row(Text(why, style="dim"))
     return shown
 
 
 def markdown(outcomes: Sequence[Outcome], *, whole: bool, quick: bool = False) -> str:
     """The same for a document."""
-    lines = ["| # | " + " | ".join(HEADINGS) + " |", "|---|---|" + "---:|" * (len(HEADINGS) - 2) + "---|"]
+    rows = ["| # | " + " | ".join(HEADINGS) + " |", "|---|---|" + "---:|" * (len(HEADINGS) - 2) + "---|"]
     for outcome in outcomes:
         number, title = outcome.scenario.number, outcome.scenario.titled(quick=quick)
         if outcome.note:
-            lines.append(f"| {number} | {title}: {outcome.note} |" + " |" * (len(HEADINGS) - 2) + " **missing** |")
+            rows.append(f"| {number} | {title}: {outcome.note} |" + " |" * (len(HEADINGS) - 2) + " **missing** |")
             continue
         for judged in _all(outcome):
             cells = _cells(judged, compared=not outcome.scenario.uncompared)
             verdict = f"**{judged.verdict}**" if STYLES[judged.verdict] == "bold red" else judged.verdict
-            lines.append(f"| {number} | {title}: {cells[0]} | " + " | ".join(cells[1:-1]) + f" | {verdict} |")
+            rows.append(f"| {number} | {title}: {cells[0]} | " + " | ".join(cells[1:-1]) + f" | {verdict} |")
     if whole:
-        lines += [f"| {row.number} | {row.title} |" + " |" * (len(HEADINGS) - 2) + f" {row.where} |" for row in ELSEWHERE]
-    lines += [line for words in _uncompared(outcomes) for line in ("", words)]
-    return "\n".join(lines) + "\n"
+        rows += [f"| {row.number} | {row.title} |" + " |" * (len(HEADINGS) - 2) + f" {row.where} |" for row in ELSEWHERE]
+    rows += [line for why in _uncompared(outcomes) for line in ("", why)]
+    rows += as_markdown(outcomes, quick=quick)
+    return "\n".join(rows) + "\n"
+
+
+def streams(outcomes: Sequence[Outcome], *, quick: bool = False) -> Table | None:
+    """The rows with a streamed target by every measure; None where none was played. Readable at 80 columns."""
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    shown.add_column("streamed", overflow="fold")
+    for heading in MEASURES.values():
+        shown.add_column(heading, justify="right", overflow="fold")
+    found = list(lines(outcomes, quick=quick))
+    for line in found:
+        shown.add_row(Text(f"{line.number} {line.tracker}"), *(Text(words(value)) for value in line.values))
+    return shown if found else None
 
 
 def _uncompared(outcomes: Sequence[Outcome]) -> list[str]:
@@ -142,17 +157,6 @@ def _cells(judged: Judged, *, compared: bool) -> list[str]:
         *("n/a" if not compared else "" if value is None else words(value) for value in others),
         judged.verdict,
     ]
-
-
-def words(value: float) -> str:
-    """Three digits that matter, or what cannot be counted in a word."""
-    if isnan(value):
-        return "-"
-    if isinf(value):
-        return "never"
-    if value == 0.0 or abs(value) >= 1_000.0:
-        return f"{value:,.0f}"
-    return f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.3g}"
 
 
 def _finite(value: float) -> float | None:
