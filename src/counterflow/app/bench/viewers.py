@@ -4,6 +4,7 @@ Run as `python -m counterflow.app.bench.viewers CORE`, asked over its standard i
 """
 
 import asyncio
+import contextlib
 import sys
 import time
 from ast import literal_eval
@@ -15,6 +16,7 @@ import httpx
 import msgspec
 import socketio
 
+from counterflow.app.bench.figures import CannotError
 from counterflow.app.bench.processes import answer_requests, cpu_s, pin_from_command_line
 from counterflow.console.main import READY
 from counterflow.console.settings import ConsoleOrders, ConsoleSettings
@@ -66,7 +68,8 @@ class Viewer:
         return self._place == "/fleet"
 
     async def turn(self, number: int) -> float:
-        """Ask for another page of the table; how long until its rows came, in s."""
+        """Ask for another page of the table; how long until its rows came, in s, and no longer than is waited for them. Raises CannotError
+        when the console has closed the line."""
         listener = next(event["listener_id"] for event in self._table["events"] if event["type"] == "request")
         pagination = {"sortBy": SORTS[number % len(SORTS)], "descending": bool(number % 2), "page": 1 + number % 300, "rowsPerPage": ROWS}
         asked = {"pagination": {**pagination, "rowsNumber": 10_000}, "filter": None}
@@ -76,8 +79,11 @@ class Viewer:
         }  # fmt: skip
         self._rows_came.clear()
         began_s = time.monotonic()
+        if not self._socket.connected:
+            raise CannotError("The console closed the line of a viewer: this machine is too busy to keep ten of them.")
         await self._socket.emit("event", message)
-        await asyncio.wait_for(self._rows_came.wait(), _ANSWER_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._rows_came.wait(), _ANSWER_S)
         return time.monotonic() - began_s
 
     async def close(self) -> None:
