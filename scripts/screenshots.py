@@ -98,7 +98,7 @@ def _past_dispatch(api: httpx.Client) -> None:
     while api.get(path).json()["instruction"]["state"] != "completed":
         time.sleep(2.0)
     until_s = time.monotonic() + AGAIN_FREE_S
-    while api.get("/offer/horizons").json()[2]["power_w"] <= 0.0 and time.monotonic() < until_s:
+    while api.get("/offer/horizons").json()[1]["power_w"] <= 0.0 and time.monotonic() < until_s:
         time.sleep(5.0)
     api.get("/offer", params={"window_min": 60}).raise_for_status()
 

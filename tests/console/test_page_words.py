@@ -34,11 +34,11 @@ def test_the_fan_goes_from_what_is_sure_to_what_is_likely() -> None:
 
 
 def test_the_fan_in_words_says_why_there_is_nothing() -> None:
-    assert "This hour 1.500 MW with 90 % certainty, from 9 of 12 cars" in fan_words([hour(0, 3e6, 1e6, 1.5e6)])
+    assert "Now 1.500 MW with 90 % certainty, from 9 of 12 cars" in fan_words([hour(0, 3e6, 1e6, 1.5e6)])
     nothing = fan_words([hour(0, 0.0, 0.0, 0.0)])
     assert nothing.startswith("Nothing can be promised: of 12 cars that are plugged in, 9 may be discharged and are held by no dispatch; ")
     assert nothing.endswith(
-        "of their 90.0 kW 50.0 kW fit the limits, 40.0 kW last the hour, and 60.0 kW that others must charge counts against them."
+        "of their 90.0 kW 50.0 kW fit the limits, 40.0 kW last, and 60.0 kW that others must charge counts against them."
     )
     assert fan_words([]) == "Nothing is known of the coming day."
 

@@ -237,7 +237,7 @@ def test_the_fan_of_a_day_is_worked_out_once_for_all_who_look(town: Any, ideal: 
     at.run(60)
     day = asyncio.run(at.operations.day("all"))
     assert [round((offer.start_s - day[0].start_s) / 3600.0) for offer in day] == list(range(24))
-    assert {(offer.window_s, offer.offer_id) for offer in day} == {(3600.0, "")}
+    assert {(offer.window_s, offer.offer_id) for offer in day} == {(900.0, "")}
     assert day[0].power_w > 0.0
     assert day[-1].power_w <= day[0].power_w
     at.run(60)

@@ -133,7 +133,7 @@ def _mw(power_w: float | None) -> float | None:
 
 
 def fan_options(day: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What can be given in each hour of a day: what is surely given (P99) to what is as likely as not (P50), as bands of one fan, and
+    """What can be given at each hour of a day: what is surely given (P99) to what is as likely as not (P50), as bands of one fan, and
     what is offered as the thick line."""
     levels = sorted({level["confidence"] for one in day for level in one["levels"]}, reverse=True)
     steps = [[1e3 * one["start_s"] for one in day], *([_mw(_level_w(one, confidence)) for one in day] for confidence in levels)]

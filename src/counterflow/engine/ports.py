@@ -397,7 +397,7 @@ class Operations(DriverOperations, Protocol):
         ...
 
     async def day(self, pool: PoolId) -> Sequence[Offer] | Refusal:
-        """The same for looking only, for each hour of the coming 24; what was worked out minutes ago is shown again."""
+        """The same for looking only, for 15 minutes at each of the coming 24 hours; what was worked out minutes ago is shown again."""
         ...
 
     async def firm(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:

@@ -45,7 +45,7 @@ def offer_routes(operations: Operations) -> APIRouter:
 
     @routes.get("/offer/day", responses=shows(Offer, 404, 422, many=True))
     async def day(request: Request, pool: Pool = ALL_SITES) -> Response:
-        """What a pool can surely give in each hour of the coming 24, as known minutes ago at most. For looking only."""
+        """What a pool can surely give for 15 minutes at each of the coming 24 hours, as known minutes ago at most. For looking only."""
         found = await operations.day(PoolId(pool))
         return refused(request, found) if isinstance(found, Refusal) else answer(request, found)
 

@@ -15,7 +15,7 @@ from counterflow.engine.control.book import LIVE_STATES
 
 HORIZONS_S = (300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0)
 """5 and 15 minutes, 1, 3, 12 and 24 hours."""
-HOUR_S, DAY_HOURS = 3_600.0, 24
+HOUR_S, DAY_HOURS, DAY_WINDOW_S = 3_600.0, 24, 900.0
 DAY_KEPT_S = 300.0
 """The fan of a day is worked out anew after so long."""
 SAME_S = 60.0
@@ -60,10 +60,10 @@ class OfferDesk:
             return [await self._worked_out(request, "") for request in requests]
 
     async def day(self, pool: PoolId) -> Sequence[Offer] | Refusal:
-        """What the pool can surely give in each hour of the coming 24, for looking only. It is worked out once in `DAY_KEPT_S`,
-        however many look: it is two dozen offers."""
+        """What the pool can surely give for 15 minutes at each of the coming 24 hours, for looking only. It is worked out once in
+        `DAY_KEPT_S`, however many look: it is two dozen offers."""
         now_s = self._now_s()
-        first = Request(pool=pool, window_s=HOUR_S, confidence=None, start_s=None)
+        first = Request(pool=pool, window_s=DAY_WINDOW_S, confidence=None, start_s=None)
         refusal = self._room.dispatcher.offering.refused(first, now_s)
         if refusal is not None:
             return refusal

@@ -34,7 +34,7 @@ def show(house: House) -> None:
         if visitor is None:
             return
         with page(house, visitor, "Offers and reports", "/offers"):
-            ui.label("Firm power in each hour of the coming day").classes("text-h6")
+            ui.label("Firm power for 15 minutes, at each hour of the coming day").classes("text-h6")
             await _fan(house, visitor)
             ui.label("Offers and commitments").classes("text-h6 q-mt-md")
             await _commitments(house, visitor)
@@ -66,7 +66,7 @@ async def _fan(house: House, visitor: Visitor) -> None:
     if not any(level["power_w"] > 0.0 for one in day for level in one["levels"]):
         return
     ui.echart(charts.fan_options(day), renderer="svg").classes("w-full cf-chart").style("height: 320px").mark("fan").props(
-        'role="img" aria-label="Firm power in each hour of the coming day"'
+        'role="img" aria-label="Firm power for 15 minutes, at each hour of the coming day"'
     )
 
 
@@ -81,10 +81,10 @@ def fan_words(day: list[dict[str, Any]]) -> str:
         rated, limited, lasting, against = (power(grounds[f"{name}_power_w"]) for name in ("rated", "limited", "lasting", "against"))
         return (
             f"Nothing can be promised: of {cars} cars that are plugged in, {ready} may be discharged and are held by no dispatch; of their "
-            f"{rated} {limited} fit the limits, {lasting} last the hour, and {against} that others must charge counts against them."
+            f"{rated} {limited} fit the limits, {lasting} last, and {against} that others must charge counts against them."
         )
     return (
-        f"This hour {power(first['power_w'])} with {100.0 * first['confidence']:g} % certainty, from {ready} of {cars} cars; the most is "
+        f"Now {power(first['power_w'])} with {100.0 * first['confidence']:g} % certainty, from {ready} of {cars} cars; the most is "
         f"{power(most['power_w'])}, from {day_and_clock(most['start_s'])}. Only cars that are plugged in count. "
         f"As of {day_and_clock(first['made_at_s'])}."
     )
