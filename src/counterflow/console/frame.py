@@ -19,9 +19,9 @@ PAPER, PAPER_DARK = "#FFFFFF", "#121212"
 MUTED, MUTED_DARK = "#595959", "#B8B8B8"
 FOCUS, FOCUS_DARK = "#B35900", "#E69F00"
 STYLE = f"""
-:root {{ --cf-link: {LINK}; --cf-muted: {MUTED}; --cf-negative: {NEGATIVE}; --cf-focus: {FOCUS}; --cf-paper: {PAPER}; }}
+:root {{ --cf-link: {LINK}; --cf-muted: {MUTED}; --cf-focus: {FOCUS}; --cf-paper: {PAPER}; }}
 .body--dark {{
-  --cf-link: {LINK_DARK}; --cf-muted: {MUTED_DARK}; --cf-negative: {NEGATIVE_DARK}; --cf-focus: {FOCUS_DARK}; --cf-paper: {PAPER_DARK};
+  --cf-link: {LINK_DARK}; --cf-muted: {MUTED_DARK}; --cf-focus: {FOCUS_DARK}; --cf-paper: {PAPER_DARK};
 }}
 body {{ font-variant-numeric: tabular-nums; }}
 .nicegui-content {{ padding: 0; gap: 0; }}
@@ -32,9 +32,8 @@ body {{ font-variant-numeric: tabular-nums; }}
 .cf-frames {{ word-break: break-word; font-size: .85rem; }}
 .cf-frames th, .cf-frames td:not(:last-child) {{ white-space: nowrap; word-break: normal; vertical-align: top; }}
 .cf-link, .nicegui-link:not(.text-white) {{ color: var(--cf-link) !important; text-decoration: underline; text-underline-offset: .15em; }}
-.text-negative {{ color: var(--cf-negative) !important; }}
-.body--dark .q-btn--outline.text-primary, .body--dark .q-btn--flat.text-primary {{ color: {LINK_DARK} !important; }}
-.body--dark .q-field--focused .q-field__label.text-primary {{ color: {LINK_DARK} !important; }}
+.body--dark .text-primary {{ --q-primary: {LINK_DARK}; }}
+.body--dark .text-negative {{ --q-negative: {NEGATIVE_DARK}; }}
 .q-field__label, .q-table__bottom {{ color: var(--cf-muted); }}
 .q-table th {{ font-weight: 600; }}
 .q-table td.text-right, .q-table th.text-right {{ padding-right: 1.5rem; }}
