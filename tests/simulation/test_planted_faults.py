@@ -109,7 +109,7 @@ FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], int] = {
     write_after_the_send: 1,
     no_entry_before_sending: 1,
     discharge_without_fallback: 1,
-    forgetful_stop: 15,
+    forgetful_stop: 3,
     forgets_who_discharges: 6,
 }
 """The seed that finds it today. A change of the server makes other runs of the same seeds, so that another seed may be the first to find
