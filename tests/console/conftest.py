@@ -1,4 +1,4 @@
-"""One headless Chromium for all tests of a worker."""
+"""One headless Chromium for all tests of a file: while it is open, Playwright holds the event loop that another test would want."""
 
 from collections.abc import Iterator
 from shutil import which
@@ -12,7 +12,7 @@ FLAGS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's, driven by Playwright."""
     program = which("chromium")

@@ -11,6 +11,7 @@ from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.settlement import Quality
 from counterflow.engine.settlement.delivery import build_report
+from counterflow.engine.settlement.intervals import build_intervals
 from counterflow.engine.settlement.revision import is_another, revision
 from counterflow.engine.settlement.settings import SettlementSettings
 
@@ -147,6 +148,29 @@ def test_energy_without_a_register_is_flagged_and_estimated(world, settled):
     assert [session.flagged_wh for session in made.sessions] == [0.0, 600.0]
     assert [session.quality for session in made.sessions] == [Quality.GOOD, Quality.ESTIMATED]
     assert (made.flagged_wh, made.quality) == (600.0, Quality.ESTIMATED)
+
+
+def test_what_cars_did_that_were_lost_to_sight_is_not_known_well(world, settled, start_s):
+    world.join(1, 2)
+    for uid in (1, 2):
+        world.steady(uid, 3500.0, TENS)
+    world.entry(300, LogKind.LEFT, 2, text="silent", power_w=3500.0)
+    made = settled(world.stored())
+    assert made.quality is Quality.MISSING
+    edges_s = [start_s, start_s + 300.0, start_s + 600.0]
+    halves = build_intervals(world.stored(), edges_s, start_s + 5000.0, settings=SettlementSettings(), version=1)
+    assert [half.quality for half in halves] == [Quality.GOOD, Quality.MISSING]
+
+
+def test_a_car_lost_to_sight_that_came_back_or_had_ended_costs_no_quality(world, settled):
+    world.join(1, 2)
+    for uid in (1, 2):
+        world.steady(uid, 3500.0, TENS)
+    world.entry(300, LogKind.LEFT, 2, text="silent", power_w=3500.0)
+    world.join(2, at=360)
+    assert settled(world.stored()).quality is Quality.GOOD
+    world.entry(400, LogKind.LEFT, 2, text="ended", power_w=3500.0)
+    assert settled(world.stored()).quality is Quality.GOOD
 
 
 def test_a_reset_is_integrated_by_power_for_its_interval_alone_and_flagged(world, settled):

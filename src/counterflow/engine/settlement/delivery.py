@@ -135,8 +135,8 @@ def _availability(series: Sequence[SeriesPoint], until_s: float) -> float | None
 
 
 def _quality(settled: Settled, totals: FleetEnergy) -> Quality:
-    """Of all members' time together."""
-    member_s, least = float(totals.member_s[0]), settled.settings.min_metered_share
+    """Of all members' time together, lost to sight or not."""
+    member_s, least = float(totals.member_s[0] + totals.unseen_s[0]), settled.settings.min_metered_share
     return quality_of(float(totals.firm_s[0]) >= least * member_s, float(totals.known_s[0]) >= least * member_s)
 
 

@@ -39,6 +39,8 @@ class Member(NamedTuple):
     """Its state when its plan was frozen."""
     car_at_s: float = 0.0
     """When that was."""
+    unseen: tuple[tuple[float, float], ...] = ()
+    """When it was lost to sight and not found again, (from_s, to_s): it counts for nothing, and what it did is unknown."""
 
 
 def by_session(log: Iterable[LogEntry]) -> dict[SessionUid, list[LogEntry]]:
@@ -93,6 +95,7 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
     clipped = tuple((max(a, start_s), min(b, until_s)) for a, b in spans if min(b, until_s) > max(a, start_s))
     if not clipped:
         return None
+    lost_s = until_s if last_leave is None or last_leave.text.lower() not in LOST_TO_SIGHT else max(last_leave.at_s, start_s)
     left = last_leave if last_leave is not None and start_s <= last_leave.at_s < until_s else None
     named = next((entry for entry in entries if entry.station_id), entries[0])
     powers = [entry.power_w for entry in setpoints if entry.power_w is not None]
@@ -112,6 +115,7 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
         evse_id=next((entry.evse_id for entry in entries if entry.evse_id), 0),
         car=None if frozen is None else frozen.car,
         car_at_s=begins[0].at_s if frozen is None else frozen.at_s,
+        unseen=((lost_s, until_s),) if lost_s < until_s else (),
     )
 
 

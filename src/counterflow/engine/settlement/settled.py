@@ -60,6 +60,9 @@ class FleetEnergy(NamedTuple):
     firm_s: F8
     """Time with meter values and registers around it."""
     member_s: F8
+    """Time in which members count."""
+    unseen_s: F8
+    """Time in which members were lost to sight."""
 
     def cut(self, begin: int, end: int) -> "FleetEnergy":
         """The same at some of the instants."""
@@ -77,9 +80,12 @@ class FleetEnergy(NamedTuple):
         """What the meters tell of it, unrounded, discharge positive: delivery with the baseline left out."""
         return counted(mode, self.exported_wh, self.imported_wh, np.zeros(len(self.exported_wh)))
 
-    def share(self, part_s: F8) -> F8:
-        """Share of the members' time in each step that `part_s` covers (M-1,); without members everything is covered."""
-        member_s = np.diff(self.member_s)
+    def share(self, part_s: F8, *, of_all: bool = False) -> F8:
+        """Share of the members' time in each step that `part_s` covers (M-1,); without members everything is covered.
+
+        `of_all` = the time in which members were lost to sight is theirs, too.
+        """
+        member_s = np.diff(self.member_s + self.unseen_s if of_all else self.member_s)
         covered = np.clip(np.diff(part_s) / np.maximum(member_s, _NO_TIME_S), 0.0, 1.0)
         return np.where(member_s > _NO_TIME_S, covered, 1.0)
 
@@ -114,6 +120,8 @@ def fleet_energy(settled: Settled, at_s: F8) -> tuple[FleetEnergy, F8]:
     sums = FleetEnergy(*(np.zeros(len(at_s)) for _ in FleetEnergy._fields))
     each_wh = np.zeros((len(settled.members), 3))
     for row, (member, energy, plan) in enumerate(zip(settled.members, settled.energies, settled.plans, strict=True)):
+        for from_s, to_s in member.unseen:
+            sums.unseen_s[:] += np.minimum(np.maximum(at_s, from_s), to_s) - from_s
         for from_s, to_s in member.spans:
             probe_s = np.minimum(np.maximum(np.append(at_s, from_s), from_s), to_s)
             sums.member_s[:] += probe_s[:-1] - from_s
@@ -168,9 +176,9 @@ def power(settled: Settled, edges_s: F8, energy_wh: F8, heard: F8) -> F8:
 
 
 def qualities(settled: Settled, energy: FleetEnergy) -> tuple[Quality, ...]:
-    """The quality of each step, by the share of the members' time that is firm, or at least counted; (M-1,)."""
+    """The quality of each step, by the share of the members' time, lost to sight or not, that is firm, or at least counted; (M-1,)."""
     least = settled.settings.min_metered_share
-    firm, known = energy.share(energy.firm_s) >= least, energy.share(energy.known_s) >= least
+    firm, known = (energy.share(part_s, of_all=True) >= least for part_s in (energy.firm_s, energy.known_s))
     return tuple(quality_of(*both) for both in zip(firm.tolist(), known.tolist(), strict=True))
 
 
