@@ -168,7 +168,13 @@ class Day:
     def filed_kwh(self) -> float:
         """What the operator has in his books, in his sign: an export is negative."""
         (report,) = self.vtn.reports()
-        return sum(cast(float, value) for interval in report.resources[0].intervals for one in interval.payloads for value in one.values)
+        return sum(
+            cast(float, value)
+            for interval in report.resources[0].intervals
+            for one in interval.payloads
+            if one.type == "USAGE"
+            for value in one.values
+        )
 
     # --- the chapters ----------------------------------------------------------------------------------------------------------
 
