@@ -1,10 +1,11 @@
 """Tables as the console shows them: plain columns, no row that moves while it is read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
-from nicegui import ui
+from nicegui import events, ui
+from nicegui.elements.mixins.value_element import ValueElement
 
 
 def table(
@@ -58,6 +59,22 @@ def asked_of(shown: ui.table, columns: Sequence[tuple[str, str, str | None]], fi
         "offset": (now["page"] - 1) * size,
         "limit": size,
     }
+
+
+def keep_up(shown: ui.table, filters: Iterable[ValueElement[Any]], load: Callable[[], Awaitable[None]]) -> None:
+    """`load` brings the rows when the viewer turns the page or sorts anew, and from the first page on when a filter changes."""
+
+    async def asked(event: events.GenericEventArguments) -> None:
+        shown.pagination = event.args["pagination"]
+        await load()
+
+    async def from_the_start() -> None:
+        shown.pagination = {**shown.pagination, "page": 1}
+        await load()
+
+    shown.on("request", asked)
+    for one in filters:
+        one.on_value_change(from_the_start)
 
 
 def show_page(shown: ui.table, rows: list[dict[str, Any]], matched: int) -> None:

@@ -3,13 +3,13 @@
 from typing import Any
 from urllib.parse import quote
 
-from nicegui import events, ui
+from nicegui import ui
 
 from counterflow.console.api import ApiError
 from counterflow.console.frame import page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
-from counterflow.console.tables import asked_of, paged_table, show_page
+from counterflow.console.tables import asked_of, keep_up, paged_table, show_page
 from counterflow.console.words import age, day_and_clock, power, share
 
 LOOK_EVERY_S = 2.0
@@ -53,9 +53,7 @@ class Sessions:
             ui.space()
             ui.link("Stations", "/stations")
         self._table = paged_table(COLUMNS, rows=ROWS, row_key="key", empty="No session.", numbers=NUMBERS)
-        self._table.on("request", self._asked)
-        self._search.on_value_change(self._from_the_start)
-        self._reason.on_value_change(self._from_the_start)
+        keep_up(self._table, (self._search, self._reason), self.load)
 
     async def begin(self) -> None:
         """The first page, and a fresh look now and then."""
@@ -80,14 +78,6 @@ class Sessions:
         if options != self._reason.options and (self._reason.value or "") in options:
             self._reason.set_options(options, value=self._reason.value)
         show_page(self._table, [row_of(view) for view in found["sessions"]], found["matched"])
-
-    async def _asked(self, event: events.GenericEventArguments) -> None:
-        self._table.pagination = event.args["pagination"]
-        await self.load()
-
-    async def _from_the_start(self) -> None:
-        self._table.pagination = {**self._table.pagination, "page": 1}
-        await self.load()
 
 
 def row_of(view: dict[str, Any]) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from typing import Any
 from urllib.parse import quote
 
-from nicegui import events, ui
+from nicegui import ui
 
 from counterflow.console.api import ApiError
 from counterflow.console.frame import act, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
-from counterflow.console.tables import asked_of, paged_table, show_page, table
+from counterflow.console.tables import asked_of, keep_up, paged_table, show_page, table
 from counterflow.console.words import UNKNOWN, clock, day_and_clock, power
 from counterflow.domain.resources import ControlMode
 
@@ -67,9 +67,7 @@ class Stations:
         self._table = paged_table(
             COLUMNS, rows=ROWS, row_key="station", empty="No station. It may connect once it is registered: counterflow stations add"
         )
-        self._table.on("request", self._asked)
-        self._search.on_value_change(self._from_the_start)
-        self._only.on_value_change(self._from_the_start)
+        keep_up(self._table, (self._search, self._only), self.load)
 
     async def begin(self) -> None:
         """The first page, and a fresh look now and then."""
@@ -92,14 +90,6 @@ class Stations:
         held = f", {found['held_out']} held out of dispatch" if found["held_out"] else ""
         self._count.set_text(f"{found['matched']} of {found['total']} stations; {found['connected']} connected{held}")
         show_page(self._table, [row_of(view) for view in found["stations"]], found["matched"])
-
-    async def _asked(self, event: events.GenericEventArguments) -> None:
-        self._table.pagination = event.args["pagination"]
-        await self.load()
-
-    async def _from_the_start(self) -> None:
-        self._table.pagination = {**self._table.pagination, "page": 1}
-        await self.load()
 
 
 def row_of(view: dict[str, Any]) -> dict[str, Any]:
