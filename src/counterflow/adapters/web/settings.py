@@ -35,6 +35,16 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     keep_alive_s: Annotated[
         float, Meta(description="The event stream sends a comment when nothing has happened for this long.", extra={"unit": "s"}, gt=0)
     ] = 15.0
+    idle_connection_s: Annotated[
+        float,
+        Meta(
+            description="An idle connection is closed after this. Longer than what a proxy in front, or a client, keeps idle connections: "
+            "closed by the server first, their next request is lost.",
+            extra={"unit": "s"},
+            gt=0,
+            le=3600,
+        ),
+    ] = 75.0
     max_event_streams: Annotated[int, Meta(description="Event streams open at the same time.", extra={"unit": "-"}, ge=1)] = 64
     render_threads: Annotated[
         int, Meta(description="Reports that are drawn or written at the same time; others wait.", extra={"unit": "-"}, ge=1, le=16)

@@ -26,6 +26,7 @@ class ApiServer(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 log_config=None,  # lines of its own are ours to write (logs.py)
+                timeout_keep_alive=settings.idle_connection_s,  # type: ignore[arg-type]  # goes to loop.call_later
                 timeout_graceful_shutdown=2,
                 ssl_certfile=settings.tls_certificate or None,
                 ssl_keyfile=settings.tls_key or None,

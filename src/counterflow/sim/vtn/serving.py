@@ -23,6 +23,8 @@ from counterflow.sim.vtn.telling import Teller
 OPERATOR = Client(client_id="operator", secret="operator-secret", role=Role.BUSINESS_LOGIC)
 VEN = Client(client_id="ven", secret="ven-secret", role=Role.VEN)
 """Who may ask unless others are named. Known to everybody: for this machine alone."""
+IDLE_CONNECTION_S = 75
+"""Longer than VENs keep their connections between two polls: one that its server closes first loses the request on its way."""
 
 
 class Vtn(Struct, frozen=True, kw_only=True):
@@ -64,7 +66,16 @@ def build(
 def server_of(vtn: Vtn, host: str, port: int) -> uvicorn.Server:
     """A server that waits to be run. The Date header is the VTN's own, since a quirk moves its clock."""
     return uvicorn.Server(
-        uvicorn.Config(vtn.app, host=host, port=port, log_level="warning", log_config=None, date_header=False, lifespan="off")
+        uvicorn.Config(
+            vtn.app,
+            host=host,
+            port=port,
+            log_level="warning",
+            log_config=None,
+            date_header=False,
+            lifespan="off",
+            timeout_keep_alive=IDLE_CONNECTION_S,
+        )
     )
 
 
