@@ -1,5 +1,6 @@
 """What a grid operator's wire may ask: one order of the wire is one dispatch, over changes, refusals and restarts."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -68,6 +69,18 @@ def test_the_same_again_changes_nothing(at: Any) -> None:
     again = place(at, order)
     assert (again.outcome, again.dispatch_id) == (GridOutcome.UNCHANGED, first.dispatch_id)
     assert len(at.operations.dispatches()) == 1
+
+
+def test_an_order_ends_when_it_says_however_long_it_took_to_be_taken(at: Any) -> None:
+    """On a busy machine a dispatch begins later than its order was read; reports of the order's intervals would not add up to it."""
+    order = order_of(at, (0.0, 50_000.0), (120.0, 40_000.0), end=300.0)
+    clock, looks = at._clock, count()
+    at._clock = lambda: at.world.now_s + 0.05 * next(looks)
+    answer = place(at, order)
+    at._clock = clock
+    instruction = at.operations.dispatch(answer.dispatch_id).instruction
+    assert instruction.start_s > order.steps[0].from_s + 0.1
+    assert instruction.end_s == order.end_s
 
 
 def test_a_changed_order_takes_over_without_a_stop(at: Any) -> None:

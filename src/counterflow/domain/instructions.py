@@ -90,6 +90,8 @@ class DispatchOrder(Struct, frozen=True, kw_only=True):
     discharge_power_w: float
     duration_s: float
     start_s: float | None = None
+    end_s: float | None = None
+    """It is over then, however late it was taken; None = `duration_s` after its start."""
     pool: PoolId = ALL_SITES
     policy: AllocationPolicy = AllocationPolicy.HYBRID
     mode: DispatchMode = DispatchMode.NET_EXPORT

@@ -227,6 +227,22 @@ def test_after_a_restart_nothing_is_sent_twice_and_corrections_go_on(stage: Stag
     assert len(stage.reports()) == 3
 
 
+def test_after_a_restart_days_later_what_was_filed_is_still_corrected_and_what_was_not_is_not_made_up_for(stage: Stage) -> None:
+    stage.grid.missing_wh = 1000.0
+    stage.post(USAGE)
+    stage.at(T0 + 2 * QUARTER + 30.0)
+    (event,) = stage.events.values()
+    more = msgspec.structs.replace(event, report_descriptors=(USAGE, EACH))
+    stage.events[event.id] = more  # as if the second had never been filed
+    stage.restarted()
+    stage.grid.missing_wh, stage.grid.version = 0.0, 2
+    days_later = T0 + 3 * 86_400.0
+    stage.at(days_later)
+    stage.at(days_later + 61.0)
+    assert stage.said("disp/0.0") == [{"USAGE": -500.0}] * 2
+    assert set(stage.reports()) == {"disp/0.0"}
+
+
 def test_a_crash_between_the_answer_and_the_note_does_not_file_it_twice(stage: Stage) -> None:
     event = stage.post(USAGE)
     stage.at(T0 + 2 * QUARTER + 30.0)

@@ -276,7 +276,28 @@ def test_dispatches_of_one_event_are_told_together() -> None:
     assert (one.energy_wh, one.mean_power_w, one.baseline_wh, one.delivered_wh, one.target_power_w) == (500.0, 2000.0, 100.0, 400.0, 2200.0)
     assert (one.quality, one.version, one.peak_power_w, one.state) == (Quality.ESTIMATED, 4, 1500.0, "RUNNING_CURTAILED")
     unheard = settled(T0, T0 + QUARTER, 7, [interval_figures(), interval_figures(mean_power_w=None, quality=Quality.MISSING)], seen)
-    assert (unheard.energy_wh, unheard.mean_power_w, unheard.quality) == (None, None, Quality.MISSING)
+    assert (unheard.energy_wh, unheard.mean_power_w, unheard.quality) == (500.0, None, Quality.MISSING)
+
+
+@pytest.mark.parametrize(
+    ("energy_wh", "quality", "told"),
+    [
+        (250.0, Quality.ESTIMATED, {"USAGE": -0.25, "DATA_QUALITY": "ESTIMATED"}),
+        (250.0, Quality.MISSING, {"USAGE": -0.25, "DATA_QUALITY": "BAD"}),
+        (0.0, Quality.ESTIMATED, {"USAGE": 0.0, "DATA_QUALITY": "ESTIMATED"}),
+        (0.0, Quality.MISSING, {"DATA_QUALITY": "MISSING"}),
+    ],
+)
+def test_energy_that_registers_count_is_told_where_power_was_not_heard_so_that_reports_add_up_to_the_settlement(
+    energy_wh: float, quality: Quality, told: dict[str, Any]
+) -> None:
+    """The program in the load convention; the mean power is unknown in all four."""
+    by_register = interval_figures(mean_power_w=None, energy_wh=energy_wh, quality=quality)
+    one = settled(T0, T0 + QUARTER, 7, [by_register], seen_by_telemetry(T0, T0 + QUARTER, 7, []))
+    assert values(report_of(due(wish("DEMAND"), wish("USAGE"), wish("SETPOINT")), [one], author()))[0] == {"SETPOINT": -1.1, **told} | (
+        {"DATA_QUALITY": "BAD"} if energy_wh == 0.0 and quality is Quality.MISSING else {}
+    )
+    assert values(report_of(due(wish("USAGE"), wish("DEMAND"), spans=2), [figures(), one], author()))[1] == told
 
 
 def test_telemetry_tells_a_mean_where_it_covers_enough() -> None:

@@ -299,6 +299,16 @@ def test_the_baseline_is_frozen_when_an_order_is_accepted(mode, asked, frozen):
     assert made.baseline is frozen
 
 
+@pytest.mark.parametrize(("start_s", "begins_s"), [(None, 100.0), (99.0, 100.0), (300.0, 300.0)])
+def test_an_order_that_says_when_it_ends_lasts_no_longer_where_it_is_taken_late(start_s, begins_s):
+    order = DispatchOrder(discharge_power_w=1e6, duration_s=900.0, start_s=start_s, end_s=999.9)
+    made = draw_up(order, dispatch_id=DispatchId("D1"), now_s=100.0, topology=TOPOLOGY, settings=BookSettings())
+    assert (made.start_s, made.end_s) == (begins_s, 999.9)
+    assert made.order.duration_s == pytest.approx(999.9 - begins_s)
+    over = draw_up(order, dispatch_id=DispatchId("D1"), now_s=1000.0, topology=TOPOLOGY, settings=BookSettings())
+    assert "cannot be dispatched" in over.sentence or "lies in the past" in over.sentence
+
+
 def test_a_baseline_belongs_to_a_relative_order():
     order = DispatchOrder(discharge_power_w=1e6, duration_s=900.0, baseline=BaselineMethod.DECLARED)
     refused = draw_up(order, dispatch_id=DispatchId("D1"), now_s=0.0, topology=TOPOLOGY, settings=BookSettings())

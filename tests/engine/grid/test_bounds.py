@@ -48,6 +48,12 @@ def test_of_an_order_that_has_begun_the_rest_is_ordered_now() -> None:
     assert [step.discharge_power_w for step in wanted.steps] == [5e5]
 
 
+def test_it_ends_when_the_order_says_but_where_that_lies_further_ahead_than_one_dispatch_may_last() -> None:
+    assert drawn(order_of((-600.0, 2e6), end=600.0)).end_s == NOW_S + 600.0
+    assert drawn(order_of((600.0, 2e6), (700.0, 0.0), end=900.0)).end_s == NOW_S + 700.0
+    assert drawn(order_of((0.0, 2e6), end=MAX_DURATION_S + 1.0)).end_s is None
+
+
 def test_zeros_at_both_ends_ask_for_nothing() -> None:
     wanted = drawn(order_of((-60.0, 0.0), (300.0, 0.0), (600.0, 1e6), (700.0, 0.0), (800.0, 1e6), (900.0, 0.0), end=1200.0))
     assert (wanted.start_s, wanted.duration_s) == (NOW_S + 600.0, 300.0)

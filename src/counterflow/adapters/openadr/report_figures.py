@@ -63,15 +63,17 @@ def settled(from_s: float, to_s: float, interval_id: int, parts: Iterable[Interv
         worst = Quality.MISSING
     length_h = (to_s - from_s) / 3600.0
     heard = all(power is not None for power in powers)
+    # Registers count what power samples did not see; where neither tells anything it is unknown, and no zero.
+    counted = any(one.quality is not Quality.MISSING or one.mean_power_w is not None or one.energy_wh != 0.0 for one in figures)
     return SpanFigures(
         from_s=from_s,
         to_s=to_s,
         interval_id=interval_id,
         mean_power_w=powers[0] if len(figures) == 1 else sum(one.energy_wh for one in figures) / length_h if heard else None,
         peak_power_w=seen.peak_power_w,
-        energy_wh=sum(one.energy_wh for one in figures) if heard else None,
+        energy_wh=sum(one.energy_wh for one in figures) if counted else None,
         baseline_wh=sum(one.baseline_wh for one in figures),
-        delivered_wh=sum(one.delivered_wh for one in figures) if heard else None,
+        delivered_wh=sum(one.delivered_wh for one in figures) if counted else None,
         target_power_w=sum(one.target_power_w for one in figures),
         state=seen.state,
         quality=worst,

@@ -28,7 +28,7 @@ from counterflow.domain.grid import Program, Wire
 from counterflow.engine.ports import GridSide
 
 CATCH_UP_S = 86_400.0
-"""After a start reports are looked after that were due so long ago at most."""
+"""After a start reports are filed that were due so long ago at most; those that were filed are corrected as before."""
 PERIOD_S = 1.0
 _FIRST_RETRY_S = 5.0
 _LONGEST_RETRY_S = 300.0
@@ -160,6 +160,7 @@ class Reporting:
             slots = self._slots(event, program, introduction)
             if known is None:
                 known = self._known[event.id] = _Known(event, program, slots, now_s - CATCH_UP_S)
+                self._find_filed(known, now_s)
                 unknown = cannot_tell(event.report_descriptors)
                 if unknown:
                     log.info("OpenADR report not possible", vtn=self._name.vtn, event_id=event.id, types=unknown)
@@ -198,10 +199,22 @@ class Reporting:
         except UnclearError:
             return None  # whoever follows the event says why
 
-    def _plan(self, event: Event, program: Program, due: DueReport, ready_s: float) -> None:
+    def _find_filed(self, known: _Known, now_s: float) -> None:
+        """After a restart reports are corrected that were filed long before it."""
+        if known.slots is None:
+            return
+        for due in reports_due(known.event, known.slots, now_s - self._settings.correct_for_s, known.looked_s):
+            if self._is_filed(known.event, due):
+                self._keep(known.event, known.program, _Sent(due, ()))
+
+    def _is_filed(self, event: Event, due: DueReport) -> bool:
+        """It is at the VTN, and late meter values may change it."""
         filed = self._filing.known(event.id, due.name)
-        if filed is not None and filed.report_id and due.historical and not needs_offers(due):
-            self._keep(event, program, _Sent(due, ()))  # filed before a restart
+        return filed is not None and filed.report_id != "" and due.historical and not needs_offers(due)
+
+    def _plan(self, event: Event, program: Program, due: DueReport, ready_s: float) -> None:
+        if self._is_filed(event, due):
+            self._keep(event, program, _Sent(due, ()))  # before a restart
             return
         self._tasks[event.id, due.name] = _Task(event, program, due, ready_s)
 

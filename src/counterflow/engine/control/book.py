@@ -104,6 +104,8 @@ def draw_up(
 ) -> DispatchInstruction | Refusal:
     """Turn an order into an instruction, or say in a sentence what is wrong with it. Looks at the order alone."""
     start_s = now_s if order.start_s is None else max(now_s, order.start_s)
+    if order.end_s is not None:
+        order = replace(order, duration_s=order.end_s - start_s)
     if order.start_s is not None and order.start_s < now_s - settings.late_start_s:
         return invalid(
             f"The start {format_instant(order.start_s)} lies in the past.", "Leave the start out to begin now, or name one that is to come."
@@ -131,7 +133,7 @@ def draw_up(
     return DispatchInstruction(
         dispatch_id=dispatch_id,
         start_s=start_s,
-        end_s=start_s + order.duration_s,
+        end_s=start_s + order.duration_s if order.end_s is None else order.end_s,
         steps=steps,
         pool=order.pool,
         policy=order.policy,

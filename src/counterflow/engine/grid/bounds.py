@@ -36,11 +36,13 @@ def bounded(program: Program, order: GridOrder, now_s: float, max_lead_s: float)
     first, *rest = steps
     if first.from_s > now_s + max_lead_s:
         return Later(first.from_s)
-    end_s = min(_end_s(order), first.from_s + MAX_DURATION_S)
+    last_s, longest_s = _end_s(order), first.from_s + MAX_DURATION_S
+    end_s = min(last_s, longest_s)
     return DispatchOrder(
         discharge_power_w=first.discharge_power_w,
         duration_s=end_s - first.from_s,
         start_s=None if first.from_s <= now_s else first.from_s,
+        end_s=last_s if last_s <= longest_s else None,  # what is taken late does not last for longer
         pool=program.pool,
         policy=program.policy,
         mode=order.mode or program.mode,
