@@ -122,6 +122,17 @@ def test_context_makes_repetition_cheap_and_is_needed_to_read_it() -> None:
         Inflater(12, True, LIMIT_BYTES).inflate(second)
 
 
+def test_between_messages_a_line_holds_its_window_and_no_decompressor() -> None:
+    there, back = Deflater(12, True), Inflater(12, True, LIMIT_BYTES)
+    packed = [there.deflate(f"message {number}".encode() * 500) for number in range(20)]
+    tracemalloc.start()
+    for message in packed:
+        back.inflate(message)
+    held_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert 4096 <= held_bytes < 4096 + 512
+
+
 def test_a_bomb_stops_at_the_limit_and_so_does_the_memory() -> None:
     bomb = Deflater(12, False).deflate(bytes(64 * 1024 * 1024))
     inflater = Inflater(12, True, LIMIT_BYTES)

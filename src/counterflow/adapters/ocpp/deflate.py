@@ -81,33 +81,35 @@ def read_answer(answers: Iterable[str]) -> DeflateAgreement | None:
 
 
 class Inflater:
-    """Undoes the peer's compression, one message at a time, never holding more than `limit_bytes` of the result."""
+    """Undoes the peer's compression, one message at a time, never holding more than `limit_bytes` of the result.
 
-    __slots__ = ("_keeps_context", "_limit_bytes", "_stream", "_window_bits")
+    Every message ends where a block ends, so what the next one may refer to is the text before it, as far as the window reaches. That much
+    is kept, and not the decompressor: zlib's holds 7 KiB beside its window, for as long as the line lives.
+    """
+
+    __slots__ = ("_keeps_context", "_limit_bytes", "_window", "_window_bits")
 
     def __init__(self, window_bits: int, keeps_context: bool, limit_bytes: int) -> None:
         # A wider window than agreed is harmless; one of 8 bits is not, since zlib senders round it up to 9.
         self._window_bits = max(window_bits, _FEWEST_ZLIB_BITS)
         self._keeps_context = keeps_context
         self._limit_bytes = limit_bytes
-        self._stream: zlib._Decompress | None = None  # made with the first compressed message: many lines never send one
+        self._window = b""
 
     def inflate(self, message: bytes) -> bytes:
-        """The plain message. Raises `InflatedTooBigError` at the bound, `CorruptStreamError`; the stream is of no use after either."""
-        stream = self._stream or zlib.decompressobj(-self._window_bits)
+        """The plain message. Raises `InflatedTooBigError` at the bound, `CorruptStreamError`; the context is of no use after either."""
+        stream = zlib.decompressobj(-self._window_bits, self._window)
         try:
             plain = stream.decompress(message + _TAIL, self._limit_bytes + 1)
         except zlib.error as error:
             raise CorruptStreamError(str(error)) from error
         if len(plain) > self._limit_bytes:
             raise InflatedTooBigError
-        if stream.eof:
-            # A sender may end a message with a final block (7.2.3.4); what follows it can only be the tail, and the context is gone.
-            if stream.unused_data not in _TAILS_AFTER_FINAL_BLOCK:
-                raise CorruptStreamError("bytes after the final block")
-            self._stream = None
-        else:
-            self._stream = stream if self._keeps_context else None
+        # A sender may end a message with a final block (7.2.3.4); what follows it can only be the tail.
+        if stream.eof and stream.unused_data not in _TAILS_AFTER_FINAL_BLOCK:
+            raise CorruptStreamError("bytes after the final block")
+        if self._keeps_context:
+            self._window = (self._window + plain)[-(1 << self._window_bits) :]
         return plain
 
 
