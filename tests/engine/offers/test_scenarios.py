@@ -89,15 +89,18 @@ def test_a_cell_lies_between_its_least_and_its_most_and_nothing_is_lost(seed: in
     assert (low <= exact + 1e-6).all()
 
 
-def test_without_risks_the_courses_are_the_closed_form() -> None:
+@pytest.mark.parametrize("window_s", [900.0, 3_600.0, 10_800.0])
+def test_without_risks_the_courses_are_the_closed_form(window_s: float) -> None:
     calm = replace(SETTINGS, gain_spread=0.0, energy_spread=0.0, common_gain_spread=0.0, common_energy_spread=0.0)
     still = Risks(rates_per_h=np.zeros((HOURS, KINDS)), doubt=np.zeros(HOURS), shocks=Shocks.even(0.0))
     for count in (50, 900):
-        cars = fleet(count)
-        [drawn] = courses(cars, span(), still, calm, np.random.default_rng(1))
-        exact = float(firm_power_w(cars.power_w, cars.energy_wh, cars.until_s, 3_600.0))
-        assert drawn.power_w == pytest.approx(np.full(calm.scenarios, exact), rel=0.003)
-        assert drawn.energy_wh.min() * 1.0 >= exact * 0.997
+        # At the end of a shift many must charge for home, one after another, up to the last seconds of the window.
+        shift = replace(fleet(count), until_s=np.where(np.arange(count) % 3 == 0, np.inf, window_s * np.linspace(0.7, 1.1, count)))
+        for cars in (fleet(count), shift):
+            [drawn] = courses(cars, span(window_s), still, calm, np.random.default_rng(1))
+            exact = float(firm_power_w(cars.power_w, cars.energy_wh, cars.until_s, window_s))
+            assert drawn.power_w == pytest.approx(np.full(calm.scenarios, exact), rel=2e-4)
+            assert drawn.energy_wh.min() * 3_600.0 / window_s >= exact * 0.9998
 
 
 def test_what_all_share_does_not_average_out_and_independence_promises_too_much() -> None:
