@@ -299,6 +299,8 @@ def test_an_order_that_is_displaced_before_it_begins_is_cancelled_at_once(town: 
     shown = at.view(loser).instruction
     assert (shown.state, shown.state_reason) == (DispatchState.CANCELLED, f"displaced by {winner.dispatch.instruction.dispatch_id}")
     assert [notice.kind for notice in at.notices if notice.subject == loser.dispatch_id][-2:] == ["dispatch.displaced", "dispatch.state"]
+    kept = [(entry.kind, entry.text) for entry in at.journal.dispatch_log(loser.dispatch_id)][-2:]
+    assert kept == [("displaced", shown.state_reason), ("state", "cancelled")], "and its log says so for good"
 
 
 def test_all_or_nothing_and_a_dry_run_beside_a_running_dispatch(town: Any, ideal: dict[str, Any]) -> None:

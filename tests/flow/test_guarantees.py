@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from counterflow.app.desks.course_reading import CourseReading
 from counterflow.app.dispatching import deciding
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import SessionUid
@@ -40,7 +41,13 @@ def test_i4_a_session_without_permission_is_stopped_although_the_tick_goes_on(
     assert not image.setpoint_w[row] < 0.0
     assert image.power_w[row] > -200.0
     [told] = [notice for notice in at.notices if notice.kind == "session.guarded"]
-    assert told.values == {"guarantee": "I4"}
+    station_id = image.keys[row][0]
+    assert told.values == {"guarantee": "I4", "station_id": station_id, "dispatch_id": order.dispatch_id}
+    course = CourseReading(at.journal, 0.05).build(order.dispatch_id, at.now_s, float("-inf"), 1.0)
+    [mark] = [mark for mark in course.marks if mark.kind == "session.guarded"]
+    assert (mark.at_s, mark.station_id, mark.session_uid, mark.text) == (told.at_s, station_id, uid, told.text), (
+        "its chart says so later, too"
+    )
     assert "may not be discharged" in told.text
     assert dict(at.room.dispatcher.guarding.breaches)["I4"] == 1
     assert any("I4" in words for words in at.operations.health().alarms)

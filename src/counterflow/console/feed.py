@@ -29,9 +29,6 @@ OPEN = frozenset({"scheduled", "running", "resuming"})
 LOUD = frozenset({"dispatch.second", "dispatch.tick", "fleet.second"})
 """Notices that come each second: they make the course, and are no news to read."""
 
-UNWRITTEN = frozenset({"session.guarded", "dispatch.displaced"})
-"""Notices about a dispatch that its log does not hold."""
-
 
 class Point(Struct):
     """One second of a dispatch; unknown is None, and is drawn as a gap."""
@@ -80,7 +77,7 @@ class Course:
         newer = [point for point in self.points if point.at_s > read_to_s]
         marks = [Mark(one["at_s"], one["kind"], located(one["station_id"], one["text"])) for one in whole["marks"]]
         # The server answers once what it has told is written; what came since is later than its answer.
-        marks += [mark for mark in self.marks if mark.at_s > read_to_s or mark.kind in UNWRITTEN]
+        marks += [mark for mark in self.marks if mark.at_s > read_to_s]
         self.points = deque((*points_of(hour["points"]), *newer), maxlen=COURSE_POINTS)
         self.whole = [*points_of(whole["points"]), *(point for point in self.whole if point.at_s > read_to_s)]
         self.marks = deque(sorted(marks, key=lambda mark: mark.at_s), maxlen=500)

@@ -189,6 +189,10 @@ class LogKind:
     """A member as it was when it joined (`car`): where its charging is simulated from, for a baseline."""
     NOTE = "note"
     """What a person noted, with who it was."""
+    DISPLACED = "displaced"
+    """An order of higher priority cuts it short, or cancels it; `text` says which."""
+    GUARDED = "guarded"
+    """A guarantee was broken for a member, which was stopped; `text` says which."""
     LATE = "late"
     """In the minute from `at_s` on, meter values of the window came in after the dispatch had ended."""
 

@@ -105,7 +105,11 @@ NOTICES: dict[str, NoticeKind] = {
     "session.guarded": NoticeKind(
         "A guarantee was broken for a session, and it is not discharged any more; `text` says which.",
         "session",
-        {"guarantee": "Its number: I1 floor, I2 departure, I3 limits, I4 permission, I5 bounds, I7 ends, I8 owned, I11 stopped."},
+        {
+            "guarantee": "Its number: I1 floor, I2 departure, I3 limits, I4 permission, I5 bounds, I7 ends, I8 owned, I11 stopped.",
+            "station_id": "Its station; empty = not known any more.",
+            "dispatch_id": "The dispatch that it belonged to; left out = none.",
+        },
     ),
     "session.upgrade": NoticeKind(
         "A session that began charging only was offered a bidirectional transfer; `text` tells what came of it.", "session"

@@ -14,6 +14,7 @@ _OF_THE_WHOLE: dict[str, tuple[str, Callable[[LogEntry], str]]] = {
     LogKind.ACCEPTED: ("dispatch.accepted", lambda entry: f"accepted from {entry.text}"),
     LogKind.STATE: ("dispatch.state", lambda entry: f"{entry.text}: {entry.result}" if entry.result else entry.text),
     LogKind.AMENDED: ("dispatch.amended", lambda entry: f"amended by {entry.text}"),
+    LogKind.DISPLACED: ("dispatch.displaced", lambda entry: entry.text),
     LogKind.SHORTFALL: ("dispatch.shortfall", lambda entry: entry.text),
     LogKind.NOTE: ("dispatch.note", lambda entry: entry.text),
 }
@@ -75,6 +76,8 @@ def marks_of(log: Sequence[LogEntry]) -> Iterator[CourseMark]:
                 yield CourseMark(at_s=entry.at_s, kind="dispatch.replanned", text=text)
         elif entry.kind == LogKind.SETPOINT and entry.result:
             yield _of_session(entry, "session.refused", entry.result, stations)
+        elif entry.kind == LogKind.GUARDED:
+            yield _of_session(entry, "session.guarded", entry.text, stations)
 
 
 def _lost_together(log: Sequence[LogEntry], first: int) -> list[LogEntry]:

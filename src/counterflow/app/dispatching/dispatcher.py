@@ -153,6 +153,7 @@ class Dispatcher:
             fleet=fleet,
             topology=topology,
             book=self.book,
+            journal=journal,
             notify=notify,
             release=lambda uid, now_s: placement.release(uid, now_s, urgent=True),
         )
@@ -285,6 +286,7 @@ class Dispatcher:
         """Instructions of lower priority end where `winner` begins; one that would never run is cancelled at once."""
         for loser in losers:
             changed = give_way(loser, winner, now_s)
+            self._journal.log(loser.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.DISPLACED, text=changed.state_reason))
             self.store(changed, now_s)
             self._say(now_s, "dispatch.displaced", loser.dispatch_id, changed.state_reason, winner=winner.dispatch_id, end_s=changed.end_s)
             self._take_back(loser, changed, now_s)

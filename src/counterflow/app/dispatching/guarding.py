@@ -7,6 +7,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from counterflow.app.dispatching.tasks import Book, RunningTask
+from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.reasons import Reason
@@ -28,6 +29,7 @@ from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.snapshot import B1, FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.ports import Journal
 
 ALARM_S = 3_600.0
 """A breach stays an alarm for this long."""
@@ -42,6 +44,7 @@ class Guarding:
         fleet: FleetState,
         topology: Topology,
         book: Book,
+        journal: Journal,
         notify: Callable[[Notice], None],
         release: Callable[[SessionUid, float], object],
     ) -> None:
@@ -49,6 +52,7 @@ class Guarding:
         self._fleet = fleet
         self._topology = topology
         self._book = book
+        self._journal = journal
         self._notify = notify
         self._release = release
         self._suspicions: dict[DispatchId | None, Suspicions] = {}
@@ -90,12 +94,12 @@ class Guarding:
     def _judge(self, subject: DispatchId | None, image: FleetImage, flags: Flags) -> list[Breach]:
         self._suspicions[subject], breaches = ripened(image, flags, self._suspicions.get(subject, {}))
         for breach in breaches:
-            self._stop(breach, image)
+            self._stop(breach, image, subject or self._book.owner.get(breach.uid))
             self._release(breach.uid, image.at_s)
         return breaches
 
-    def _stop(self, breach: Breach, image: FleetImage) -> None:
-        """The session is kept out, and whoever looks after the fleet is told."""
+    def _stop(self, breach: Breach, image: FleetImage, dispatch_id: DispatchId | None) -> None:
+        """The session is kept out, and whoever looks after the fleet is told, and after the dispatch that it belongs to."""
         if not self._fleet.guard(breach.uid):
             return
         now_s, words = image.at_s, GUARANTEE_WORDS[breach.guarantee]
@@ -105,15 +109,12 @@ class Guarding:
         self._alarms = {uid: seen for uid, seen in self._alarms.items() if now_s - seen[0] < ALARM_S}
         text = f"{breach.guarantee.value}: {words}; it is not discharged any more until it is plugged in anew"
         self._alarms[breach.uid] = (now_s, f"The session at {name} was stopped at {format_instant(now_s)}. {text}.")
-        self._notify(
-            Notice(
-                at_s=now_s,
-                kind="session.guarded",
-                subject=name if key is None else f"{key[0]}/{key[1]}",
-                text=text,
-                values={"guarantee": breach.guarantee.value},
-            )
-        )
+        values: dict[str, float | str | bool | None] = {"guarantee": breach.guarantee.value, "station_id": "" if key is None else key[0]}
+        if dispatch_id is not None:
+            self._journal.log(dispatch_id, LogEntry(at_s=now_s, kind=LogKind.GUARDED, session_uid=breach.uid, text=text))
+            values["dispatch_id"] = dispatch_id
+        subject = name if key is None else f"{key[0]}/{key[1]}"
+        self._notify(Notice(at_s=now_s, kind="session.guarded", subject=subject, text=text, values=values))
 
 
 def _members(task: RunningTask, image: FleetImage) -> B1:
