@@ -35,10 +35,9 @@ PAGES = {"dispatch": "/", "fleet": "/fleet", "stations": "/stations", "sites": "
 SIZES = {"laptop": (1400, 900), "wall": (1920, 1080)}
 LOOK = Path("out") / "screenshots"
 """Where the pictures of all sizes, light and dark, go, to be looked at; those of the docs are the laptop's in light, and one in dark."""
+FILLED_MS = 6_000
 COLOURS = 256
 """Of a picture in the docs: screens have few, and the file is a third."""
-AGAIN_FREE_S = 240.0
-"""After a dispatch its cars charge again one by one; until then little can be promised of them."""
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 
 
@@ -61,13 +60,11 @@ def main() -> int:
                 browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
                 views = [View(browser, console, token, name, scheme) for scheme in ("light", "dark") for name in SIZES]
                 _past_dispatch(api)
-                for view in views:
-                    view.take("offers", "/offers")
+                take(views, "offers", "/offers")
                 _running_dispatch(api)
-                views[0].page.goto(console)
                 time.sleep(75.0)
-                for view in views:
-                    view.take_all()
+                for name, path in (PAGES | _closely(api)).items():
+                    take(views, name, path)
                 browser.close()
         finally:
             if fleet is not None:
@@ -90,17 +87,14 @@ def _api(api_url: str, token: str) -> httpx.Client:
 
 
 def _past_dispatch(api: httpx.Client) -> None:
-    """A short one that has ended, with its report, and an offer."""
+    """A short and small one that has ended, with its report, and an offer of those that it left free."""
     while api.get("/fleet").json()["sessions_ready"] < 0.75 * STATIONS:
         time.sleep(1.0)
-    first = api.post("/dispatches", json={"discharge_power_w": "300kW", "duration_s": 60, "ramp_out_s": 10}).json()["dispatch"]
+    first = api.post("/dispatches", json={"discharge_power_w": "100kW", "duration_s": 60, "ramp_out_s": 10}).json()["dispatch"]
     path = f"/dispatches/{first['instruction']['dispatch_id']}"
     while api.get(path).json()["instruction"]["state"] != "completed":
         time.sleep(2.0)
-    until_s = time.monotonic() + AGAIN_FREE_S
-    while api.get("/offer/horizons").json()[1]["power_w"] <= 0.0 and time.monotonic() < until_s:
-        time.sleep(5.0)
-    api.get("/offer", params={"window_min": 60}).raise_for_status()
+    api.get("/offer", params={"window_min": 15}).raise_for_status()
 
 
 def _running_dispatch(api: httpx.Client) -> None:
@@ -112,6 +106,12 @@ def _running_dispatch(api: httpx.Client) -> None:
         api.put(f"/stations/{one['station_id']}/override", json={"say": "stop"}).raise_for_status()
     note = {"text": "Grid operator called: keep it up until 18:00."}
     api.post(f"/dispatches/{made['instruction']['dispatch_id']}/notes", json=note).raise_for_status()
+
+
+def _closely(api: httpx.Client) -> dict[str, str]:
+    """A car that gives some of its power, and its station."""
+    one = next(one for one in api.get("/sessions").json() if (one["setpoint_w"] or 0.0) > 1000.0)
+    return {"session": f"/sessions/{one['station_id']}/{one['transaction_id']}", "station": f"/stations/{one['station_id']}"}
 
 
 class View:
@@ -127,29 +127,27 @@ class View:
         self.page.fill("#token", token)
         self.page.click("button")
 
-    def take_all(self) -> None:
-        """Every page but the offers."""
-        for name, path in PAGES.items():
-            self.take(name, path)
-        for name, path in (("session", "/fleet"), ("station", "/stations")):
-            self.page.goto(self._console + path)
-            self.page.locator("tbody a").first.click()
-            self.page.wait_for_timeout(3_000)
-            self._keep(name)
-
-    def take(self, name: str, path: str) -> None:
-        """One page, once it has filled itself."""
+    def go(self, path: str) -> None:
+        """Open a page."""
         self.page.goto(self._console + path)
-        self.page.wait_for_timeout(5_000)
-        self._keep(name)
 
-    def _keep(self, name: str) -> None:
+    def keep(self, name: str) -> None:
+        """Its picture."""
         LOOK.mkdir(parents=True, exist_ok=True)
         path = LOOK / f"{name}-{self._size}-{self._scheme}.png"
         self.page.screenshot(path=path)
         if self._size == "laptop" and (self._scheme == "light" or name == "dispatch"):
             picture = Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
             picture.save(PICTURES / f"console-{name}{'' if self._scheme == 'light' else '-dark'}.png", optimize=True)
+
+
+def take(views: list[View], name: str, path: str) -> None:
+    """One page as all of them see it, once it has filled itself."""
+    for view in views:
+        view.go(path)
+    views[0].page.wait_for_timeout(FILLED_MS)
+    for view in views:
+        view.keep(name)
 
 
 if __name__ == "__main__":

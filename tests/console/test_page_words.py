@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from counterflow.console.charts import fan_options
+from counterflow.console.pages.delivered import verdict_words, version_words
 from counterflow.console.pages.health import metric_rows, number_words
-from counterflow.console.pages.offers import fan_words, verdict_words, version_words
+from counterflow.console.pages.offers import fan_words
 from counterflow.console.pages.sites import binding_words, tree
 from counterflow.console.words import size
 

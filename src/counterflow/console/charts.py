@@ -12,6 +12,10 @@ from counterflow.console.feed import Mark, Point
 from counterflow.console.words import MARK_WORDS
 
 TARGET, DELIVERED, HEADROOM, COMMITTED, ALARM = "#D55E00", "#0072B2", "#009E73", "#767676", "#CC79A7"
+GREY = {"color": "#888888"}
+"""Of words in charts, before the page's own style gives them theirs."""
+WALL_FROM_PX, WALL_FONT_PX = 1_700, 17
+"""A chart so wide hangs on a wall, and is read from afar."""
 MAX_POINTS = 900
 SESSION_GAP_S = 90.0
 """Meter values of one car come less often than those of a fleet."""
@@ -37,26 +41,33 @@ def course_options(
     ]
     if committed_w is not None:
         series.append(_line("committed", [[1e3 * from_s, _mw(committed_w)], [1e3 * to_s, _mw(committed_w)]], COMMITTED, dash="dashed"))
+    named = ["target", "tolerance", "delivered", "headroom held", "committed"]
+    return _chart(named, {"min": 1e3 * from_s, "max": 1e3 * to_s}, [{"name": "MW", "scale": False}], series, top=64)
+
+
+def _chart(
+    named: Sequence[str], time_axis: dict[str, Any], scales: Sequence[dict[str, Any]], series: list[dict[str, Any]], *, top: int = 48
+) -> dict[str, Any]:
+    """What all charts have in common: time in UTC, a legend in one row, and larger words where there is room, as on a wall."""
+    lines = {"splitLine": {"lineStyle": {"opacity": 0.3}}}
+    large = {"axisLabel": {"fontSize": WALL_FONT_PX}, "nameTextStyle": {"fontSize": WALL_FONT_PX}}
+    wall = {
+        "textStyle": {"fontSize": WALL_FONT_PX},
+        "legend": {"textStyle": {"fontSize": WALL_FONT_PX}},
+        "grid": {"left": 84, "top": top + 16, "bottom": 48},
+        "xAxis": large,
+        "yAxis": [large for _ in scales],
+    }
     return {
         "animation": False,
         "useUTC": True,
-        "grid": {"left": 64, "right": 24, "top": 64, "bottom": 40},
-        "legend": {
-            "data": ["target", "tolerance", "delivered", "headroom held", "committed"],
-            "icon": "roundRect",
-            "top": 0,
-            "textStyle": {"color": "#888888"},
-        },
+        "grid": {"left": 64, "right": 24 if len(scales) == 1 else 64, "top": top, "bottom": 40},
+        "legend": {"data": list(named), "icon": "roundRect", "top": 0, "textStyle": GREY},
         "tooltip": {"trigger": "axis"},
-        "xAxis": {"type": "time", "min": 1e3 * from_s, "max": 1e3 * to_s, "axisLabel": {"color": "#888888"}},
-        "yAxis": {
-            "type": "value",
-            "name": "MW",
-            "scale": False,
-            "axisLabel": {"color": "#888888"},
-            "splitLine": {"lineStyle": {"opacity": 0.3}},
-        },
+        "xAxis": {"type": "time", "axisLabel": GREY} | time_axis,
+        "yAxis": [{"type": "value", "axisLabel": GREY} | (lines if number == 0 else {}) | one for number, one in enumerate(scales)],
         "series": series,
+        "media": [{"query": {"minWidth": WALL_FROM_PX}, "option": wall}, {"option": {}}],
     }
 
 
@@ -151,14 +162,9 @@ def fan_options(day: Sequence[dict[str, Any]]) -> dict[str, Any]:
         lower = power_mw
     offered = [[at, _mw(one["power_w"])] for at, one in zip(times, day, strict=True)]
     series.append(_line("offered", offered, TARGET, width=3, step="end"))
-    return {
-        "animation": False,
-        "grid": {"left": 64, "right": 24, "top": 40, "bottom": 40},
-        "legend": {"top": 0},
-        "xAxis": {"type": "time"},
-        "yAxis": {"type": "value", "name": "MW", "min": 0, "splitLine": {"lineStyle": {"opacity": 0.3}}},
-        "series": series,
-    }
+    named = [*(f"P{100.0 * confidence:g}" for confidence in levels), "offered"]
+    # Bands tell what each adds to the one below it, which is no figure to be read off under the pointer.
+    return _chart(named, {}, [{"name": "MW", "min": 0}], series) | {"tooltip": {"show": False}}
 
 
 FAN = ("#0072B2", "#3F9BD1", "#7DBFE6", "#B9DFF5")
@@ -179,24 +185,13 @@ def session_options(seen: dict[str, Any]) -> dict[str, Any]:
     asked = [[1e3 * one["at_s"], _kw(one["power_w"])] for one in orders]
     if asked:
         asked.append([1e3 * seen["at_s"], asked[-1][1]])
-    grey = {"color": "#888888"}
-    return {
-        "animation": False,
-        "useUTC": True,
-        "grid": {"left": 64, "right": 64, "top": 48, "bottom": 40},
-        "legend": {"data": ["asked", "power", "state of charge"], "icon": "roundRect", "top": 0, "textStyle": grey},
-        "tooltip": {"trigger": "axis"},
-        "xAxis": {"type": "time", "min": 1e3 * from_s, "max": 1e3 * seen["at_s"], "axisLabel": grey},
-        "yAxis": [
-            {"type": "value", "name": "kW", "axisLabel": grey, "splitLine": {"lineStyle": {"opacity": 0.3}}},
-            {"type": "value", "name": "%", "min": 0, "max": 100, "axisLabel": grey, "splitLine": {"show": False}},
-        ],
-        "series": [
-            _line("asked", asked, TARGET, width=2, dash="dashed", step="end"),
-            _line("power", powers, DELIVERED, width=2),
-            _line("state of charge", socs, HEADROOM, width=2, dash="dotted") | {"yAxisIndex": 1},
-        ],
-    }
+    series = [
+        _line("asked", asked, TARGET, width=2, dash="dashed", step="end"),
+        _line("power", powers, DELIVERED, width=2),
+        _line("state of charge", socs, HEADROOM, width=2, dash="dotted") | {"yAxisIndex": 1},
+    ]
+    scales: list[dict[str, Any]] = [{"name": "kW"}, {"name": "%", "min": 0, "max": 100, "splitLine": {"show": False}}]
+    return _chart(["asked", "power", "state of charge"], {"min": 1e3 * from_s, "max": 1e3 * seen["at_s"]}, scales, series)
 
 
 def _kw(power_w: float | None) -> float | None:

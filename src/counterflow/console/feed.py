@@ -93,6 +93,11 @@ def located(station_id: object, text: str) -> str:
     return f"{station_id}: {text}" if station_id else text
 
 
+def about(notice: dict[str, Any]) -> tuple[object, object]:
+    """What a notice is about, and the dispatch that it belongs to, if it says so."""
+    return notice["subject"], (notice.get("values") or {}).get("dispatch_id")
+
+
 def told(notice: dict[str, Any]) -> str:
     """A notice in words, with what it is about."""
     station_id = (notice.get("values") or {}).get("station_id")

@@ -1,11 +1,12 @@
 """What is around every page: who is signed in, where one can go, alarms, how fresh it all is, and the emergency stop, always in sight."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from nicegui import ui
 
 from counterflow.console.api import ApiError
+from counterflow.console.charts import WALL_FROM_PX
 from counterflow.console.house import House
 from counterflow.console.signing import COOKIE, Visitor
 
@@ -47,6 +48,12 @@ a:focus-visible, button:focus-visible, th:focus-visible, [tabindex="0"]:focus-vi
 .q-btn:focus-visible {{ box-shadow: 0 0 0 2px var(--cf-paper), 0 0 0 5px var(--cf-focus); }}
 header a:focus-visible, header button:focus-visible {{ outline-color: {FOCUS_DARK}; }}
 header .q-btn:focus-visible {{ box-shadow: 0 0 0 2px {BAR}, 0 0 0 5px {FOCUS_DARK}; }}
+@media (min-width: {WALL_FROM_PX + 100}px) {{
+  html {{ font-size: 20px; }}
+  body, .q-btn, .q-field, .q-table th, .q-table td, .q-table__bottom, .q-item {{ font-size: 1rem; }}
+  .q-table th {{ font-size: .9rem; }}
+  .cf-figure {{ font-size: 3.4rem; }}
+}}
 .cf-skip {{ position: absolute; left: -100vw; }}
 .cf-skip:focus {{ left: 1rem; top: .5rem; z-index: 9999; background: {PAPER}; color: {LINK}; padding: .5rem 1rem; }}
 """
@@ -98,7 +105,13 @@ def page(house: House, visitor: Visitor, title: str, place: str) -> Iterator[Non
 def every_second(update: Callable[[], None]) -> None:
     """Now, and once a second for as long as the page is open."""
     update()
-    ui.timer(1.0, update)
+    ui.timer(1.0, update, immediate=False)
+
+
+async def again_and_again(every_s: float, load: Callable[[], Awaitable[None]]) -> None:
+    """Now, and so often for as long as the page is open."""
+    await load()
+    ui.timer(every_s, load, immediate=False)
 
 
 def _count_viewer(house: House) -> None:

@@ -31,7 +31,7 @@ class Lines:
         with self._list:
             for at_s, kind, text in lines:
                 with ui.item().classes("q-px-none"):
-                    with ui.item_section().props("side"):
+                    with ui.item_section().props("side top"):
                         ui.label(clock(at_s)).classes("text-caption")
                     with ui.item_section():
                         ui.item_label(f"{kind}: {text}" if text else kind)

@@ -15,11 +15,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from counterflow.console.api import ApiError
 from counterflow.console.guard import Guard
 from counterflow.console.house import House
-from counterflow.console.pages import dispatch_room, fleet, health, offers, replay, session, sites, stations
+from counterflow.console.pages import delivered, dispatch_room, fleet, health, offers, replay, session, sites, stations
 from counterflow.console.settings import ConsoleOrders
 from counterflow.console.signing import COOKIE
 
-PAGES = (dispatch_room, fleet, session, stations, sites, offers, health, replay)
+PAGES = (dispatch_room, fleet, session, stations, sites, offers, delivered, health, replay)
 READY = "ready "
 """What the process writes first, followed by its port."""
 _SIGN_IN = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in – Counterflow</title>

@@ -7,7 +7,7 @@ from nicegui import ui
 
 from counterflow.console import charts
 from counterflow.console.api import ApiError
-from counterflow.console.feed import told
+from counterflow.console.feed import about, told
 from counterflow.console.frame import act, every_second, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.lines import Lines, lines_of
@@ -15,6 +15,8 @@ from counterflow.console.signing import Visitor
 from counterflow.console.words import age, day_and_clock, energy, happened, power
 
 SPANS = {"15 min": 900.0, "1 h": 3600.0, "window": 0.0}
+BEFORE_S, AFTER_S, LEAST_S = 30.0, 60.0, 120.0
+"""What is shown around a window; and no chart is shorter than the last."""
 NEWS_SHOWN = 25
 
 
@@ -56,7 +58,7 @@ class Room:
         self._said = ui.label().classes("text-body1")
         with ui.row().classes("w-full items-start gap-6"):
             self._marks = Lines("What happened in this dispatch", "marks")
-            self._news = Lines("What happened anywhere", "news")
+            self._news = Lines("What else happened", "news")
         every_second(self.update)
 
     def update(self) -> None:
@@ -71,7 +73,7 @@ class Room:
         view = feed.dispatch(self._chosen) if self._chosen else None
         self._show_figures(view)
         self._show_course(view)
-        newest = list(feed.notices)[-NEWS_SHOWN:][::-1]
+        newest = [notice for notice in feed.notices if self._chosen not in about(notice)][-NEWS_SHOWN:][::-1]
         self._news.show([(one["at_s"], happened(one["kind"]), told(one)) for one in newest])
         may, state = self._visitor.may_operate, "" if view is None else view["instruction"]["state"]
         self._order.set_enabled(may)
@@ -106,7 +108,7 @@ class Room:
         course = self._house.feed.want(view)
         self._marks.show(lines_of(course.marks))
         span_s = SPANS[self._span]
-        from_s, to_s = (now_s - span_s, now_s) if span_s else (instruction["start_s"] - 30.0, instruction["end_s"] + 60.0)
+        from_s, to_s = span_of(instruction, span_s, now_s)
         options = charts.course_options(
             list(course.points) if span_s else course.whole,
             list(course.marks),
@@ -222,6 +224,14 @@ class Room:
         dialog.open()
 
 
+def span_of(instruction: dict[str, Any], span_s: float, now_s: float) -> tuple[float, float]:
+    """From when to when the chart goes; 0 = the whole window. What lies before a dispatch that has just begun is no part of it."""
+    begins_s = instruction["start_s"] - BEFORE_S
+    if not span_s:
+        return begins_s, instruction["end_s"] + AFTER_S
+    return min(max(now_s - span_s, begins_s), now_s - LEAST_S), now_s
+
+
 def preview_words(answer: dict[str, Any]) -> list[str]:
     """What a dry run says, in sentences."""
     told = answer["dispatch"]["feasibility"]
@@ -249,4 +259,4 @@ def _title(view: dict[str, Any]) -> str:
 def _figure(name: str, mark: str) -> ui.label:
     with ui.card().classes("col").props("flat bordered"):
         ui.label(name).classes("cf-name")
-        return ui.label("–").classes("cf-figure").mark(mark).props(f'data-testid="{mark}"')
+        return ui.label("–").classes("cf-figure").props(f'data-testid="{mark}"')

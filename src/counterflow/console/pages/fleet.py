@@ -6,7 +6,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from counterflow.console.api import ApiError
-from counterflow.console.frame import page, visitor_of
+from counterflow.console.frame import again_and_again, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
 from counterflow.console.tables import asked_of, keep_up, paged_table, show_page
@@ -14,6 +14,8 @@ from counterflow.console.words import age, day_and_clock, power, share
 
 LOOK_EVERY_S = 2.0
 ROWS = 25
+ALL_FRAC = 0.98
+"""A setpoint of so much of what a car can is all of it."""
 COLUMNS: tuple[tuple[str, str, str | None], ...] = (
     ("station", "Station", "station"),
     ("soc", "SoC / floor", "soc"),
@@ -49,7 +51,7 @@ class Sessions:
         with ui.row().classes("w-full items-center gap-3"):
             self._search = ui.input("Search station or transaction").props("clearable dense debounce=300").classes("w-72")
             self._reason = ui.select({"": "all reasons"}, value="", label="Why").props("dense").classes("w-64")
-            self._count = ui.label().classes("text-caption").mark("count")
+            self._count = ui.label().classes("text-caption")
             ui.space()
             ui.link("Stations", "/stations")
         self._table = paged_table(COLUMNS, rows=ROWS, row_key="key", empty="No session.", numbers=NUMBERS)
@@ -57,8 +59,7 @@ class Sessions:
 
     async def begin(self) -> None:
         """The first page, and a fresh look now and then."""
-        await self.load()
-        ui.timer(LOOK_EVERY_S, self.load)
+        await again_and_again(LOOK_EVERY_S, self.load)
 
     async def load(self) -> None:
         """The rows that are in sight."""
@@ -96,5 +97,21 @@ def row_of(view: dict[str, Any]) -> dict[str, Any]:
         "error": power(error_w),
         "heard": age(view["power_age_s"]),
         "state": view["phase"].replace("_", " "),
-        "reason": view["reason_text"],
+        "reason": why_words(view),
     }
+
+
+def why_words(view: dict[str, Any]) -> str:
+    """Why it may not be discharged, or what its share is and why."""
+    setpoint_w, able_w = view["setpoint_w"], view["available_power_w"]
+    if view["reason"] != "ready":
+        return str(view["reason_text"])
+    if view["dispatch_id"] is None or setpoint_w is None:
+        return f"{view['reason_text']}; no dispatch asks for it"
+    if setpoint_w < 0.0:
+        return f"charges less: at most {power(-setpoint_w)}, which counts as delivered"
+    if setpoint_w == 0.0:
+        return "stands by at 0 W until its dispatch needs it"
+    if able_w is None or setpoint_w >= ALL_FRAC * able_w:
+        return "gives all that it can"
+    return f"gives a part of the {power(able_w)} that it can, as much as is needed"

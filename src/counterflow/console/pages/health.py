@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from nicegui import ui
 
 from counterflow.console.api import ApiError
-from counterflow.console.frame import every_second, page, visitor_of
+from counterflow.console.frame import again_and_again, every_second, page, visitor_of
 from counterflow.console.house import House
+from counterflow.console.listed import Listed, Row
 from counterflow.console.remedies import remedy_of
 from counterflow.console.signing import Visitor
-from counterflow.console.tables import table
+from counterflow.console.tables import show_rows, table
 from counterflow.console.words import UNKNOWN, day_and_clock, size
 
 LOOK_EVERY_S = 5.0
+STORAGE_EVERY_S = 60.0
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})? ([^ ]+)$")
 ENTRIES_SHOWN = 100
 
@@ -28,13 +31,13 @@ def show(house: House) -> None:
         if visitor is None:
             return
         with page(house, visitor, "Health", "/health"):
-            show_rows = _figures(house)
+            show_figures = _figures(house)
             ui.label("Alarms").classes("text-h6 q-mt-md")
             _alarms(house)
             ui.label("Storage").classes("text-h6 q-mt-md")
             await _storage(house, visitor)
             ui.label("What is measured").classes("text-h6 q-mt-md")
-            await _metrics(house, visitor, show_rows)
+            await _metrics(house, visitor, show_figures)
             ui.label("Who changed what").classes("text-h6 q-mt-md")
             await _audit(house, visitor)
 
@@ -60,7 +63,7 @@ def _figures(house: House) -> Callable[[list[dict[str, Any]]], None]:
         for name in names:
             with ui.card().props("flat bordered").classes("q-pa-md"):
                 ui.label(name).classes("cf-name")
-                shown[name] = ui.label(UNKNOWN).classes("cf-figure").mark(name)
+                shown[name] = ui.label(UNKNOWN).classes("cf-figure").props(f'data-testid="{name}"')
 
     def update() -> None:
         fleet = house.feed.fleet
@@ -73,11 +76,11 @@ def _figures(house: House) -> Callable[[list[dict[str, Any]]], None]:
 
     every_second(update)
 
-    def show_rows(rows: list[dict[str, Any]]) -> None:
+    def show_figures(rows: list[dict[str, Any]]) -> None:
         for name, words in number_words(rows).items():
             shown[name].set_text(words)
 
-    return show_rows
+    return show_figures
 
 
 def number_words(rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -113,22 +116,23 @@ def _alarms(house: House) -> None:
 
 async def _storage(house: House, visitor: Visitor) -> None:
     """What is kept on the disk, how much of it, and for how long."""
-    try:
-        kept = await house.api.get(visitor.token, "/storage")
-    except ApiError as error:
-        ui.label(error.sentence).classes("text-negative")
-        return
-    rows = [{"key": one["what"], "what": one["what"], "size": size(one["size_bytes"]), "kept": one["kept"]} for one in kept["stores"]]
-    rows.append({"key": "free", "what": "free on the disk", "size": size(kept["free_bytes"]), "kept": UNKNOWN})
-    table((("what", "What"), ("size", "Size"), ("kept", "Kept for")), rows, row_key="key", empty="Nothing.", numbers=("size",))
+    shown = table((("what", "What"), ("size", "Size"), ("kept", "Kept for")), [], row_key="what", empty="Nothing.", numbers=("size",))
+    await Listed(house, visitor, "/storage", storage_rows, shown).keep(STORAGE_EVERY_S)
 
 
-async def _metrics(house: House, visitor: Visitor, show_rows: Callable[[list[dict[str, Any]]], None]) -> None:
+def storage_rows(kept: dict[str, Any]) -> list[Row]:
+    """What lies there, and what is free."""
+    rows = [{"what": one["what"], "size": size(one["size_bytes"]), "kept": one["kept"]} for one in kept["stores"]]
+    return [*rows, {"what": "free on the disk", "size": size(kept["free_bytes"]), "kept": UNKNOWN}]
+
+
+async def _metrics(house: House, visitor: Visitor, show_figures: Callable[[list[dict[str, Any]]], None]) -> None:
     search = ui.input("Search metrics", placeholder="tick, journal, frames").props("clearable dense").classes("w-72")
     titles = (("name", "Metric"), ("labels", "Of"), ("value", "Value"), ("per_s", "Per second"))
     shown = table(titles, [], row_key="key", empty="Nothing found.", numbers=("value", "per_s"))
     shown.props("virtual-scroll").style("max-height: 40vh")
     before: dict[str, float] = {}
+    looked_at_s = [monotonic()]
 
     async def update() -> None:
         try:
@@ -136,13 +140,13 @@ async def _metrics(house: House, visitor: Visitor, show_rows: Callable[[list[dic
         except ApiError:
             return
         wanted = (search.value or "").lower()
-        rows = metric_rows(text, before, LOOK_EVERY_S)
-        show_rows(rows)
-        shown.rows = [row for row in rows if wanted in row["key"].lower()]
-        shown.update()
+        now_s = monotonic()
+        rows = metric_rows(text, before, now_s - looked_at_s[0])
+        looked_at_s[0] = now_s
+        show_figures(rows)
+        show_rows(shown, [row for row in rows if wanted in row["key"].lower()])
 
-    await update()
-    ui.timer(LOOK_EVERY_S, update)
+    await again_and_again(LOOK_EVERY_S, update)
 
 
 def metric_rows(text: str, before: dict[str, float], over_s: float) -> list[dict[str, Any]]:
@@ -162,12 +166,14 @@ def metric_rows(text: str, before: dict[str, float], over_s: float) -> list[dict
 
 
 async def _audit(house: House, visitor: Visitor) -> None:
-    try:
-        entries = await house.api.get(visitor.token, "/audit", most=ENTRIES_SHOWN)
-    except ApiError as error:
-        ui.label(error.sentence)
-        return
-    rows = [
+    titles = (("at", "When"), ("who", "Who"), ("role", "Role"), ("what", "What"), ("status", "Answer"))
+    shown = table(titles, [], row_key="key", empty="Nothing was changed yet.")
+    await Listed(house, visitor, "/audit", audit_rows, shown, most=ENTRIES_SHOWN).keep()
+
+
+def audit_rows(entries: list[dict[str, Any]]) -> list[Row]:
+    """Who changed what, and how the server answered."""
+    return [
         {
             "key": number,
             "at": day_and_clock(one["at_s"]),
@@ -178,5 +184,3 @@ async def _audit(house: House, visitor: Visitor) -> None:
         }
         for number, one in enumerate(entries)
     ]
-    titles = (("at", "When"), ("who", "Who"), ("role", "Role"), ("what", "What"), ("status", "Answer"))
-    table(titles, rows, row_key="key", empty="Nothing was changed yet.")

@@ -55,7 +55,7 @@ class Replay:
             self._speed = ui.toggle(list(SPEEDS), value="10×")
             self._slider = ui.slider(min=1, max=len(self._points), value=len(self._points), on_change=self._draw).classes("col")
             self._slider.props('aria-label="Second of the dispatch"')
-        self._said = ui.label().classes("text-body1").mark("replayed")
+        self._said = ui.label().classes("text-body1")
         self._happened = Lines("What had happened by then", "marks")
         self._timer = ui.timer(1.0, self._go_on, active=False)
         self._draw()

@@ -7,7 +7,7 @@ from nicegui import ui
 
 from counterflow.console import charts
 from counterflow.console.api import ApiError
-from counterflow.console.frame import act, page, visitor_of
+from counterflow.console.frame import act, again_and_again, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
 from counterflow.console.tables import table
@@ -73,8 +73,7 @@ class OneSession:
 
     async def begin(self) -> None:
         """Now, and again every few seconds."""
-        await self.load()
-        ui.timer(LOOK_EVERY_S, self.load)
+        await again_and_again(LOOK_EVERY_S, self.load)
 
     async def load(self) -> None:
         """What is newest."""

@@ -2,16 +2,19 @@
 
 from math import nan
 from typing import Any
+from urllib.parse import quote
 
 from nicegui import ui
 
 from counterflow.console.api import ApiError
-from counterflow.console.frame import act, every_second, page, visitor_of
+from counterflow.console.frame import act, again_and_again, every_second, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
-from counterflow.console.tables import table
+from counterflow.console.tables import show_rows, table
 from counterflow.console.words import day_and_clock, power
 
+CONFLICTS_EVERY_S = 5.0
+LEADERS = {None: "nobody has confirmed", "us": "we lead", "them": "they lead"}
 NEARLY_FULL_FRAC = 0.9
 BINDS_FRAC = 0.995
 """Cars do not follow to the watt: what is this full leaves no room for another setpoint."""
@@ -30,7 +33,7 @@ def show(house: House) -> None:
             ui.label("Limits").classes("text-h6")
             _limits(house)
             ui.label("Who else steers").classes("text-h6 q-mt-md")
-            await _conflicts(house, visitor)
+            await again_and_again(CONFLICTS_EVERY_S, Conflicts(house, visitor).load)
 
 
 def _limits(house: House) -> None:
@@ -109,48 +112,85 @@ def _bar(limit: dict[str, Any], name: str, flow_w: float, always_w: float | None
                 ui.element("div").style(f"width: {percent:.1f}%")
 
 
-async def _conflicts(house: House, visitor: Visitor) -> None:
-    try:
-        conflicts = await house.api.get(visitor.token, "/conflicts")
-        said = await house.api.get(visitor.token, "/conflicts/priorities")
-    except ApiError as error:
-        ui.label(error.sentence).classes("text-negative")
-        return
-    leaders = {one["site_id"]: one for one in said}
-    rows = [
+class Conflicts:
+    """Who else steers, with what a person can say to it, as one viewer sees it."""
+
+    def __init__(self, house: House, visitor: Visitor) -> None:
+        self._house = house
+        self._visitor = visitor
+        titles = (("site", "Site"), ("station", "Station"), ("evse", "EVSE"), ("why", "Conflict"), ("leader", "Who leads"))
+        self._table = table(titles, [], row_key="key", empty="Nobody else steers a station of ours.")
+        self._sites = ui.column().classes("w-full gap-2")
+        self._trouble = ui.label().classes("text-negative")
+        self._shown: list[tuple[str, str]] = []
+
+    async def load(self) -> None:
+        """What is known now."""
+        try:
+            conflicts = await self._house.api.get(self._visitor.token, "/conflicts")
+            said = await self._house.api.get(self._visitor.token, "/conflicts/priorities")
+        except ApiError as error:
+            self._trouble.set_text(error.sentence)
+            return
+        self._trouble.set_text("")
+        rows = conflict_rows(conflicts)
+        show_rows(self._table, rows)
+        last = {one["site_id"]: last_word(one["entries"]) for one in said}
+        sites = [(site, last.get(site, "Nobody has confirmed anything.")) for site in sorted({row["site"] for row in rows})]
+        if sites != self._shown:
+            self._shown = sites
+            self._show_sites()
+
+    def _show_sites(self) -> None:
+        self._sites.clear()
+        with self._sites:
+            for site, words in self._shown:
+                with ui.row().classes("items-center gap-3"):
+                    ui.label(f"Site {site}. {words}")
+                    confirm = ui.button("Confirm who leads", on_click=lambda site=site: self._ask(site)).props("outline")
+                    confirm.set_enabled(self._visitor.may_operate)
+
+    def _ask(self, site: str) -> None:
+        with ui.dialog() as dialog, ui.card().classes("w-96"):
+            ui.label(f"Who has priority at site {site}?").classes("text-h6")
+            choices = {"us": "We do: our profiles go above theirs", "them": "They do: their EVSEs are not dispatched"}
+            leader = ui.radio(choices, value="them")
+            by = ui.input("Who of the site's operator says so").props("autofocus").classes("w-full")
+            note = ui.input("Note").classes("w-full")
+
+            async def confirm() -> None:
+                body = {"leader": leader.value, "by": by.value.strip(), "note": note.value.strip()}
+                path = f"/conflicts/priorities/{quote(site, safe='')}"
+                if await act(self._house, self._visitor, "PUT", path, "Confirmed.", body) is not None:
+                    dialog.close()
+                    await self.load()
+
+            with ui.row().classes("w-full justify-end"):
+                ui.button("Back", on_click=dialog.close).props("flat")
+                ui.button("Confirm", on_click=confirm).props('color="primary"')
+        dialog.open()
+
+
+def conflict_rows(conflicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where somebody else steers, or may."""
+    return [
         {
-            "key": f"{one['station_id']}/{one['evse_id']}", "site": one["site_id"], "station": one["station_id"],
-            "evse": one["evse_id"] or "whole station", "why": one["conflict_text"], "leader": one["leader"] or "nobody has confirmed",
+            "key": f"{one['station_id']}/{one['evse_id']}",
+            "site": one["site_id"],
+            "station": one["station_id"],
+            "evse": one["evse_id"] or "whole station",
+            "why": one["conflict_text"],
+            "leader": LEADERS[one["leader"]],
         }
-        for one in conflicts if one["conflict"] != "none" or one["other_profiles"]
-    ]  # fmt: skip
-    table(
-        (("site", "Site"), ("station", "Station"), ("evse", "EVSE"), ("why", "Conflict"), ("leader", "Who leads")),
-        rows, row_key="key", empty="Nobody else steers a station of ours.",
-    )  # fmt: skip
-    for site in sorted({row["site"] for row in rows}):
-        with ui.row().classes("items-center gap-3"):
-            entries = (leaders.get(site) or {}).get("entries") or ()
-            last = f"Last word: {entries[-1]['by']}, {day_and_clock(entries[-1]['at_s'])}." if entries else "Nobody has confirmed anything."
-            ui.label(f"Site {site}. {last}")
-            confirm = ui.button("Confirm who leads", on_click=lambda site=site: _confirm(house, visitor, site)).props("outline")
-            confirm.set_enabled(visitor.may_operate)
+        for one in conflicts
+        if one["conflict"] != "none" or one["other_profiles"]
+    ]
 
 
-def _confirm(house: House, visitor: Visitor, site: str) -> None:
-    with ui.dialog() as dialog, ui.card().classes("w-96"):
-        ui.label(f"Who has priority at site {site}?").classes("text-h6")
-        leader = ui.radio({"us": "We do: our profiles go above theirs", "them": "They do: their EVSEs are not dispatched"}, value="them")
-        by = ui.input("Who of the site's operator says so").props("autofocus").classes("w-full")
-        note = ui.input("Note").classes("w-full")
-
-        async def confirm() -> None:
-            body = {"leader": leader.value, "by": by.value.strip(), "note": note.value.strip()}
-            if await act(house, visitor, "PUT", f"/conflicts/priorities/{site}", "Confirmed.", body) is not None:
-                dialog.close()
-                ui.navigate.reload()
-
-        with ui.row().classes("w-full justify-end"):
-            ui.button("Back", on_click=dialog.close).props("flat")
-            ui.button("Confirm", on_click=confirm).props('color="primary"')
-    dialog.open()
+def last_word(entries: list[dict[str, Any]]) -> str:
+    """What was said last of who leads, by whom."""
+    if not entries:
+        return "Nobody has confirmed anything."
+    newest = entries[-1]
+    words = "taken back" if newest["leader"] is None else LEADERS[newest["leader"]]
+    return f"Last word: {words}, said by {newest['by']}, {day_and_clock(newest['at_s'])}."

@@ -3,20 +3,23 @@
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from nicegui import ui
 
 from counterflow.console.api import ApiError
-from counterflow.console.frame import act, page, visitor_of
+from counterflow.console.frame import act, again_and_again, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
-from counterflow.console.tables import asked_of, keep_up, paged_table, show_page, table
+from counterflow.console.tables import asked_of, keep_up, paged_table, show_page, show_rows, table
 from counterflow.console.words import UNKNOWN, clock, day_and_clock, power
 from counterflow.domain.resources import ControlMode
+from counterflow.domain.station_settings import StationVariable
 
-LOOK_EVERY_S = 3.0
+LOOK_EVERY_S = 2.0
+FRAMES_EVERY_S = 10.0
 FRAMES_SHOWN = 100
 PROFILES_SHOWN = 200
-LEDGER_SOONEST_S = 5.0
+LEDGER_SOONEST_S = 2.0
 LIST_EVERY_S = 5.0
 ROWS = 25
 COLUMNS: tuple[tuple[str, str, str | None], ...] = (
@@ -61,7 +64,7 @@ class Stations:
         with ui.row().classes("w-full items-center gap-3"):
             self._search = ui.input("Search station, site, model, serial number").props("clearable dense debounce=300").classes("w-96")
             self._only = ui.select(ONLY, value="", label="Which").props("dense").classes("w-48")
-            self._count = ui.label().classes("text-caption").mark("count").props('role="status"')
+            self._count = ui.label().classes("text-caption").props('role="status"')
             ui.space()
             ui.link("Sessions", "/fleet")
         self._table = paged_table(
@@ -71,8 +74,7 @@ class Stations:
 
     async def begin(self) -> None:
         """The first page, and a fresh look now and then."""
-        await self.load()
-        ui.timer(LIST_EVERY_S, self.load)
+        await again_and_again(LIST_EVERY_S, self.load)
 
     async def load(self) -> None:
         """The rows that are in sight."""
@@ -134,6 +136,9 @@ class OneStation:
         ui.label("EVSEs").classes("text-h6")
         titles = (("evse", "EVSE"), ("control", "Control"), ("why", "Why"), ("gives", "Gives at most"), ("takes", "Takes at most"))
         self._evses = table((*titles, ("modes", "Modes")), [], row_key="evse", empty="It has not told what it can do.")
+        with ui.expansion("Settings that we changed").classes("w-full").props("dense header-class=q-px-none"):
+            settings = (("variable", "Variable"), ("former", "Before"), ("ours", "Ours"), ("since", "Since"))
+            self._settings = table(settings, [], row_key="variable", empty="None: it is as it was found.")
         with ui.row().classes("w-full items-center gap-3"):
             ui.label("Charging profiles").classes("text-h6")
             ui.space()
@@ -153,10 +158,9 @@ class OneStation:
         ui.label("Secrets are masked; people and cars appear under pseudonyms.").classes("cf-name")
 
     async def begin(self) -> None:
-        """Now; identity and profiles again every few seconds, messages when they are asked for."""
-        await self.load()
-        await self._load_frames()
-        ui.timer(LOOK_EVERY_S, self.load)
+        """Now; identity and profiles again every few seconds, messages more rarely."""
+        await again_and_again(LOOK_EVERY_S, self.load)
+        await again_and_again(FRAMES_EVERY_S, self._load_frames)
 
     async def load(self) -> None:
         """What is newest."""
@@ -179,12 +183,11 @@ class OneStation:
                 with ui.row().classes("gap-2 no-wrap"):
                     ui.label(name).classes("cf-name w-56")
                     ui.label(value)
-        self._evses.rows = [evse_row(evse) for evse in view["evses"]]
-        self._evses.update()
+        show_rows(self._evses, [evse_row(evse) for evse in view["evses"]])
+        show_rows(self._settings, [setting_row(change) for change in view["changed_settings"]])
         if profiles is not None:
             self._profiles_here, self._ledger_at_s = here, self._house.now_s()
-            self._profiles.rows = [profile_row(number, profile) for number, profile in enumerate(profiles[:PROFILES_SHOWN])]
-            self._profiles.update()
+            show_rows(self._profiles, [profile_row(number, profile) for number, profile in enumerate(profiles[:PROFILES_SHOWN])])
 
     async def _load_frames(self) -> None:
         try:
@@ -198,8 +201,7 @@ class OneStation:
             {"key": number, "at": clock(one["at_s"]), "way": "from it" if one["direction"] == "in" else "to it", "text": one["text"]}
             for number, one in enumerate(found)
         ]
-        self._frames.rows = rows[::-1]
-        self._frames.update()
+        show_rows(self._frames, rows[::-1])
 
     async def _ask_anew(self) -> None:
         await act(self._house, self._visitor, "POST", self._path + "/discovery", "It has answered.")
@@ -263,17 +265,17 @@ def facts_of(view: dict[str, Any]) -> list[tuple[str, str]]:
     if view["awaits_reboot"]:
         facts.append(("Waits", "for a reboot, to take settings"))
     facts += [("Refused", sentence) for sentence in view["refusals"]]
-    facts += [
-        (f"We set {_variable(change['variable'])}", f"{change['former'] or 'nothing'} → {(change['ours'] or (UNKNOWN,))[-1]}")
-        for change in view["changed_settings"]
-    ]
     return facts
 
 
-def _variable(variable: Any) -> str:
-    """As a component's variable is written for people."""
-    parts = variable.values() if isinstance(variable, dict) else variable if isinstance(variable, list) else [variable]
-    return " ".join(str(part) for part in parts if part not in (None, ""))
+def setting_row(change: dict[str, Any]) -> dict[str, Any]:
+    """A variable that we set: what it was, and what it is now."""
+    return {
+        "variable": str(msgspec.convert(change["variable"], StationVariable)),
+        "former": change["former"].replace(",", ", ") or "nothing",
+        "ours": (change["ours"] or (UNKNOWN,))[-1].replace(",", ", "),
+        "since": day_and_clock(change["set_at_s"]),
+    }
 
 
 def evse_row(evse: dict[str, Any]) -> dict[str, Any]:
