@@ -261,15 +261,6 @@ def interval_figures(**changes: Any) -> IntervalFigures:
     return IntervalFigures(**known)
 
 
-def test_a_zero_of_cars_of_which_nothing_is_heard_is_told_to_be_bad_until_their_values_come() -> None:
-    silent = seen_by_telemetry(T0, T0 + QUARTER, 7, [telemetry(T0 + 1.0, None, quality=Quality.MISSING)])
-    nothing = interval_figures(energy_wh=0.0, mean_power_w=0.0, version=1)
-    one = settled(T0, T0 + QUARTER, 7, [nothing], silent)
-    assert values(report_of(due(wish("DEMAND")), [one], author())) == [{"DEMAND": 0.0, "DATA_QUALITY": "BAD"}]
-    late = settled(T0, T0 + QUARTER, 7, [interval_figures(version=2)], silent)
-    assert late.quality is Quality.GOOD
-
-
 def test_dispatches_of_one_event_are_told_together() -> None:
     seen = seen_by_telemetry(T0, T0 + QUARTER, 7, [telemetry(T0 + n, 1500.0, target_power_w=1.0) for n in range(0, 900, 30)])
     one = settled(T0, T0 + QUARTER, 7, [interval_figures(), interval_figures(quality=Quality.ESTIMATED)], seen)

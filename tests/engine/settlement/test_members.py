@@ -35,6 +35,26 @@ def test_a_car_lost_to_sight_that_came_back_was_there_all_the_time(world, start_
     assert member.left_s is None
 
 
+def test_a_car_lost_to_sight_is_unknown_to_the_end_or_as_far_as_its_meter_tells_later(world, start_s):
+    world.join(1)
+    world.entry(100, LogKind.LEFT, 1, text="silent")
+    (member,) = found(world, start_s)
+    assert (member.spans, member.unseen) == (((start_s, start_s + 100),), ((start_s + 100, start_s + 600),))
+    assert member.heard_until(start_s + 90) == member
+    known = member.heard_until(start_s + 300)
+    assert (known.spans, known.unseen) == (((start_s, start_s + 300),), ((start_s + 300, start_s + 600),))
+    whole = member.heard_until(start_s + 9000)
+    assert (whole.spans, whole.unseen) == (((start_s, start_s + 600),), ())
+
+
+def test_a_car_that_rested_when_it_was_lost_to_sight_owes_nothing(world, start_s):
+    world.join(1)
+    world.entry(100, LogKind.RESTED, 1)
+    world.entry(200, LogKind.LEFT, 1, text="silent")
+    (member,) = found(world, start_s)
+    assert (member.spans, member.unseen) == (((start_s, start_s + 100),), ())
+
+
 def test_a_car_that_was_withdrawn_and_joined_again_has_two_spans(world, start_s):
     world.join(1)
     world.entry(100, LogKind.LEFT, 1, text="must_charge")

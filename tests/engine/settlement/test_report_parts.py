@@ -152,14 +152,84 @@ def test_energy_without_a_register_is_flagged_and_estimated(world, settled):
 
 def test_what_cars_did_that_were_lost_to_sight_is_not_known_well(world, settled, start_s):
     world.join(1, 2)
-    for uid in (1, 2):
-        world.steady(uid, 3500.0, TENS)
-    world.entry(300, LogKind.LEFT, 2, text="silent", power_w=3500.0)
+    world.steady(1, 3600.0, TENS)
+    world.steady(2, 3600.0, [at for at in TENS if at <= 290])
+    world.entry(300, LogKind.LEFT, 2, text="silent", power_w=3600.0)
     made = settled(world.stored())
-    assert made.quality is Quality.MISSING
+    assert (made.quality, made.delivered_energy_wh) == (Quality.MISSING, 600.0 + 290.0)
+    assert [session.quality for session in made.sessions] == [Quality.GOOD, Quality.MISSING]
+    assert made.uncertainty_wh > 2.0 * 300.0 / 3**0.5, "it may have given nothing from then on, or all"
+    assert [half.quality for half in halves_of(world, start_s)] == [Quality.GOOD, Quality.MISSING]
+
+
+def halves_of(world, start_s):
     edges_s = [start_s, start_s + 300.0, start_s + 600.0]
-    halves = build_intervals(world.stored(), edges_s, start_s + 5000.0, settings=SettlementSettings(), version=1)
-    assert [half.quality for half in halves] == [Quality.GOOD, Quality.MISSING]
+    return build_intervals(world.stored(), edges_s, start_s + 5000.0, settings=SettlementSettings(), version=1)
+
+
+def test_the_power_of_cars_that_were_all_lost_to_sight_is_unknown_and_not_zero(world, start_s):
+    world.join(1)
+    world.steady(1, 3600.0, [at for at in TENS if at <= 300])
+    world.entry(300, LogKind.LEFT, 1, text="offline", power_w=3600.0)
+    first, second = halves_of(world, start_s)
+    assert (first.mean_power_w, first.quality) == (pytest.approx(3600.0), Quality.GOOD)
+    assert (second.mean_power_w, second.energy_wh, second.quality) == (None, 0.0, Quality.MISSING)
+
+
+@pytest.mark.parametrize("mode", [DispatchMode.NET_EXPORT, DispatchMode.GROSS_EXPORT])
+@pytest.mark.parametrize(
+    ("late", "more_wh", "quality", "left_unknown_s"),
+    [
+        (TENS, 300.0, Quality.GOOD, 0.0),
+        ([900.0], 300.0, Quality.ESTIMATED, 0.0),  # one register, long after: the energy is known, its shape is not
+        ([at for at in TENS if at <= 400], 100.0, Quality.MISSING, 200.0),  # its queue was short: the rest stays unknown
+    ],
+)
+def test_what_a_car_did_after_it_was_lost_to_sight_counts_in_a_new_version_once_its_registers_come(
+    world, settled, start_s, mode, late, more_wh, quality, left_unknown_s
+):
+    world.mode = mode
+    world.join(1)
+    world.steady(1, 3600.0, [at for at in TENS if at <= 300])
+    world.entry(300, LogKind.LEFT, 1, text="offline", power_w=3600.0)
+    first = settled(world.stored())
+    assert (first.delivered_energy_wh, first.quality) == (300.0, Quality.MISSING)
+    for at in late:
+        if at > 300:
+            world.sample(1, at, -3600.0, 1000.0 + at - TENS[0], 500.0)
+    second = settled(world.stored(), now=9000.0)
+    assert (second.delivered_energy_wh, second.quality) == (300.0 + more_wh, quality)
+    assert second.sessions[0].quality is quality
+    assert second.sessions[0].availability_frac == pytest.approx(1.0 - left_unknown_s / 600.0)
+    assert is_another(first, second)
+    assert [half.delivered_wh for half in halves_of(world, start_s)] == [300.0, more_wh]
+
+
+def test_registers_that_tell_of_nothing_make_a_version_too_since_nothing_is_known_now(world, settled):
+    world.join(1)
+    world.steady(1, 3600.0, [at for at in TENS if at <= 300])
+    world.entry(300, LogKind.LEFT, 1, text="offline", power_w=3600.0)
+    first = settled(world.stored())
+    last_wh = world.samples[-1].export_wh
+    for at in TENS:
+        if at > 300:
+            world.sample(1, at, 0.0, last_wh, 500.0)
+    second = settled(world.stored(), now=9000.0)
+    assert second.delivered_energy_wh - first.delivered_energy_wh < 10.0
+    assert (first.quality, second.quality) == (Quality.MISSING, Quality.GOOD)
+    assert is_another(first, second)
+    assert "Its quality is good instead of missing." in revision(first, second).reasons
+
+
+def test_a_relative_order_counts_the_plan_of_a_lost_car_only_as_far_as_its_meter_tells(world, settled):
+    world.mode = DispatchMode.RELATIVE
+    world.join(1)
+    world.entry(-5, LogKind.BASELINE, 1, power_w=3600.0)
+    world.steady(1, 0.0, [at for at in TENS if at <= 300])
+    world.entry(300, LogKind.LEFT, 1, text="silent", power_w=3600.0)
+    assert settled(world.stored()).delivered_energy_wh == 300.0
+    world.sample(1, 600.0, 0.0, 1000.0, 500.0)
+    assert settled(world.stored(), now=9000.0).delivered_energy_wh == 600.0
 
 
 def test_a_car_lost_to_sight_that_came_back_or_had_ended_costs_no_quality(world, settled):
@@ -234,6 +304,7 @@ def test_a_version_is_its_figures_and_says_what_changed(world, settled):
     assert said.reasons == (
         "Meter values that came in since changed 1 of 2 sessions.",
         "Delivered energy is 1,800 Wh instead of 1,500 Wh (+300 Wh).",
+        "Its quality is estimated instead of missing.",
         "Gaps in the meter values: 0 instead of 1.",
     )
 

@@ -58,9 +58,6 @@ def settled(from_s: float, to_s: float, interval_id: int, parts: Iterable[Interv
     figures = list(parts)
     powers = [one.mean_power_w for one in figures]
     worst = max((one.quality for one in figures), key=_RANK.index, default=Quality.MISSING)
-    if seen.at_end is not None and seen.at_end.quality is Quality.MISSING and all(one.version <= 1 for one in figures):
-        # Settlement counts a car that was lost to sight for as long as it was seen. That nothing was heard of any is no zero.
-        worst = Quality.MISSING
     length_h = (to_s - from_s) / 3600.0
     heard = all(power is not None for power in powers)
     # Registers count what power samples did not see; where neither tells anything it is unknown, and no zero.

@@ -40,7 +40,18 @@ class Member(NamedTuple):
     car_at_s: float = 0.0
     """When that was."""
     unseen: tuple[tuple[float, float], ...] = ()
-    """When it was lost to sight and not found again, (from_s, to_s): it counts for nothing, and what it did is unknown."""
+    """When it was lost to sight and not found again, (from_s, to_s): it counts for nothing, and what it did is unknown.
+
+    It follows on the last of `spans`."""
+
+    def heard_until(self, heard_s: float) -> "Member":
+        """The same where its meter, read later, tells what it did up to `heard_s`: so far it counts, and behind that it stays unknown."""
+        if not self.unseen or heard_s <= self.unseen[0][0]:
+            return self
+        lost_s, until_s = self.unseen[0]
+        known_s = min(heard_s, until_s)
+        spans = (*(span for span in self.spans if span[1] < lost_s), (self.spans[-1][0], known_s))
+        return self._replace(spans=spans, unseen=((known_s, until_s),) if known_s < until_s else ())
 
 
 def by_session(log: Iterable[LogEntry]) -> dict[SessionUid, list[LogEntry]]:
@@ -55,7 +66,8 @@ def by_session(log: Iterable[LogEntry]) -> dict[SessionUid, list[LogEntry]]:
 def members(log: Iterable[LogEntry], start_s: float, until_s: float, *, stays: bool = False) -> tuple[Member, ...]:
     """Members by uid. A session with setpoints and no JOINED is a member from its first setpoint on.
 
-    A car that was lost to sight and came back counts for the time between too: its setpoint stood, and its registers tell.
+    A car that was lost to sight and came back counts for the time between too: its setpoint stood, and its registers tell. One that was
+    not taken again counts as far as its meter tells when it is read later (`Member.heard_until`).
     `stays` = a member that dropped out with its session still open goes on counting (net export, relative).
     """
     found = (_member(uid, entries, start_s, until_s, stays) for uid, entries in sorted(by_session(log).items()))
@@ -71,6 +83,7 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
     spans: list[tuple[float, float]] = []
     open_s: float | None = None
     last_leave: LogEntry | None = None
+    unseen_s: float | None = None
     ends = (LogKind.LEFT, LogKind.RESTED)
     moves = sorted([*begins, *(entry for entry in entries if entry.kind in ends)], key=lambda entry: entry.at_s)
     for move in moves:
@@ -83,19 +96,18 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
         elif move.kind == LogKind.LEFT:
             if open_s is not None and (not stays or move.text.lower() in GONE | LOST_TO_SIGHT):
                 spans.append((open_s, move.at_s))
-                open_s = None
+                open_s, unseen_s = None, move.at_s if move.text.lower() in LOST_TO_SIGHT else None
             last_leave = move
         else:
             if open_s is None:
                 lost = last_leave is not None and last_leave.text.lower() in LOST_TO_SIGHT
                 open_s = spans.pop()[0] if lost and spans else move.at_s
-            last_leave = None
+            last_leave, unseen_s = None, None
     if open_s is not None:
         spans.append((open_s, until_s))
     clipped = tuple((max(a, start_s), min(b, until_s)) for a, b in spans if min(b, until_s) > max(a, start_s))
     if not clipped:
         return None
-    lost_s = until_s if last_leave is None or last_leave.text.lower() not in LOST_TO_SIGHT else max(last_leave.at_s, start_s)
     left = last_leave if last_leave is not None and start_s <= last_leave.at_s < until_s else None
     named = next((entry for entry in entries if entry.station_id), entries[0])
     powers = [entry.power_w for entry in setpoints if entry.power_w is not None]
@@ -115,7 +127,7 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
         evse_id=next((entry.evse_id for entry in entries if entry.evse_id), 0),
         car=None if frozen is None else frozen.car,
         car_at_s=begins[0].at_s if frozen is None else frozen.at_s,
-        unseen=((lost_s, until_s),) if lost_s < until_s else (),
+        unseen=((unseen_s, until_s),) if unseen_s is not None and start_s < unseen_s < until_s else (),
     )
 
 

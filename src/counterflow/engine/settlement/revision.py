@@ -17,7 +17,7 @@ def is_another(before: DeliveryReport, after: DeliveryReport) -> bool:
 def _settled(report: DeliveryReport) -> tuple[object, ...]:
     """The figures that are settled."""
     baseline = None if report.baseline is None else (report.baseline.energy_wh, report.baseline.complete)
-    figures = (report.delivered_energy_wh, round(report.uncertainty_wh), report.flagged_wh)
+    figures = (report.delivered_energy_wh, round(report.uncertainty_wh), report.flagged_wh, report.quality)
     return (*figures, report.gaps, report.notes, baseline, tuple(map(_figures, report.sessions)))
 
 
@@ -42,6 +42,8 @@ def revision(before: DeliveryReport, after: DeliveryReport) -> Revision:
         reasons.append(f"Delivered energy is {now} instead of {then} ({moved_wh:+,.0f} Wh).")
     else:
         reasons.append(f"Delivered energy is unchanged: {after.delivered_energy_wh:,.0f} Wh.")
+    if after.quality is not None and before.quality is not None and after.quality is not before.quality:
+        reasons.append(f"Its quality is {after.quality.value} instead of {before.quality.value}.")
     if after.recovery is not None and _recovered_more(before, after):
         reasons.append(f"Recovery has been counted to its end: {after.recovery.energy_wh:,.0f} Wh.")
     if after.baseline is not None and before.baseline is not None and after.baseline.complete and not before.baseline.complete:
@@ -60,4 +62,4 @@ def revision(before: DeliveryReport, after: DeliveryReport) -> Revision:
 
 def _figures(session: SessionDelivery) -> tuple[object, ...]:
     energies = (session.exported_wh, session.imported_wh, session.delivered_wh, session.baseline_wh, session.flagged_wh)
-    return (session.session_uid, *energies, session.from_register, session.joined_s, session.left_s)
+    return (session.session_uid, *energies, session.from_register, session.joined_s, session.left_s, session.quality)

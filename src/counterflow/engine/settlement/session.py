@@ -143,7 +143,7 @@ def spread(energy: MemberEnergy, *, count_import: bool) -> Spread:
       a step, so the split is known to dP w/6, as a uniform error; without power, to the smaller share; shared, since a whole fleet
       changes at the same instants, so it adds up linearly over sessions;
     - power only: dP h / sqrt(12) for each interval, as a step at any instant; half the largest power for dP where it is longer than a gap;
-    - unknown stretches: anything from nothing to the largest power seen, uniform.
+    - unknown stretches, and the time for which the car was lost to sight: anything from nothing to the largest power seen, uniform.
     The accuracy class of the meter itself is not in it.
     """
     curves = (energy.exported, energy.imported) if count_import else (energy.exported,)
@@ -157,6 +157,8 @@ def spread(energy: MemberEnergy, *, count_import: bool) -> Spread:
                 variance += curve.resolution_wh**2 / 6.0
             variance += _inside_variance(curve, from_s, to_s, peak_w, energy.gap_s)
             shared += _boundary_wh(curve, energy.heard_s, from_s) + _boundary_wh(curve, energy.heard_s, to_s)
+        for from_s, to_s in energy.member.unseen:
+            variance += _unknown_variance(peak_w, to_s - from_s)
     return Spread(float(np.sqrt(variance)), shared)
 
 
@@ -172,7 +174,11 @@ def _inside_variance(curve: Curve, from_s: float, to_s: float, peak_w: float, ga
     power_wh = np.where(curve.by_power, change_w * length_s, 0.0) * (_STEPPED * WH_PER_WS)
     known = curve.by_power | curve.by_register
     unknown_s = (to_s - from_s) - float(np.sum(length_s[known]))
-    return float(np.sum(power_wh**2)) + (peak_w * unknown_s * WH_PER_WS) ** 2 / 3.0
+    return float(np.sum(power_wh**2)) + _unknown_variance(peak_w, unknown_s)
+
+
+def _unknown_variance(peak_w: float, unknown_s: float) -> float:
+    return (peak_w * unknown_s * WH_PER_WS) ** 2 / 3.0
 
 
 def _boundary_wh(curve: Curve, sampled_s: F8, at_s: float) -> float:

@@ -99,7 +99,7 @@ def _quality(member: Member, energy: MemberEnergy | None, least: float) -> Quali
     if energy is None:
         return Quality.MISSING
     edges_s = [np.array(span) for span in member.spans]
-    member_s = sum(float(np.ptp(edges)) for edges in edges_s)
+    member_s = sum(to_s - from_s for from_s, to_s in (*member.spans, *member.unseen))
     firm_s = sum(float(np.ptp(energy.firm_s(edges))) for edges in edges_s)
     known_s = sum(float(np.ptp(energy.known_s(edges))) for edges in edges_s)
     return quality_of(firm_s >= least * member_s, known_s >= least * member_s)
@@ -122,7 +122,7 @@ def _from_register(energy: MemberEnergy, net: bool) -> bool:
 
 def _spread(member: Member, energy: MemberEnergy | None, net: bool, off_s: float) -> Spread:
     if energy is None:
-        member_s = sum(to_s - from_s for from_s, to_s in member.spans)
+        member_s = sum(to_s - from_s for from_s, to_s in (*member.spans, *member.unseen))
         return Spread(member.setpoint_max_w * member_s * WH_PER_WS / float(np.sqrt(3.0)), 0.0)
     known = spread(energy, count_import=net)
     peak_w = max(float(energy.exported.rate_w.max(initial=0.0)), float(energy.imported.rate_w.max(initial=0.0)))

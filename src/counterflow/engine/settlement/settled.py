@@ -81,13 +81,15 @@ class FleetEnergy(NamedTuple):
         return counted(mode, self.exported_wh, self.imported_wh, np.zeros(len(self.exported_wh)))
 
     def share(self, part_s: F8, *, of_all: bool = False) -> F8:
-        """Share of the members' time in each step that `part_s` covers (M-1,); without members everything is covered.
+        """Share of the members' time in each step that `part_s` covers (M-1,); without members everything is covered, and where all of
+        them were lost to sight nothing.
 
         `of_all` = the time in which members were lost to sight is theirs, too.
         """
-        member_s = np.diff(self.member_s + self.unseen_s if of_all else self.member_s)
+        every_s = np.diff(self.member_s + self.unseen_s)
+        member_s = every_s if of_all else np.diff(self.member_s)
         covered = np.clip(np.diff(part_s) / np.maximum(member_s, _NO_TIME_S), 0.0, 1.0)
-        return np.where(member_s > _NO_TIME_S, covered, 1.0)
+        return np.where(every_s > _NO_TIME_S, covered, 1.0)
 
 
 def settle(stored: Stored, now_s: float, settings: SettlementSettings) -> Settled:
@@ -98,6 +100,9 @@ def settle(stored: Stored, now_s: float, settings: SettlementSettings) -> Settle
     found = members(stored.log, start_s, until_s, stays=stays)
     by_uid = meter_columns(stored.samples, start_s - settings.context_s, until_s + settings.context_s)
     columns = tuple(by_uid.get(member.session_uid, NO_SAMPLES) for member in found)
+    found = tuple(
+        member.heard_until(float(each.at_s[-1])) if len(each.at_s) else member for member, each in zip(found, columns, strict=True)
+    )
     energies = tuple(member_energy(member, each, settings) for member, each in zip(found, columns, strict=True))
     method = baseline_of(stored)
     return Settled(
