@@ -192,8 +192,9 @@ class Day:
         (record,) = self.at.grid.standing("congestion")
         assert record.outcome is GridOutcome.ACCEPTED
         assert self.dispatch().feasibility.committed_power_w == pytest.approx(self.promised_w)
-        assert self.commitment().state is CommitmentState.DELIVERING
+        assert self.commitment().state is CommitmentState.CALLED
         self.pass_until(self.start_s + 120.0)
+        assert self.commitment().state is CommitmentState.DELIVERING
         assert self.at.delivered_w() == pytest.approx(self.promised_w, rel=0.04)
 
     def cars_drive_off(self) -> None:

@@ -99,9 +99,13 @@ def test_a_commitment_is_held_for_its_holder_and_an_order_above_it_says_so_befor
     assert mine.dispatch.instruction.state is DispatchState.SCHEDULED, "it was told before it starts"
     assert mine.dispatch.feasibility.reserved_power_w == 0.0
     assert [one.dispatch_id for one in mine.displaced] == [other.dispatch.instruction.dispatch_id]
-    assert state_of(at, held.commitment_id) is CommitmentState.DELIVERING
+    assert state_of(at, held.commitment_id) is CommitmentState.CALLED, "it has not begun"
     at.restart(away_s=3.0)
-    assert state_of(at, held.commitment_id) is CommitmentState.DELIVERING, "kept over restarts"
+    assert state_of(at, held.commitment_id) is CommitmentState.CALLED, "kept over restarts"
+    at.run(start_s - at.now_s - 1.0)
+    assert state_of(at, held.commitment_id) is CommitmentState.CALLED
+    at.run(2)
+    assert state_of(at, held.commitment_id) is CommitmentState.DELIVERING
     at.run(500)
     assert at.view(mine.dispatch.instruction).instruction.state is DispatchState.COMPLETED
     at.run(800)

@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import Metric
 from counterflow.app.clock import SystemClock
 from counterflow.app.observing.recovery_metrics import RecoveryMetrics
 from counterflow.domain.records import ProfileState
+from counterflow.domain.settlement import Quality
 
 END_S = 200.0
 
@@ -127,3 +128,25 @@ def test_the_ledger_and_what_was_known_again_are_figures(town: Any, ideal: dict[
     assert shown["recovered/profiles"] == placed
     assert shown["recovered/sessions"] == len(at.operations.sessions())
     assert shown[f"ledger/{ProfileState.UNSURE.value}"] == pytest.approx(placed)
+
+
+def test_e11_what_a_car_gave_while_its_station_was_away_until_after_the_window_is_settled_in_another_version(
+    town: Any, ideal: dict[str, Any]
+) -> None:
+    at = town(6, 4, plant=ideal)
+    order = at.order(300.0, 0.9)
+    at.run(60)
+    station = discharging(at)[0]
+    at.world.cut(station.station_id, 400.0)
+    at.run(340)
+    first = at.report(order.dispatch_id)
+    (away,) = [session for session in first.sessions if session.drop_out is not None]
+    assert (away.station_id, away.quality, first.quality) == (station.station_id, Quality.MISSING, Quality.MISSING)
+    at.run(200)
+    second = at.report(order.dispatch_id)
+    (back,) = [session for session in second.sessions if session.station_id == away.station_id]
+    assert (second.version, second.quality, back.quality) == (first.version + 1, Quality.GOOD, Quality.GOOD)
+    assert back.exported_wh > 1.5 * away.exported_wh, "its order stood, and it went on"
+    assert second.uncertainty_wh < first.uncertainty_wh
+    assert second.delivered_energy_wh > first.delivered_energy_wh
+    assert any("good instead of missing" in reason for reason in second.revision.reasons)

@@ -49,6 +49,7 @@ def kept(journal: MemoryJournal, state: CommitmentState, *, pool: str = "all", c
     ("before", "after"),
     [
         (CommitmentState.COMMITTED, CommitmentState.WITHDRAWN),
+        (CommitmentState.CALLED, CommitmentState.SETTLED),
         (CommitmentState.DELIVERING, CommitmentState.SETTLED),
         (CommitmentState.EXPIRED, CommitmentState.EXPIRED),
     ],

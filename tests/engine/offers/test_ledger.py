@@ -9,7 +9,7 @@ from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.offers import CallFigures, Commitment, CommitmentState, Offer
 from counterflow.domain.resources import Site
 from counterflow.engine.fleet.topology import Topology
-from counterflow.engine.offers.ledger import BINDING, MOVES, OPEN, OfferMove, called_by, is_over, lapses, may, moved, reserved_w
+from counterflow.engine.offers.ledger import BINDING, MOVES, OPEN, OfferMove, begins, called_by, is_over, lapses, may, moved, reserved_w
 
 TOPOLOGY = Topology(
     tuple(
@@ -55,7 +55,8 @@ def test_nothing_leads_out_of_an_end_and_every_state_is_reached() -> None:
     assert {before for before, _ in MOVES} == OPEN
     assert ends == {CommitmentState.SETTLED, CommitmentState.EXPIRED, CommitmentState.WITHDRAWN}
     assert set(MOVES.values()) | {CommitmentState.OFFERED} == set(CommitmentState)
-    assert {before for before, move in MOVES if move is OfferMove.SETTLE} == {CommitmentState.DELIVERING}
+    assert {before for before, move in MOVES if move is OfferMove.SETTLE} == {CommitmentState.CALLED, CommitmentState.DELIVERING}
+    assert {before for before, move in MOVES if move is OfferMove.WITHDRAW} == {CommitmentState.OFFERED, CommitmentState.COMMITTED}
 
 
 def test_offers_lapse_with_their_validity_and_commitments_with_their_window() -> None:
@@ -65,6 +66,18 @@ def test_offers_lapse_with_their_validity_and_commitments_with_their_window() ->
     assert not lapses(committed, 1_899.0)
     assert lapses(committed, 1_900.0) == "nothing was ordered in its window"
     assert not lapses(made(CommitmentState.DELIVERING), 9e9)
+
+
+def test_what_was_called_begins_with_the_first_dispatch_that_calls_it() -> None:
+    calls = tuple(CallFigures(dispatch_id=DispatchId(name), start_s=start_s) for name, start_s in (("d-1", 1_300.0), ("d-2", 1_200.0)))
+    called = made(CommitmentState.CALLED, calls=calls)
+    assert [begins(called, at_s) for at_s in (1_000.0, 1_199.0, 1_200.0)] == [False, False, True]
+    of_old = made(CommitmentState.CALLED, calls=(CallFigures(dispatch_id=DispatchId("d-1")),))
+    assert [begins(of_old, at_s) for at_s in (999.0, 1_000.0)] == [False, True]
+    assert not begins(made(CommitmentState.COMMITTED), 9e9)
+    assert not begins(made(CommitmentState.DELIVERING, calls=calls), 9e9)
+    assert not lapses(called, 9e9)
+    assert not is_over(called, 9e9)
 
 
 def test_it_is_over_when_the_window_has_passed_and_every_dispatch_is_settled() -> None:
@@ -88,7 +101,7 @@ def test_what_is_held_is_the_most_at_any_time_of_those_who_share_a_site() -> Non
     assert reserved_w(held, TOPOLOGY, pool=PoolId("mine"), start_s=2_000.0, end_s=9_999.0) == 3e4
     assert reserved_w(held, TOPOLOGY, pool=PoolId("mine"), start_s=0.0, end_s=9_999.0, without="one") == 3e4
     assert reserved_w(held, TOPOLOGY, pool=PoolId("mine"), start_s=0.0, end_s=1_000.0) == 0.0
-    assert {CommitmentState.COMMITTED, CommitmentState.DELIVERING} == BINDING
+    assert {CommitmentState.COMMITTED, CommitmentState.CALLED, CommitmentState.DELIVERING} == BINDING
 
 
 def test_an_order_calls_the_commitment_of_its_own_party_pool_and_window() -> None:

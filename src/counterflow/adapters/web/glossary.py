@@ -93,7 +93,7 @@ WORDS: dict[str, str] = {
     "OfferGrounds.limits": "Limits that are below what the cars could give, in words.",
     "commitment_id": "The commitment; that of an offer is the offer's id. Of an order: the one that it calls, empty = none.",
     "commitment_power_w": "What was committed there: what is ordered above it was never promised; null = the order calls none.",
-    "Commitment.state": "offered, committed, delivering, settled; or expired, withdrawn.",
+    "Commitment.state": "offered, committed, called (ordered, and not begun), delivering, settled; or expired, withdrawn.",
     "Commitment.changed_at_s": "When that began.",
     "Commitment.offer": "The offer as it was made.",
     "Commitment.power_w": "What was committed; 0 = nothing yet.",

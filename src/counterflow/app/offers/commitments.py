@@ -12,7 +12,7 @@ from counterflow.domain.records import DocumentKind
 from counterflow.domain.units import DAY_S, format_power
 from counterflow.domain.views import Notice, Refusal, RefusalKind
 from counterflow.engine.fleet.topology import Topology
-from counterflow.engine.offers.ledger import BINDING, OPEN, OfferMove, called_by, is_over, lapses, may, moved, reserved_w
+from counterflow.engine.offers.ledger import BINDING, OPEN, OfferMove, begins, called_by, is_over, lapses, may, moved, reserved_w
 from counterflow.engine.ports import Journal
 
 OFFERS_KEPT_S = 3_600.0
@@ -109,13 +109,15 @@ class Commitments:
         )
 
     def accepted(self, instruction: DispatchInstruction, now_s: float) -> None:
-        """A dispatch was taken into the book: if it calls a commitment, that is delivering from now on."""
+        """A dispatch was taken into the book: if it calls a commitment, that is delivering from the dispatch's begin on."""
         if self.of_dispatch(instruction.dispatch_id) is not None:
             return
         found = self.called(instruction)
         if found is not None:
-            called = replace(found, calls=(*found.calls, CallFigures(dispatch_id=instruction.dispatch_id)))
-            self._move(called, OfferMove.CALL, now_s)
+            call = CallFigures(dispatch_id=instruction.dispatch_id, start_s=instruction.start_s)
+            called = self._move(replace(found, calls=(*found.calls, call)), OfferMove.CALL, now_s)
+            if begins(called, now_s):
+                self._move(called, OfferMove.BEGIN, now_s)
             self._by_dispatch[instruction.dispatch_id] = found.commitment_id
 
     def outranked(self, instruction: DispatchInstruction, others: Iterable[DispatchInstruction]) -> frozenset[DispatchId]:
@@ -130,10 +132,11 @@ class Commitments:
     def settled(self, report: DeliveryReport) -> None:
         """A dispatch has a report: what it delivered counts for the commitment that it called, the newest version alone."""
         found = self.of_dispatch(report.dispatch_id)
-        if found is None or found.state not in (CommitmentState.DELIVERING, CommitmentState.SETTLED) or not report.final:
+        if found is None or not found.calls or not report.final:
             return
         figures = CallFigures(
             dispatch_id=report.dispatch_id,
+            start_s=report.instruction.start_s,
             ordered_energy_wh=report.target_energy_wh,
             delivered_energy_wh=report.delivered_energy_wh,
             report_version=report.version,
@@ -142,12 +145,15 @@ class Commitments:
         self._keep(replace(found, calls=tuple(figures if call.dispatch_id == report.dispatch_id else call for call in found.calls)))
 
     def advance(self, now_s: float) -> None:
-        """What is over by time: offers and commitments that lapse, and those whose window has passed and whose dispatches are settled."""
+        """What time does: offers and commitments lapse, what was called begins, and it is settled when its window has passed and its
+        dispatches have their reports."""
         for record in tuple(self._all.values()):
             if record.state not in OPEN:
                 self._forget_if_old(record, now_s)
             elif why := lapses(record, now_s):
                 self._move(record, OfferMove.LAPSE, now_s, why)
+            elif begins(record, now_s):
+                self._move(record, OfferMove.BEGIN, now_s)
             elif is_over(record, now_s):
                 self._move(record, OfferMove.SETTLE, now_s)
 

@@ -15,6 +15,7 @@ class OfferMove(StrEnum):
 
     COMMIT = "commit"
     CALL = "call"
+    BEGIN = "begin"
     SETTLE = "settle"
     WITHDRAW = "withdraw"
     LAPSE = "lapse"
@@ -24,18 +25,22 @@ MOVES: dict[tuple[CommitmentState, OfferMove], CommitmentState] = {
     (CommitmentState.OFFERED, OfferMove.COMMIT): CommitmentState.COMMITTED,
     (CommitmentState.OFFERED, OfferMove.WITHDRAW): CommitmentState.WITHDRAWN,
     (CommitmentState.OFFERED, OfferMove.LAPSE): CommitmentState.EXPIRED,
-    (CommitmentState.COMMITTED, OfferMove.CALL): CommitmentState.DELIVERING,
+    (CommitmentState.COMMITTED, OfferMove.CALL): CommitmentState.CALLED,
     (CommitmentState.COMMITTED, OfferMove.WITHDRAW): CommitmentState.WITHDRAWN,
     (CommitmentState.COMMITTED, OfferMove.LAPSE): CommitmentState.EXPIRED,
+    (CommitmentState.CALLED, OfferMove.CALL): CommitmentState.CALLED,
+    (CommitmentState.CALLED, OfferMove.BEGIN): CommitmentState.DELIVERING,
+    (CommitmentState.CALLED, OfferMove.SETTLE): CommitmentState.SETTLED,
     (CommitmentState.DELIVERING, OfferMove.CALL): CommitmentState.DELIVERING,
     (CommitmentState.DELIVERING, OfferMove.SETTLE): CommitmentState.SETTLED,
 }
 """The state table; a missing key is a broken rule. An offer lapses when nobody commits to it in time, a commitment when its window passes
-and nothing was ordered."""
+and nothing was ordered. It begins to deliver when the first of the dispatches that call it begins; one is settled before that only where
+the settings know its pool no more."""
 
 SLACK_S = 1.0
 """By so much an order may begin before, or end after, the window of the commitment that it calls."""
-BINDING = frozenset({CommitmentState.COMMITTED, CommitmentState.DELIVERING})
+BINDING = frozenset({CommitmentState.COMMITTED, CommitmentState.CALLED, CommitmentState.DELIVERING})
 OPEN = BINDING | {CommitmentState.OFFERED}
 
 
@@ -56,6 +61,12 @@ def lapses(commitment: Commitment, now_s: float) -> str:
     if commitment.state is CommitmentState.COMMITTED and now_s >= commitment.end_s:
         return "nothing was ordered in its window"
     return ""
+
+
+def begins(commitment: Commitment, now_s: float) -> bool:
+    """It was called, and a dispatch that calls it has begun."""
+    starts_s = [commitment.start_s if call.start_s is None else call.start_s for call in commitment.calls]
+    return commitment.state is CommitmentState.CALLED and now_s >= min(starts_s, default=commitment.start_s)
 
 
 def is_over(commitment: Commitment, now_s: float) -> bool:
