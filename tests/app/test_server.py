@@ -1,6 +1,7 @@
 """The assembled process, on its own ports and a clock that the test moves."""
 
 import asyncio
+import gc
 import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -102,6 +103,22 @@ def test_a_dispatch_that_retention_removes_is_forgotten_by_the_running_process(t
             assert isinstance(await server.operations.report(DispatchId("d-old")), Refusal)
         finally:
             await server.stop()
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_server_that_shares_its_process_leaves_the_cycle_collector_to_others(tmp_path: Path, frozen: None, alone: bool) -> None:
+    async def life() -> None:
+        server = Server(settings(tmp_path), clock=Clock(), alone=alone)
+        await server.start()
+        try:
+            for _ in range(20):  # rounds of the loop: the work that the start has left behind has begun
+                await asyncio.sleep(0.0)
+            assert gc.isenabled() is not alone
+        finally:
+            await server.stop()
+        assert gc.isenabled()
 
     asyncio.run(life())
 

@@ -70,8 +70,10 @@ log = structlog.get_logger("counterflow")
 class Server:
     """`start()`, then `stop()`. Ports may be 0; `ocpp_port` and `api_port` tell what was taken."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock | None = None, alone: bool = False) -> None:
+        """`alone`: nothing else of weight lives in this process, so that the server may say when its cycle collector runs."""
         self.settings = settings
+        self._alone = alone
         self._clock = SystemClock()
         self._now_s = (clock or self._clock).now_s
         self._data_dir = Path(settings.server.data_dir)
@@ -199,7 +201,8 @@ class Server:
         self._spawn(self.grid.keep())
         await self.wires.open(self._spawn)
         self.lines.kick()
-        self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks), give_back_memory).keep(time.monotonic))
+        if self._alone:
+            self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks), give_back_memory).keep(time.monotonic))
         if self._limit:
             log.warning("few files", text=self._limit)
         log.info("serving", ocpp=self.ocpp_url, api=self.api_url, data_dir=str(self._data_dir))

@@ -17,7 +17,7 @@ class Node:
 
 
 @pytest.fixture
-def garbage() -> Iterator[Garbage]:
+def garbage(frozen: None) -> Iterator[Garbage]:
     busy = [False]
     given: list[int] = []
     garbage = Garbage(lambda: busy[0], lambda: given.append(1))

@@ -71,7 +71,7 @@ class Host:
         own_folder = Path(tempfile.mkdtemp(prefix="host-", dir=folder))
         settings = bench_settings(own_folder)
         _register(own_folder, settings, stations)
-        self._server = Server(settings)
+        self._server = Server(settings, alone=True)
         await self._server.start()
         self._token = find_token(own_folder)
         return {"port": self._server.ocpp_port}

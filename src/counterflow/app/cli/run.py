@@ -110,7 +110,7 @@ async def _serve(settings: "Settings") -> None:
 
     configure_logging(settings.server.log_level)
     stop = _stop_on_signals()
-    server = Server(settings)
+    server = Server(settings, alone=True)
     try:
         await server.start()
     except OSError as error:
