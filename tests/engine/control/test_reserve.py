@@ -16,7 +16,7 @@ from counterflow.engine.control.reserve import reserve
 from counterflow.engine.control.response import ResponseMemory
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
 from counterflow.engine.fleet.capability import capability
-from counterflow.engine.fleet.endurance import endurance_s
+from counterflow.engine.fleet.endurance import Stamina, endurance_s
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.topology import Topology
@@ -218,7 +218,7 @@ def test_decision_3_a_weaker_power_that_is_asked_now_makes_no_end_later(image: A
     [change] = pool.look(later, False, share=0.1).changes
     assert -change.power_w == pytest.approx(0.1 * band_w)
     able = capability(later, later.at_s, NOW_S + pool.duration_s, PLAIN)
-    whole_s, weak_s = (float(endurance_s(later, able, np.array([w]), later.at_s, PLAIN)[0]) for w in (band_w, 0.1 * band_w))
+    whole_s, weak_s = (float(endurance_s(Stamina.of(later, able), np.array([w]), later.at_s, PLAIN)[0]) for w in (band_w, 0.1 * band_w))
     assert change.discharge_until_s == pytest.approx(later.at_s + whole_s)
     assert whole_s < 0.5 * weak_s
 

@@ -4,8 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine.control.conftest import picture
 
 from counterflow.domain.setpoints import SetpointState
+from counterflow.engine.control.lags import LagMemory
 from counterflow.engine.control.response import ResponseMemory, expected_w, level_in_force_w, observe
 from counterflow.engine.control.settings import ResponseSettings
 
@@ -162,6 +166,45 @@ def test_the_memory_grows_with_the_image(image: Any) -> None:
     assert memory.uid.tolist() == [1, 2, 3]
     assert memory.gain[0] == pytest.approx(0.9)
     assert memory.readings.tolist() == [1, 0, 0]
+
+
+@given(
+    looks=st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from([np.nan, 0.0, -3_000.0, -6_500.0, 7_000.0]),
+                st.sampled_from([0.0, 4.0, 40.0]),
+                st.sampled_from([7_000.0, 0.0, np.nan]),
+                st.sampled_from(list(SetpointState)),
+            ),
+            min_size=3,
+            max_size=3,
+        ),
+        min_size=2,
+        max_size=6,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_no_look_changes_what_was_remembered_or_seen_before_it(looks: list[list[tuple[float, float, float, SetpointState]]]) -> None:
+    """What is remembered shares columns with images and with the memory before it, so nobody may write into either."""
+    memory, kept = ResponseMemory.fresh(3, SETTINGS), []
+    for number, cars in enumerate(looks):
+        at_s = NOW_S + 20.0 * (1 + number)
+        power_w, age_s, level_w, state = (np.array(column) for column in zip(*cars, strict=True))
+        seen = {"power_w": power_w, "power_at_s": at_s - age_s, "setpoint_w": -level_w, "setpoint_state": state}
+        until = {"setpoint_at_s": NOW_S + number, "discharge_until_s": NOW_S + 900.0, "hold_until_s": NOW_S + 950.0}
+        image = picture(3, now_s=at_s, **seen, **until)
+        kept.append((memory, written(memory), image, written(image)))
+        memory = observe(image, memory, at_s, SETTINGS)
+    assert [(written(before), written(image)) for before, _, image, _ in kept] == [(was, shown) for _, was, _, shown in kept]
+
+
+def written(columns: Any) -> list[bytes]:
+    """Every array of a struct of columns, as bytes."""
+    values = [getattr(columns, name) for name in columns.__struct_fields__]
+    return [value.tobytes() for value in values if isinstance(value, np.ndarray)] + [
+        part for value in values if isinstance(value, LagMemory) for part in written(value)
+    ]
 
 
 @pytest.mark.parametrize(

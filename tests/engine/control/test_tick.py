@@ -1,6 +1,7 @@
 """One tick, and the closed loop on the stand-in plant (control reference 9)."""
 
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.settlement import CarState
 from counterflow.engine.control.decision import Frozen, TaskMemory
 from counterflow.engine.control.settings import ControlSettings
+from counterflow.engine.fleet.capability import Capability, capability
 from counterflow.engine.fleet.undisturbed import ChargingTerms
 
 NOW_S = 1_800_000_000.0
@@ -54,6 +56,21 @@ def test_relative_counts_charging_that_is_given_up(desk: Any, image: Any) -> Non
     assert decision.figures.expected_w == pytest.approx(20_000.0, abs=500.0)
     assert len(decision.changes) == 2
     assert decision.figures.measured_w == 0.0
+
+
+def test_a_tick_that_only_holds_what_was_decided_searches_for_no_promise(desk: Any, image: Any) -> None:
+    """What a car can hold takes a search, which only who ranks or allots needs: the ticks between are the many."""
+    at, able, asked = desk(target_w=13_300.0), list[Capability](), []
+
+    def looked(*of: Any, **more: Any) -> Capability:
+        able.append(capability(*of, **more))
+        return able[-1]
+
+    with patch("counterflow.engine.control.tick.capability", looked):
+        for age_s, columns in ((0.0, {"power_w": 0.0}), (60.0, running([7_000.0, 7_000.0, 0.0], power_at_s=NOW_S + 55.0))):
+            decision = at.look(image(3, now_s=NOW_S + age_s, **columns))
+            asked.append((len(decision.changes), len(vars(able[-1].promise))))
+    assert asked == [(3, 2), (0, 0)]
 
 
 FILLING: dict[str, Any] = {"soc_frac": 0.9, "soc_target_frac": 1.0, "capacity_wh": 50_000.0}

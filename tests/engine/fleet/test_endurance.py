@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from counterflow.domain.reasons import Reason
 from counterflow.engine.fleet.capability import Capability, CapabilitySettings, capability
-from counterflow.engine.fleet.endurance import Course, course_endurance_s, endurance_s, hold_endurance_s
+from counterflow.engine.fleet.endurance import Course, Stamina, course_endurance_s, endurance_s, hold_endurance_s
 from counterflow.engine.fleet.snapshot import FleetImage
 
 Cars = Callable[..., FleetImage]
@@ -25,11 +25,11 @@ def of(image: FleetImage) -> Capability:
 
 
 def run(image: FleetImage, power_w: float, now_s: float = T) -> float:
-    return float(endurance_s(image, of(image), np.array([power_w]), now_s, PLAIN)[0])
+    return float(endurance_s(Stamina.of(image, of(image)), np.array([power_w]), now_s, PLAIN)[0])
 
 
 def hold(image: FleetImage, power_w: float, run_s: float) -> float:
-    return float(hold_endurance_s(image, of(image), np.array([power_w]), np.array([run_s]), T, PLAIN)[0])
+    return float(hold_endurance_s(Stamina.of(image, of(image)), np.array([power_w]), np.array([run_s]), T, PLAIN)[0])
 
 
 def test_the_floor_ends_a_run(cars: Cars) -> None:
@@ -178,7 +178,7 @@ def test_a_stronger_discharge_never_runs_longer_and_a_run_leaves_no_negative_hol
 def course(image: FleetImage, *steps: tuple[float, float], window_s: float = 1e9) -> tuple[float, float]:
     """(run, hold) of one car that goes through (seconds from now, W)."""
     from_s, power_w = (np.array([column]) for column in zip(*steps, strict=True))
-    run_s, hold_s = course_endurance_s(image, of(image), Course(from_s=from_s, power_w=power_w), T, window_s, PLAIN)
+    run_s, hold_s = course_endurance_s(Stamina.of(image, of(image)), Course(from_s=from_s, power_w=power_w), T, window_s, PLAIN)
     return float(run_s[0]), float(hold_s[0])
 
 

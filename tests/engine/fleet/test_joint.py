@@ -12,7 +12,7 @@ from counterflow.domain.ids import FeederId, SiteId
 from counterflow.domain.reasons import Reason
 from counterflow.domain.resources import Feeder, Site, Supply
 from counterflow.engine.fleet.capability import Capability, capability
-from counterflow.engine.fleet.endurance import endurance_s, hold_endurance_s
+from counterflow.engine.fleet.endurance import Stamina, endurance_s, hold_endurance_s
 from counterflow.engine.fleet.joint import recoverable
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import FleetImage
@@ -99,11 +99,11 @@ def test_no_order_outlives_the_time_that_all_have_together(cars: Any, t0: float,
     fleet = cars(4, site=1 + np.arange(4) % 2 if feeder else 1, departure_s=t0 + 3600.0 * 3.0)
     joint = look(fleet, topology, t0, window_s=3600.0)
     assert (joint.reason == Reason.READY).all()
-    run_s = endurance_s(fleet, joint, joint.max_power_w, t0, SETTINGS)
-    assert (run_s < endurance_s(fleet, look(fleet, None, t0, 3600.0), joint.max_power_w, t0, SETTINGS)).all()
+    run_s = endurance_s(Stamina.of(fleet, joint), joint.max_power_w, t0, SETTINGS)
+    assert (run_s < endurance_s(Stamina.of(fleet, look(fleet, None, t0, 3600.0)), joint.max_power_w, t0, SETTINGS)).all()
     assert (joint.together_s > 0.0).all()
     # When all have gone on so long and were then held, all can still charge in time; another minute and they could not.
-    hold_s = hold_endurance_s(fleet, joint, joint.max_power_w, run_s, t0, SETTINGS)
+    hold_s = hold_endurance_s(Stamina.of(fleet, joint), joint.max_power_w, run_s, t0, SETTINGS)
     for more_s, expected in ((0.0, True), (60.0, False)):
         lost_s = float(joint.together_s[0]) + more_s
         slack_s = joint.laxity_s - lost_s * (1.0 + 7_000.0 / (0.81 * 11_000.0))

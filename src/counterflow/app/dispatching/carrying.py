@@ -27,7 +27,7 @@ from counterflow.engine.control.orders import ends_for, stagger_s
 from counterflow.engine.control.resume import ResumeSettings, fallback_power_w, releases_due
 from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.fleet.capability import Capability
-from counterflow.engine.fleet.endurance import hold_endurance_s
+from counterflow.engine.fleet.endurance import Stamina, hold_endurance_s
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
@@ -225,7 +225,7 @@ class Carrying:
         dispatch_id = task.instruction.dispatch_id
         self._todo = deque(batch for batch in self._todo if batch.dispatch_id != dispatch_id)
         nothing = np.zeros(len(image))
-        spare_s = hold_endurance_s(image, cap, nothing, nothing, now_s, self._capability_settings)
+        spare_s = hold_endurance_s(Stamina.of(image, cap), nothing, nothing, now_s, self._capability_settings)
         for_s = np.minimum(self._resume.resume_over_s + stagger_s(image.uid, self._control), spare_s)
         hold_until_s = now_s + np.maximum(for_s, LEAST_HOLD_S)
         holds: deque[SetpointChange] = deque()

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
-from msgspec.structs import replace
 
 from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.instructions import ControlPath
@@ -93,13 +92,7 @@ def steered_rows(
 
 def by_curve_only(able: Capability, steered: B1) -> Capability:
     """What is left for a dispatch in which the server does not know what is asked: only the rows that find their power by curves."""
-    out = ~steered & np.equal(able.reason, Reason.READY)
-    return replace(
-        able,
-        reason=np.where(out, np.int8(Reason.NO_LOCAL_FREQUENCY), able.reason),
-        max_power_w=np.where(out, 0.0, able.max_power_w),
-        sustained_power_w=np.where(out, 0.0, able.sustained_power_w),
-    )
+    return able.without(~steered & np.equal(able.reason, Reason.READY), Reason.NO_LOCAL_FREQUENCY)
 
 
 def _key(record: PathRecord) -> str:

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
-from msgspec.structs import replace
 
 from counterflow.app.dispatching.tasks import Book, RunningTask
 from counterflow.domain.delivery import LogEntry, LogKind
@@ -64,10 +63,9 @@ class Guarding:
         breaches = self._judge(task.instruction.dispatch_id, image, flags)
         if not breaches:
             return able
-        rows = sorted({breach.row for breach in breaches})
-        reason, max_power_w, sustained_w = able.reason.copy(), able.max_power_w.copy(), able.sustained_power_w.copy()
-        reason[rows], max_power_w[rows], sustained_w[rows] = Reason.GUARDED, 0.0, 0.0
-        return replace(able, reason=reason, max_power_w=max_power_w, sustained_power_w=sustained_w)
+        guarded = np.zeros(len(image), dtype=np.bool_)
+        guarded[[breach.row for breach in breaches]] = True
+        return able.without(guarded, Reason.GUARDED)
 
     def of_fleet(self, image: FleetImage, *, latched: bool) -> None:
         """Judge the fleet as a whole, after all dispatches have decided."""

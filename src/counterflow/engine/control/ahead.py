@@ -12,12 +12,12 @@ from msgspec import Struct
 from counterflow.domain.instructions import AllocationPolicy, DispatchMode
 from counterflow.domain.setpoints import PowerStep
 from counterflow.engine.control.balance import SOON_S
-from counterflow.engine.control.orders import Ends, capability_of, image_of, stagger_s
+from counterflow.engine.control.orders import Ends, stagger_s
 from counterflow.engine.control.scene import Scene
 from counterflow.engine.dispatch.limits import Rows, cap_in_order
 from counterflow.engine.dispatch.merit import take_in_order
 from counterflow.engine.dispatch.shaping import rested, worth_sending
-from counterflow.engine.fleet.endurance import Course, course_endurance_s
+from counterflow.engine.fleet.endurance import Course, Stamina, course_endurance_s
 from counterflow.engine.fleet.snapshot import B1, F8
 
 BASE_SHARE = 0.95
@@ -77,12 +77,13 @@ def schedules_for(scene: Scene, level_w: F8, rows: Rows) -> Schedules:
     Every period is checked against floor, departure, caps and blackout with all those before it; the order ends where the car could not
     go on.
     """
-    image, able = image_of(scene.image, rows), capability_of(scene.capability, rows)
     course = _course(scene, level_w, rows)
     window_s = max(0.0, scene.window_end_s - scene.now_s)
-    run_s, spare_s = course_endurance_s(image, able, course, scene.now_s, window_s, scene.capability_settings)
+    stamina = Stamina.of(scene.image, scene.capability, rows)
+    run_s, spare_s = course_endurance_s(stamina, course, scene.now_s, window_s, scene.capability_settings)
     until_s = scene.now_s + run_s
-    ends = Ends(discharge_until_s=until_s, hold_until_s=until_s + np.minimum(stagger_s(image.uid, scene.settings), spare_s), run_s=run_s)
+    hold_s = np.minimum(stagger_s(scene.image.uid[rows], scene.settings), spare_s)
+    ends = Ends(discharge_until_s=until_s, hold_until_s=until_s + hold_s, run_s=run_s)
     later = tuple(
         _periods(from_s, power_w, scene.now_s, ends_s)
         for from_s, power_w, ends_s in zip(course.from_s.tolist(), course.power_w.tolist(), until_s.tolist(), strict=True)

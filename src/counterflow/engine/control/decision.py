@@ -234,6 +234,14 @@ def grown(column: NDArray[Kind], rows: int, empty: ArrayLike) -> NDArray[Kind]:
     return column if missing == 0 else np.concatenate([column, np.full(missing, empty, dtype=column.dtype)])
 
 
+def renewed(column: NDArray[Kind], rows: B1, values: NDArray[Kind]) -> NDArray[Kind]:
+    """`column` with `values` in some rows, all (N,). Where that is all of them, or none, it is the one or the other itself: what is
+    remembered is never written into."""
+    if rows.all():
+        return values
+    return np.where(rows, values, column) if rows.any() else column
+
+
 class Grounds(Protocol):
     """What a decision was made from."""
 

@@ -78,9 +78,9 @@ def _reasons(scene: Scene, plan: Plan) -> I1:
     image, now_s = scene.image, scene.now_s
     held = ~np.isnan(plan.level_w) & ~plan.let_go
     worth: B1 = plan.urgent | worth_sending(scene.level_w, plan.level_w, scene.settings.quantum_w)
-    reason = np.where(held & worth, plan.reason, np.int8(0)).astype(np.int8)
+    reason: I1 = plan.reason * (held & worth)
     quiet = held & (reason == 0) & scene.movable & (now_s - scene.memory.sent_at_s >= scene.settings.retry_s)
-    unsure = quiet & (image.setpoint_state == SetpointState.UNKNOWN) & (now_s - image.setpoint_at_s >= scene.settings.retry_s)
+    unsure = quiet & (image.setpoint_state == SetpointState.UNKNOWN.value) & (now_s - image.setpoint_at_s >= scene.settings.retry_s)
     reason[unsure] = ChangeReason.REFUSED_RETRY
     # Floor, departure, cap or blackout came closer after the order was sent: its end is too late.
     runs = (plan.level_w > 0.0) | (scene.ahead_w > 0.0)

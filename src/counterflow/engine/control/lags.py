@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from counterflow.domain.units import WH_PER_WS
-from counterflow.engine.control.decision import grown
+from counterflow.engine.control.decision import grown, renewed
 from counterflow.engine.control.lead import ScheduledStartSettings, lead_s
 from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
 
@@ -115,35 +115,44 @@ def learn(image: FleetImage, level_w: F8, level_since_s: F8, settled_w: F8, memo
     known = for_sessions(image, memory)
     begins = level_since_s != known.level_since_s
     begins &= np.isfinite(level_since_s)
-    # What began before the last reading at rest, or long after it, cannot be told by registers.
-    fit = begins & (known.at_s <= level_since_s) & (level_since_s - known.at_s <= LONGEST_S)
-    known = replace(
-        known,
-        level_since_s=np.where(begins, level_since_s, known.level_since_s),
-        since_s=np.where(begins, np.where(fit, level_since_s, np.nan), known.since_s),
-        way_s=np.where(begins, np.nan, known.way_s),
-        from_s=np.where(fit, known.at_s, known.from_s),
-        from_w=np.where(fit, known.power_w, known.from_w),
-        from_wh=np.where(fit, known.net_wh, known.from_wh),
-    )
+    if begins.any():
+        known = _begun(known, begins, level_since_s)
+    gives_w = -image.power_w
     net_wh = image.export_wh - image.import_wh
     whole = (np.abs(image.register_at_s - image.power_at_s) < 0.5) & ~np.isnan(net_wh)
     fresh = ~(image.power_at_s == known.seen_s) & ~np.isnan(image.power_w)
     steady = fresh & (np.abs(image.power_w + known.seen_w) <= STEADY_W)
     rests = whole & steady & (np.isnan(level_w) | ~np.isnan(settled_w)) & ~image.self_steered
-    known = _settled(image, known, rests & (image.power_at_s > known.since_s), net_wh)
-    on_way = fresh & (image.power_at_s > known.since_s)
+    moved = fresh & (image.power_at_s > known.since_s)
+    known = _settled(image, known, rests & moved, net_wh)
     # The first one: later ones may be behind the ramp, and then tell less.
+    on_way = moved & ~rests
     on_way &= np.isnan(known.way_s) & (np.abs(image.power_w + known.from_w) > STEADY_W)
     return replace(
         known,
-        way_s=np.where(on_way, image.power_at_s, known.way_s),
-        way_w=np.where(on_way, -image.power_w, known.way_w),
-        seen_s=np.where(fresh, image.power_at_s, known.seen_s),
-        seen_w=np.where(fresh, -image.power_w, known.seen_w),
-        at_s=np.where(rests, image.power_at_s, np.where(begins, np.nan, known.at_s)),
-        power_w=np.where(rests, -image.power_w, known.power_w),
-        net_wh=np.where(rests, net_wh, known.net_wh),
+        way_s=renewed(known.way_s, on_way, image.power_at_s),
+        way_w=renewed(known.way_w, on_way, gives_w),
+        seen_s=renewed(known.seen_s, fresh, image.power_at_s),
+        seen_w=renewed(known.seen_w, fresh, gives_w),
+        at_s=renewed(known.at_s, rests, image.power_at_s),
+        power_w=renewed(known.power_w, rests, gives_w),
+        net_wh=renewed(known.net_wh, rests, net_wh),
+    )
+
+
+def _begun(known: LagMemory, begins: B1, level_since_s: F8) -> LagMemory:
+    """With a transition under way where a level begins, counted from the last reading at rest."""
+    # What began before that, or long after it, cannot be told by registers.
+    fit = begins & (known.at_s <= level_since_s) & (level_since_s - known.at_s <= LONGEST_S)
+    return replace(
+        known,
+        level_since_s=np.where(begins, level_since_s, known.level_since_s),
+        since_s=np.where(begins, np.where(fit, level_since_s, np.nan), known.since_s),
+        way_s=np.where(begins, np.nan, known.way_s),
+        at_s=np.where(begins, np.nan, known.at_s),
+        from_s=np.where(fit, known.at_s, known.from_s),
+        from_w=np.where(fit, known.power_w, known.from_w),
+        from_wh=np.where(fit, known.net_wh, known.from_wh),
     )
 
 
@@ -181,13 +190,13 @@ def _settled(image: FleetImage, known: LagMemory, over: B1, net_wh: F8) -> LagMe
 def for_sessions(image: FleetImage, memory: LagMemory) -> LagMemory:
     """The memory with as many rows as the image; nothing is known of rows whose session is another."""
     rows = len(image)
-    empty = LagMemory.fresh(1)
     if len(memory.uid) != rows:
+        empty = LagMemory.fresh(1)
         memory = LagMemory(**{name: grown(getattr(memory, name), rows, getattr(empty, name)[0]) for name in LagMemory.__struct_fields__})
     new = (image.uid != memory.uid) & image.occupied
     if not new.any():
         return memory
-    which = np.flatnonzero(new)
+    which, empty = np.flatnonzero(new), LagMemory.fresh(1)
     columns = {name: getattr(memory, name).copy() for name in LagMemory.__struct_fields__ if name != "uid"}
     for name, column in columns.items():
         column[which] = getattr(empty, name)[0]

@@ -9,10 +9,9 @@ from msgspec import Struct
 from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.dispatch.limits import Rows
 from counterflow.engine.fleet.capability import Capability
-from counterflow.engine.fleet.endurance import endurance_s, hold_endurance_s
-from counterflow.engine.fleet.reckoning import selected
+from counterflow.engine.fleet.endurance import Stamina, endurance_s, hold_endurance_s
 from counterflow.engine.fleet.settings import CapabilitySettings
-from counterflow.engine.fleet.snapshot import B1, COLUMNS, F8, I8, FleetImage
+from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 divided by the golden ratio: multiples of it spread evenly (Knuth, TAOCP 3, 6.4)."""
@@ -38,25 +37,13 @@ def ends_for(
     settings: ControlSettings,
 ) -> Ends:
     """Ends for `rows` (K,) if they were to discharge at `level_w` (K,) from now on; 0 W = a hold."""
-    image, capability = image_of(image, rows), capability_of(capability, rows)
-    run_s = endurance_s(image, capability, level_w, now_s, capability_settings)
+    stamina = Stamina.of(image, capability, rows)
+    run_s = endurance_s(stamina, level_w, now_s, capability_settings)
     for_s = np.minimum(run_s, max(0.0, window_end_s - now_s))
-    spare_s = hold_endurance_s(image, capability, level_w, for_s, now_s, capability_settings)
+    spare_s = hold_endurance_s(stamina, level_w, for_s, now_s, capability_settings)
     until_s = now_s + for_s
-    hold_until_s = until_s + np.minimum(stagger_s(image.uid, settings), spare_s)
+    hold_until_s = until_s + np.minimum(stagger_s(image.uid[rows], settings), spare_s)
     return Ends(discharge_until_s=until_s, hold_until_s=hold_until_s, run_s=run_s)
-
-
-def image_of(image: FleetImage, rows: Rows) -> FleetImage:
-    """The image of a selection of rows."""
-    columns = {name: getattr(image, name)[rows] for name in COLUMNS}
-    return FleetImage(at_s=image.at_s, keys=tuple(image.keys[row] for row in rows.tolist()), **columns)
-
-
-def capability_of(capability: Capability, rows: Rows) -> Capability:
-    """The capability of a selection of rows."""
-    columns = {name: getattr(capability, name)[rows] for name in Capability.__struct_fields__ if name not in ("at_s", "reckoned")}
-    return Capability(at_s=capability.at_s, reckoned=selected(capability.reckoned, rows), **columns)
 
 
 def stagger_s(uid: I8, settings: ControlSettings) -> F8:

@@ -14,9 +14,10 @@ from counterflow.engine.control.scene import Scene
 from counterflow.engine.control.settings import Tracker
 from counterflow.engine.control.tracker import Levers, adjust
 from counterflow.engine.dispatch.allocate import allocate
-from counterflow.engine.dispatch.limits import cap_in_order
+from counterflow.engine.dispatch.limits import Rows, cap_in_order
 from counterflow.engine.dispatch.problem import AllocationProblem
 from counterflow.engine.dispatch.shaping import worth_sending
+from counterflow.engine.fleet.endurance import Stamina
 from counterflow.engine.fleet.reckoning import recharge_per_s
 from counterflow.engine.fleet.snapshot import B1, F8, I1
 
@@ -66,7 +67,8 @@ def track(scene: Scene) -> Plan:
         wanted_w = _spread(scene, level_w)
         _mark(reason, level_w, wanted_w, ChangeReason.START if scene.first else ChangeReason.TARGET_CHANGED)
         level_w, resorted_at_s = wanted_w, scene.now_s
-    gap_w = scene.aim_w - float(delivery_w(scene, level_w).sum())
+    delivers_w = delivery_w(scene, level_w)
+    gap_w = scene.aim_w - float(delivers_w.sum())
     let_go = np.zeros(len(level_w), dtype=np.bool_)
     if scene.target_w <= 0.0:
         idle_w = np.where(scene.movable & (level_w > 0.0), 0.0, level_w)
@@ -75,6 +77,7 @@ def track(scene: Scene) -> Plan:
         let_go = scene.reduces & scene.movable & ~np.isnan(level_w)
         reason[let_go] = ChangeReason.TARGET_CHANGED
         level_w[let_go] = np.nan
+        delivers_w = delivery_w(scene, level_w)
     elif abs(gap_w) > scene.band_w:
         adjustment = adjust(_levers(scene, level_w, gap_w), gap_w, quantum_w=scene.settings.quantum_w, haste=scene.haste)
         wanted_w, let_go = as_levels(scene, level_w, adjustment.level_w)
@@ -82,9 +85,8 @@ def track(scene: Scene) -> Plan:
         level_w, let_go = wanted_w, let_go | adjustment.let_go
         reason[let_go] = ChangeReason.GAP_DOWN
         level_w[let_go] = np.nan
-    return Plan(
-        level_w=level_w, reason=reason, urgent=urgent, let_go=let_go, delivers_w=delivery_w(scene, level_w), resorted_at_s=resorted_at_s
-    )
+        delivers_w = delivery_w(scene, level_w)
+    return Plan(level_w=level_w, reason=reason, urgent=urgent, let_go=let_go, delivers_w=delivers_w, resorted_at_s=resorted_at_s)
 
 
 def _as_baseline(scene: Scene, level_w: F8, reason: I1, urgent: B1) -> Plan:
@@ -104,6 +106,8 @@ def _as_baseline(scene: Scene, level_w: F8, reason: I1, urgent: B1) -> Plan:
 
 def delivery_w(scene: Scene, level_w: F8) -> F8:
     """Settled delivery of each row of the group at `level_w` instead of the scene's levels (N,)."""
+    if not _differs(scene.level_w, level_w).any():
+        return scene.delivers_w + 0.0  # of the zeros, only the positive one
     alone_now, alone_then = np.isnan(scene.level_w), np.isnan(level_w)
     step_w = scene.gain * (np.fmax(level_w, 0.0) - np.fmax(scene.level_w, 0.0))
     if scene.any_slowed:
@@ -139,7 +143,8 @@ def _hold_reserve(scene: Scene, level_w: F8, reason: I1) -> None:
     loose = scene.movable & np.isnan(level_w) & (scene.memory.sent_at_s < scene.now_s - scene.settings.retry_s)
     if not loose.any():
         return
-    loose &= _runs_long_enough(scene, np.zeros(len(level_w)))
+    rows = np.flatnonzero(loose)
+    loose[rows] = _runs_long_enough(scene, np.zeros(rows.size), rows)
     level_w[loose] = 0.0
     reason[loose] = ChangeReason.START if scene.first else ChangeReason.RESERVE
 
@@ -239,20 +244,25 @@ def _turns(scene: Scene, level_w: F8, *, upward: bool) -> F8:
     return 1.0 - by_quickness(1.0 - scene.rank, scene.lag.car_s, np.fmax(level_w, 0.0), size_worth_s)
 
 
-def _runs_long_enough(scene: Scene, level_w: F8) -> B1:
-    """Rows that could go on at `level_w` for a useful time, or to the end of the window, (N,).
+def _runs_long_enough(scene: Scene, level_w: F8, rows: Rows | None = None) -> B1:
+    """Which rows could go on at `level_w` for a useful time, or to the end of the window, (N,); with `rows` (R,) of these only.
 
     A quick bound that errs to the short side; the order that is sent carries the exact end.
     """
-    able = scene.capability
+    able = Stamina.of(scene.image, scene.capability, rows)
     useful_s = min(scene.settings.min_run_s, max(0.0, scene.window_end_s - scene.now_s))
     wears_per_s = 1.0 + recharge_per_s(able.reckoned, level_w, scene.capability_settings)
     return (able.laxity_s - able.guard_s >= useful_s * wears_per_s) & (able.energy_wh >= level_w * useful_s * WH_PER_WS)
 
 
 def _mark(reason: I1, before_w: F8, after_w: F8, why: ChangeReason) -> None:
-    changed = ~((before_w == after_w) | (np.isnan(before_w) & np.isnan(after_w)))
-    reason[changed] = why
+    reason[_differs(before_w, after_w)] = why
+
+
+def _differs(before_w: F8, after_w: F8) -> B1:
+    """Rows of another level (N,); left alone (NaN) is a level of its own."""
+    same: B1 = (before_w == after_w) | (np.isnan(before_w) & np.isnan(after_w))
+    return ~same
 
 
 def _why(scene: Scene, gap_w: float) -> ChangeReason:

@@ -100,7 +100,7 @@ def reconcile(
     ended = in_group & ~present
     leaves = present & memory.active & (kind != _STAYS)
     uid = np.where(present, memory.group_uid, 0)
-    ready = (reason == Reason.READY) & (kind == _STAYS)
+    ready = (reason == Reason.READY.value) & (kind == _STAYS)
     # Of a car that only charges there is nothing to reduce while it does not.
     joins = ready & ~present
     if task.instruction.mode is DispatchMode.RELATIVE:
@@ -126,15 +126,16 @@ def reconcile(
 
 def _kinds(image: FleetImage, capability: Capability, reason: I1, response: ResponseMemory, now_s: float) -> I1:
     """How each row would be lost to its dispatch (N,), 0 = it stays."""
-    kind = _KIND_OF_REASON[reason]
-    suspended = (kind == DropOutKind.SUSPENDED) & ((image.phase == TransactionPhase.EV_CONNECTED) | (image.phase == TransactionPhase.IDLE))
-    kind = np.where(suspended, DropOutKind.EV_GONE, kind)
-    offline = reason == Reason.STATION_OFFLINE
-    lost = offline & (capability.silent | np.isnan(level_in_force_w(image, now_s)))
-    kind = np.where(lost, DropOutKind.OFFLINE, kind)
-    steerable = reason == Reason.READY
-    kind = np.where(steerable & response.not_responding(now_s), DropOutKind.NOT_RESPONDING, kind)
-    return kind.astype(np.int8)
+    kind: I1 = _KIND_OF_REASON.take(reason)
+    suspended = kind == DropOutKind.SUSPENDED.value
+    if suspended.any():
+        suspended &= (image.phase == TransactionPhase.EV_CONNECTED.value) | (image.phase == TransactionPhase.IDLE.value)
+        kind[suspended] = DropOutKind.EV_GONE
+    offline = reason == Reason.STATION_OFFLINE.value
+    if offline.any():
+        kind[offline & (capability.silent | np.isnan(level_in_force_w(image, now_s)))] = DropOutKind.OFFLINE
+    kind[(reason == Reason.READY.value) & response.not_responding(now_s)] = DropOutKind.NOT_RESPONDING
+    return kind
 
 
 def _newcomers(image: FleetImage, capability: Capability, task: DispatchTask, memory: TaskMemory, topology: Topology, ready: B1) -> B1:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from counterflow.domain.setpoints import SetpointState
-from counterflow.engine.control.decision import Kind, grown
+from counterflow.engine.control.decision import Kind, grown, renewed
 from counterflow.engine.control.lags import LagMemory, learn
 from counterflow.engine.control.lookahead import Lag
 from counterflow.engine.control.settings import ResponseSettings
@@ -95,12 +95,12 @@ class ResponseMemory(Struct, frozen=True, kw_only=True):
 
     def astray(self, image: FleetImage) -> B1:
         """Rows whose order timed out and whose meter says that they do not follow it, (N,): the order surely never arrived."""
-        lost: B1 = (image.setpoint_state == SetpointState.UNKNOWN) & (self.level_w > 0.0) & (self.settled_w < 0.5 * self.level_w)
+        lost: B1 = (image.setpoint_state == SetpointState.UNKNOWN.value) & (self.level_w > 0.0) & (self.settled_w < 0.5 * self.level_w)
         return lost
 
     def well_known(self, image: FleetImage) -> B1:
         """Rows that have settled at an order that they accepted, seen so more than once, (N,): what they give is what to reckon with."""
-        at_rest: B1 = (image.setpoint_state == SetpointState.ACCEPTED) & (self.level_w > 0.0) & ~np.isnan(self.settled_w)
+        at_rest: B1 = (image.setpoint_state == SetpointState.ACCEPTED.value) & (self.level_w > 0.0) & ~np.isnan(self.settled_w)
         return at_rest & np.isnan(self.stuck_w) & (self.readings >= WELL_KNOWN_READINGS)
 
     def not_responding(self, now_s: float) -> B1:
@@ -135,19 +135,18 @@ def observe(image: FleetImage, memory: ResponseMemory, now_s: float, settings: R
     known = _with_levels(image, known, now_s)
     # Two readings at the same timestamp are one reading; NaN (never measured) compares False.
     fresh = (image.power_at_s > known.last_observed_at_s) & ~np.isnan(image.power_w)
-    settled = fresh.copy()
-    rows = np.flatnonzero(fresh)
-    settled[rows] = image.power_at_s[rows] > known.level_since_s[rows] + settle_s(known.level_w[rows], known.from_w[rows], settings)
-    settled_w = np.where(settled, -image.power_w, known.settled_w)
+    settled = fresh & (image.power_at_s > known.level_since_s + settle_s(known.level_w, known.from_w, settings))
+    gives_w = -image.power_w
+    settled_w = renewed(known.settled_w, settled, gives_w)
     known = replace(
         known,
         lags=learn(image, known.level_w, known.level_since_s, settled_w, known.lags),
         settled_w=settled_w,
-        stuck_w=np.where(fresh, _stuck_w(image, known, fresh & ~settled, settings), known.stuck_w),
-        seen_w=np.where(fresh, -image.power_w, known.seen_w),
-        last_observed_at_s=np.where(fresh, image.power_at_s, known.last_observed_at_s),
+        stuck_w=renewed(known.stuck_w, fresh, _stuck_w(image, known, fresh & ~settled, settings)),
+        seen_w=renewed(known.seen_w, fresh, gives_w),
+        last_observed_at_s=renewed(known.last_observed_at_s, fresh, image.power_at_s),
     )
-    teaches = settled & (image.setpoint_state == SetpointState.ACCEPTED)
+    teaches = settled & (image.setpoint_state == SetpointState.ACCEPTED.value)
     if not teaches.any():
         return known
     return _learned(image, known, teaches, now_s, settings)
@@ -159,10 +158,14 @@ def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
     Unknown or pending outcome: the expected settled value, until a settled sample says what the car really does. Nothing in force,
     or an order refused: the measured power.
     """
-    level_w = level_in_force_w(image, at_s)
+    return expected_at_w(image, memory, level_in_force_w(image, at_s), memory.gains())
+
+
+def expected_at_w(image: FleetImage, memory: ResponseMemory, level_w: F8, gain: F8) -> F8:
+    """The same at levels that are known already, with the gains of `memory`, each (N,)."""
     measured_w = np.where(np.isnan(image.power_w), 0.0, -image.power_w)
-    follows_w = np.where(level_w > 0.0, memory.gains() * level_w, memory.idle_w)
-    unsure = (image.setpoint_state == SetpointState.PENDING) | (image.setpoint_state == SetpointState.UNKNOWN)
+    follows_w = np.where(level_w > 0.0, gain * level_w, memory.idle_w)
+    unsure = (image.setpoint_state == SetpointState.PENDING.value) | (image.setpoint_state == SetpointState.UNKNOWN.value)
     # A settled reading belongs to the level that was observed, not to one that begins only at `at_s`.
     same = level_w == memory.level_w
     runs_on = (level_w == 0.0) & (memory.settled_w > memory.idle_w + RUNS_ON_W)
@@ -172,7 +175,7 @@ def expected_w(image: FleetImage, memory: ResponseMemory, at_s: float) -> F8:
         follows_w, told = np.where(slowed, level_w, follows_w), told | slowed
     follows_w = np.where(told & same & ~np.isnan(memory.settled_w), memory.settled_w, follows_w)
     follows_w = np.where(same & ~np.isnan(memory.stuck_w), memory.stuck_w, follows_w)
-    metered = np.isnan(level_w) | ((image.setpoint_state == SetpointState.REJECTED) & ~np.isnan(image.power_w))
+    metered = np.isnan(level_w) | ((image.setpoint_state == SetpointState.REJECTED.value) & ~np.isnan(image.power_w))
     return np.where(image.uid != 0, np.where(metered, measured_w, follows_w), 0.0)
 
 
@@ -195,8 +198,10 @@ def for_sessions(image: FleetImage, memory: ResponseMemory, settings: ResponseSe
 
 def _with_levels(image: FleetImage, memory: ResponseMemory, now_s: float) -> ResponseMemory:
     # What a station asks of a car by a curve of its own is not known here, so nothing is learned from it.
-    level_w = np.where(image.self_steered, np.nan, level_in_force_w(image, now_s))
-    doubtful = (image.setpoint_state == SetpointState.UNKNOWN) | (image.setpoint_state == SetpointState.REJECTED)
+    level_w = level_in_force_w(image, now_s)
+    if image.self_steered.any():
+        level_w = np.where(image.self_steered, np.nan, level_w)
+    doubtful = (image.setpoint_state == SetpointState.UNKNOWN.value) | (image.setpoint_state == SetpointState.REJECTED.value)
     changed = (level_w != memory.level_w) & ~(np.isnan(level_w) & np.isnan(memory.level_w))
     changed |= memory.doubtful & (image.setpoint_at_s > memory.seen_setpoint_at_s)
     if not changed.any():
@@ -260,26 +265,32 @@ def _learned(image: FleetImage, memory: ResponseMemory, teaches: B1, now_s: floa
     telling = runs & (level_w >= settings.learn_from_w)
     error = np.where(runs, delivered_w - gain_before * asked_w, 0.0) / np.maximum(level_w, settings.learn_from_w)
     gain = np.where(runs, np.clip(gain_before + error * weight, settings.gain_min, settings.gain_max), gain_before)
-    idle_weight = 1.0 / (1.0 + np.minimum(memory.idle_readings[rows], settings.memory_readings))
-    idle_w = np.where(held, memory.idle_w[rows] + (delivered_w - memory.idle_w[rows]) * idle_weight, memory.idle_w[rows])
     low = telling & (delivered_w < settings.low_share * level_w)
     low |= (held | slowed) & (delivered_w < np.fmin(asked_w, 0.0) - settings.idle_import_w)
     low_count = np.where(low, memory.low_count[rows] + 1, 0)
     given_up = low & (low_count >= settings.low_readings)
-    readings = memory.readings[rows] + telling
     learned = replace(
-        memory,
+        memory if not held.any() else _idled(memory, rows[held], delivered_w[held], settings),
         gain=_put(memory.gain, rows, gain),
-        readings=_put(memory.readings, rows, readings),
+        readings=_put(memory.readings, rows, memory.readings[rows] + telling),
         low_count=_put(memory.low_count, rows, low_count),
         known=_put(memory.known, rows, memory.known[rows] | telling),
-        idle_w=_put(memory.idle_w, rows, idle_w),
-        idle_readings=_put(memory.idle_readings, rows, memory.idle_readings[rows] + held),
     )
     learned = replace(
         learned, prior_gain=_prior(learned.gain, (learned.readings > 0) & (learned.low_count == 0) & image.occupied, settings)
     )
     return _given_up(learned, rows[given_up], now_s, settings) if given_up.any() else learned
+
+
+def _idled(memory: ResponseMemory, rows: Rows, delivered_w: F8, settings: ResponseSettings) -> ResponseMemory:
+    """With what cars (K,) deliver that are held at 0 W."""
+    readings, idle_w = memory.idle_readings[rows], memory.idle_w[rows]
+    weight = 1.0 / (1.0 + np.minimum(readings, settings.memory_readings))
+    return replace(
+        memory,
+        idle_w=_put(memory.idle_w, rows, idle_w + (delivered_w - idle_w) * weight),
+        idle_readings=_put(memory.idle_readings, rows, readings + 1),
+    )
 
 
 def _given_up(memory: ResponseMemory, rows: Rows, now_s: float, settings: ResponseSettings) -> ResponseMemory:
@@ -298,5 +309,5 @@ def _given_up(memory: ResponseMemory, rows: Rows, now_s: float, settings: Respon
 
 
 def _prior(gain: F8, learned: B1, settings: ResponseSettings) -> float:
-    total = settings.prior_weight * settings.prior_gain + float(gain[learned].sum())
+    total = settings.prior_weight * settings.prior_gain + float(gain[np.flatnonzero(learned)].sum())
     return total / (settings.prior_weight + float(np.count_nonzero(learned)))

@@ -7,12 +7,13 @@ from msgspec import Struct
 
 from counterflow.domain.instructions import AllocationPolicy
 from counterflow.domain.reasons import Reason
+from counterflow.domain.setpoints import SetpointState
 from counterflow.engine.control.balance import as_delivery_w, engage_w, group_export_w, lent_w, soon_w, worst_export_w
 from counterflow.engine.control.decision import DispatchTask, TaskMemory
 from counterflow.engine.control.grid import limits_of
 from counterflow.engine.control.lookahead import Lag, Trail
 from counterflow.engine.control.reconcile import Group
-from counterflow.engine.control.response import ResponseMemory, expected_w, level_in_force_w
+from counterflow.engine.control.response import ResponseMemory, expected_at_w, level_in_force_w
 from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.control.timeline import Timeline
 from counterflow.engine.dispatch.cost import Cars, whole_cost_per_kwh
@@ -107,6 +108,8 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def ahead_w(self) -> F8:
         """Strongest discharge of the periods to come of orders that stay as they are, W (N,)."""
+        if not self.image.strongest_ahead_w.any():
+            return np.zeros(len(self.level_w))
         stays = ~np.isnan(self.level_w) & (self.memory.sent_at_s <= self.image.setpoint_at_s + 1e-3)
         return np.where(stays, self.image.strongest_ahead_w, 0.0)
 
@@ -218,18 +221,22 @@ def set_scene(
     ahead_s = min(now_s + settings.anticipate_s, max(now_s, timeline.end_s - 1e-3))
     underway = group.active & (image.uid == memory.group_uid) & (memory.sent_at_s > now_s - settings.underway_s)
     underway &= ~(image.setpoint_at_s >= memory.sent_at_s - 1e-3)
-    level_w = np.where(underway, memory.level_w, level_in_force_w(image, ahead_s))
-    # An order that got lost is written off, not repeated: others have long taken its place.
-    level_w = np.where(response.astray(image) & ~underway, 0.0, level_w)
+    ordered_w = level_in_force_w(image, ahead_s)
+    level_w = np.where(underway, memory.level_w, ordered_w) if underway.any() else ordered_w
+    if (image.setpoint_state == SetpointState.UNKNOWN.value).any():
+        # An order that got lost is written off, not repeated: others have long taken its place.
+        level_w = np.where(response.astray(image) & ~underway, 0.0, level_w)
     level_w = np.where(group.active, level_w, np.nan)
     gain = response.gains()
-    decided_w = np.where(np.isnan(level_w), -group.baseline_w, np.where(level_w > 0.0, gain * level_w, level_w))
-    export_w = np.where(underway, decided_w, expected_w(image, response, ahead_s))
+    export_w = expected_at_w(image, response, ordered_w, gain)
+    if underway.any():
+        decided_w = np.where(np.isnan(level_w), -group.baseline_w, np.where(level_w > 0.0, gain * level_w, level_w))
+        export_w = np.where(underway, decided_w, export_w)
     # A member that cannot be steered counts at the meter; when even that is silent, as lost.
     metered_w = np.where(able.silent | np.isnan(image.power_w), np.nan, -image.power_w)
     export_w = np.where(group.active, export_w, metered_w)
     delivers_w = as_delivery_w(task.instruction.mode, export_w, group.baseline_w)
-    ready = group.active & (able.reason == Reason.READY)
+    ready = group.active & (able.reason == Reason.READY.value)
     min_w = np.fmax(able.min_power_w, 0.0)
     cap_w = np.where(ready, np.fmax(able.max_power_w, 0.0), 0.0)
     cap_w = np.where(cap_w >= min_w, cap_w, 0.0)

@@ -11,7 +11,8 @@ def worth_sending(now_w: F8, wanted_w: F8, quantum_w: float) -> B1:
     A change of at least `quantum_w`, one to or from zero, or one to or from left-alone. Equal values never are.
     """
     left_alone = np.isnan(now_w) != np.isnan(wanted_w)
-    step_w = np.abs(np.nan_to_num(wanted_w) - np.nan_to_num(now_w))
+    # NaN where either is left alone: it compares as no step.
+    step_w = np.abs(wanted_w - now_w)
     to_or_from_zero = (step_w > 0.0) & ((now_w == 0.0) | (wanted_w == 0.0))
     worth: B1 = left_alone | to_or_from_zero | ((step_w > 0.0) & (step_w >= quantum_w))
     return worth

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.reasons import Reason
 from counterflow.domain.units import WH_PER_WS
-from counterflow.engine.fleet.curve import unstretched
 from counterflow.engine.fleet.eligibility import (
     first_reasons,
     interval_s,
@@ -20,7 +19,8 @@ from counterflow.engine.fleet.eligibility import (
     station_reasons,
 )
 from counterflow.engine.fleet.joint import jointly
-from counterflow.engine.fleet.reckoning import Reckoning, drawn_w, given_w, recharge_per_s, recharge_s, reckon, run_within_s, selected
+from counterflow.engine.fleet.promise import Promise
+from counterflow.engine.fleet.reckoning import Reckoning, recharge_per_s, recharge_s, reckon
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, I1, FleetImage
 from counterflow.engine.fleet.topology import Topology
@@ -56,10 +56,6 @@ class Capability(Struct, frozen=True, kw_only=True):
     """What can be asked at once: the least of car, EVSE and local limits."""
     min_power_w: F8
     """Below this the car cannot discharge; 0 = not told."""
-    sustained_power_w: F8
-    """What can be held until the window's end; 0 when that is below the minimum."""
-    useful_until_s: F8
-    """Latest end of discharge: when all that can be given is given by then, the car still makes its departure."""
     together_s: F8
     """How long it may go on, or be held, when all cars behind its connections do, so that all can still charge in time; inf = for the
     whole window."""
@@ -75,6 +71,19 @@ class Capability(Struct, frozen=True, kw_only=True):
     """`Reason` codes for charge reduction: READY = a car that is not discharged may be slowed or paused."""
     reckoned: Reckoning
     """Where the car stands; endurance is worked out from it."""
+    promise: Promise
+    """What it can hold, and by when it must have given all."""
+
+    @property
+    def sustained_power_w(self) -> F8:
+        """What can be held until the window's end; 0 when that is below the minimum. Worked out when somebody asks."""
+        return self.promise.sustained_power_w
+
+    @property
+    def useful_until_s(self) -> F8:
+        """Latest end of discharge: when all that can be given is given by then, the car still makes its departure. Worked out when
+        somebody asks."""
+        return self.promise.useful_until_s
 
     def reason_in(self, mode: DispatchMode) -> I1:
         """Why each row can or cannot take part in an order of this mode (N,): in RELATIVE less charging is delivery, too."""
@@ -85,6 +94,16 @@ class Capability(Struct, frozen=True, kw_only=True):
     def without_reduction(self) -> "Capability":
         """The same where nobody takes part by charging less: a band that stations follow by curves of their own has no use for it."""
         return replace(self, reduction=np.full(len(self.reason), Reason.NO_CHARGING_CONTROL, dtype=np.int8))
+
+    def without(self, rows: B1, reason: Reason) -> "Capability":
+        """The same where `rows` (N,) cannot be discharged, for a reason."""
+        out = rows if self.promise.out is None else self.promise.out | rows
+        return replace(
+            self,
+            reason=np.where(rows, np.int8(reason), self.reason),
+            max_power_w=np.where(rows, 0.0, self.max_power_w),
+            promise=replace(self.promise, out=out),
+        )
 
     def reduces(self, mode: DispatchMode) -> B1:
         """Rows that can take part by charge reduction alone, (N,)."""
@@ -115,10 +134,11 @@ def capability(
     reckoned = reckon(image, now_s, settings)
     lag_s = interval_s(image, settings) + settings.command_latency_s
     rated_w = np.where(np.isnan(image.max_discharge_w), 0.0, image.max_discharge_w)
-    buffer_frac = _buffer_frac(image, reckoned, rated_w * lag_s * WH_PER_WS / settings.eta_discharge, settings)
-    battery_wh = _above_floor_wh(image, reckoned, buffer_frac, rated_w * lag_s * WH_PER_WS / settings.eta_discharge)
+    lag_wh = rated_w * lag_s * WH_PER_WS
+    buffer_frac = _buffer_frac(image, reckoned, lag_wh / settings.eta_discharge, settings)
+    battery_wh = _above_floor_wh(image, reckoned, buffer_frac, lag_wh / settings.eta_discharge)
     above_floor_wh = settings.eta_discharge * np.maximum(battery_wh, 0.0)
-    cap_wh = _cap_wh(reckoned, rated_w * lag_s * WH_PER_WS)
+    cap_wh = _cap_wh(reckoned, lag_wh)
     energy_wh = np.minimum(above_floor_wh, cap_wh)
     open_s = _open_s(image, now_s, settings)
     charging_s = recharge_s(reckoned, settings)
@@ -152,11 +172,6 @@ def capability(
         pause_s = _pause_s(image, idle_laxity_s, guard_s, lag_s, now_s)
         reduction = _reduction(image, pause_s, idle_laxity_s, guard_s, silent, now_s, settings, emergency_stop=emergency_stop)
     max_power_w = np.where(reason == Reason.READY, ceiling_w, 0.0)
-    budget_s = np.maximum(laxity_s - guard_s, 0.0)
-    sustained_w = _sustained_w(reckoned, energy_wh, budget_s, window_end_s - now_s, settings)
-    sustained_w = np.where((max_power_w > 0.0) & (open_s >= window_end_s - now_s), np.minimum(sustained_w, max_power_w), 0.0)
-    # What others will cap within the window cannot be held until its end.
-    sustained_w = np.where(image.external_ahead_s < window_end_s, np.fmin(sustained_w, image.external_ahead_w), sustained_w)
     able = Capability(
         at_s=now_s,
         soc_frac=reckoned.soc_frac,
@@ -168,8 +183,6 @@ def capability(
         recharge_s=charging_s,
         max_power_w=max_power_w,
         min_power_w=min_power_w,
-        sustained_power_w=np.where(sustained_w < min_power_w, 0.0, sustained_w),
-        useful_until_s=now_s + np.minimum(_useful_s(reckoned, energy_wh, charging_s, budget_s, max_power_w, settings), open_s),
         together_s=np.full(len(image), np.inf),
         must_charge=must_charge,
         silent=silent,
@@ -177,6 +190,21 @@ def capability(
         pause_s=pause_s,
         reduction=reduction,
         reckoned=reckoned,
+        promise=Promise(
+            at_s=now_s,
+            window_end_s=window_end_s,
+            settings=settings,
+            reckoned=reckoned,
+            energy_wh=energy_wh,
+            open_s=open_s,
+            laxity_s=laxity_s,
+            guard_s=guard_s,
+            recharge_s=charging_s,
+            max_power_w=max_power_w,
+            min_power_w=min_power_w,
+            capped_s=image.external_ahead_s,
+            capped_w=image.external_ahead_w,
+        ),
     )
     return able if topology is None or not topology.limits_import else _together(image, able, topology, settings, before, window_end_s)
 
@@ -193,19 +221,17 @@ def _together(
         laxity_s=able.laxity_s,
         guard_s=able.guard_s,
         power_w=able.max_power_w,
-        sustained_w=able.sustained_power_w,
+        sustained_w=lambda: able.sustained_power_w,
         pauses=np.equal(able.reduction, Reason.READY) & is_reducible(able.reason),
         before=before,
         window_s=max(0.0, window_end_s - able.at_s),
     )
     if joint is None:
         return able
-    held_w = np.where(joint.blocked, 0.0, joint.share * able.sustained_power_w)
     return replace(
         able,
         max_power_w=np.where(joint.blocked, 0.0, able.max_power_w),
-        sustained_power_w=np.where(held_w < able.min_power_w, 0.0, held_w),
-        useful_until_s=np.where(joint.blocked, able.at_s, np.minimum(able.useful_until_s, able.at_s + joint.run_s)),
+        promise=replace(able.promise, joint=joint),
         together_s=joint.run_s,
         must_charge=able.must_charge | joint.blocked,
         reason=np.where(joint.blocked & (able.reason == Reason.READY), np.int8(Reason.MUST_CHARGE_TOGETHER), able.reason),
@@ -288,30 +314,3 @@ def _above_floor_wh(image: FleetImage, reckoned: Reckoning, buffer_frac: F8, lag
     above_wh = np.fmin(image.capacity_wh * above_frac, reckoned.v2x_above_wh - lag_wh)
     # A state of charge at the floor counts even where no capacity says how much energy that is.
     return np.where(above_frac <= 0.0, np.fmin(above_wh, 0.0), above_wh)
-
-
-def _sustained_w(reckoned: Reckoning, energy_wh: F8, budget_s: F8, window_s: float, settings: CapabilitySettings) -> F8:
-    """Constant power until the window's end that neither runs out of energy nor of time to recharge afterwards, (N,); inf for no window."""
-    if window_s <= 0.0:
-        return np.where(energy_wh > 0.0, np.inf, 0.0)
-    goal = np.minimum(reckoned.goal_stretched, reckoned.position_stretched)
-    spare = (budget_s - window_s) / reckoned.full_charge_s
-    lowest_frac = unstretched(goal - np.maximum(spare, 0.0), settings)
-    room_wh = np.maximum(reckoned.position_frac - lowest_frac, 0.0) * reckoned.scale_wh * settings.eta_discharge
-    held_w = given_w(np.fmin(energy_wh, room_wh) / (window_s * WH_PER_WS), settings)
-    return np.where(spare >= 0.0, held_w, 0.0)
-
-
-def _useful_s(reckoned: Reckoning, energy_wh: F8, charging_s: F8, budget_s: F8, power_w: F8, settings: CapabilitySettings) -> F8:
-    """How long a car may wait and discharge altogether when it gives all it can, (N,); 0 when it can give nothing."""
-    taken_w = drawn_w(power_w, settings)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cost_s = recharge_s(reckoned, settings, energy_wh) - charging_s
-        # Whoever has time for all of its energy needs no search for how much of it.
-        hurried = (power_w > 0.0) & ~(energy_wh / (taken_w * WH_PER_WS) + cost_s <= budget_s)
-    rows = np.flatnonzero(hurried)
-    if rows.size:
-        some = selected(reckoned, rows)
-        given_wh = taken_w[rows] * run_within_s(some, power_w[rows], budget_s[rows], settings) * WH_PER_WS
-        cost_s[rows] = recharge_s(some, settings, np.fmin(energy_wh[rows], given_wh)) - charging_s[rows]
-    return np.where(power_w > 0.0, np.maximum(budget_s - cost_s, 0.0), 0.0)

@@ -24,6 +24,8 @@ def stretched(at_frac: F8, settings: CapabilitySettings) -> F8:
     """The integral of 1 / taper, (N,); it goes on in a line below 0 and above 1, so that stand-in scales work too."""
     result = np.array(at_frac, dtype=np.float64)
     bent = np.flatnonzero(result > settings.taper_from_soc_frac)
+    if bent.size == 0:
+        return result
     above = result[bent]
     result[bent] = settings.taper_from_soc_frac - np.log(taper(above, settings)) / _steepness(settings)
     result[bent] += np.maximum(above - 1.0, 0.0) / settings.taper_end_share

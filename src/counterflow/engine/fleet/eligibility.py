@@ -1,5 +1,8 @@
 """May this car be discharged now? One reason code a session: the first that applies, in the order of `Reason`."""
 
+from collections.abc import Iterable
+from enum import IntEnum
+
 import numpy as np
 
 from counterflow.domain.conflicts import Conflict
@@ -58,16 +61,16 @@ def station_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict
         Reason.EVSE_FAULTED: image.evse_fault,
         Reason.NO_CONSENT: ~image.consent,
         Reason.DRIVER_STOP: image.driver_stop,
-        Reason.CAPABILITY_UNKNOWN: image.control_mode == ControlMode.UNKNOWN,
-        Reason.NO_V2X_CONTROL: (image.control_mode == ControlMode.NONE) | (image.control_mode == ControlMode.CHARGE_ONLY),
+        Reason.CAPABILITY_UNKNOWN: image.control_mode == ControlMode.UNKNOWN.value,
+        Reason.NO_V2X_CONTROL: (image.control_mode == ControlMode.NONE.value) | (image.control_mode == ControlMode.CHARGE_ONLY.value),
         Reason.NO_CHARGING_NEEDS: ~image.bidirectional & np.isnan(image.needs_at_s),
         Reason.NOT_ISO15118_20: ~image.bidirectional & ~image.iso15118_20,
         Reason.NO_BIDIRECTIONAL_TRANSFER: ~image.bidirectional,
-        **{reason: image.conflict == conflict for conflict, reason in CONFLICT_REASONS.items()},
+        **({reason: image.conflict == conflict.value for conflict, reason in CONFLICT_REASONS.items()} if image.conflict.any() else {}),
         Reason.PRIORITY_CHARGING: image.priority_charging,
         Reason.EXTERNAL_LIMIT: image.external_discharge_w <= 0.0,
         Reason.GRID_FAULT: image.grid_fault,
-        Reason.EV_NOT_READY: np.isin(image.phase, NOT_READY_PHASES),
+        Reason.EV_NOT_READY: _any_of(image.phase, NOT_READY_PHASES),
         Reason.CLOCK_OFF: image.misdated_at_s == image.power_at_s,
         Reason.SILENT: silent,
     }
@@ -92,7 +95,7 @@ _IS_REDUCIBLE = np.isin(np.arange(len(Reason)), REDUCIBLE)
 
 def is_reducible(reason: I1) -> B1:
     """Which of these `Reason` codes leave room for charge reduction, (N,)."""
-    return np.asarray(_IS_REDUCIBLE[reason], dtype=np.bool_)
+    return np.asarray(_IS_REDUCIBLE.take(reason), dtype=np.bool_)
 
 
 def reduction_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> dict[Reason, B1]:
@@ -101,10 +104,10 @@ def reduction_reasons(image: FleetImage, silent: B1, emergency_stop: bool) -> di
     for reason in (*REDUCIBLE, Reason.EXTERNAL_LIMIT):
         alike.pop(reason, None)
     # A station may say at a limit of 0 W that the car has suspended.
-    held = image.reduced & (image.setpoint_w == 0.0) & (image.phase == TransactionPhase.SUSPENDED_EV)
+    held = image.reduced & (image.setpoint_w == 0.0) & (image.phase == TransactionPhase.SUSPENDED_EV.value)
     return alike | {
         Reason.NO_PAUSE_CONSENT: ~image.pausing,
-        Reason.NO_CHARGING_CONTROL: image.control_mode == ControlMode.NONE,
+        Reason.NO_CHARGING_CONTROL: image.control_mode == ControlMode.NONE.value,
         Reason.EV_NOT_READY: alike[Reason.EV_NOT_READY] & ~held,
     }
 
@@ -113,6 +116,16 @@ def first_reasons(reasons: dict[Reason, B1], rows: int) -> I1:
     """The code of the first reason that applies to each row, READY where none does, (N,)."""
     codes: I1 = np.full(rows, Reason.READY, dtype=np.int8)
     for reason in reversed(PRECEDENCE):
-        if reason in reasons:
-            codes[reasons[reason]] = reason
+        applies = reasons.get(reason)
+        if applies is not None and applies.any():
+            # As `codes[applies] = reason`, without a branch a row.
+            codes += (np.int8(reason) - codes) * applies
     return codes
+
+
+def _any_of(codes: I1, wanted: Iterable[IntEnum]) -> B1:
+    """Rows whose code is one of a few, (N,)."""
+    found = np.zeros(len(codes), dtype=np.bool_)
+    for one in wanted:
+        found |= codes == one.value
+    return found

@@ -6,12 +6,13 @@ be done inside an import limit P exactly if, for every m, what cannot be put off
 no slack left at m, so it is enough to look at its corners. Each limited group above a car, a phase too, is asked by itself.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from counterflow.engine.fleet.promise import Joint
 from counterflow.engine.fleet.reckoning import Reckoning, recharge_per_s
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
@@ -24,17 +25,6 @@ UNKNOWN_CHARGE_W = 22_000.0
 _STEPS = 8
 """Halvings; the answer errs to the short side by at most 1/256 of the window."""
 _SHARES = (0.75, 0.5, 0.25)
-
-
-class Joint(NamedTuple):
-    """What the connections above each row leave of it, each (N,)."""
-
-    blocked: B1
-    """It must charge now, so that all behind its connection can."""
-    run_s: F8
-    """How long all that may be discharged behind its connections may go on at full power, each; inf = longer than the window."""
-    share: F8
-    """Share of its sustained power that all could hold until the end of the window together."""
 
 
 class Jobs(Struct, frozen=True, kw_only=True):
@@ -103,7 +93,7 @@ def jointly(
     laxity_s: F8,
     guard_s: F8,
     power_w: F8,
-    sustained_w: F8,
+    sustained_w: Callable[[], F8],
     pauses: B1,
     before: B1,
     window_s: float,
@@ -130,7 +120,7 @@ def jointly(
         return Joint(blocked, run_s, share)
     jobs = jobs.of_groups(tight)
     np.minimum.at(run_s, jobs.row, _longest_s(jobs, until_s, runs[jobs.row])[jobs.group])
-    np.minimum.at(share, jobs.row, _largest_share(jobs, until_s, runs, sustained_w / np.maximum(power_w, 1.0))[jobs.group])
+    np.minimum.at(share, jobs.row, _largest_share(jobs, until_s, runs, sustained_w() / np.maximum(power_w, 1.0))[jobs.group])
     return Joint(blocked, run_s, share)
 
 

@@ -67,7 +67,8 @@ def reckon(image: FleetImage, now_s: float, settings: CapabilitySettings) -> Rec
     charge_w = np.maximum(image.max_charge_w, _LEAST_CHARGE_W)
     full_charge_s = scale_wh / (settings.eta_charge * WH_PER_WS * charge_w)
     unplaced = np.flatnonzero(~placed)  # few, if any: the stretch takes longer than all the rest of this
-    full_charge_s[unplaced] *= worst_stretch(soc_frac[unplaced], settings)
+    if unplaced.size:
+        full_charge_s[unplaced] *= worst_stretch(soc_frac[unplaced], settings)
     goal_frac = position_frac + need_wh / scale_wh
     return Reckoning(
         soc_frac=soc_frac,
@@ -128,8 +129,9 @@ def run_within_s(reckoning: Reckoning, power_w: F8, budget_s: F8, settings: Capa
     top_frac = np.minimum(reckoning.position_frac, reckoning.goal_frac)
     top = stretched(top_frac, settings)
     left_s = np.maximum(budget_s - free_s, 0.0)
-    run_s = np.zeros_like(left_s)
-    for _ in range(_NEWTON_STEPS):
+    # The first step is taken from the top, where nothing has been spent.
+    run_s = left_s / (1.0 + reckoning.full_charge_s * rate / taper(top_frac, settings))
+    for _ in range(1, _NEWTON_STEPS):
         at_frac = top_frac - rate * run_s
         cost_s = run_s + reckoning.full_charge_s * (top - stretched(at_frac, settings))
         slope = 1.0 + reckoning.full_charge_s * rate / taper(at_frac, settings)
