@@ -8,18 +8,19 @@ import pytest
 from msgspec.structs import replace
 
 from counterflow.domain.delivery import DeliveryReport
-from counterflow.domain.instructions import Amendment, DispatchOrder, DispatchState
+from counterflow.domain.instructions import Amendment, DispatchMode, DispatchOrder, DispatchState
 from counterflow.domain.offers import Commitment, CommitmentState, Offer
 from counterflow.domain.reasons import Reason
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.views import DispatchAnswer, Refusal
+from counterflow.engine.offers.ledger import BINDING
 
 HOUR_S = 3_600.0
 
 
 def ask(at: Any, window_s: float = 900.0, **more: Any) -> Offer:
-    asked = {"pool": "all", "confidence": None, "start_s": None} | more
-    told = asyncio.run(at.operations.offer(asked["pool"], window_s, asked["confidence"], asked["start_s"]))
+    asked = {"pool": "all", "confidence": None, "start_s": None, "mode": DispatchMode.NET_EXPORT} | more
+    told = asyncio.run(at.operations.offer(asked["pool"], window_s, asked["confidence"], asked["start_s"], asked["mode"]))
     assert isinstance(told, Offer), told
     return told
 
@@ -116,6 +117,30 @@ def test_a_commitment_is_held_for_its_holder_and_an_order_above_it_says_so_befor
     assert report.final
     assert call.delivered_energy_wh == pytest.approx(report.delivered_energy_wh)
     assert state_of(at, held.commitment_id) is CommitmentState.SETTLED
+
+
+def test_charging_that_is_given_up_is_offered_and_delivered_to_a_relative_order(town: Any, ideal: dict[str, Any]) -> None:
+    terms = {"consent": False, "pausing": True, "max_pause_s": 3_600.0}
+    at = town(30, 2, plant=ideal, settings={"drivers": {"default": terms}})
+    assert ask(at).power_w == 0.0, "nobody may be discharged"
+    told = ask(at, mode=DispatchMode.RELATIVE)
+    assert told.mode is DispatchMode.RELATIVE
+    assert 0.0 < told.power_w <= told.levels[1].power_w <= told.grounds.given_up_power_w
+    assert told.power_w <= told.committable_power_w <= told.grounds.given_up_power_w
+    assert ask(at, mode=DispatchMode.RELATIVE) == told
+    held = commit(at, told)
+    mine = order(at, told.power_w, "api:tso", mode=DispatchMode.RELATIVE)
+    assert isinstance(mine, DispatchAnswer)
+    assert mine.dispatch.feasibility.commitment_id == held.commitment_id
+    assert mine.dispatch.feasibility.committed_power_w == pytest.approx(told.power_w)
+    at.restart(away_s=3.0)
+    [kept] = [one for one in at.operations.commitments() if one.commitment_id == held.commitment_id]
+    assert kept.state in BINDING
+    assert kept.offer.mode is DispatchMode.RELATIVE
+    at.run(400)
+    report = asyncio.run(at.operations.report(mine.dispatch.instruction.dispatch_id))
+    assert isinstance(report, DeliveryReport)
+    assert report.delivered_energy_wh >= 0.9 * report.target_energy_wh
 
 
 def test_a_dispatch_that_was_there_before_the_commitment_does_not_give_way(town: Any, ideal: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from counterflow.domain.ids import DispatchId, PoolId
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.settlement import Quality
 
 LEVELS = (0.5, 0.9, 0.95, 0.99)
@@ -52,6 +53,8 @@ class OfferGrounds(Struct, frozen=True, kw_only=True):
     """How much the departures of all cars vary together, as a share of their usual rate."""
     departures_learned: float
     """Departures that this was learned from; older ones count less than one."""
+    given_up_power_w: float = 0.0
+    """Of the power of the counted cars, what they give by charging less than they would; only in the mode `relative`."""
     limits: tuple[str, ...] = ()
     """Limits that are below what the cars could give, in words."""
 
@@ -84,6 +87,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     """Held for commitments in this window."""
     levels: tuple[OfferLevel, ...]
     grounds: OfferGrounds
+    mode: DispatchMode = DispatchMode.NET_EXPORT
+    """What counts as delivery: an order that calls it must be of this mode, or of one that counts more (`engine.offers.ledger`)."""
 
 
 class CommitmentState(StrEnum):

@@ -12,7 +12,7 @@ from counterflow.domain.drivers import Scope, SessionOverride
 from counterflow.domain.grid import CapacityBound, GridAnswer, GridOrder, GridOrderRecord, PoolTelemetry, Program, Wire
 from counterflow.domain.histories import ProfileEntry, SessionHistory
 from counterflow.domain.ids import DispatchId, PoolId, SessionUid, SiteId, StationId
-from counterflow.domain.instructions import Amendment, DispatchOrder, StreamValue
+from counterflow.domain.instructions import Amendment, DispatchMode, DispatchOrder, StreamValue
 from counterflow.domain.offers import Commitment, CoverageView, Offer
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.resources import StationRegistration
@@ -388,11 +388,21 @@ class Operations(DriverOperations, Protocol):
         """A report, and all that it was made from."""
         ...
 
-    async def offer(self, pool: PoolId, window_s: float, confidence: float | None, start_s: float | None) -> Offer | Refusal:
-        """What a pool can surely give over a window (from now on, unless `start_s` says when); whoever wants it commits to it."""
+    async def offer(
+        self,
+        pool: PoolId,
+        window_s: float,
+        confidence: float | None,
+        start_s: float | None,
+        mode: DispatchMode = DispatchMode.NET_EXPORT,
+    ) -> Offer | Refusal:
+        """What a pool can surely give over a window (from now on, unless `start_s` says when) as `mode` counts it; whoever wants it commits
+        to it."""
         ...
 
-    async def horizons(self, pool: PoolId, confidence: float | None, start_s: float | None) -> Sequence[Offer] | Refusal:
+    async def horizons(
+        self, pool: PoolId, confidence: float | None, start_s: float | None, mode: DispatchMode = DispatchMode.NET_EXPORT
+    ) -> Sequence[Offer] | Refusal:
         """The same for looking only, for windows from 5 minutes to 24 hours, the shortest first."""
         ...
 

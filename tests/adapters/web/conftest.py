@@ -29,7 +29,7 @@ from counterflow.domain.grid import (
     Wire,
 )
 from counterflow.domain.ids import DispatchId, SiteId
-from counterflow.domain.instructions import DispatchState
+from counterflow.domain.instructions import DispatchMode, DispatchState
 from counterflow.domain.offers import Commitment, CoverageView, Offer
 from counterflow.domain.settlement import ReportVersion
 from counterflow.domain.views import (
@@ -284,11 +284,13 @@ class FakeOperations:
     async def override(self, station_id: str, transaction_id: str | None, said: Any) -> list[SessionView] | Refusal:
         return self._does("override", station_id, transaction_id, said, otherwise=[EXAMPLES[SessionView]])
 
-    async def offer(self, pool: str, window_s: float, confidence: float | None, start_s: float | None) -> Offer | Refusal:
-        return self._does("offer", pool, window_s, confidence, start_s, otherwise=EXAMPLES[Offer])
+    async def offer(
+        self, pool: str, window_s: float, confidence: float | None, start_s: float | None, mode: DispatchMode
+    ) -> Offer | Refusal:
+        return self._does("offer", pool, window_s, confidence, start_s, mode.value, otherwise=EXAMPLES[Offer])
 
-    async def horizons(self, pool: str, confidence: float | None, start_s: float | None) -> list[Offer] | Refusal:
-        return self._does("horizons", pool, confidence, start_s, otherwise=[EXAMPLES[Offer]])
+    async def horizons(self, pool: str, confidence: float | None, start_s: float | None, mode: DispatchMode) -> list[Offer] | Refusal:
+        return self._does("horizons", pool, confidence, start_s, mode.value, otherwise=[EXAMPLES[Offer]])
 
     async def day(self, pool: str) -> list[Offer] | Refusal:
         return self._does("day", pool, otherwise=[EXAMPLES[Offer]])

@@ -9,20 +9,22 @@ from counterflow.domain.access import ApiToken
 from counterflow.domain.views import RefusalKind
 
 
-def test_an_offer_is_asked_with_window_confidence_and_start(client: Any, operations: Any) -> None:
+def test_an_offer_is_asked_with_window_confidence_start_and_mode(client: Any, operations: Any) -> None:
     told = client.ask("GET", "/offer?pool=north&window_min=15&confidence=0.95&start=2026-11-22T17:00:00Z")
     assert told.status_code == 200
     assert told.json()["levels"][1]["confidence"] == 0.9
-    assert operations.calls[-1] == ("offer", "north", 900.0, 0.95, 1_795_366_800.0)
-    client.ask("GET", "/offer")
-    assert operations.calls[-1] == ("offer", "all", 3600.0, None, None)
-    assert len(client.ask("GET", "/offer/horizons").json()) == 1
-    assert operations.calls[-1] == ("horizons", "all", None, None)
+    assert operations.calls[-1] == ("offer", "north", 900.0, 0.95, 1_795_366_800.0, "net_export")
+    client.ask("GET", "/offer?mode=relative")
+    assert operations.calls[-1] == ("offer", "all", 3600.0, None, None, "relative")
+    assert len(client.ask("GET", "/offer/horizons?mode=gross_export").json()) == 1
+    assert operations.calls[-1] == ("horizons", "all", None, None, "gross_export")
     assert len(client.ask("GET", "/offer/day?pool=north").json()) == 1
     assert operations.calls[-1] == ("day", "north")
 
 
-@pytest.mark.parametrize("query", ["window_min=4", "window_min=1441", "confidence=0.4", "confidence=nan", "start=tomorrow"])
+@pytest.mark.parametrize(
+    "query", ["window_min=4", "window_min=1441", "confidence=0.4", "confidence=nan", "start=tomorrow", "mode=sideways"]
+)
 def test_a_question_that_cannot_be_answered_is_refused(client: Any, query: str) -> None:
     assert client.ask("GET", f"/offer?{query}").status_code == 422
 

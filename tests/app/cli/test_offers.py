@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from counterflow.adapters.web.examples import EXAMPLES
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Commitment, CoverageView, Offer
 
 OFFER: Any = EXAMPLES[Offer]
@@ -14,14 +15,18 @@ HELD: Any = EXAMPLES[Commitment]
 
 
 def test_an_offer_is_told_with_how_it_comes_about_and_for_other_windows(api: Any, counterflow: Any) -> None:
-    grounds = replace(OFFER.grounds, against_power_w=1_500.0, limits=("limit 60.0 kW of site depot binds",))
-    api.will("GET", "/api/v1/offer", replace(OFFER, grounds=grounds, reserved_power_w=2_000.0))
+    grounds = replace(OFFER.grounds, against_power_w=1_500.0, given_up_power_w=4_000.0, limits=("limit 60.0 kW of site depot binds",))
+    api.will("GET", "/api/v1/offer", replace(OFFER, grounds=grounds, reserved_power_w=2_000.0, mode=DispatchMode.RELATIVE))
     api.will("GET", "/api/v1/offer/horizons", [replace(OFFER, window_s=window_s) for window_s in (300.0, 86_400.0)])
-    shown = " ".join(counterflow("offer", "--window", "60min", "--confidence", "90%", "--pool", "north").stdout.split())
+    shown = " ".join(
+        counterflow("offer", "--window", "60min", "--confidence", "90%", "--pool", "north", "--mode", "relative").stdout.split()
+    )
     for part in (
         "Offer o-9b1d4e70: 12.6 kW for 60 min from",
         "90 % confidence",
         "14.8 kW of 2 cars",
+        "mode relative",
+        "4.0 kW of that by charging less than they would",
         "14.2 kW as they are known to respond",
         "learned from 212 departures",
         "13.2 kW if cars did not leave together",
@@ -35,7 +40,7 @@ def test_an_offer_is_told_with_how_it_comes_about_and_for_other_windows(api: Any
     ):
         assert part in shown, (part, shown)
     asked = dict(api.requests[0].url.params)
-    assert asked == {"pool": "north", "confidence": "0.9", "window_min": "60.0"}
+    assert asked == {"pool": "north", "mode": "relative", "confidence": "0.9", "window_min": "60.0"}
 
 
 def test_an_offer_as_json_is_what_the_api_says(api: Any, counterflow: Any) -> None:

@@ -1,11 +1,14 @@
 """What can become of an offer: every state with every move, and what a commitment keeps from others."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from msgspec.structs import replace
 
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.domain.ids import DispatchId, PoolId
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import CallFigures, Commitment, CommitmentState, Offer
 from counterflow.domain.resources import Site
 from counterflow.engine.fleet.topology import Topology
@@ -106,9 +109,21 @@ def test_what_is_held_is_the_most_at_any_time_of_those_who_share_a_site() -> Non
 
 def test_an_order_calls_the_commitment_of_its_own_party_pool_and_window() -> None:
     held = [made(CommitmentState.COMMITTED, name="one"), made(CommitmentState.OFFERED, name="no")]
-    fits = {"by": "tso", "pool": PoolId("north"), "start_s": 1_000.0, "end_s": 1_900.0}
+    fits: dict[str, Any] = {
+        "by": "tso", "pool": PoolId("north"), "start_s": 1_000.0, "end_s": 1_900.0, "mode": DispatchMode.NET_EXPORT
+    }  # fmt: skip
     found = called_by(held, **fits)
     assert found is not None
     assert found.commitment_id == "one"
     for other in ({"by": "x"}, {"pool": PoolId("all")}, {"start_s": 990.0}, {"end_s": 2_000.0}):
         assert called_by(held, **(fits | other)) is None
+
+
+def test_what_was_promised_in_one_mode_is_there_for_orders_that_count_as_much_or_more() -> None:
+    fits: dict[str, Any] = {"by": "tso", "pool": PoolId("north"), "start_s": 1_000.0, "end_s": 1_900.0}
+    modes = (DispatchMode.NET_EXPORT, DispatchMode.GROSS_EXPORT, DispatchMode.RELATIVE)
+    for place, promised in enumerate(modes):
+        one = made(CommitmentState.COMMITTED)
+        held = [replace(one, offer=replace(one.offer, mode=promised))]
+        calls = [called_by(held, **fits, mode=ordered) is not None for ordered in modes]
+        assert calls == [False] * place + [True] * (3 - place), promised

@@ -13,6 +13,7 @@ from counterflow.adapters.web.problems import refused
 from counterflow.adapters.web.units import InstantText
 from counterflow.domain.access import Role
 from counterflow.domain.ids import ALL_SITES, PoolId
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Commitment, CoverageView, Offer
 from counterflow.domain.views import Refusal
 from counterflow.engine.ports import Operations
@@ -23,6 +24,14 @@ Confidence = Annotated[
     float | None,
     Query(ge=0.5, le=0.999, allow_inf_nan=False, description="Probability that it is there for the whole window [0..1].", examples=[0.9]),
 ]
+Mode = Annotated[
+    DispatchMode,
+    Query(
+        description="What counts as delivery, as in an order: `net_export`, `gross_export`, or `relative`, which adds what cars give by "
+        "charging less than they would.",
+        examples=["relative"],
+    ),
+]
 Start = Annotated[InstantText | None, Query(description="Begin of the window; none = now.")]
 
 
@@ -32,15 +41,26 @@ def offer_routes(operations: Operations) -> APIRouter:
 
     @routes.get("/offer", responses=shows(Offer, 404, 422, 503))
     async def offer(
-        request: Request, pool: Pool = ALL_SITES, window_min: WindowMin = 60.0, confidence: Confidence = None, start: Start = None
+        request: Request,
+        pool: Pool = ALL_SITES,
+        window_min: WindowMin = 60.0,
+        confidence: Confidence = None,
+        start: Start = None,
+        mode: Mode = DispatchMode.NET_EXPORT,
     ) -> Response:
         """What a pool can surely give over a window, and how that comes about. It can be committed to for some minutes."""
-        return answer(request, await operations.offer(PoolId(pool), window_min * 60.0, confidence, start))
+        return answer(request, await operations.offer(PoolId(pool), window_min * 60.0, confidence, start, mode))
 
     @routes.get("/offer/horizons", responses=shows(Offer, 404, 422, many=True))
-    async def horizons(request: Request, pool: Pool = ALL_SITES, confidence: Confidence = None, start: Start = None) -> Response:
+    async def horizons(
+        request: Request,
+        pool: Pool = ALL_SITES,
+        confidence: Confidence = None,
+        start: Start = None,
+        mode: Mode = DispatchMode.NET_EXPORT,
+    ) -> Response:
         """What a pool can surely give over windows from 5 minutes to 24 hours. For looking only: nobody can commit to these."""
-        found = await operations.horizons(PoolId(pool), confidence, start)
+        found = await operations.horizons(PoolId(pool), confidence, start, mode)
         return refused(request, found) if isinstance(found, Refusal) else answer(request, found)
 
     @routes.get("/offer/day", responses=shows(Offer, 404, 422, many=True))

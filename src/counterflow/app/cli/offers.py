@@ -8,6 +8,7 @@ from counterflow.app.cli.shared import JsonOption, Server, WrongUsageError, asks
 from counterflow.app.cli.tables import UNKNOWN, Column, column, figures, instant, kilo, print_table, say
 from counterflow.app.cli.words import counted, length, power
 from counterflow.domain.ids import ALL_SITES
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Commitment, CoverageView, Offer
 from counterflow.domain.units import format_energy, format_power, parse_discharge_power_w, parse_duration_s
 
@@ -33,10 +34,13 @@ def offer(
     ] = None,
     start: Annotated[str | None, typer.Option(metavar="INSTANT", help="When, with its time zone: 2026-11-22T17:00Z. Default: now.")] = None,
     pool: Annotated[str, typer.Option(metavar="NAME", help="Group of sites.")] = ALL_SITES,
+    mode: Annotated[
+        DispatchMode, typer.Option(help="What counts as delivery, as in an order; relative adds charging that is given up.")
+    ] = DispatchMode.NET_EXPORT,
     as_json: JsonOption = False,
 ) -> None:
     """Tell what the cars can surely give over a whole window, how that comes about, and the same for windows from 5 min to 24 h."""
-    asked: dict[str, str | float] = {"pool": pool}
+    asked: dict[str, str | float] = {"pool": pool, "mode": mode.value}
     if confidence is not None:
         asked["confidence"] = _share(confidence)
     if start is not None:
@@ -59,7 +63,7 @@ def offer_words(told: Offer) -> list[str]:
     percent = f"{told.confidence * 100.0:g} %"
     lines = [
         f"Offer {told.offer_id}: {power(told.power_w)} for {length(told.window_s)} from {instant(told.start_s)} with {percent} confidence "
-        f"({format_energy(told.energy_wh)}; pool {told.pool}).",
+        f"({format_energy(told.energy_wh)}; pool {told.pool}; mode {told.mode.value}).",
         "How it comes about:",
         f"  cars         {power(grounds.rated_power_w)} of {counted(grounds.sessions_counted, 'car')}; "
         f"{grounds.sessions} plugged in, {grounds.sessions_ready} of them free and ready.",
@@ -73,6 +77,8 @@ def offer_words(told: Offer) -> list[str]:
         f"  drift guard  {told.guard_factor:.3f} of that, from how earlier forecasts were kept (counts below 1).",
         f"  reserve      {power(told.committable_power_w)} can be committed at most.",
     ]
+    if grounds.given_up_power_w > 0.0:
+        lines.insert(3, f"  charging     {power(grounds.given_up_power_w)} of that by charging less than they would.")
     if grounds.against_power_w > 0.0:
         lines.insert(6, f"  charging     {power(grounds.against_power_w)} of cars that must charge is taken off below.")
     if told.reserved_power_w > 0.0:
@@ -204,6 +210,7 @@ _COMMITMENTS: list[Column[Commitment]] = [
     column("Offer", lambda one: one.commitment_id),
     column("State", lambda one: one.state.value),
     column("Pool", lambda one: one.offer.pool, 4),
+    column("Mode", lambda one: one.offer.mode.value, 7),
     column("From", lambda one: instant(one.start_s)),
     column("For", lambda one: length(one.offer.window_s)),
     figures("Offered kW", lambda one: kilo(one.offer.power_w), 3),

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.offers.offering import Request, answer
 from counterflow.domain.ids import PoolId
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Commitment, CommitmentState, CoverageView, Offer
 from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.control.book import LIVE_STATES
@@ -34,9 +35,16 @@ class OfferDesk:
     _one_day: asyncio.Lock
     _days: dict[PoolId, tuple[Offer, ...]]
 
-    async def offer(self, pool: PoolId, window_s: float, confidence: float | None, start_s: float | None) -> Offer | Refusal:
-        """What the pool can surely give over a window; whoever wants it commits to it."""
-        request = Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s)
+    async def offer(
+        self,
+        pool: PoolId,
+        window_s: float,
+        confidence: float | None,
+        start_s: float | None,
+        mode: DispatchMode = DispatchMode.NET_EXPORT,
+    ) -> Offer | Refusal:
+        """What the pool can surely give over a window as `mode` counts it; whoever wants it commits to it."""
+        request = Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s, mode=mode)
         refusal = self._room.dispatcher.offering.refused(request, self._now_s())
         if refusal is not None:
             return refusal
@@ -50,9 +58,11 @@ class OfferDesk:
         await self._settled()
         return offer
 
-    async def horizons(self, pool: PoolId, confidence: float | None, start_s: float | None) -> Sequence[Offer] | Refusal:
+    async def horizons(
+        self, pool: PoolId, confidence: float | None, start_s: float | None, mode: DispatchMode = DispatchMode.NET_EXPORT
+    ) -> Sequence[Offer] | Refusal:
         """What the pool can surely give over windows from 5 minutes to 24 hours, for looking only."""
-        requests = [Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s) for window_s in HORIZONS_S]
+        requests = [Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s, mode=mode) for window_s in HORIZONS_S]
         refusal = self._room.dispatcher.offering.refused(requests[0], self._now_s())
         if refusal is not None:
             return refusal
@@ -136,7 +146,8 @@ class OfferDesk:
         now_s = self._now_s()
         for one in self.commitments():
             offer = one.offer
-            same = (offer.pool, offer.window_s, offer.confidence) == (request.pool, request.window_s, self._confidence(request))
+            wanted = (request.pool, request.window_s, self._confidence(request), request.mode)
+            same = (offer.pool, offer.window_s, offer.confidence, offer.mode) == wanted
             starts = offer.start_s == (offer.made_at_s if request.start_s is None else request.start_s)
             fresh = one.state is CommitmentState.OFFERED and now_s - offer.made_at_s < SAME_S
             if fresh and same and starts and offer.reserved_power_w == self._reserved_w(offer):

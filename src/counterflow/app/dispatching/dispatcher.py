@@ -114,6 +114,7 @@ class Dispatcher:
             settings=settings.offers,
             capability_settings=capability_settings,
             feasibility=feasibility,
+            charging=charging,
         )
         self.forecasting = Forecasting(
             lessons=self.lessons,

@@ -105,7 +105,12 @@ class Commitments:
         if known is not None:
             return known
         return called_by(
-            self._all.values(), by=instruction.ordered_by, pool=instruction.pool, start_s=instruction.start_s, end_s=instruction.end_s
+            self._all.values(),
+            by=instruction.ordered_by,
+            pool=instruction.pool,
+            start_s=instruction.start_s,
+            end_s=instruction.end_s,
+            mode=instruction.mode,
         )
 
     def accepted(self, instruction: DispatchInstruction, now_s: float) -> None:

@@ -23,6 +23,7 @@ from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.fleet.undisturbed import ChargingTerms
 from counterflow.engine.offers.offer import Stock, promise, stock_of
 from counterflow.engine.offers.scenarios import Risks, Span
 from counterflow.engine.offers.settings import OfferSettings
@@ -38,6 +39,7 @@ class Request(Struct, frozen=True, kw_only=True):
     window_s: float
     confidence: float | None = None
     start_s: float | None = None
+    mode: DispatchMode = DispatchMode.NET_EXPORT
     own: frozenset[DispatchId] = frozenset()
 
 
@@ -75,6 +77,7 @@ class Offering:
         settings: OfferSettings,
         capability_settings: CapabilitySettings,
         feasibility: FeasibilitySettings,
+        charging: ChargingTerms,
     ) -> None:
         self.settings = settings
         self._fleet = fleet
@@ -85,6 +88,7 @@ class Offering:
         self._commitments = commitments
         self._capability_settings = capability_settings
         self._feasibility = feasibility
+        self._charging = charging
 
     def refused(self, request: Request, now_s: float) -> Refusal | None:
         """What is wrong with a request, in a sentence."""
@@ -105,11 +109,22 @@ class Offering:
         start_s = now_s if request.start_s is None else max(now_s, request.start_s)
         span = Span(at_s=now_s, lead_s=start_s - now_s, window_s=request.window_s)
         image = self._fleet.snapshot(now_s)
-        able = self._outlook.capability_now(image, now_s + request.window_s).without_reduction()
+        able = self._outlook.capability_now(image, now_s + request.window_s)
         in_pool = image.occupied & self._topology.pool_mask(request.pool)[np.maximum(image.site, 0)]
         gain = self._outlook.gains(image)
         free = ~self._taken(image, start_s, start_s + request.window_s, request.own)
-        stock = stock_of(image, able, gain, in_pool, free, self._topology, span, self._capability_settings)
+        stock = stock_of(
+            image,
+            able,
+            gain,
+            in_pool,
+            free,
+            self._topology,
+            span,
+            self._capability_settings,
+            mode=request.mode,
+            charging=self._charging,
+        )
         return Question(
             request=request,
             made_at_s=now_s,
@@ -119,7 +134,7 @@ class Offering:
             departures_learned=self._lessons.seen.departures,
             uid=image.uid[stock.rows],
             gain=gain[stock.rows],
-            committable_power_w=self._committable_w(image, able, gain, stock, in_pool, request.window_s),
+            committable_power_w=self._committable_w(image, able, gain, stock, in_pool, request),
             reserved_power_w=self._commitments.reserved_w(request.pool, start_s, start_s + request.window_s),
             guard_factor=guard_factor,
             settings=self.settings,
@@ -135,7 +150,7 @@ class Offering:
         taken: B1 = sites[np.maximum(image.site, 0)] | self._outlook.busy_rows(image, "", (*own, *over))
         return taken
 
-    def _committable_w(self, image: FleetImage, able: Capability, gain: F8, stock: Stock, in_pool: B1, window_s: float) -> float:
+    def _committable_w(self, image: FleetImage, able: Capability, gain: F8, stock: Stock, in_pool: B1, request: Request) -> float:
         """What an order for these cars would be committed at most."""
         told = feasible(
             image,
@@ -144,8 +159,8 @@ class Offering:
             stock.rows | (in_pool & np.isin(able.reason, MUST_CHARGE_REASONS)),
             self._topology,
             ordered_power_w=inf,
-            window_s=window_s,
-            mode=DispatchMode.NET_EXPORT,
+            window_s=request.window_s,
+            mode=request.mode,
             settings=self._feasibility,
         )
         return told.committed_power_w
@@ -178,6 +193,7 @@ def answer(question: Question, offer_id: str = "") -> Offer:
         reserved_power_w=question.reserved_power_w,
         levels=said.levels,
         grounds=said.grounds,
+        mode=question.request.mode,
     )
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from counterflow.domain.ids import PoolId
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Commitment, CommitmentState
 from counterflow.engine.fleet.topology import Topology
 
@@ -38,6 +39,9 @@ MOVES: dict[tuple[CommitmentState, OfferMove], CommitmentState] = {
 and nothing was ordered. It begins to deliver when the first of the dispatches that call it begins; one is settled before that only where
 the settings know its pool no more."""
 
+COUNTS_MORE = (DispatchMode.NET_EXPORT, DispatchMode.GROSS_EXPORT, DispatchMode.RELATIVE)
+"""Of what the same cars do each mode counts at least as much as the one before it: net export takes charging off, relative adds what is
+given up of it. So what was promised in one is there for an order of the later ones, but not the other way round."""
 SLACK_S = 1.0
 """By so much an order may begin before, or end after, the window of the commitment that it calls."""
 BINDING = frozenset({CommitmentState.COMMITTED, CommitmentState.CALLED, CommitmentState.DELIVERING})
@@ -93,14 +97,18 @@ def reserved_w(
     return max((sum(one.power_w for one in held if one.start_s <= at_s < one.end_s) for at_s in instants_s), default=0.0)
 
 
-def called_by(commitments: Iterable[Commitment], *, by: str, pool: PoolId, start_s: float, end_s: float) -> Commitment | None:
-    """The commitment that an order calls: that of the same party, for the same pool, whose window holds the order's."""
+def called_by(
+    commitments: Iterable[Commitment], *, by: str, pool: PoolId, start_s: float, end_s: float, mode: DispatchMode
+) -> Commitment | None:
+    """The commitment that an order calls: that of the same party, for the same pool, whose window holds the order's, and whose mode counts
+    no more than the order's does."""
     fitting = [
         one
         for one in commitments
         if one.state in BINDING
         and one.committed_by == by
         and one.offer.pool == pool
+        and COUNTS_MORE.index(one.offer.mode) <= COUNTS_MORE.index(mode)
         and one.start_s <= start_s + SLACK_S
         and end_s <= one.end_s + SLACK_S
     ]

@@ -6,6 +6,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.random import Generator
 
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import LEVELS, OfferGrounds, OfferLevel
 from counterflow.domain.reasons import Reason
 from counterflow.domain.units import WH_PER_WS
@@ -17,9 +18,11 @@ from counterflow.engine.fleet.reckoning import run_within_s
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.fleet.undisturbed import ChargingTerms
 from counterflow.engine.offers.bounds import mean_of_worst, quantile
 from counterflow.engine.offers.flow import firm_power_w
 from counterflow.engine.offers.hazard import hazard_before
+from counterflow.engine.offers.reduction import on_top, plans_of, spared_wh
 from counterflow.engine.offers.scenarios import Cars, Risks, Span, courses
 from counterflow.engine.offers.settings import OfferSettings
 
@@ -33,6 +36,7 @@ class Stock(Struct, frozen=True, kw_only=True):
     sessions_ready: int
     rated_power_w: float
     limited_power_w: float
+    given_up_power_w: float
     against_power_w: float
     limits: tuple[str, ...]
 
@@ -46,9 +50,20 @@ class Promise(Struct, frozen=True, kw_only=True):
 
 
 def stock_of(
-    image: FleetImage, able: Capability, gain: F8, in_pool: B1, free: B1, topology: Topology, span: Span, settings: CapabilitySettings
+    image: FleetImage,
+    able: Capability,
+    gain: F8,
+    in_pool: B1,
+    free: B1,
+    topology: Topology,
+    span: Span,
+    settings: CapabilitySettings,
+    *,
+    mode: DispatchMode = DispatchMode.NET_EXPORT,
+    charging: ChargingTerms | None = None,
 ) -> Stock:
-    """The rows `in_pool` and `free` (N,) that may be discharged; `able` is of a window of this length that begins now.
+    """The rows `in_pool` and `free` (N,) that may be discharged; `able` is of a window of this length that begins now. For RELATIVE also
+    what cars give by charging less than they would by their plans, which are simulated with `charging`.
 
     While it waits a car charges, which keeps its laxity, until it is done; from then on laxity passes with time. One that could not make
     its departure any more after the whole window is counted for a window to come not at all, for one that begins now until it must charge.
@@ -63,20 +78,32 @@ def stock_of(
     limited_w = cap_proportionally(rated_w, np.maximum(rated_w, 1.0), limits)
     must_charge = in_pool & np.isin(able.reason, MUST_CHARGE_REASONS) & ~np.isnan(image.power_w)
     energy_wh, until_s = _lasting(able, rated_w, span, settings)
-    rows = counted & (rated_w > 0.0)
+    power_w, spared_w = gain * limited_w, np.zeros(len(image))
+    reduces = in_pool & free & able.reduces(mode)
+    if mode is DispatchMode.RELATIVE:
+        plan = plans_of(image, counted | reduces, span, charging or ChargingTerms())
+        discharge_w = power_w
+        power_w, energy_wh, until_s = on_top(power_w, energy_wh, until_s, plan, span)
+        power_w = np.where(reduces, plan.power_w, power_w)
+        energy_wh, until_s = np.where(reduces, spared_wh(plan, able), energy_wh), np.where(reduces, plan.until_s, until_s)
+        spared_w = power_w - np.where(reduces, 0.0, discharge_w)
+    rows = (counted & (rated_w > 0.0)) | (reduces & (power_w > 0.0))
+    against_w = float(np.maximum(image.power_w[must_charge], 0.0).sum()) if mode is DispatchMode.NET_EXPORT else 0.0
+    given_up_w = float(spared_w[rows].sum())
     return Stock(
         rows=rows,
         cars=Cars(
-            power_w=(gain * limited_w)[rows],
+            power_w=power_w[rows],
             energy_wh=energy_wh[rows],
             until_s=until_s[rows],
             plugged_s=np.fmax(image.at_s - image.started_s, 0.0)[rows],
         ),
         sessions=int(np.count_nonzero(in_pool)),
-        sessions_ready=int(np.count_nonzero(ready)),
-        rated_power_w=float(rated_w.sum()),
-        limited_power_w=float(limited_w.sum()),
-        against_power_w=float(np.maximum(image.power_w[must_charge], 0.0).sum()),
+        sessions_ready=int(np.count_nonzero(ready | reduces)),
+        rated_power_w=float(rated_w.sum()) + given_up_w,
+        limited_power_w=float(limited_w.sum()) + given_up_w,
+        given_up_power_w=given_up_w,
+        against_power_w=against_w,
         limits=overrun(limits, rated_w, topology, short=True),
     )
 
@@ -109,6 +136,7 @@ def promise(
         median_power_w=float(np.median(power_w)),
         independent_power_w=max(0.0, _sure(np.sort(alone.power_w), confidence, settings) - against_w),
         against_power_w=against_w,
+        given_up_power_w=stock.given_up_power_w,
         shock_spread_frac=risks.spread_over(span),
         departures_learned=departures_learned,
         limits=stock.limits,

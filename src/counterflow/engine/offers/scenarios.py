@@ -288,24 +288,28 @@ def _scattered(cars: Cars, spread: float) -> F8:
 def _counts(trials: F8, hazard: F8, shared: Shared, random: Generator) -> F8:
     """How many of `trials` (K,) leave in each part of the window, and how many stay: as many columns as `hazard` has (W, K, parts + 1)."""
     parts = hazard.shape[1] - 1
-    counts = np.empty((len(shared.leaving), len(trials), parts + 1))
-    left = np.broadcast_to(trials, counts.shape[:2])
-    before = np.zeros(len(trials))
+    steps = np.diff(hazard, axis=1, prepend=0.0)
+    first = 0 if hazard[:, 0].any() else 1  # nobody leaves before a window that begins now
+    expected = trials[:, np.newaxis] * np.exp(steps - hazard) * steps
+    many = expected[:, first:].min(axis=1) >= _MANY
     rush = np.diff(shared.rush[:, :: PARTS // parts], axis=1, prepend=0.0)
-    for part in range(parts + 1):
-        chance = -np.expm1(-(hazard[:, part] - before) * shared.leaving[:, np.newaxis] - rush[:, part, np.newaxis])
-        many = trials * np.exp(-before) * (hazard[:, part] - before) >= _MANY
-        before = hazard[:, part]
-        if part == 0 and not before.any():
-            continue  # the window begins now: nobody leaves before it
-        gone = np.empty_like(chance)
-        gone[:, many] = _binomial(left[:, many], chance[:, many], random)
-        gone[:, ~many] = random.binomial(np.rint(left[:, ~many]).astype(np.int64), chance[:, ~many])
-        left = np.maximum(left - gone, 0.0)
-        if part > 0:
-            counts[:, :, part - 1] = gone
-    counts[:, :, parts] = left
+    counts = np.empty((len(shared.leaving), len(trials), parts + 1))
+    for kinds, draw in ((np.flatnonzero(many), _binomial), (np.flatnonzero(~many), _rare)):
+        left = np.broadcast_to(trials[kinds], (len(counts), len(kinds)))
+        for part in range(first, parts + 1):
+            chance = -np.expm1(-steps[kinds, part] * shared.leaving[:, np.newaxis] - rush[:, part, np.newaxis])
+            gone = draw(left, chance, random)
+            left = left - gone
+            if part > 0:
+                counts[:, kinds, part - 1] = gone
+        counts[:, kinds, parts] = left
     return counts
+
+
+def _rare(trials: F8, chance: F8, random: Generator) -> F8:
+    """Draws of a binomial distribution."""
+    drawn: F8 = random.binomial(trials.astype(np.int64), chance).astype(np.float64)
+    return drawn
 
 
 def _binomial(trials: F8, chance: F8, random: Generator) -> F8:

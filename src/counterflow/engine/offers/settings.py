@@ -73,7 +73,7 @@ class OfferSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     shock_weight: Annotated[
         float,
         Meta(description="That assumption counts like so many days that were seen.", extra={"unit": "d"}, gt=0),
-    ] = 10.0
+    ] = 3.0
     rush_every_days: Annotated[
         float,
         Meta(description="As long as nothing was learned, so often many cars leave at once, at any time.", extra={"unit": "d"}, gt=0),

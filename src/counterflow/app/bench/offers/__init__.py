@@ -38,6 +38,8 @@ SETTINGS = (
 )
 FORECASTS, PARTS = 10_000, 20
 QUICK_FORECASTS, QUICK_PARTS = 200, 2
+TOLD_EACH = 5
+"""After so many parts of a setting it is told how it stands."""
 
 
 class OfferRequest(Struct, frozen=True, kw_only=True):
@@ -72,7 +74,7 @@ def run_offers(request: OfferRequest, console: Console, settings: Sequence[Setti
         for job, judged in _results(pool, jobs, settings, console):
             mine = by_place.setdefault(job.place, {})
             mine[job.part] = judged
-            if len(mine) == parts:
+            if len(mine) % TOLD_EACH == 0 or len(mine) == parts:
                 console.print(line(settings[job.place], joined(list(mine.values()))), markup=False, highlight=False)
         single = grouping.result()
     whole = [(setting, joined([by_place[place][part] for part in range(parts)])) for place, setting in enumerate(settings)]

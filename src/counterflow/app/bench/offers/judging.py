@@ -24,13 +24,13 @@ from counterflow.engine.offers.shock import counted
 RELIABILITY = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Confidences of the reliability diagram; all of `LEVELS` are among them."""
 TRAINING_DAYS = 180
-TOWNS = 5
+TOWNS = 10
 """So many towns of a setting take turns, with their drivers and their past: what was learned there is luck, too."""
 _TAUGHT_BY = 300
 _AT_ONCE_DAYS = 10
 _DISPATCH_EACH_DAYS = 2
-_BESIDE_EACH = 10
-"""The model that assumes independence is asked beside every tenth forecast; it costs as much as ours."""
+_BESIDE_EACH = 20
+"""The model that assumes independence is asked beside every twentieth forecast; it costs as much as ours."""
 _FIRST_DAY = 19_000
 
 
