@@ -58,8 +58,8 @@ def verify(stored: str, password: str) -> bool:
     if len(parts) != 3 or parts[0] != _SCHEME:
         return False
     try:
-        salt = base64.b64decode(parts[1], validate=True)
-        digest = base64.b64decode(parts[2], validate=True)
+        salt = binascii.a2b_base64(parts[1], strict_mode=True)
+        digest = binascii.a2b_base64(parts[2], strict_mode=True)
         shown = hmac.digest(salt, password.encode(), "sha256")
     except ValueError:  # not base64, or a password that is not text (a lone surrogate)
         return False
@@ -76,8 +76,8 @@ def parse_basic(header: str) -> Credentials | None:
         return None
     token = token.strip()
     try:
-        text = base64.b64decode(token + "=" * (-len(token) % 4), validate=True).decode()
-    except (binascii.Error, ValueError):
+        text = binascii.a2b_base64(token + "=" * (-len(token) % 4), strict_mode=True).decode()
+    except ValueError:
         return None
     user, colon, password = text.partition(":")
     return Credentials(user, password) if colon else None

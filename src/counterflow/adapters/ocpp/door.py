@@ -93,6 +93,19 @@ class Visit:
 Answer = Callable[[WSUpgradeRequest, Visit], WSUpgradeResponseWithListener]
 
 
+class _StationSocket(socket.socket):
+    """Says its family and kind as the numbers that they are: Python's makes an enum each time that it is asked, five times a connection."""
+
+    __slots__ = ()
+    family = socket.SocketType.family  # type: ignore[assignment]
+    type = socket.SocketType.type  # type: ignore[assignment]
+
+    def accept(self) -> "tuple[_StationSocket, Any]":
+        """The next connection, and where it comes from."""
+        descriptor, name = self._accept()  # type: ignore[attr-defined]  # what Python's is built on, missing in the stubs
+        return _StationSocket(self.family, self.type, self.proto, descriptor), name
+
+
 class _StationProtocol(WSProtocol):  # type: ignore[misc]  # missing in the stubs
     """picows' protocol, which tells nobody when a connection goes before its upgrade."""
 
@@ -122,7 +135,7 @@ class Door:
         self.revocations: Revocations = NothingRevoked()
         self._owner = owner
         self._answer = answer
-        self._socket: socket.socket | None = None
+        self._socket: _StationSocket | None = None
         self._pace: Bucket | None = None
         self._rest: asyncio.TimerHandle | None = None
         self._welcomes: set[asyncio.Task[None]] = set()
@@ -132,7 +145,8 @@ class Door:
         """Begin to listen; `port` is then the real one. Raises `OSError` when the address cannot be had."""
         settings = self._owner.settings
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listening = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
+        created = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
+        listening = _StationSocket(family, socket.SOCK_STREAM, created.proto, created.detach())
         # Accepted connections inherit these: they bound what the kernel, and picows' read buffer behind it, hold for one station.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, settings.socket_buffer_bytes)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.socket_buffer_bytes)

@@ -54,22 +54,24 @@ def authorization_of(request: WSUpgradeRequest, station_id: StationId) -> Creden
 
 def offered_subprotocols(request: WSUpgradeRequest) -> Sequence[str]:
     """What the station offers, in its order of preference."""
-    return [name for name in _listed(request, "Sec-WebSocket-Protocol") if name]
+    return [name for name in _listed(request.headers.getall("Sec-WebSocket-Protocol", [])) if name]
 
 
 def offered_compression(request: WSUpgradeRequest) -> tuple[DeflateAgreement, str] | None:
     """What we agree to of the compression offered, and the header value that says so."""
-    return agree(request.headers.getall("Sec-WebSocket-Extensions", []))
+    offers = request.headers.getall("Sec-WebSocket-Extensions", [])
+    return agree(offers) if offers else None
 
 
 def is_upgrade(request: WSUpgradeRequest) -> bool:
     """Whether this asks for a WebSocket at all. `Connection: keep-alive, Upgrade` is put into the form that picows takes."""
     if request.headers.get("Upgrade", "").lower() != "websocket":
         return False
-    if "upgrade" in (token.lower() for token in _listed(request, "Connection")):
+    shown = request.headers.getall("Connection", [])
+    if shown != ["Upgrade"] and "upgrade" in (token.lower() for token in _listed(shown)):
         request.headers["Connection"] = "Upgrade"
     return True
 
 
-def _listed(request: WSUpgradeRequest, name: str) -> Iterable[str]:
-    return (token.strip() for token in ",".join(request.headers.getall(name, [])).split(","))
+def _listed(values: Iterable[str]) -> Iterable[str]:
+    return (token.strip() for token in ",".join(values).split(","))

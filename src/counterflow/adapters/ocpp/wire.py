@@ -11,12 +11,25 @@ READ_BUFFER_BYTES = 2048
 _CLOSE_REASON_BYTES = 123
 
 
-def silent_logger() -> "logging.LoggerAdapter[logging.Logger]":
+class _SilentLogger(logging.LoggerAdapter[logging.Logger]):
+    """Python's own takes its time to find out that it has nothing to do."""
+
+    def isEnabledFor(self, _level: int) -> bool:  # noqa: N802  # Python's name
+        """It is not."""
+        return False
+
+    def log(self, *_: object, **__: object) -> None:
+        """Nothing is kept."""
+
+    debug = info = warning = error = exception = log
+
+
+def silent_logger() -> logging.LoggerAdapter[logging.Logger]:
     """picows logs each connection and each malformed frame; a hostile peer could fill a disk. What matters we log ourselves, once.
 
     An adapter rather than a logger, because picows makes a child logger per connection from a plain one.
     """
-    return logging.LoggerAdapter(logging.Logger("counterflow.picows", level=logging.CRITICAL + 1))
+    return _SilentLogger(logging.Logger("counterflow.picows", level=logging.CRITICAL + 1))
 
 
 def say_goodbye(transport: WSTransport, code: int, reason: str, timeout_s: float) -> None:
