@@ -126,6 +126,7 @@ class View:
         self.page.goto(console)
         self.page.fill("#token", token)
         self.page.click("button")
+        self.page.get_by_role("button", name="Emergency stop").wait_for()
 
     def go(self, path: str) -> None:
         """Open a page."""

@@ -4,8 +4,6 @@ click to the rows on the screen, through console, API and server.
 
 import asyncio
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +17,6 @@ from playwright.sync_api import Browser, Page, expect
 from counterflow.app.config import Settings
 from counterflow.app.security.token import find_token
 from counterflow.app.server import Server
-from counterflow.console.settings import ConsoleOrders, ConsoleSettings
 from counterflow.domain.ids import EvseId, SiteId, StationId, TransactionId
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.telemetry import EventKind, Measurement, TransactionPhase, TransactionReported
@@ -89,7 +86,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         loop.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser: Browser, running: Running) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     page = context.new_page()
@@ -149,7 +146,8 @@ def test_pages_of_ten_thousand_stations_come_at_once(page: Page, running: Runnin
     expect(page.get_by_text(re.compile(f"10 of {MANY} stations"))).to_be_visible()
 
 
-def test_everything_can_be_reached_and_done_by_the_keyboard(page: Page) -> None:
+def test_everything_can_be_reached_and_done_by_the_keyboard(page: Page, running: Running) -> None:
+    page.goto(running.url)
     page.keyboard.press("Tab")
     assert focused(page) == "To the content"
     found = []
@@ -175,28 +173,6 @@ def test_everything_can_be_reached_and_done_by_the_keyboard(page: Page) -> None:
 def focused(page: Page) -> str:
     name: str = page.evaluate("(document.activeElement.innerText || '').trim()")
     return name.capitalize() if name.isupper() else name
-
-
-def test_a_sign_in_that_is_over_leads_back_to_the_sign_in_by_itself(browser: Browser, running: Running) -> None:
-    orders = ConsoleOrders(
-        settings=ConsoleSettings(port=0, session_h=4.0 / 3600.0), api_url=running.server.api_url, feed_token=running.token
-    )
-    command = (sys.executable, "-m", "counterflow.console")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as console:
-        assert console.stdin is not None
-        assert console.stdout is not None
-        console.stdin.write(msgspec.json.encode(orders) + b"\n")
-        console.stdin.flush()
-        url = f"http://127.0.0.1:{int(console.stdout.readline().removeprefix(b'ready '))}"
-        context = browser.new_context()
-        page = context.new_page()
-        page.goto(url)
-        page.fill("#token", running.token)
-        page.click("button")
-        expect(page.get_by_text("(admin)")).to_be_visible(timeout=PATIENCE_MS)
-        expect(page.get_by_label("Token")).to_be_visible(timeout=PATIENCE_MS)
-        context.close()
-        console.stdin.close()
 
 
 @pytest.mark.parametrize("sort", list(SessionOrder))

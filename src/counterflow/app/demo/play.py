@@ -86,7 +86,7 @@ class _Demo:
                 headers = {"Authorization": f"Bearer {token}"}
                 async with httpx.AsyncClient(base_url=server.api_url, headers=headers, timeout=30.0) as api:
                     await self._gather_fleet(api, fleet, redraw)
-                    self._say_console(server)
+                    await self._say_console(server)
                     outcome = await self._play(api, fleet, redraw)
             self._print_verdict(outcome)
             if self._settings.keep:
@@ -96,15 +96,19 @@ class _Demo:
             server.stop()
         return 0 if outcome.kept else 1
 
-    def _say_console(self, server: OwnServer) -> None:
-        url = server.console_url()
-        if url is not None:
-            token = server.data_dir / TOKEN_FILE
-            self._console.print(f"The console is at {url} (token: {token}).", soft_wrap=True)
+    async def _say_console(self, server: OwnServer) -> None:
+        """Where it is; it starts beside the server, and is ready a little later."""
+        deadline_s = time.monotonic() + START_S
+        while (url := server.console_url()) is None and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.05)
+        if url is None:
+            self._console.print(f"The console did not come up within {START_S:g} s; see {server.log}.", soft_wrap=True)
+        else:
+            self._console.print(f"The console is at {url} (token: {server.data_dir / TOKEN_FILE}).", soft_wrap=True)
 
     async def _stay(self, server: OwnServer) -> None:
         """Until Ctrl-C."""
-        self._say_console(server)
+        await self._say_console(server)
         self._console.print("Server and cars stay; Ctrl-C ends them.")
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):

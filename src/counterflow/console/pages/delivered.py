@@ -8,7 +8,7 @@ from nicegui import app, ui
 from starlette.responses import PlainTextResponse, Response
 
 from counterflow.console.api import ApiError
-from counterflow.console.frame import every_second
+from counterflow.console.frame import again_and_again, every_second
 from counterflow.console.house import House
 from counterflow.console.signing import COOKIE, Visitor
 from counterflow.console.words import day_and_clock, energy
@@ -21,6 +21,7 @@ FORMATS = {
     "parquet": "application/vnd.apache.parquet",
 }
 REPORTS_SHOWN = 30
+VERSIONS_EVERY_S = 10.0
 ENDED = frozenset({"completed", "cancelled", "aborted", "resuming"})
 
 
@@ -49,7 +50,24 @@ class Delivered:
         self._none = ui.label("No dispatch has ended yet.").classes("cf-name")
         self._list = ui.column().classes("w-full gap-0")
         self._shown: dict[str, OneReport] = {}
+        self._energies_wh: dict[str, float] = {}
+        """As the newest report of each says."""
+
+    async def keep(self) -> None:
+        """Now, and for as long as the page is open."""
         every_second(self.update)
+        await again_and_again(VERSIONS_EVERY_S, self.load)
+
+    async def load(self) -> None:
+        """What those delivered whose report is there by now."""
+        for name in self._shown.keys() - self._energies_wh.keys():
+            try:
+                versions = await self._house.api.get(self._visitor.token, f"/dispatches/{quote(name, safe='')}/report/versions")
+            except ApiError:
+                return  # its title goes without; unfolded, it says why
+            if versions:
+                self._energies_wh[name] = versions[-1]["delivered_energy_wh"]
+        self.update()
 
     def update(self) -> None:
         """Those that are not shown yet, and the titles of the others."""
@@ -60,13 +78,16 @@ class Delivered:
             if name not in self._shown:
                 with self._list:
                     self._shown[name] = OneReport(self._house, self._visitor, name)
-            self._shown[name].entitle(report_title(view))
+            self._shown[name].entitle(report_title(view, self._energies_wh.get(name)))
 
 
-def report_title(view: dict[str, Any]) -> str:
-    """Which dispatch, when, how it ended, and what it delivered as far as is known at once."""
-    instruction, known_wh = view["instruction"], view.get("delivered_energy_wh")
-    delivered = f", {energy(known_wh)} by the meters as they stood" if known_wh is not None else ""
+def report_title(view: dict[str, Any], reported_wh: float | None) -> str:
+    """Which dispatch, when, how it ended, and what it delivered: as its report says or, before there is one, as far as is known at once."""
+    instruction, seen_wh = view["instruction"], view.get("delivered_energy_wh")
+    if reported_wh is not None:
+        delivered = f", {energy(reported_wh)} delivered"
+    else:
+        delivered = f", {energy(seen_wh)} by the meters as they stood" if seen_wh is not None else ""
     return f"{instruction['dispatch_id']}: {day_and_clock(instruction['start_s'])}, {instruction['state']}{delivered}"
 
 

@@ -35,7 +35,7 @@ def show(house: House) -> None:
             ui.label("How forecasts of the last 30 days were kept").classes("text-h6 q-mt-md")
             await _coverage(house, visitor)
             ui.label("Delivered").classes("text-h6 q-mt-md")
-            Delivered(house, visitor)
+            await Delivered(house, visitor).keep()
 
 
 class Fan:
