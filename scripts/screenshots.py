@@ -62,6 +62,7 @@ def main() -> int:
                 _past_dispatch(api)
                 take(views, "offers", "/offers")
                 _running_dispatch(api)
+                _rival(api)
                 time.sleep(75.0)
                 for name, path in (PAGES | _closely(api)).items():
                     take(views, name, path)
@@ -99,13 +100,29 @@ def _past_dispatch(api: httpx.Client) -> None:
 
 def _running_dispatch(api: httpx.Client) -> None:
     """One that runs and loses cars, with a note."""
-    made = api.post("/dispatches", json={"discharge_power_w": "350kW", "duration_s": "15min"}).raise_for_status().json()["dispatch"]
+    made = api.post("/dispatches", json={"discharge_power_w": "320kW", "duration_s": "15min"}).raise_for_status().json()["dispatch"]
     time.sleep(60.0)
     running = [one for one in api.get("/sessions").json() if (one["setpoint_w"] or 0.0) > 1000.0]
     for one in running[:6]:
         api.put(f"/stations/{one['station_id']}/override", json={"say": "stop"}).raise_for_status()
     note = {"text": "Grid operator called: keep it up until 18:00."}
     api.post(f"/dispatches/{made['instruction']['dispatch_id']}/notes", json=note).raise_for_status()
+
+
+def _rival(api: httpx.Client) -> None:
+    """Somebody else places a profile at one station, which tells when it is asked anew."""
+    one = next(one for one in api.get("/sessions").json() if one["reason"] == "ready" and one["setpoint_w"] == 0.0)
+    schedule = {
+        "id": 1,
+        "chargingRateUnit": "W",
+        "startSchedule": "2026-01-01T00:00:00Z",
+        "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 2000}],
+    }
+    theirs = {"id": 900_001, "stackLevel": 9, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Absolute"}
+    theirs |= {"transactionId": one["transaction_id"], "chargingSchedule": [schedule]}
+    body = {"action": "SetChargingProfile", "payload": {"evseId": one["evse_id"], "chargingProfile": theirs}}
+    api.post(f"/stations/{one['station_id']}/calls", json=body).raise_for_status()
+    api.post(f"/stations/{one['station_id']}/discovery").raise_for_status()
 
 
 def _closely(api: httpx.Client) -> dict[str, str]:
@@ -132,6 +149,11 @@ class View:
         """Open a page."""
         self.page.goto(self._console + path)
 
+    def sort_by(self, title: str) -> None:
+        """The largest first."""
+        for _ in range(2):
+            self.page.get_by_role("columnheader", name=title).click()
+
     def keep(self, name: str) -> None:
         """Its picture."""
         LOOK.mkdir(parents=True, exist_ok=True)
@@ -146,6 +168,8 @@ def take(views: list[View], name: str, path: str) -> None:
     """One page as all of them see it, once it has filled itself."""
     for view in views:
         view.go(path)
+        if name == "fleet":
+            view.sort_by("Setpoint")
     views[0].page.wait_for_timeout(FILLED_MS)
     for view in views:
         view.keep(name)

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from counterflow.console.charts import fan_options
-from counterflow.console.pages.delivered import verdict_words, version_words
+from counterflow.console.pages.delivered import report_title, verdict_words, version_words
+from counterflow.console.pages.dispatch_room import span_of
+from counterflow.console.pages.fleet import why_words
 from counterflow.console.pages.health import metric_rows, number_words
 from counterflow.console.pages.offers import fan_words
-from counterflow.console.pages.sites import binding_words, tree
-from counterflow.console.words import size
+from counterflow.console.pages.sites import binding_words, conflict_rows, last_word, tree
+from counterflow.console.pages.stations import setting_row
+from counterflow.console.words import size, with_clocks
 
 NOON_S = 1_795_348_800.0
 
@@ -80,6 +83,65 @@ def test_a_report_says_its_version_and_what_came_of_making_it_again() -> None:
     assert verdict_words({"holds": False, "differences": ["The log is another."]})[1:] == ["The log is another."]
 
 
+def test_a_report_is_listed_with_what_it_says_was_delivered() -> None:
+    view = {"instruction": {"dispatch_id": "d-1", "start_s": NOON_S, "state": "completed"}, "delivered_energy_wh": 8_000.0}
+    assert report_title(view, 8_300.0).endswith(", completed, 8.30 kWh delivered")
+    assert report_title(view, None).endswith(", completed, 8.00 kWh by the meters as they stood")
+    assert report_title(view | {"delivered_energy_wh": None}, None).endswith(", completed"), "what is not known is not said to be zero"
+
+
+@pytest.mark.parametrize(
+    ("setpoint_w", "reason", "dispatch_id", "words"),
+    [
+        (None, "driver_stop", None, "in words"),
+        (5e3, "driver_stop", "d-1", "in words"),
+        (None, "ready", None, "in words; no dispatch asks for it"),
+        (0.0, "ready", "d-1", "stands by at 0 W until its dispatch needs it"),
+        (3e3, "ready", "d-1", "gives a part of the 7.0 kW that it can, as much as is needed"),
+        (7e3, "ready", "d-1", "gives all that it can"),
+        (-2e3, "ready", "d-1", "charges less: at most 2.0 kW, which counts as delivered"),
+    ],
+)
+def test_a_row_says_why_a_car_is_left_out_or_what_its_share_is(
+    setpoint_w: float | None, reason: str, dispatch_id: str | None, words: str
+) -> None:
+    view = {"reason": reason, "reason_text": "in words", "setpoint_w": setpoint_w, "available_power_w": 7e3, "dispatch_id": dispatch_id}
+    assert why_words(view) == words
+
+
+def test_a_chart_does_not_show_what_was_before_its_dispatch() -> None:
+    window = {"start_s": NOON_S, "end_s": NOON_S + 3600.0}
+    assert span_of(window, 900.0, NOON_S + 300.0) == (NOON_S - 30.0, NOON_S + 300.0)
+    assert span_of(window, 900.0, NOON_S + 1800.0) == (NOON_S + 900.0, NOON_S + 1800.0)
+    assert span_of(window, 900.0, NOON_S + 1.0) == (NOON_S - 119.0, NOON_S + 1.0), "and is two minutes wide at least"
+    assert span_of(window, 0.0, NOON_S + 300.0) == (NOON_S - 30.0, NOON_S + 3660.0)
+
+
+def test_who_else_steers_and_who_leads_in_words() -> None:
+    one = {
+        "station_id": "CS-1", "evse_id": 0, "site_id": "depot", "conflict": "none", "conflict_text": "other", "leader": "them",
+        "other_profiles": [],
+    }  # fmt: skip
+    assert conflict_rows([one]) == [], "nobody else steers there"
+    (row,) = conflict_rows([one | {"other_profiles": [{}]}])
+    assert (row["evse"], row["leader"]) == ("whole station", "they lead")
+    assert conflict_rows([one | {"conflict": "unresolved", "leader": None}])[0]["leader"] == "nobody has confirmed"
+    said = {"leader": "us", "by": "Ms Depot", "at_s": NOON_S}
+    assert last_word([said]).startswith("Last word: we lead, said by Ms Depot, ")
+    assert "taken back" in last_word([said, said | {"leader": None}])
+    assert last_word([]) == "Nobody has confirmed anything."
+
+
+def test_a_setting_that_we_changed_is_written_as_people_write_it() -> None:
+    variable = {"component": "V2XChargingCtrlr", "name": "TxUpdatedInterval", "instance": "CentralSetpoint", "evse_id": 1}
+    row = setting_row({"variable": variable, "former": "", "ours": ["20", "10"], "set_at_s": NOON_S})
+    assert (row["variable"], row["former"], row["ours"]) == (
+        "V2XChargingCtrlr.TxUpdatedInterval[CentralSetpoint] of EVSE 1",
+        "nothing",
+        "10",
+    )
+
+
 PAGE = """# TYPE counterflow_gateway_messages counter
 counterflow_gateway_messages_total{direction="in"} %d
 # TYPE counterflow_tick_duration_seconds gauge
@@ -96,6 +158,11 @@ def test_cards_are_filled_by_metrics_and_what_is_not_known_is_a_dash() -> None:
     second = number_words(metric_rows(PAGE % 200, before, 5.0))
     assert second["frames in / s"] == "20"
     assert second["frames out / s"] == "–"
+
+
+def test_instants_in_sentences_are_written_as_everywhere() -> None:
+    said = "At 2026-11-22T12:00:05Z it was asked, since 2026-11-21T23:59:00.250Z."
+    assert with_clocks(said, NOON_S) == "At 12:00:05 UTC it was asked, since 21 Nov 23:59 UTC."
 
 
 @pytest.mark.parametrize(("bytes_", "words"), [(12, "12 B"), (48_200, "48.2 kB"), (3_210_000, "3.21 MB"), (412_000_000_000, "412 GB")])

@@ -14,6 +14,8 @@ from counterflow.console.words import MARK_WORDS
 TARGET, DELIVERED, HEADROOM, COMMITTED, ALARM = "#D55E00", "#0072B2", "#009E73", "#767676", "#CC79A7"
 GREY = {"color": "#888888"}
 """Of words in charts, before the page's own style gives them theirs."""
+UNTOLD = {"tooltip": {"show": False}}
+"""What a band is made of is no figure to be read off under the pointer."""
 WALL_FROM_PX, WALL_FONT_PX = 1_700, 17
 """A chart so wide hangs on a wall, and is read from afar."""
 MAX_POINTS = 900
@@ -32,8 +34,9 @@ def course_options(
     low = curve(shown, lambda point: _times(point.target_w, 1.0 - tolerance_frac))
     wide = curve(shown, lambda point: _times(point.target_w, 2.0 * tolerance_frac))
     series: list[dict[str, Any]] = [
-        _line("tolerance from", low, TARGET, stack="band", opacity=0.0, step="end"),
+        _line("tolerance from", low, TARGET, stack="band", opacity=0.0, step="end") | UNTOLD,
         _line("tolerance", wide, TARGET, stack="band", opacity=0.0, step="end")
+        | UNTOLD
         | {"areaStyle": {"color": TARGET, "opacity": 0.18}, "itemStyle": {"color": TARGET, "opacity": 0.3}},
         _line("target", curve(shown, lambda point: point.target_w), TARGET, width=2, step="end"),
         _line("delivered", curve(shown, lambda point: point.delivered_w), DELIVERED, width=3) | {"markLine": _marks(marks, from_s, to_s)},
@@ -49,7 +52,7 @@ def _chart(
     named: Sequence[str], time_axis: dict[str, Any], scales: Sequence[dict[str, Any]], series: list[dict[str, Any]], *, top: int = 48
 ) -> dict[str, Any]:
     """What all charts have in common: time in UTC, a legend in one row, and larger words where there is room, as on a wall."""
-    lines = {"splitLine": {"lineStyle": {"opacity": 0.3}}}
+    lines = {"splitLine": {"lineStyle": {"opacity": 0.25} | GREY}}
     large = {"axisLabel": {"fontSize": WALL_FONT_PX}, "nameTextStyle": {"fontSize": WALL_FONT_PX}}
     wall = {
         "textStyle": {"fontSize": WALL_FONT_PX},
@@ -157,14 +160,14 @@ def fan_options(day: Sequence[dict[str, Any]]) -> dict[str, Any]:
             [at, None if high is None or low is None else max(0.0, high - low)]
             for at, high, low in zip(times, power_mw, lower, strict=True)
         ]
-        shade = {"areaStyle": {"color": FAN[number % len(FAN)], "opacity": 0.75}}
-        series.append(_line(name, band, FAN[number % len(FAN)], stack="fan", step="end", dash=_DASHES[number % len(_DASHES)]) | shade)
+        colour, dash = FAN[number % len(FAN)], _DASHES[number % len(_DASHES)]
+        shade = {"areaStyle": {"color": colour, "opacity": 0.75}}
+        series.append(_line(name, band, colour, stack="fan", step="end", dash=dash) | shade | UNTOLD)
         lower = power_mw
     offered = [[at, _mw(one["power_w"])] for at, one in zip(times, day, strict=True)]
     series.append(_line("offered", offered, TARGET, width=3, step="end"))
     named = [*(f"P{100.0 * confidence:g}" for confidence in levels), "offered"]
-    # Bands tell what each adds to the one below it, which is no figure to be read off under the pointer.
-    return _chart(named, {}, [{"name": "MW", "min": 0}], series) | {"tooltip": {"show": False}}
+    return _chart(named, {}, [{"name": "MW", "min": 0}], series)
 
 
 FAN = ("#0072B2", "#3F9BD1", "#7DBFE6", "#B9DFF5")

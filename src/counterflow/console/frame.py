@@ -52,6 +52,9 @@ header .q-btn:focus-visible {{ box-shadow: 0 0 0 2px {BAR}, 0 0 0 5px {FOCUS_DAR
   html {{ font-size: 20px; }}
   body, .q-btn, .q-field, .q-table th, .q-table td, .q-table__bottom, .q-item {{ font-size: 1rem; }}
   .q-table th {{ font-size: .9rem; }}
+  .q-field__label {{ font-size: 1rem; }}
+  .q-field--labeled .q-field__native {{ line-height: 1.4; padding-top: 1.3rem; padding-bottom: 0; }}
+  .cf-bar {{ height: 16px; }}
   .cf-figure {{ font-size: 3.4rem; }}
 }}
 .cf-skip {{ position: absolute; left: -100vw; }}

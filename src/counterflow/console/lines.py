@@ -33,7 +33,7 @@ class Lines:
                 with ui.item().classes("q-px-none"):
                     with ui.item_section().props("side top"):
                         ui.label(clock(at_s)).classes("text-caption")
-                    with ui.item_section():
+                    with ui.item_section().props("top"):
                         ui.item_label(f"{kind}: {text}" if text else kind)
             if not lines:
                 ui.label("Nothing yet.").classes("cf-name")

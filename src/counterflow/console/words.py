@@ -1,10 +1,12 @@
 """How the console writes quantities, times and states."""
 
+import re
 from datetime import UTC, datetime
 
 from counterflow.domain.units import format_energy, format_power
 
 UNKNOWN = "–"
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 MARK_WORDS = {
     "session.dropped_out": "drop-out",
     "session.refused": "rejection",
@@ -50,6 +52,17 @@ def clock(at_s: float | None) -> str:
 def day_and_clock(at_s: float | None) -> str:
     """`22 Nov 17:03 UTC`."""
     return UNKNOWN if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%-d %b %H:%M UTC")
+
+
+def with_clocks(sentence: str, now_s: float) -> str:
+    """Instants in a sentence as the console writes them: those of today by the clock, others with their day."""
+    today = datetime.fromtimestamp(now_s, UTC).date()
+
+    def write(found: re.Match[str]) -> str:
+        at = datetime.fromisoformat(found[0])
+        return (clock if at.date() == today else day_and_clock)(at.timestamp())
+
+    return _INSTANT.sub(write, sentence)
 
 
 def age(age_s: float | None) -> str:

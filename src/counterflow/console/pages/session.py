@@ -11,7 +11,7 @@ from counterflow.console.frame import act, again_and_again, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
 from counterflow.console.tables import table
-from counterflow.console.words import UNKNOWN, age, clock, day_and_clock, energy, power, share
+from counterflow.console.words import UNKNOWN, age, clock, day_and_clock, energy, power, share, with_clocks
 
 LOOK_EVERY_S = 2.0
 HISTORY_EVERY_S = 30.0
@@ -90,13 +90,13 @@ class OneSession:
         self._facts.clear()
         with self._facts:
             for name, value in facts_of(view):
-                with ui.row().classes("gap-2"):
+                with ui.row().classes("gap-2 no-wrap items-baseline"):
                     ui.label(name).classes("cf-name w-56")
                     ui.label(value)
         self._why.clear()
         with self._why:
             for sentence in told["sentences"]:
-                ui.label(sentence)
+                ui.label(with_clocks(sentence, self._house.now_s()))
         if seen is not None:
             self._show_history(seen)
 

@@ -37,7 +37,7 @@ def show(house: House) -> None:
 
 
 def _limits(house: House) -> None:
-    body = ui.column().classes("w-full gap-2")
+    body = ui.column().classes("w-full gap-4")
     shown: list[Any] = [None]
 
     def update() -> None:
@@ -100,7 +100,7 @@ def _bar(limit: dict[str, Any], name: str, flow_w: float, always_w: float | None
     """How much of a limit is used; a limit that binds says so in words and by its pattern, not by colour alone."""
     words, used = binding_words(flow_w, always_w, held_w)
     with ui.column().classes("gap-0 w-full"):
-        ui.label(f"{name} {words}").classes("text-caption" + (" text-weight-bold" if used >= NEARLY_FULL_FRAC else ""))
+        ui.label(f"{name} {words}").classes("text-body2" + (" text-weight-bold" if used >= NEARLY_FULL_FRAC else ""))
         if used == used:
             state = " cf-full" if used >= BINDS_FRAC else " cf-near" if used >= NEARLY_FULL_FRAC else ""
             percent = 100.0 * min(max(used, 0.0), 1.0)

@@ -180,7 +180,7 @@ class OneStation:
         self._facts.clear()
         with self._facts:
             for name, value in facts_of(view):
-                with ui.row().classes("gap-2 no-wrap"):
+                with ui.row().classes("gap-2 no-wrap items-baseline"):
                     ui.label(name).classes("cf-name w-56")
                     ui.label(value)
         show_rows(self._evses, [evse_row(evse) for evse in view["evses"]])
