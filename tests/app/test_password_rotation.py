@@ -113,8 +113,8 @@ def test_a01_which_password_is_void_follows_from_the_answer_and_from_nothing_els
             await server.operations.add_station(registration)
             station = Station(server, answer)
             await station.connect(OLD)
-            await until(lambda: StationId("CS1") in server.room.registry.discoveries, 5.0)
-            view = await asyncio.wait_for(server.operations.rotate_password(StationId("CS1"), "tester"), 10.0)
+            await until(lambda: StationId("CS1") in server.room.registry.discoveries)
+            view = await asyncio.wait_for(server.operations.rotate_password(StationId("CS1"), "tester"), 60.0)
             assert isinstance(view, PasswordView)
             assert view.outcome == outcome
             [new] = station.given
@@ -165,7 +165,7 @@ def test_a_simulated_station_takes_it_and_comes_back_with_it(tmp_path: Path, unt
             view = await server.operations.rotate_password(StationId("SIM-00001"), "tester")
             assert isinstance(view, PasswordView)
             assert view.outcome == "changed"
-            await until(lambda: server.gateway.counters.accepted > before and fleet.progress().ready, 10.0)
+            await until(lambda: server.gateway.counters.accepted > before and fleet.progress().ready)
             assert server.gateway.counters.refused == {}
         finally:
             await fleet.stop()

@@ -107,11 +107,11 @@ def test_b01_fr_12_a_station_that_contradicts_its_certificate_is_rejected_and_it
                 )
                 station = {"model": "M", "vendorName": "V", "serialNumber": serial}
                 line.send(json.dumps([2, serial, "BootNotification", {"reason": "PowerUp", "chargingStation": station}]).encode())
-                await until(lambda closed=closed, answers=answers: bool(ends) if closed else bool(answers), 5.0)
+                await until(lambda closed=closed, answers=answers: bool(ends) if closed else bool(answers))
                 if not closed:
                     assert b'"status":"Accepted"' in answers[0]
                     line.close()
-                    await until(lambda: bool(ends), 5.0)
+                    await until(lambda: bool(ends))
                     ends.clear()
             assert "the certificate is of 'SN-1'" in ends[0]
             assert server.room.registry.discoveries[StationId("CS1")].identity.serial_number == "SN-1"
@@ -206,7 +206,7 @@ def test_whoever_is_refused_under_the_name_of_a_station_that_is_here_does_not_ta
                     )
             boot = {"reason": "PowerUp", "chargingStation": {"model": "M", "vendorName": "V"}}
             line.send(json.dumps([2, "b", "BootNotification", boot]).encode())
-            await until(lambda: any(b'"Accepted"' in text for text in answers), 5.0)
+            await until(lambda: any(b'"Accepted"' in text for text in answers))
             assert ends == []
             assert server.room.replaced_lines == 0
         finally:
@@ -267,7 +267,7 @@ def test_sighup_gives_new_connections_new_certificates_and_keeps_the_lines(tmp_p
             await fleet.wait_ready(20.0)
             before, connected = await serial_number(), fleet.progress().connected
             server.hang_up()
-            await until(lambda: "certificates reloaded" in server.log, 10.0)
+            await until(lambda: "certificates reloaded" in server.log)
             assert await serial_number() != before
             assert (fleet.progress().connected, connected, fleet.refused) == (2, 2, None)
         finally:

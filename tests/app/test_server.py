@@ -58,7 +58,7 @@ def test_what_ended_before_a_crash_and_was_not_settled_gets_its_report_after_the
         server = Server(settings(tmp_path), clock=Clock())
         await server.start()
         try:
-            report = await until(lambda: server.reports.newest(DispatchId("d-killed")), 10.0)
+            report = await until(lambda: server.reports.newest(DispatchId("d-killed")))
             assert report.final
             assert report.target_energy_wh == pytest.approx(5_000.0 / 60.0)
         finally:
@@ -81,7 +81,7 @@ def test_a_dispatch_that_ends_is_settled_without_anybody_listening(tmp_path: Pat
             assert server.room.dispatcher.book.instructions[dispatch_id].state is DispatchState.COMPLETED
             assert server.reports.versions(dispatch_id) == []
             clock.at_s += LATE_DATA_S
-            report = await until(lambda: server.reports.newest(dispatch_id), 10.0)
+            report = await until(lambda: server.reports.newest(dispatch_id))
             assert report.final
         finally:
             await server.stop()
@@ -99,7 +99,7 @@ def test_a_dispatch_that_retention_removes_is_forgotten_by_the_running_process(t
         server = Server(settings(tmp_path, storage={"dispatch_days": 2}), clock=Clock())
         await server.start()
         try:
-            await until(lambda: [view.instruction.dispatch_id for view in server.operations.dispatches()] == ["d-new"], 10.0)
+            await until(lambda: [view.instruction.dispatch_id for view in server.operations.dispatches()] == ["d-new"])
             assert isinstance(await server.operations.report(DispatchId("d-old")), Refusal)
         finally:
             await server.stop()
@@ -201,7 +201,7 @@ def test_the_openadr_2_ven_runs_with_the_server_and_its_vtn_is_missed(tmp_path: 
         server = Server(settings(tmp_path, programs=[program], openadr2=ven))
         await server.start()
         try:
-            await until(lambda: any("127.0.0.1:1/OpenADR2/Simple/2.0b" in alarm for alarm in server.operations.health().alarms), 10.0)
+            await until(lambda: any("127.0.0.1:1/OpenADR2/Simple/2.0b" in alarm for alarm in server.operations.health().alarms))
             assert server.operations.health().ready, "people and other wires can order"
         finally:
             await server.stop()

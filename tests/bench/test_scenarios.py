@@ -271,7 +271,7 @@ def test_ctrl_c_twice_ends_in_a_sentence_with_what_was_played(tmp_path: Path) ->
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.2)
     said += process.stdout.readlines()
-    assert process.wait(20.0) == 130
+    assert process.wait(60.0) == 130
     assert "Traceback" not in "".join(said)
     assert "Stopped. This is what was played until then." in "".join(said)
     written = set(json.loads((tmp_path / "scenarios.json").read_text())["scenarios"])

@@ -92,7 +92,7 @@ def test_what_is_not_understood_is_said_and_does_not_end_the_feed(monkeypatch: p
         assert any("not understood" in trouble for trouble in troubles)
         return feed
 
-    feed = asyncio.run(asyncio.wait_for(life(), 20.0))
+    feed = asyncio.run(asyncio.wait_for(life(), 60.0))
     assert feed.fleet == {"sessions": 3}
     assert server.streams[1] == "a-1", "it reads on behind what it could not read"
 

@@ -86,7 +86,7 @@ async def standing(served: Any, until: Until) -> AsyncIterator[tuple[FleetClient
     try:
         await fleet.wait_ready(60.0)
         async with served.api() as api:
-            await until(lambda: sessions_ready(api), 60.0, 0.2)
+            await until(lambda: sessions_ready(api), every_s=0.2)
             yield fleet, notes, api
     finally:
         watching.cancel()
@@ -173,7 +173,7 @@ async def _goes_on(served: Any, until: Until) -> None:
         def on_target() -> bool:
             return abs(notes.look() - target_w) <= 0.05 * target_w
 
-        await until(on_target, 60.0)
+        await until(on_target)
         await until(lambda: len(notes.answered) > 3 * STATIONS)
         sessions = names_of(await json_of(api.get("/api/v1/sessions")))
         placed = (await json_of(api.get("/api/v1/fleet")))["profiles_placed"]
@@ -182,7 +182,7 @@ async def _goes_on(served: Any, until: Until) -> None:
         await until(lambda: not served.alive)
         assert_all_stored(served.data_dir, notes.answered)
         await served.restart()
-        await until(lambda: fleet.progress().connected == STATIONS, 60.0)
+        await until(lambda: fleet.progress().connected == STATIONS)
         back_s = time.monotonic()
         assert names_of(await json_of(api.get("/api/v1/sessions"))) == sessions
         assert placed >= 2 * STATIONS
@@ -234,7 +234,7 @@ async def _dies_for_good(served: Any, until: Until) -> None:
         await until(lambda: notes.look() > 0.0 or notes.most_w > 0.0)
         assert 0 < sum(fleet.fleet.plant.power_w < 0.0) < STATIONS
         assert_all_stored(served.data_dir, notes.answered)
-        await until(lambda: bool((fleet.fleet.plant.power_w > 0.0).all()), 40.0)
+        await until(lambda: bool((fleet.fleet.plant.power_w > 0.0).all()))
         assert time.time() - ordered_s < 10.0 + 4.0 + 10.0  # window, hold, and a slow machine
         assert fleet.violations() == []
 
@@ -257,7 +257,7 @@ async def _stays_stopped(served: Any, until: Until) -> None:
         await nothing_remains(fleet, api, until)
         assert (await json_of(api.get(f"/api/v1/dispatches/{instruction['dispatch_id']}")))["instruction"]["state"] == "aborted"
         assert not (await json_of(api.delete("/api/v1/emergency-stop")))["emergency_stop"]
-        await until(lambda: sessions_ready(api), 30.0)
+        await until(lambda: sessions_ready(api))
 
 
 def test_decision_16_a_value_that_was_acknowledged_and_its_dead_man_outlive_a_crash(serve: Any, until: Until) -> None:
@@ -278,7 +278,7 @@ async def _falls_silent(served: Any, until: Until) -> None:
         assert (state["value_power_w"], state["sequence"], state["heard_at_s"]) == (6_000.0, 2, told["at_s"])
         late = await json_of(api.put(f"{path}/target", json={"discharge_power_w": 1, "sequence": 1}))
         assert late["outcome"] == "late"
-        await until(lambda: is_phase(api, path, "silent"), 40.0)
+        await until(lambda: is_phase(api, path, "silent"))
         assert (await json_of(api.get(path)))["target_power_w"] == 0.0
         alarms = (await json_of(api.get("/readyz")))["alarms"]
         assert any(dispatch_id in alarm for alarm in alarms)
@@ -290,12 +290,12 @@ async def is_phase(api: httpx.AsyncClient, path: str, phase: str) -> bool:
 
 async def nothing_remains(fleet: FleetClient, api: httpx.AsyncClient, until: Until) -> None:
     """None of our profiles is at any station, we know it, every car charges again, and nobody was asked anything against the rules."""
-    await until(lambda: fleet.remaining_profiles() == [], 60.0)
+    await until(lambda: fleet.remaining_profiles() == [])
 
     async def known() -> bool:
         return bool((await json_of(api.get("/api/v1/fleet")))["profiles_placed"] == 0)
 
-    await until(known, 30.0)
+    await until(known)
     plant = fleet.fleet.plant
     await until(lambda: bool((plant.power_w[plant.energised] > 0.0).all()))
     assert fleet.violations() == []

@@ -45,7 +45,7 @@ async def _answers(url: str, action: str, requests: list[dict[str, Any]]) -> lis
 async def _ask(line: Any, message_id: str, action: str, payload: dict[str, Any]) -> list[Any]:
     await line.send(json.dumps([2, message_id, action, payload]))
     while True:
-        frame: list[Any] = json.loads(await asyncio.wait_for(line.recv(), 20.0))
+        frame: list[Any] = json.loads(await asyncio.wait_for(line.recv(), 60.0))
         if frame[0] != 2:
             assert frame[1] == message_id
             return frame

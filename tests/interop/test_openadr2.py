@@ -151,7 +151,7 @@ def ven_settings(vtn: Vtn, **changes: Any) -> OpenAdr2Settings:
     return OpenAdr2Settings(vtn_url=url, ven_name="counterflow", retry_s=0.5, **changes)
 
 
-async def until(what: Any, within_s: float = 15.0) -> None:
+async def until(what: Any, within_s: float = 60.0) -> None:
     deadline_s = time.monotonic() + within_s
     while not what():
         assert time.monotonic() < deadline_s, "it did not come"

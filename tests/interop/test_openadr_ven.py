@@ -95,7 +95,7 @@ class Watch:
 async def standing(served: Any, until: Until) -> AsyncIterator[Watch]:
     async with stations(served, STATIONS), served.api() as api:
         watch = Watch(api)
-        await until(watch.ready, 60.0, 0.2)
+        await until(watch.ready, every_s=0.2)
         yield watch
 
 
@@ -111,24 +111,24 @@ def test_event_to_dispatch_changed_cancelled_vtn_lost_and_killed_in_mid_window(s
             watch = await stack.enter_async_context(standing(served, until))
             # Ordered, changed, cancelled.
             event = operator.order(-30.0)
-            await until(watch.delivers(30_000.0), 30.0)
+            await until(watch.delivers(30_000.0))
             operator.order(-15.0, event_id=event.id)
-            await until(watch.delivers(15_000.0), 30.0)
+            await until(watch.delivers(15_000.0))
             operator.cancel(event)
-            await until(watch.nothing_runs, 30.0)
+            await until(watch.nothing_runs)
             # "Now" again, and then the VTN is lost, and the server dies.
-            operator.order(-20.0, duration_s=28.0)
-            await until(watch.delivers(20_000.0), 30.0)
+            operator.order(-20.0, duration_s=40.0)
+            await until(watch.delivers(20_000.0))
             (begun,) = [view for view in await watch.dispatches() if view["instruction"]["state"] == "running"]
             await vtn_stack.aclose()
-            await until(lambda: _said(watch, "in a row brought nothing"), 30.0)
+            await until(lambda: _said(watch, "in a row brought nothing"))
             served.kill()
             await served.restart()
-            await until(watch.delivers(20_000.0), 30.0)
+            await until(watch.delivers(20_000.0))
             (running,) = [view for view in await watch.dispatches() if view["instruction"]["state"] == "running"]
             for what in ("dispatch_id", "start_s", "end_s"):
                 assert running["instruction"][what] == begun["instruction"][what], "the same dispatch, with the same anchor"
-            await until(watch.nothing_runs, 60.0)
+            await until(watch.nothing_runs)
             ended = (await watch.dispatches())[0]["instruction"]
             assert (ended["dispatch_id"], ended["state"]) == (begun["instruction"]["dispatch_id"], "completed")
             audit = await watch.json("/audit")
@@ -156,13 +156,13 @@ def test_a_notification_is_a_hint_that_makes_it_read_at_once(serve: Any, until: 
             served = await asyncio.to_thread(serve, settings_of(vtn, tmp_path, FOLLOWED.format(push=push)))
             async with served.api() as api:
                 watch = Watch(api)
-                await until(lambda: len(vtn.house.store.all_of(models.Subscription)) == 1, 20.0)
+                await until(lambda: len(vtn.house.store.all_of(models.Subscription)) == 1)
                 await asyncio.sleep(1.0)
                 polls = len([one for one in vtn.house.faults.requests if one[1].endswith("/events")])
                 event = operator.order(-10.0)
-                await until(lambda: _dispatched(watch, 1), 10.0)
+                await until(lambda: _dispatched(watch, 1))
                 operator.cancel(event)
-                await until(watch.nothing_runs, 10.0)
+                await until(watch.nothing_runs)
                 assert len([one for one in vtn.house.faults.requests if one[1].endswith("/events")]) <= polls + 4, "it does not poll often"
                 assert {told.status for told in vtn.house.teller.told} == {200}
                 async with httpx.AsyncClient() as http:

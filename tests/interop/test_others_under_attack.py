@@ -106,7 +106,7 @@ class Fleet:
 
     def close(self) -> None:
         self._done.set()
-        self._thread.join(20.0)
+        self._thread.join(60.0)
 
 
 class Probe:
@@ -132,17 +132,17 @@ class Probe:
 
     def close(self) -> None:
         self._done.set()
-        self._thread.join(20.0)
+        self._thread.join(60.0)
 
 
 @contextlib.contextmanager
 def heartbeats(url: str) -> Iterator[Callable[[], object]]:
     """A station that says a Heartbeat and waits for the answer."""
-    with connect_and_wait(url, subprotocols=[websockets.Subprotocol("ocpp2.1")], open_timeout=20) as line:
+    with connect_and_wait(url, subprotocols=[websockets.Subprotocol("ocpp2.1")], open_timeout=60) as line:
 
         def ask(action: str = "Heartbeat", payload: object = None) -> None:
             line.send(json.dumps([2, "b", action, payload or {}]))
-            while (frame := json.loads(line.recv(timeout=20.0)))[0] != 3:
+            while (frame := json.loads(line.recv(timeout=60.0)))[0] != 3:
                 if frame[0] == 2:
                     line.send(json.dumps([4, frame[1], "NotSupported", "", {}]))
 
@@ -153,7 +153,7 @@ def heartbeats(url: str) -> Iterator[Callable[[], object]]:
 @contextlib.contextmanager
 def looks(served: Any) -> Iterator[Callable[[], object]]:
     """A person who looks at the fleet."""
-    with httpx.Client(base_url=served.api_url, headers=served.authorization, timeout=20.0) as api:
+    with httpx.Client(base_url=served.api_url, headers=served.authorization, timeout=60.0) as api:
         yield lambda: api.get("/api/v1/fleet").raise_for_status()
 
 
@@ -166,7 +166,7 @@ class Scene:
         self.target_w = _ordered_w(served)
         self.station = Probe(heartbeats(f"{served.ocpp_url}/PROBE"))
         self.person = Probe(looks(served))
-        deadline_s = time.monotonic() + 40.0
+        deadline_s = time.monotonic() + 90.0
         while abs(fleet.seen[-1][2] / self.target_w - 1.0) > DELIVERY_SHARE / 2.0:
             assert time.monotonic() < deadline_s, (fleet.seen[-1], self.target_w)
             time.sleep(0.1)
@@ -191,7 +191,7 @@ class Scene:
 
 def _ordered_w(served: Any) -> float:
     """Half of what the fleet offers is ordered; how much that is."""
-    with httpx.Client(base_url=served.api_url, headers=served.authorization, timeout=20.0) as api:
+    with httpx.Client(base_url=served.api_url, headers=served.authorization, timeout=60.0) as api:
         while api.get("/api/v1/fleet").json()["sessions_ready"] < STATIONS:
             assert served.alive, served.log
             time.sleep(0.1)
@@ -228,7 +228,7 @@ def test_stations_that_behave_are_answered_and_deliver_while(scene: Scene, name:
         time.sleep(ATTACK_S)
         answers, looked, fleet = scene.station.since(began_s), scene.person.since(began_s), scene.fleet.since(began_s)
         attacker.send_signal(signal.SIGTERM)
-        assert int(attacker.communicate(timeout=20.0)[0]) > 0, "the attack never struck"
+        assert int(attacker.communicate(timeout=60.0)[0]) > 0, "the attack never struck"
     finally:
         attacker.kill()
         attacker.wait()
@@ -243,7 +243,7 @@ def test_stations_that_behave_are_answered_and_deliver_while(scene: Scene, name:
 
 
 def test_nothing_is_left_of_any_attack(scene: Scene) -> None:
-    deadline_s = time.monotonic() + 20.0
+    deadline_s = time.monotonic() + 60.0
     while scene.held()[0] > scene.sockets + 5:  # half-open ones go at their time-out
         assert time.monotonic() < deadline_s, f"{scene.held()[0]} open files, {scene.sockets} before"
         time.sleep(0.2)

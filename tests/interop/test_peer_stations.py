@@ -449,7 +449,7 @@ async def _lose_cars(api: Any, peers: list[PeerStation], until: Until, dispatch_
     assert cut_off.car.power_w < -2_000.0
     await cut_off.vanish()
     assert not _on_target(peers)
-    await until(lambda: _on_target(peers), 30.0)
+    await until(lambda: _on_target(peers))
     view = await json_of(api.get(f"/api/v1/dispatches/{dispatch_id}"))
     assert view["drop_outs"] == 2
     assert view["shortfall_power_w"] in (0.0, None)

@@ -105,7 +105,7 @@ class ForeignServer:
         return [fields for one, action, fields in self.seen if one == station_id and action == "TransactionEvent"]
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     end_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end_s, "it did not happen in time"
@@ -216,7 +216,7 @@ async def test_run_fleet_reports_progress_and_stops_when_told() -> None:
         stop.set()
 
     end = await asyncio.wait_for(
-        run_fleet(settings(server, 4), stop=stop, on_ready=ready, on_progress=seen.append, progress_every_s=0.05), 20.0
+        run_fleet(settings(server, 4), stop=stop, on_ready=ready, on_progress=seen.append, progress_every_s=0.05), 60.0
     )
     assert seen[0].booted == 0
     assert end.booted == 4

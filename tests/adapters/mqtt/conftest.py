@@ -47,7 +47,7 @@ class Broker:
         command = [MOSQUITTO, "-c", str(self._folder / "mosquitto.conf")]
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        deadline_s = time.monotonic() + 10.0
+        deadline_s = time.monotonic() + 60.0
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
                 return
@@ -110,7 +110,7 @@ class Peer:
         found = self.on(topic)
         return bool(found) and all(found[-1][name] == value for name, value in fields.items())
 
-    async def answer(self, count: int, timeout_s: float = 10.0) -> Any:
+    async def answer(self, count: int, timeout_s: float = 60.0) -> Any:
         """The answer number `count`."""
         deadline_s = time.monotonic() + timeout_s
         while len(self.on("answer")) < count:

@@ -108,7 +108,7 @@ def test_nothing_is_lost_whoever_dies(brokers: Any, serve: Any, peer: Any, until
         async with peer(broker.port, **a_session()) as operator:
             operator.heard = heard
             await until(lambda: operator.heard_anywhere("counterflow/status", online=True))
-            await until(lambda: operator.heard_anywhere("telemetry", sessions_ready=STATIONS), 40.0)
+            await until(lambda: operator.heard_anywhere("telemetry", sessions_ready=STATIONS))
             end = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
             now = datetime.now(UTC).isoformat()
             await operator.say("order", {"key": "o-1", "unit": "kW", "steps": [{"from": now, "value": 30}], "end": end})

@@ -52,7 +52,7 @@ def test_a_write_is_durable_within_the_commit_interval_without_flush(open_journa
     told = threading.Event()
     journal.on_durable(lambda _position: told.set())
     add_sample(journal, T0)
-    assert told.wait(5.0)
+    assert told.wait(60.0)
     assert journal.durable_position == 1
 
 

@@ -99,7 +99,7 @@ def order(key: str, power_w: float) -> GridOrder:
 
 
 def play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(story(), 40.0))
+    asyncio.run(asyncio.wait_for(story(), 120.0))
 
 
 def test_orders_and_telemetry_come_signed_in_the_words_of_the_program(tmp_path: Path, until: Any) -> None:

@@ -12,7 +12,7 @@ def notice(number: int) -> Notice:
 
 async def take(board: NoticeBoard, count: int, after: str | None = None) -> list[Notice]:
     stream = board.listen(after)
-    return [await asyncio.wait_for(anext(stream), 1.0) for _ in range(count)]
+    return [await asyncio.wait_for(anext(stream), 60.0) for _ in range(count)]
 
 
 async def turns() -> None:

@@ -51,7 +51,7 @@ class Callback:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def next(self) -> tuple[str | None, str]:
-        assert self.came.wait(5.0)
+        assert self.came.wait(60.0)
         self.came.clear()
         return self.told[-1]
 

@@ -18,7 +18,7 @@ from counterflow.adapters.ocpp.transport import Admission, Admitted, GatewaySett
 from counterflow.domain.ids import StationId
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 0x1, 0x2, 0x0, 0x8, 0x9, 0xA
-PATIENCE_S = 10.0
+PATIENCE_S = 90.0
 
 
 class Recorder:
