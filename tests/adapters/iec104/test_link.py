@@ -6,7 +6,6 @@ import struct
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
 from random import Random
 from typing import Any
 
@@ -97,14 +96,13 @@ def test_select_before_execute_and_nothing_without_a_selection(desk: Any, run: A
 
 
 def test_a_selection_lapses(desk: Any, run: Any) -> None:
-    at = run(desk, station={"setpoints": SELECT}, select_within_s=0.2)
+    at = run(desk, station={"setpoints": SELECT}, select_within_s=0.5)
     raw = bytes.fromhex("320106002f00f30300") + b"\x00\x00\x80\x3f"  # 1.0 at IOA 1011
     with at.plain() as line:
         assert line.confirms(raw + b"\x80"), "selected"
-        time.sleep(0.4)
+        time.sleep(0.8)
         assert not line.confirms(raw + b"\x00"), "executed too late"
-        assert line.confirms(raw + b"\x80")
-        assert line.confirms(raw + b"\x00")
+        assert any(line.confirms(raw + b"\x80") and line.confirms(raw + b"\x00") for _ in range(9)), "in time, if the machine lets us"
     assert desk.told == [1_000_000.0]
 
 
@@ -112,9 +110,9 @@ def test_a_direct_address_cannot_be_selected_and_an_unknown_one_is_unknown(desk:
     at = run(desk)
     assert not master(at.settings.port).command(1001, 1.0, select=True)
     with at.plain() as line:
-        assert line.cause_of(bytes.fromhex("320106002f00e703000000803f00")) == 47, "unknown information object address"
-        assert line.cause_of(bytes.fromhex("3201060030 00e903000000803f00")) == 46, "unknown common address"
-        assert line.cause_of(bytes.fromhex("300106002f00e9030000 4000")) == 44, "unknown type: a normalised set-point"
+        assert line.cause_of(bytes.fromhex("320106002f00e703000000803f00"), 20.0) == 47, "unknown information object address"
+        assert line.cause_of(bytes.fromhex("3201060030 00e903000000803f00"), 20.0) == 46, "unknown common address"
+        assert line.cause_of(bytes.fromhex("300106002f00e9030000 4000"), 20.0) == 44, "unknown type: a normalised set-point"
     assert desk.told == []
 
 
@@ -199,9 +197,9 @@ def test_everything_comes_in_cycles_and_what_moves_comes_at_once(desk: Any, run:
     wait_for(lambda: [seen for seen in control.seen if seen[0] == 2001 and seen[2] == "PERIODIC"])
     control.seen.clear()
     desk.show(measured_power_w=1.0e6, sessions=640)
-    wait_for(lambda: (2001, 1.0, "SPONTANEOUS") in [seen[:3] for seen in control.seen], 0.5)
+    wait_for(lambda: (2001, 1.0, "SPONTANEOUS") in [seen[:3] for seen in control.seen])
     assert not [seen for seen in control.seen if seen[0] == 2012 and seen[2] == "SPONTANEOUS"], "it has not moved"
-    wait_for(lambda: len({seen[1] for seen in control.seen if seen[0] == 3004}) == 2, 3.0)
+    wait_for(lambda: len({seen[1] for seen in control.seen if seen[0] == 3004}) == 2)
 
 
 def test_a_quality_that_changes_comes_at_once_and_small_moves_do_not(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
@@ -231,10 +229,10 @@ def test_time_tags_are_those_of_the_record(desk: Any, run: Any, master: Any, wai
 def test_a_late_answer_is_a_negative_one_and_the_echo_says_what_is_in_force(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
     at = run(desk, confirm_within_s=0.1)
     control = master(at.settings.port)
-    desk.answer_after_s = 0.4
-    began_s = time.monotonic()
+    desk.thinks = True
     assert not control.command(1001, 3.0)
-    assert 0.1 <= time.monotonic() - began_s < 0.3
+    assert desk.told == []
+    desk.thinks = False
     wait_for(lambda: control.value(1002) == 3.0)
     assert at.service.figures().late_answers == 1
 
@@ -242,7 +240,7 @@ def test_a_late_answer_is_a_negative_one_and_the_echo_says_what_is_in_force(desk
 def test_telemetry_goes_on_while_a_command_waits_for_its_answer(desk: Any, run: Any, master: Any, wait_for: Any) -> None:
     at = run(desk)
     control, other = master(at.settings.port), master(at.settings.port)
-    desk.answer_after_s = 1.0
+    desk.thinks = True
 
     async def tell() -> bool:
         return await asyncio.to_thread(control.command, 1001, 1.0)
@@ -251,9 +249,10 @@ def test_telemetry_goes_on_while_a_command_waits_for_its_answer(desk: Any, run: 
     time.sleep(0.1)
     other.seen.clear()
     desk.show(measured_power_w=0.5e6)
-    wait_for(lambda: (2001, 0.5, "SPONTANEOUS") in [seen[:3] for seen in other.seen], 0.5)
+    wait_for(lambda: (2001, 0.5, "SPONTANEOUS") in [seen[:3] for seen in other.seen])
     assert not waiting.done()
-    assert waiting.result(3)
+    desk.thinks = False
+    assert waiting.result(20)
 
 
 def test_a_fault_of_ours_is_a_negative_answer(desk: Any, run: Any, master: Any) -> None:
@@ -280,7 +279,7 @@ def test_several_control_systems_see_the_same_and_the_newest_command_counts(desk
     assert first.command(1001, 1.0)
     assert second.command(1001, 2.0)
     wait_for(lambda: first.value(1002) == second.value(1002) == 2.0)
-    assert [told for told, _ in groupby(desk.told)] == [1_000_000.0, 2_000_000.0], "one that was not heard is said again"
+    assert desk.told == [1_000_000.0, 2_000_000.0]
 
 
 def test_a_control_system_comes_back_and_nobody_for_too_long_is_an_alarm(desk: Any, run: Any, master: Any, wait_for: Any) -> None:

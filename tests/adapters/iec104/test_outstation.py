@@ -106,10 +106,11 @@ def test_decision_16_a_silent_source_is_shown_until_it_is_heard_again_also_over_
 
 def test_an_older_command_is_late_while_a_newer_one_is_still_being_decided(at: Station) -> None:
     async def both() -> tuple[bool, bool]:
-        at.desk.answer_after_s = 0.05
+        at.desk.thinks = True
         newer = asyncio.ensure_future(at.outstation.command(SetpointCommand(value=2.0, said_at_s=NOW_S)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         older = await at.outstation.command(SetpointCommand(value=4.0, said_at_s=NOW_S - 1.0))
+        at.desk.thinks = False
         return await newer, older
 
     assert asyncio.run(both()) == (True, False)
