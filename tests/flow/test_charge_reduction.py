@@ -12,12 +12,13 @@ import pytest
 
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
-from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.delivery import DeliveryReport, LogKind
 from counterflow.domain.drivers import Scope, SessionOverride
-from counterflow.domain.instructions import ControlPath, DispatchMode, DispatchOrder, DispatchState
+from counterflow.domain.instructions import ControlPath, DispatchMode, DispatchOrder, DispatchState, StreamTerms, StreamValue
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.settlement import BaselineMethod
+from counterflow.domain.settlement import BaselineMethod, PlanFrozen
 from counterflow.domain.views import DispatchAnswer
+from counterflow.engine.settlement.members import members
 from counterflow.sim.settings import WorldSettings
 from counterflow.sim.vehicle import Cars
 
@@ -495,3 +496,98 @@ def test_a_small_relative_order_takes_off_what_was_ordered_and_not_what_cars_lea
     assert instruction.baseline is BaselineMethod.FORWARD
     report = at.report(instruction.dispatch_id)
     assert report.delivered_energy_wh == pytest.approx(20_000.0 / 6.0, rel=0.1)
+
+
+PAUSING: dict[str, Any] = {"drivers": {"default": {"consent": False, "pausing": True, "max_pause_s": 3_600.0}}}
+
+
+@pytest.mark.parametrize("baseline", [BaselineMethod.FORWARD, BaselineMethod.DECLARED])
+def test_who_charges_harder_between_acceptance_and_start_is_not_paid_for_it(street: Any, baseline: BaselineMethod) -> None:
+    """Two twins: in one the car raises its charging after the order is accepted, so as to have more to give up. Both are paused alike."""
+
+    def played(then_w: float) -> tuple[Any, DeliveryReport]:
+        here = street(1, settings=PAUSING)
+        post = here.add("P-16", "ocpp1.6", need_wh=30_000.0, draw_w=6_000.0)
+        here.at.run(40)
+        order = here.at.order(300.0, power_w=17_000.0, mode=DispatchMode.RELATIVE, baseline=baseline, start_s=here.at.now_s + 120.0)
+        here.at.run(20)
+        post.draw_w = then_w
+        here.at.run(60)
+        assert post.power_w == pytest.approx(then_w), "it has done so in time"
+        here.at.run(400)
+        report = here.at.report(order.dispatch_id)
+        [session] = [session for session in report.sessions if session.station_id == "P-16"]
+        assert min(limit for limit in post.limits_w if np.isfinite(limit)) == 0.0, "it was paused"
+        return session, report
+
+    (honest, whole), (harder, whole_then) = played(6_000.0), played(11_040.0)
+    assert (honest.plan_frozen, harder.plan_frozen) == (PlanFrozen.ACCEPTANCE, PlanFrozen.ACCEPTANCE)
+    assert harder.baseline_wh == honest.baseline_wh == pytest.approx(-6_000.0 * 300.0 / 3_600.0, abs=1.0)
+    assert harder.delivered_wh <= honest.delivered_wh
+    for report in (whole, whole_then):
+        assert report.instruction.feasibility is not None
+        assert report.instruction.feasibility.committed_power_w == pytest.approx(0.9 * 16_620.0, rel=0.02), "cars told ahead count in full"
+        assert report.delivered_energy_wh == pytest.approx(0.9 * 16_620.0 * 300.0 / 3_600.0, rel=0.05)
+
+
+def test_plans_outlive_a_crash_between_acceptance_and_start_and_a_car_that_comes_later_has_its_own(street: Any) -> None:
+    here = street(3, settings=PAUSING)
+    at = here.at
+    post = here.add("P-16", "ocpp1.6", need_wh=30_000.0, draw_w=6_000.0)
+    at.run(40)
+    order = at.order(300.0, power_w=30_000.0, mode=DispatchMode.RELATIVE, start_s=at.now_s + 150.0)
+    accepted_s = at.now_s
+    frozen = at.room.dispatcher.book.frozen[order.dispatch_id]
+    assert len(frozen.uid) == 4
+    at.restart(away_s=5.0)
+    again = at.room.dispatcher.book.frozen[order.dispatch_id].laid_on(frozen.uid)
+    for name in again.__struct_fields__:
+        np.testing.assert_array_equal(getattr(again, name), getattr(frozen, name))
+    here.now(post.back)
+    post.draw_w = 11_040.0
+    here.add("P-late", "ocpp1.6", need_wh=30_000.0, draw_w=9_000.0)
+    at.run(250)
+    plans = at.room.dispatcher.book.tasks[order.dispatch_id].memory.plans
+    by_station = {view.station_id: view.session_uid for view in at.operations.sessions()}
+    rows = {name: at.room.fleet.row_of(by_station[name]) for name in ("P-16", "P-late")}
+    assert (float(plans.at_s[rows["P-16"]]), float(plans.power_w[rows["P-16"]])) == (accepted_s, 6_000.0)
+    assert float(plans.at_s[rows["P-late"]]) > accepted_s + 60.0
+    at.restart(away_s=5.0)
+    for one in here.posts.values():
+        here.now(one.back)
+    instructions = [at.view(order).instruction]
+    told = {name: at.operations._explaining.build(by_station[name], instructions, at.now_s) for name in rows}
+    assert "its plan, frozen when the order was accepted" in " ".join(told["P-16"].sentences)
+    assert "it drew 6.0 kW then" in " ".join(told["P-16"].sentences)
+    assert "its plan, frozen when it joined" in " ".join(told["P-late"].sentences)
+    at.run(200)
+    report = at.report(order.dispatch_id)
+    occasions = {session.station_id: session.plan_frozen for session in report.sessions}
+    assert (occasions.pop("P-16"), occasions.pop("P-late")) == (PlanFrozen.ACCEPTANCE, PlanFrozen.JOIN)
+    assert set(occasions.values()) <= {PlanFrozen.ACCEPTANCE}
+    assert any(note.startswith("Plans frozen when the order was accepted: ") for note in report.notes)
+    log = at.journal.dispatch_log(order.dispatch_id)
+    assert [entry.session_uid for entry in log if entry.kind == LogKind.CAR] == [by_station["P-late"]], "nobody's plan was frozen twice"
+
+
+def test_a_car_that_rests_and_joins_again_is_counted_from_one_plan_by_control_and_report(street: Any) -> None:
+    here = street(1, settings=PAUSING)
+    at = here.at
+    post = here.add("P-16", "ocpp1.6", need_wh=30_000.0, draw_w=6_000.0)
+    at.run(40)
+    terms = StreamTerms(timeout_s=10.0, hold_s=5.0, ramp_down_s=10.0)
+    order = at.order(600.0, power_w=17_000.0, mode=DispatchMode.RELATIVE, stream=terms, baseline=BaselineMethod.DECLARED)
+    at.do(at.operations.tell(order.dispatch_id, StreamValue(discharge_power_w=17_000.0)))
+    at.run(140)
+    post.draw_w = 11_040.0
+    at.run(30)
+    at.do(at.operations.tell(order.dispatch_id, StreamValue(discharge_power_w=17_000.0)))
+    at.run(8)
+    log = at.journal.dispatch_log(order.dispatch_id)
+    [uid] = [view.session_uid for view in at.operations.sessions() if view.station_id == "P-16"]
+    in_and_out = (LogKind.JOINED, LogKind.RESTED, LogKind.CAR)
+    assert [entry.kind for entry in log if entry.session_uid == uid and entry.kind in in_and_out] == ["joined", "rested", "joined"]
+    memory = at.room.dispatcher.book.tasks[order.dispatch_id].memory
+    assert float(memory.baseline_w[at.room.fleet.row_of(uid)]) == 6_000.0
+    [member] = [one for one in members(log, order.start_s, at.now_s, stays=True) if one.session_uid == uid]
+    assert [power_w for _, power_w in member.plan] == [6_000.0]

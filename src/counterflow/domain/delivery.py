@@ -13,6 +13,7 @@ from counterflow.domain.settlement import (
     ClockSkew,
     Evidence,
     PastSession,
+    PlanFrozen,
     Quality,
     Recovery,
     Revision,
@@ -74,6 +75,8 @@ class SessionDelivery(Struct, frozen=True, kw_only=True):
     """Meter values that it was settled from."""
     samples_sha256: str = ""
     """Their fingerprint."""
+    plan_frozen: PlanFrozen | None = None
+    """When the plan that it is counted from was frozen; None = it is counted from none (and in older reports)."""
 
 
 class DropOut(Struct, frozen=True, kw_only=True):
@@ -187,6 +190,8 @@ class LogKind:
     """A member that was handed back to charging while nothing is asked; JOINED when it is needed again."""
     CAR = "car"
     """A member as it was when it joined (`car`): where its charging is simulated from, for a baseline."""
+    PLANS = "plans"
+    """The same of cars that were there when the order was accepted: `cars`, one for each of `uids`, be they members later or not."""
     NOTE = "note"
     """What a person noted, with who it was."""
     DISPLACED = "displaced"
@@ -247,11 +252,13 @@ class LogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     why: Why | None = None
     """SETPOINT: the figures behind it."""
     uids: tuple[int, ...] = ()
-    """ASIDE: the sessions that it is about."""
+    """ASIDE, PLANS: the sessions that it is about."""
     evse_id: int = 0
     """JOINED: the EVSE; 0 = not known."""
     car: CarState | None = None
     """CAR: its state."""
+    cars: tuple[CarState, ...] = ()
+    """PLANS: their states."""
 
 
 class Stored(Struct, frozen=True, kw_only=True):

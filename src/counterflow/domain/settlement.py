@@ -20,6 +20,19 @@ class BaselineMethod(StrEnum):
     HIGH_FIVE_OF_TEN = "high_five_of_ten"
 
 
+BY_PLAN = frozenset({BaselineMethod.DECLARED, BaselineMethod.FORWARD})
+"""Methods that count from the plan of each car, which was frozen."""
+
+
+class PlanFrozen(StrEnum):
+    """When the plan of a car was frozen, from which a relative order counts."""
+
+    ACCEPTANCE = "acceptance"
+    """When the order was accepted: the car was there."""
+    JOIN = "join"
+    """When the car joined: it came later, or nothing was known of it before."""
+
+
 class Quality(StrEnum):
     """How far a figure that an operator is shown can be trusted."""
 
@@ -125,7 +138,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 
 class CarState(Struct, frozen=True, array_like=True, gc=False):
-    """A car as it was when it joined, from which its charging is simulated forward. None = not known."""
+    """A car as it was when its plan was frozen, from which its charging is simulated forward. None = not known."""
 
     power_w: float | None
     soc_frac: float | None

@@ -69,6 +69,7 @@ def test_csv_has_a_table_of_the_series_and_one_of_the_sessions(make_report):
             "quality": "good",
             "samples": "24",
             "samples_sha256": "",
+            "plan_frozen": "",
             "joined": "2026-11-22T17:00:00Z",
             "left": "",
         }

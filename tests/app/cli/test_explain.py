@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from counterflow.domain.views import ExplanationView, FleetView, SessionView
+from counterflow.domain.views import ExplanationView, FleetView, SessionView, StationView
 
 NOW_S = 1_795_366_800.0
 """2026-11-22T17:00:00Z."""
@@ -47,9 +47,13 @@ def test_a_station_stands_for_its_session_and_a_clock_time_for_the_last_one(
         assert api.requests[-1].url.params["at"] == asked
 
 
-def test_a_station_without_or_with_several_sessions_is_told_so(api: Any, counterflow: Any, session: SessionView) -> None:
+def test_a_station_without_or_with_several_sessions_is_told_so(
+    api: Any, counterflow: Any, session: SessionView, station: StationView
+) -> None:
+    api.will("GET", "/api/v1/stations", [replace(station, station_id="CS-2")])
     api.will("GET", "/api/v1/sessions", [session, replace(session, transaction_id="TX-2", session_uid=8)])
     assert "name one of CS-1/TX-1, CS-1/TX-2" in " ".join(counterflow("explain", "CS-1").stderr.split())
-    assert "no such open session" in " ".join(counterflow("explain", "CS-2").stderr.split())
+    assert "Station CS-2 has no such open session" in " ".join(counterflow("explain", "CS-2").stderr.split())
+    assert "There is no station 'CS-99'." in " ".join(counterflow("explain", "CS-99").stderr.split())
     api.will("GET", "/api/v1/sessions/8/explain", VIEW)
     assert counterflow("explain", "CS-1/TX-2").exit_code == 0

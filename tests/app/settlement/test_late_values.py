@@ -20,6 +20,7 @@ from counterflow.domain.instructions import DispatchInstruction, DispatchMode, D
 from counterflow.domain.records import DocumentKind, SessionRecord
 from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.views import DispatchAnswer, Refusal
+from counterflow.engine.fleet.frozen import frozen_in
 from counterflow.engine.settlement.settings import SettlementSettings
 from counterflow.sim.settings import WorldSettings
 
@@ -61,11 +62,12 @@ def test_a_relative_order_logs_what_each_baseline_needs(played: Replay) -> None:
     instruction = the_dispatch(played)
     assert instruction.baseline is BaselineMethod.FORWARD
     log = played.journal.dispatch_log(instruction.dispatch_id)
-    cars = [entry.car for entry in log if entry.kind == LogKind.CAR]
+    frozen = frozen_in(log)
     joined = [entry for entry in log if entry.kind == LogKind.JOINED]
-    assert len(cars) == len(joined) > 0
+    assert {entry.session_uid for entry in joined} <= set(frozen)
+    assert joined
     assert all(entry.evse_id > 0 for entry in joined)
-    assert all(car is not None and car.soc_frac is not None and car.capacity_wh is not None for car in cars)
+    assert all(one.car.soc_frac is not None and one.car.capacity_wh is not None for one in frozen.values())
     report = played.report(instruction.dispatch_id)
     assert report.baseline is not None
     assert report.baseline.method is BaselineMethod.FORWARD

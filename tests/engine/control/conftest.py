@@ -11,6 +11,7 @@ from counterflow.domain.ids import ALL_SITES, DispatchId, StationId, Transaction
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, TargetStep
 from counterflow.domain.resources import ControlMode, Feeder, Site
 from counterflow.domain.setpoints import SetpointState
+from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.engine.control.decision import Decision, DispatchTask, TaskMemory
 from counterflow.engine.control.response import ResponseMemory, observe
@@ -330,6 +331,7 @@ class Desk:
     busy: Any = False
     stop: bool = False
     charging: ChargingTerms | None = None
+    baseline: BaselineMethod | None = None
     capability: CapabilitySettings = field(default_factory=CapabilitySettings)
 
     def look(self, image: FleetImage) -> Decision:
@@ -345,6 +347,7 @@ class Desk:
             mode=self.mode,
             priority=0,
             accepted_at_s=START_S,
+            baseline=self.baseline,
         )
         task = DispatchTask(
             instruction=instruction,

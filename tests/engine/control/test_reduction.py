@@ -9,6 +9,7 @@ from counterflow.domain.instructions import AllocationPolicy, DispatchMode
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.resources import ControlMode, Site
 from counterflow.domain.setpoints import SetpointState
+from counterflow.engine.control.balance import engage_w
 
 START_S = 1_800_000_000.0
 CHARGING: dict[str, Any] = {"control_mode": ControlMode.CHARGE_ONLY, "pausing": True, "power_w": 11_000.0, "max_charge_w": 11_000.0}
@@ -49,6 +50,12 @@ def first_paused(**first: Any) -> dict[str, Any]:
         | {name: [PAUSED[name], value] for name, value in LOOSE.items()}
         | {name: [value, FREE[name]] for name, value in first.items()}
     )
+
+
+def test_a_paused_car_let_go_draws_what_it_drew_whatever_its_plan_says(image: Any) -> None:
+    paused = image(2, **first_paused())
+    for planned_w in (0.0, 2_000.0, 15_000.0):
+        assert engage_w(DispatchMode.RELATIVE, paused, np.array([0.0, np.nan]), np.full(2, planned_w)).tolist() == [11_000.0, 11_000.0]
 
 
 def orders(decision: Any) -> list[tuple[float, bool]]:

@@ -10,11 +10,11 @@ from counterflow.domain.instructions import AllocationPolicy, DispatchMode
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.resources import Site
 from counterflow.domain.setpoints import SetpointState
-from counterflow.domain.settlement import CarState
-from counterflow.engine.control.decision import Frozen, TaskMemory
+from counterflow.domain.settlement import BaselineMethod, CarState
+from counterflow.engine.control.decision import TaskMemory
 from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.fleet.capability import Capability, capability
-from counterflow.engine.fleet.undisturbed import ChargingTerms
+from counterflow.engine.fleet.undisturbed import ChargingTerms, Undisturbed
 
 NOW_S = 1_800_000_000.0
 
@@ -97,6 +97,25 @@ def test_a_paused_car_gives_what_it_would_have_drawn_by_now(desk: Any, image: An
     planned_w = float(at_work.memory.plans.power_at(now_s, ChargingTerms()).sum())
     assert figures.measured_w == pytest.approx(planned_w - float(power_w.sum()))
     assert at_work.memory.baseline_w.sum() == pytest.approx(planned_w)
+
+
+def test_a_plan_is_frozen_once_even_for_a_car_that_was_left_to_itself_meanwhile(desk: Any, image: Any) -> None:
+    at_work = desk(target_w=1.0, mode=DispatchMode.RELATIVE)
+    assert at_work.look(image(2, power_w=[7_000.0, 3_000.0])).planned.tolist() == [True, True]
+    at_work.memory = TaskMemory.fresh(at_work.memory.plans)
+    again = at_work.look(image(3, now_s=NOW_S + 100.0, power_w=11_000.0, uid=[1, 9, 3]))
+    assert again.planned.tolist() == [False, True, True], "another car has taken the second row"
+    assert at_work.memory.baseline_w.tolist() == [7_000.0, 11_000.0, 11_000.0]
+
+
+def test_a_relative_order_that_is_settled_against_zero_is_steered_by_that(desk: Any, image: Any) -> None:
+    at_work = desk(target_w=7_000.0, mode=DispatchMode.RELATIVE, charging=ChargingTerms(), baseline=BaselineMethod.ZERO)
+    decision = at_work.look(image(4, power_w=7_000.0))
+    assert at_work.memory.plans is None
+    assert decision.figures.measured_w == -28_000.0, "what cars draw counts against it"
+    assert decision.figures.expected_w == pytest.approx(7_000.0, abs=500.0)
+    held = levels(decision)
+    assert sum(0.95 * power_w for power_w in held.values()) - 7_000.0 * (4 - len(held)) == pytest.approx(7_000.0, abs=500.0)
 
 
 def test_relative_hands_cars_back_when_the_target_falls(desk: Any, image: Any) -> None:
@@ -341,8 +360,8 @@ def test_proportional_spreads_by_what_each_can_sustain(desk: Any, image: Any) ->
 
 def test_after_a_restart_members_are_taken_up_where_they_stand(desk: Any, image: Any) -> None:
     picture = image(4, now_s=NOW_S + 100.0, **running([7_000.0, 7_000.0, 0.0, np.nan]))
-    charged = Frozen(NOW_S, CarState(500.0, None, None, None, None))
-    memory = TaskMemory.resumed(picture, {1: None, 2: charged, 3: None, 77: None}, NOW_S + 100.0)
+    plans = Undisturbed.of([CarState(500.0, None, None, None, None)], np.array([NOW_S]), [2])
+    memory = TaskMemory.resumed(picture, [1, 2, 3, 77], plans, NOW_S + 100.0)
     assert memory.members() == (1, 2, 3)
     assert memory.baseline_w.tolist() == [0.0, 500.0, 0.0, 0.0]
     at_work = desk(target_w=13_300.0, memory=memory)

@@ -84,6 +84,6 @@ def test_what_is_not_known_is_not_made_up() -> None:
 def test_a_plan_survives_being_written_down_and_the_image_growing() -> None:
     states = (CarState(7_000.0, 0.85, 50_000.0, 11_000.0, 0.9), CarState(6_000.0, None, None, None, None))
     plan = plans(*states)
-    again = Undisturbed.of([plan.state(0), plan.state(1)], plan.at_s).sized(3)
-    assert (again.state(0), again.state(1)) == states
+    again = Undisturbed.of(plan.states(), plan.at_s).sized(3)
+    assert again.states() == [*states, CarState(None, None, None, None, None)]
     assert again.power_at(START_S + 900.0, TERMS).tolist() == [*plan.power_at(START_S + 900.0, TERMS).tolist(), 0.0]

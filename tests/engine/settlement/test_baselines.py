@@ -11,6 +11,7 @@ from counterflow.domain.delivery import LogKind, Sample
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.settlement import BaselineMethod, CarState, PastSession, Quality
+from counterflow.engine.fleet.frozen import Frozen
 from counterflow.engine.settlement.baselines import WORDS, baseline_of
 from counterflow.engine.settlement.delivery import build_report
 from counterflow.engine.settlement.forward import forward_plans
@@ -100,7 +101,7 @@ def drawn_wh(plan, seconds, since=0.0):
 
 
 def forward(*states, until_s=3600.0):
-    return forward_plans(states, np.zeros(len(states)), until_s, BaselineSettings())
+    return forward_plans([None if state is None else Frozen(0.0, state) for state in states], 0.0, until_s, BaselineSettings())
 
 
 def test_a_car_stops_at_its_target_and_never_draws_more_than_fits():
@@ -122,7 +123,7 @@ def test_a_car_charges_slower_as_it_fills_and_its_full_rate_is_no_more_than_its_
 def test_of_a_car_whose_battery_is_not_known_the_power_is_held():
     plans = forward(CarState(6000.0, None, 50_000.0, None, None), CarState(6000.0, 0.5, None, None, None), UNKNOWN, None)
     assert [None if plan is None else drawn_wh(plan, 3600.0) for plan in plans] == [6000.0, 6000.0, 0.0, None]
-    assert forward_plans([], np.zeros(0), 0.0, BaselineSettings()) == ()
+    assert forward_plans([], 0.0, 0.0, BaselineSettings()) == ()
 
 
 def test_a_car_that_stands_by_or_gives_would_have_drawn_nothing():

@@ -527,6 +527,7 @@ WORDS: dict[str, str] = {
     "SessionPage.sessions": "The part that was asked for.",
     "set_at_s": "When we first set it.",
     "setpoint_age_s": "Age of the setpoint.",
+    "plan_frozen": "When the plan that it is counted from was frozen: acceptance of the order, or join; null = no such plan counts.",
     "setpoint_changes": "How often its setpoint changed.",
     "setpoint_interval_s": "Sampling interval while a setpoint is in force; null = the general one holds.",
     "setpoint_priority": "Whose setpoint wins, CSMS or ExternalSystem; null = not said.",

@@ -10,7 +10,7 @@ from counterflow.app.cli.api_client import ApiClient
 from counterflow.app.cli.shared import FailedError, JsonOption, Server, asks_server, screen
 from counterflow.app.cli.tables import say
 from counterflow.domain.units import format_instant, parse_instant_s
-from counterflow.domain.views import ExplanationView, FleetView, SessionView
+from counterflow.domain.views import ExplanationView, FleetView, SessionView, StationView
 
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?Z?")
 
@@ -52,6 +52,8 @@ def _uid(client: ApiClient, session: str) -> int:
         for view in client.get("/sessions").read(list[SessionView])
         if view.station_id == station_id and transaction_id in ("", view.transaction_id)
     ]
+    if not found and not any(view.station_id == station_id for view in client.get("/stations").read(list[StationView])):
+        raise FailedError(f"There is no station '{station_id}'. counterflow stations lists them.")
     if not found:
         raise FailedError(
             f"Station {station_id} has no such open session. A session that is over is named by its number, as in its report."

@@ -8,8 +8,10 @@ from counterflow.domain.delivery import LogEntry, LogKind, Sample, Why
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchInstruction, DispatchMode
 from counterflow.domain.reasons import BOUND_WORDS, CHANGE_WORDS, END_WORDS, REASON_WORDS, Bound, ChangeReason, EndedBy, Reason
+from counterflow.domain.settlement import BY_PLAN, BaselineMethod, PlanFrozen
 from counterflow.domain.units import format_instant, format_power
 from counterflow.domain.views import ExplanationView
+from counterflow.engine.fleet.frozen import Frozen, frozen_in
 from counterflow.engine.ports import Journal
 
 AFTER_S = 600.0
@@ -32,6 +34,8 @@ class _Course(NamedTuple):
     asked: LogEntry | None
     state: LogEntry | None
     left: tuple[LogEntry, ...]
+    plan: Frozen | None = None
+    """What it is counted from, where that is a plan of its own."""
 
     @property
     def last(self) -> LogEntry | None:
@@ -78,6 +82,7 @@ def course_of(uid: SessionUid, instruction: DispatchInstruction, log: Sequence[L
         asked=newest.get(LogKind.ASKED),
         state=newest.get(LogKind.STATE),
         left=tuple(entry for entry in past if entry.kind == LogKind.LEFT),
+        plan=frozen_in(entry for entry in past if entry.session_uid == uid or uid in entry.uids).get(uid),
     )
 
 
@@ -90,6 +95,8 @@ def explained(uid: SessionUid, course: _Course, samples: Sequence[Sample], at_s:
         reason, sentences = setpoint.text, _used(course, setpoint, newest, at_s)
     else:
         reason, sentences = _not_used(course, setpoint, at_s)
+    if course.plan is not None:
+        sentences.append(_plan_words(course.plan, course.instruction.baseline))
     metered = _metered(samples, at_s)
     if metered is not None:
         gives = "discharge" if metered.power_w <= 0.0 else "charging"
@@ -106,6 +113,14 @@ def explained(uid: SessionUid, course: _Course, samples: Sequence[Sample], at_s:
         sentences=tuple(sentences),
         figures=_figures(course, setpoint),
     )
+
+
+def _plan_words(plan: Frozen, baseline: BaselineMethod | None) -> str:
+    """When its plan was frozen, and with what."""
+    occasion = "the order was accepted" if plan.when is PlanFrozen.ACCEPTANCE else "it joined"
+    charge = "" if plan.car.soc_frac is None else f" and was charged to {plan.car.soc_frac:.0%}"
+    counted = "It is counted" if baseline is None or baseline in BY_PLAN else "While the dispatch runs it is counted"
+    return f"{counted} from its plan, frozen when {occasion}, at {_instant(plan.at_s)}: it drew {format_power(plan.drew_w)} then{charge}."
 
 
 def _in_force(course: _Course) -> LogEntry | None:
@@ -236,6 +251,8 @@ def _figures(course: _Course, setpoint: LogEntry | None) -> dict[str, float | st
     why: Why | None = None if setpoint is None else setpoint.why
     tick = course.tick
     figures: dict[str, float | str | None] = {}
+    if course.plan is not None:
+        figures |= {"plan_frozen": course.plan.when.value, "plan_frozen_at_s": course.plan.at_s, "plan_power_w": course.plan.drew_w}
     if why is not None:
         figures |= {
             "target_power_w": why.target_w,

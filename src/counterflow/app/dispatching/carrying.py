@@ -19,6 +19,7 @@ from counterflow.domain.ids import DispatchId, EvseId, SessionUid, StationId
 from counterflow.domain.instructions import ControlPath
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.resources import ControlMode, EvseCapability
+from counterflow.domain.settlement import CarState
 from counterflow.domain.views import Notice
 from counterflow.engine.control.curves import CurveSettings, curves_of
 from counterflow.engine.control.decision import Decision, Departure, SetpointChange, TaskMemory
@@ -32,7 +33,6 @@ from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
-from counterflow.engine.fleet.undisturbed import Undisturbed
 from counterflow.engine.ports import Journal
 
 JOINS_PER_SETPOINT = 10
@@ -71,12 +71,12 @@ class _Batch(NamedTuple):
 
 
 class _Joins(NamedTuple):
-    """Who has joined and is not in the log yet; `plans` where the mode counts from them."""
+    """Who has joined and is not in the log yet; `cars`: rows with a plan that was frozen by that, and the state that it was frozen with."""
 
     dispatch_id: DispatchId
     at_s: float
     image: FleetImage
-    plans: Undisturbed | None
+    cars: dict[int, CarState]
     members: deque[tuple[int, SessionUid]]
 
 
@@ -286,7 +286,7 @@ class Carrying:
             # Members without an order of ours only stop being counted.
             if uid not in task.released_at_s:
                 self._journal.log(task.instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.RESTED, session_uid=uid))
-        task.memory = task.memory.sized(len(image)).only(held) if task.members else TaskMemory.fresh()
+        task.memory = task.memory.sized(len(image)).only(held) if task.members else TaskMemory.fresh(task.memory.plans)
         task.figures = None
 
     def _beneath_w(self, task: RunningTask, image: FleetImage, cap: Capability) -> F8:
@@ -364,7 +364,7 @@ class Carrying:
         dispatch_id = task.instruction.dispatch_id
         for _, uid in decision.joined:
             self._book.claim(uid, dispatch_id)
-        self._joined.append(_Joins(dispatch_id, now_s, image, task.memory.plans, deque(decision.joined)))
+        self._joined.append(_Joins(dispatch_id, now_s, image, _planned_cars(decision), deque(decision.joined)))
 
     def _log_join(self, joins: _Joins, row: int, uid: SessionUid) -> None:
         key = joins.image.keys[row]
@@ -379,11 +379,9 @@ class Carrying:
             evse_id=int(image.evse_id[row]),
         )
         self._journal.log(joins.dispatch_id, joined)
-        plans = joins.plans
-        if plans is not None:
-            at_s, drew_w = float(plans.at_s[row]), float(plans.drew_w[row])
-            self._journal.log(joins.dispatch_id, LogEntry(at_s=at_s, kind=LogKind.BASELINE, session_uid=uid, power_w=drew_w))
-            self._journal.log(joins.dispatch_id, LogEntry(at_s=at_s, kind=LogKind.CAR, session_uid=uid, car=plans.state(row)))
+        car = joins.cars.get(row)
+        if car is not None:
+            self._journal.log(joins.dispatch_id, LogEntry(at_s=image.at_s, kind=LogKind.CAR, session_uid=uid, car=car))
 
     def _leave(self, task: RunningTask, gone: Departure, replaced_by: int, now_s: float) -> None:
         task.drop_outs += 1
@@ -410,6 +408,15 @@ class Carrying:
 
     def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float | str) -> None:
         self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values=dict(values)))
+
+
+def _planned_cars(decision: Decision) -> dict[int, CarState]:
+    """The rows whose plan was frozen in this tick, with its state."""
+    plans = decision.memory.plans
+    if plans is None or decision.planned is None:
+        return {}
+    rows = np.flatnonzero(decision.planned)
+    return dict(zip(rows.tolist(), plans.rows(rows).states(), strict=True))
 
 
 def _cells(image: FleetImage, changes: Sequence[SetpointChange], beneath_w: F8, full_until_s: F8 | None) -> Iterator[_Cells]:

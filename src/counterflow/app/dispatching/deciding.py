@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from counterflow.app.dispatching.asides import Asides
 from counterflow.app.dispatching.carrying import Carrying
 from counterflow.app.dispatching.control_paths import by_curve_only
@@ -60,6 +62,9 @@ class Deciding:
         """One tick of one dispatch, for the instant `at_s`, now or to come."""
         instruction = task.instruction
         memory = task.memory.sized(len(image))
+        frozen = self._book.frozen.pop(instruction.dispatch_id, None)
+        if frozen is not None:
+            memory = task.memory = replace(memory, plans=frozen.laid_on(image.uid))
         able = self._outlook.capability_now(image, instruction.end_s, memory.must_charge & (image.uid == memory.group_uid))
         able = self._guarding.of_dispatch(task, image, able)
         if instruction.control_path is ControlPath.LOCAL_FREQUENCY:

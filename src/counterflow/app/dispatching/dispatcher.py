@@ -20,12 +20,13 @@ from counterflow.app.dispatching.deciding import Deciding
 from counterflow.app.dispatching.dispatcher_settings import DispatcherSettings
 from counterflow.app.dispatching.failures import Refused
 from counterflow.app.dispatching.faults import Faults
+from counterflow.app.dispatching.freezing import Freezing
 from counterflow.app.dispatching.guarding import Guarding
 from counterflow.app.dispatching.placing import Placement
 from counterflow.app.dispatching.rhythm import Rhythm
 from counterflow.app.dispatching.seconds import Seconds
 from counterflow.app.dispatching.streams import Streams
-from counterflow.app.dispatching.tasks import Book, RunningTask, frozen_plans, in_the_balance, state_entry
+from counterflow.app.dispatching.tasks import Book, RunningTask, in_the_balance, state_entry
 from counterflow.app.drivers.departure_lessons import DepartureLessons
 from counterflow.app.drivers.experience import Experience
 from counterflow.app.offers.commitments import Commitments
@@ -133,6 +134,7 @@ class Dispatcher:
         self._settings = settings
         self._conflicts = conflicts
         self._scheduled_start = scheduled_start
+        self._freezing = Freezing(fleet=fleet, topology=topology, journal=journal, book=self.book, charging=charging)
         self._stopwatch = stopwatch
         self.carrying = Carrying(
             fleet=fleet,
@@ -244,6 +246,7 @@ class Dispatcher:
 
     def accept(self, instruction: DispatchInstruction, now_s: float) -> None:
         """Take an instruction into the book; a start that has come runs its first tick at once."""
+        self._freezing.accepted(instruction, now_s)
         self.store(instruction, now_s)
         self.commitments.accepted(instruction, now_s)
         self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.ACCEPTED, text=instruction.ordered_by))
@@ -346,6 +349,7 @@ class Dispatcher:
         for record in self._placement.ledger:
             if record.state is not ProfileState.CLEARING and self._fleet.row_of(record.session_uid) is not None:
                 held.setdefault(record.dispatch_id, set()).add(record.session_uid)
+        self._freezing.restore(self.book.in_state(*OPEN_STATES))
         for instruction in self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING):
             self._restore_task(instruction, held.get(instruction.dispatch_id, set()), now_s)
         self._placement.unwanted(self.book.owner, now_s)
@@ -362,10 +366,9 @@ class Dispatcher:
         self._placement.messages_by_dispatch[instruction.dispatch_id] = max((entry.messages for entry in log), default=0)
         self._fleet.heard_lately(task.ever, now_s)
         image = self._fleet.snapshot(now_s)
-        plans = frozen_plans(log)
         # Whoever joined, and was not left to itself since, counts in the balance; only those with profiles of ours are steered on.
         counted = in_the_balance(log) | task.members
-        memory = TaskMemory.resumed(image, {uid: plans.get(uid) for uid in sorted(counted)}, now_s)
+        memory = TaskMemory.resumed(image, sorted(counted), self.book.frozen.pop(instruction.dispatch_id, None), now_s)
         task.memory = replace(memory, active=memory.active & np.isin(image.uid, sorted(task.members)))
 
     def forget(self, dispatch_id: DispatchId) -> None:

@@ -9,8 +9,9 @@ from counterflow.domain.ids import DispatchId, SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
 from counterflow.domain.settlement import Quality
 from counterflow.engine.control.book import OPEN_STATES, ordered_power_w
-from counterflow.engine.control.decision import Frozen, TaskMemory, TickFigures
+from counterflow.engine.control.decision import TaskMemory, TickFigures
 from counterflow.engine.control.stream import StreamState, asked
+from counterflow.engine.fleet.undisturbed import Undisturbed
 
 
 class RunningTask(Struct, kw_only=True):
@@ -55,6 +56,8 @@ class Book:
         self.by_key: dict[str, DispatchId] = {}
         self.past_drop_outs: dict[DispatchId, int] = {}
         self.streams: dict[DispatchId, StreamState] = {}
+        self.frozen: dict[DispatchId, Undisturbed] = {}
+        """The plans of relative orders that were accepted and have not had a tick yet."""
         self._open: dict[DispatchId, DispatchInstruction] = {}
         self._drop_outs_of_forgotten = 0
 
@@ -65,6 +68,7 @@ class Book:
             self._open[instruction.dispatch_id] = instruction
         else:
             self._open.pop(instruction.dispatch_id, None)
+            self.frozen.pop(instruction.dispatch_id, None)
         if instruction.idempotency_key is not None:
             self.by_key[instruction.idempotency_key] = instruction.dispatch_id
         task = self.tasks.get(instruction.dispatch_id)
@@ -132,11 +136,6 @@ class Book:
 def state_entry(instruction: DispatchInstruction, at_s: float, messages: int) -> LogEntry:
     """The log line of a state."""
     return LogEntry(at_s=at_s, kind=LogKind.STATE, text=instruction.state.value, result=instruction.state_reason, messages=messages)
-
-
-def frozen_plans(log: Iterable[LogEntry]) -> dict[SessionUid, Frozen]:
-    """The state that each member's plan was frozen with, when it joined last."""
-    return {entry.session_uid: Frozen(entry.at_s, entry.car) for entry in log if entry.car is not None}
 
 
 def in_the_balance(log: Iterable[LogEntry]) -> set[SessionUid]:

@@ -153,10 +153,19 @@ class Outlook:
             reserved_w=self._commitments.reserved_w(
                 instruction.pool, from_s, instruction.end_s, without=called.commitment_id if called is not None else ""
             ),
+            draws_w=self._draws_w(image, instruction.dispatch_id),
         )
         if called is None:
             return told
         return replace(told, commitment_id=called.commitment_id, commitment_power_w=called.power_w)
+
+    def _draws_w(self, image: FleetImage, dispatch_id: DispatchId) -> F8:
+        """What each car draws by itself (N,), import positive: of members that an order slows already, what their plans say."""
+        task = self._book.tasks.get(dispatch_id)
+        if task is None or task.memory.plans is None:
+            return image.power_w
+        memory = task.memory.sized(len(image))
+        return np.where((memory.group_uid == image.uid) & (image.uid != 0), memory.baseline_w, image.power_w)
 
     def offer(self, image: FleetImage, able: Capability, window_s: float) -> Feasibility:
         """What an order for all sites could get over the coming `window_s` from cars that no dispatch holds; `able` is of that window."""

@@ -34,7 +34,9 @@ def engage_w(mode: DispatchMode, image: FleetImage, level_w: F8, baseline_w: F8)
         case DispatchMode.GROSS_EXPORT:
             return np.zeros_like(drawn_w)
         case DispatchMode.RELATIVE:
-            return np.where(np.isnan(level_w), drawn_w, baseline_w)
+            # One that is slowed or paused goes back to what it drew before, whatever it is counted from.
+            by_itself_w = np.where(image.reduced & ~np.isnan(image.drew_w), image.drew_w, baseline_w)
+            return np.where(np.isnan(level_w), drawn_w, by_itself_w)
         case _:
             assert_never(mode)
 

@@ -251,6 +251,11 @@ def committed(instruction: DispatchInstruction) -> DispatchInstruction:
     return replace(instruction, steps=steps)
 
 
+def counts_from_plans(instruction: DispatchInstruction) -> bool:
+    """Whether what an order delivers is counted from a plan of each car; a relative one that is settled against zero is not."""
+    return instruction.mode is DispatchMode.RELATIVE and instruction.baseline is not BaselineMethod.ZERO
+
+
 def counts_forward(instruction: DispatchInstruction) -> bool:
     """Whether a relative order counts from how each car would have gone on charging; the method declared holds the power that it had.
 

@@ -1,7 +1,7 @@
 """What a tick is given, what it decides and what it remembers: the types of `tick`. Figures are discharge positive."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, Self, TypeVar
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -13,18 +13,9 @@ from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.reasons import ChangeReason, DropOutKind, Reason
 from counterflow.domain.setpoints import PowerStep
-from counterflow.domain.settlement import CarState
 from counterflow.engine.control.lookahead import Trail
 from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
 from counterflow.engine.fleet.undisturbed import ChargingTerms, Undisturbed
-
-
-class Frozen(NamedTuple):
-    """The state of a car when its plan was frozen, and when that was (epoch seconds)."""
-
-    at_s: float
-    car: CarState
-
 
 Kind = TypeVar("Kind", np.float64, np.int64, np.int32, np.bool_)
 
@@ -33,7 +24,8 @@ class DispatchTask(Struct, frozen=True, kw_only=True):
     """One dispatch and what others have taken of the fleet.
 
     `busy` (N,) marks rows claimed by other dispatches. `other_export_w` (G,) is the export that others use of each group.
-    `charging` is how a member would have gone on charging, from its state when it joined (RELATIVE only); None = at the power that it had.
+    `charging` is how a car would have gone on charging, from its state when its plan was frozen (RELATIVE only); None = at the power that
+    it had.
     """
 
     instruction: DispatchInstruction
@@ -107,8 +99,9 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
     `group_uid` 0 = not in the group. `active` = may be steered; a group member that is not active still counts.
     `level_w` is the discharge power last decided (< 0 = slowed to charging at so much; NaN = left alone), `level_at_s` when it last
     changed, `sent_at_s` when the row last got an order, `expected_w` what it was expected to deliver. `plans` are those that a RELATIVE
-    order counts from (None in other modes), `baseline_w` what they say now, import positive. `ticked_at_s` is when the last decision was
-    made, `integral_ws` what the tracker `pi` has summed up, `trail` the last values of a target.
+    order counts from, of members and others (None = it counts from none), `baseline_w` what they say of members now, import positive.
+    `ticked_at_s` is when the last decision was made, `integral_ws` what the tracker `pi` has summed up, `trail` the last values of a
+    target.
     """
 
     started: bool
@@ -128,8 +121,8 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
     plans: Undisturbed | None = None
 
     @classmethod
-    def fresh(cls) -> Self:
-        """Before the first tick."""
+    def fresh(cls, plans: Undisturbed | None = None) -> Self:
+        """Before the first tick; `plans`, those that were frozen before, are of the rows of an image."""
         return cls(
             started=False,
             target_w=float("nan"),
@@ -145,19 +138,20 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
             level_at_s=np.zeros(0),
             sent_at_s=np.zeros(0),
             expected_w=np.zeros(0),
+            plans=plans,
         )
 
     @classmethod
-    def resumed(cls, image: FleetImage, members: Mapping[SessionUid, Frozen | None], now_s: float) -> Self:
-        """After a restart: `members` maps the uid of every member to the state that its plan was frozen with (None = it has no plan);
-        levels come from the image.
+    def resumed(cls, image: FleetImage, members: Collection[SessionUid], plans: Undisturbed | None, now_s: float) -> Self:
+        """After a restart: the uids of all members, and the plans that were frozen, of whomever; levels come from the image.
 
         Sessions that are no longer in the image are simply not members any more; the caller logs them as left.
         """
-        wanted = np.fromiter(members.keys(), dtype=np.int64, count=len(members))
+        wanted = np.fromiter(members, dtype=np.int64, count=len(members))
+        plans = None if plans is None else plans.laid_on(image.uid)
         member = image.occupied & np.isin(image.uid, wanted)
         in_force = member & ~np.isnan(image.setpoint_w) & (now_s < image.discharge_until_s)
-        rows, plans = len(image), _thawed(image.uid, members)
+        rows = len(image)
         return cls(
             started=True,
             target_w=float("nan"),
@@ -217,15 +211,6 @@ class TaskMemory(Struct, frozen=True, kw_only=True):
         return tuple(SessionUid(int(uid)) for uid in self.group_uid[self.group_uid != 0])
 
 
-def _thawed(uid: I8, members: Mapping[SessionUid, Frozen | None]) -> Undisturbed | None:
-    """The plans of members in the rows of `uid` (N,); None where none has any."""
-    if not any(members.values()):
-        return None
-    frozen = [members.get(SessionUid(one)) for one in uid.tolist()]
-    at_s = np.array([-np.inf if one is None else one.at_s for one in frozen])
-    return Undisturbed.of([None if one is None else one.car for one in frozen], at_s)
-
-
 def grown(column: NDArray[Kind], rows: int, empty: ArrayLike) -> NDArray[Kind]:
     """`column` with `rows` rows; new ones hold `empty`. Raises ValueError when rows would be lost."""
     missing = rows - len(column)
@@ -260,5 +245,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     figures: TickFigures
     memory: TaskMemory
     alarms: tuple[str, ...]
+    planned: B1 | None = None
+    """Rows of those that joined whose plan was frozen with that (N,); None = nobody's was."""
     grounds: Grounds | None = None
     """Tells the figures behind each change, when somebody asks; None = there are none."""

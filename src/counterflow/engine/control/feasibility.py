@@ -92,6 +92,7 @@ def feasible(
     headroom: Headroom | None = None,
     from_s: float | None = None,
     reserved_w: float = 0.0,
+    draws_w: F8 | None = None,
 ) -> Feasibility:
     """Feasible power and energy of the rows in `in_pool` (N,) over `window_s`, W and Wh, discharge positive.
 
@@ -102,14 +103,16 @@ def feasible(
 
     A car survives the window with `exp(-attrition * window)`. What is asked is capped by the tree of export limits, as in the
     allocation: what is delivered is less by the gain. In NET_EXPORT the power of pool members that must charge is taken off; in
-    RELATIVE their current charging counts as what can be reduced; that of cars that give by charging less alone as long as they may.
+    RELATIVE their charging counts as what can be reduced, that of cars that give by charging less alone as long as they may: `draws_w`
+    (N,), what each draws by itself (None = as it does now), import positive.
     """
     ready = in_pool & (capability.reason == Reason.READY)
     sustained_w = np.where(ready, capability.sustained_power_w, 0.0)
     reduces = in_pool & capability.reduces(mode)
     if mode is DispatchMode.RELATIVE:
         share = np.where(reduces, np.minimum(capability.pause_s / max(window_s, 1.0), 1.0), 1.0)
-        charging_w = np.where((ready | reduces) & ~np.isnan(image.power_w), share * np.maximum(image.power_w, 0.0), 0.0)
+        draws_w = image.power_w if draws_w is None else draws_w
+        charging_w = np.where((ready | reduces) & ~np.isnan(draws_w), share * np.maximum(draws_w, 0.0), 0.0)
     else:
         charging_w = np.zeros_like(sustained_w)
     stays = float(np.exp(-settings.attrition_per_h * window_s / 3600.0))

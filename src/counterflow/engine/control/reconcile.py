@@ -7,6 +7,7 @@ from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.reasons import ChangeReason, DropOutKind, Reason
 from counterflow.domain.telemetry import TransactionPhase
+from counterflow.engine.control.book import counts_from_plans
 from counterflow.engine.control.decision import Departure, DispatchTask, Release, TaskMemory
 from counterflow.engine.control.response import ResponseMemory, level_in_force_w
 from counterflow.engine.fleet.capability import LEAST_DRAW_W, Capability
@@ -76,6 +77,8 @@ class Group(Struct, frozen=True, kw_only=True):
     left: tuple[Departure, ...]
     releases: tuple[Release, ...]
     plans: Undisturbed | None = None
+    planned: B1 | None = None
+    """Rows whose plan was frozen in this look (N,); None = nobody's was."""
 
     @property
     def counted(self) -> B1:
@@ -111,7 +114,7 @@ def reconcile(
     ends = np.full(len(image), DropOutKind.ENDED, dtype=np.int8)
     left = _departures(memory, reason, ended, ends, counted=False) + _departures(memory, reason, leaves, kind, counted=True)
     joins = newcomer | returns
-    plans = _plans(image, task, memory, newcomer)
+    plans, planned = _plans(image, task, memory, newcomer)
     return Group(
         uid=np.where(newcomer, image.uid, uid),
         active=active,
@@ -121,6 +124,7 @@ def reconcile(
         left=left,
         releases=_releases(memory.group_uid, leaves, kind),
         plans=plans,
+        planned=planned,
     )
 
 
@@ -150,12 +154,16 @@ def _newcomers(image: FleetImage, capability: Capability, task: DispatchTask, me
     return joins
 
 
-def _plans(image: FleetImage, task: DispatchTask, memory: TaskMemory, newcomer: B1) -> Undisturbed | None:
-    """The plans of a relative order: whoever joins has his frozen as he is found, all others keep theirs."""
-    if task.instruction.mode is not DispatchMode.RELATIVE:
-        return None
+def _plans(image: FleetImage, task: DispatchTask, memory: TaskMemory, newcomer: B1) -> tuple[Undisturbed | None, B1 | None]:
+    """The plans of a relative order: whoever has one keeps it for good, be it from when the order was accepted or from an earlier time as
+    a member; another that joins has his frozen as he is found. And of whom that was."""
+    if not counts_from_plans(task.instruction):
+        return None, None
     plans = Undisturbed.none(len(image)) if memory.plans is None else memory.plans
-    return Undisturbed.found(image, task.charging or ChargingTerms()).where(newcomer, plans) if newcomer.any() else plans
+    without = newcomer & (plans.uid != image.uid)
+    if not without.any():
+        return plans, None
+    return Undisturbed.found(image, task.charging or ChargingTerms()).where(without, plans), without
 
 
 def _planned_w(plans: Undisturbed, task: DispatchTask, now_s: float) -> F8:

@@ -84,6 +84,7 @@ def reserve(
         changes=changes,
         releases=group.releases + releases,
         joined=group.joined,
+        planned=group.planned,
         left=group.left,
         figures=_figures(stock, band_w, share),
         memory=TaskMemory(

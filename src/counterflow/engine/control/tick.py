@@ -81,6 +81,7 @@ def tick(
         changes=changes,
         releases=releases_of(scene, plan),
         joined=group.joined,
+        planned=group.planned,
         left=group.left,
         figures=figures,
         memory=_remembered(scene, plan, changes),

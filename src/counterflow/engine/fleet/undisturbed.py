@@ -5,16 +5,19 @@ knee, then falling in a line, never below a least share) time is an increasing f
 """
 
 from collections.abc import Sequence
+from math import isnan
 from typing import Annotated, Final, Self
 
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
+from counterflow.domain.ids import SessionUid
 from counterflow.domain.settlement import CarState
 from counterflow.domain.units import WH_PER_WS
-from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
+from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
 
-_CHARGES_FROM_W: Final = 100.0
+CHARGES_FROM_W: Final = 100.0
 """Below this a car stands by."""
 
 
@@ -43,11 +46,13 @@ class ChargingTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Undisturbed(Struct, frozen=True, kw_only=True):
-    """Plans of cars, arrays (N,): the state of each when it was found, and when that was (epoch seconds; -inf = it has no plan).
+    """Plans of cars, arrays (N,): the session that each belongs to (0 = there is none), its state when it was found, and when that was
+    (epoch seconds).
 
     `power_w` is what it drew, import positive. Where state of charge, capacity or target are NaN it goes on at that.
     """
 
+    uid: I8
     at_s: F8
     power_w: F8
     soc_frac: F8
@@ -58,16 +63,20 @@ class Undisturbed(Struct, frozen=True, kw_only=True):
     @classmethod
     def none(cls, rows: int) -> Self:
         """Nobody has a plan."""
-        return cls(at_s=np.full(rows, -np.inf), **{name: np.full(rows, np.nan) for name in cls.__struct_fields__[1:]})
+        nothing = {name: np.full(rows, np.nan) for name in cls.__struct_fields__[2:]}
+        return cls(uid=np.zeros(rows, dtype=np.int64), at_s=np.full(rows, -np.inf), **nothing)
 
     @classmethod
     def found(cls, image: FleetImage, terms: ChargingTerms) -> Self:
-        """The plan of every row from its state in the image; what came in since its state of charge was told is added."""
+        """The plan of every row from its state in the image; what came in since its state of charge was told is added. One that an order
+        of ours slows or pauses goes on at what it drew before."""
         since_wh = np.fmax(image.import_wh - image.soc_import_wh, 0.0)
         gained = terms.charge_efficiency * since_wh / np.where(image.capacity_wh > 0.0, image.capacity_wh, np.inf)
+        slowed = image.reduced & (image.at_s < image.hold_until_s) & ~np.isnan(image.drew_w)
         return cls(
+            uid=image.uid.copy(),
             at_s=np.full(len(image), image.at_s),
-            power_w=image.power_w.copy(),
+            power_w=np.where(slowed, image.drew_w, image.power_w),
             soc_frac=np.minimum(image.soc_frac + gained, 1.0),
             capacity_wh=image.capacity_wh.copy(),
             max_charge_w=image.max_charge_w.copy(),
@@ -75,20 +84,42 @@ class Undisturbed(Struct, frozen=True, kw_only=True):
         )
 
     @classmethod
-    def of(cls, states: Sequence[CarState | None], at_s: F8) -> Self:
-        """From states that were written down; None = nothing is known of the car but that it drew nothing."""
+    def of(cls, states: Sequence[CarState | None], at_s: F8, uids: Sequence[SessionUid] | None = None) -> Self:
+        """From states that were written down; None = nothing is known of the car but that it drew nothing. `uids` = whose they are."""
         rows = [(None,) * len(CarState.__struct_fields__) if state is None else _values(state) for state in states]
         table = np.array([[np.nan if value is None else value for value in row] for row in rows], dtype=np.float64)
         power_w, soc_frac, capacity_wh, max_charge_w, target_frac = np.ascontiguousarray(table.reshape(len(rows), 5).T)
         return cls(
-            at_s=at_s, power_w=power_w, soc_frac=soc_frac, capacity_wh=capacity_wh, max_charge_w=max_charge_w, target_frac=target_frac
+            uid=np.zeros(len(rows), dtype=np.int64) if uids is None else np.array(uids, dtype=np.int64),
+            at_s=at_s,
+            power_w=power_w,
+            soc_frac=soc_frac,
+            capacity_wh=capacity_wh,
+            max_charge_w=max_charge_w,
+            target_frac=target_frac,
         )
 
-    def state(self, row: int) -> CarState:
-        """The state that the plan of a row was frozen with, to be written down."""
+    def states(self) -> list[CarState]:
+        """The states that the plans were frozen with, to be written down."""
         columns = (self.power_w, self.soc_frac, self.capacity_wh, self.max_charge_w, self.target_frac)
-        values = [float(column[row]) for column in columns]
-        return CarState(*(None if np.isnan(value) else value for value in values))
+        known = [[None if isnan(value) else value for value in column.tolist()] for column in columns]
+        return [CarState(*values) for values in zip(*known, strict=True)]
+
+    def rows(self, rows: I8) -> Self:
+        """The plans of these rows only."""
+        return type(self)(**{name: getattr(self, name)[rows] for name in self.__struct_fields__})
+
+    def laid_on(self, uid: I8) -> Self:
+        """The same plans in the rows of the sessions `uid` (N,); rows of others have none."""
+        if len(self.uid) == 0:
+            return type(self).none(len(uid))
+        order = np.argsort(self.uid)
+        found = order[np.minimum(np.searchsorted(self.uid, uid, sorter=order), len(order) - 1)]
+        return self.rows(found).where((self.uid[found] == uid) & (uid != 0), type(self).none(len(uid)))
+
+    def as_of(self, at_s: float, terms: ChargingTerms) -> Self:
+        """The same plans, as states of `at_s`: they go on as they would have."""
+        return replace(self, at_s=np.full(len(self.at_s), at_s), power_w=self.power_at(at_s, terms), soc_frac=self.soc_at(at_s, terms))
 
     def where(self, rows: B1, other: Self) -> Self:
         """These plans, but those of `other` where `rows` (N,) is false."""
@@ -105,7 +136,7 @@ class Undisturbed(Struct, frozen=True, kw_only=True):
     @property
     def drew_w(self) -> F8:
         """What each drew when it was found, W >= 0 (N,); one that stood by, or of which no power was known, nothing."""
-        return np.where(self.power_w >= _CHARGES_FROM_W, self.power_w, 0.0)
+        return np.where(self.power_w >= CHARGES_FROM_W, self.power_w, 0.0)
 
     def soc_at(self, at_s: float | F8, terms: ChargingTerms) -> F8:
         """The state of charge that each would have come to at `at_s`, no further than its target (N,); NaN where it cannot be told."""

@@ -7,8 +7,6 @@ of `counterflow bench settlement` (docs/settlement.md).
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from counterflow.domain.delivery import Stored
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.settlement import BaselineMethod
@@ -37,12 +35,13 @@ WORDS: dict[BaselineMethod, MethodWords] = {
         "It ignores what they would have drawn; charging that was only put off is not seen.",
     ),
     BaselineMethod.DECLARED: MethodWords(
-        "The plan of each car, frozen before it was touched: it goes on at the power that it had.",
+        "The plan of each car, frozen when the order was accepted, or when it joined later: it goes on at the power that it had.",
         "In simulation 4 % too high in the first quarter of an hour and 18 % over an hour: it ignores cars that would have become full, "
         "or have charged slower.",
     ),
     BaselineMethod.FORWARD: MethodWords(
-        "Each car simulated forward from its state before it was touched: it goes on charging, slower as it fills, up to its target.",
+        "Each car simulated forward from its state when the order was accepted, or when it joined later: it goes on charging, slower as it "
+        "fills, up to its target.",
         "In simulation 0.3 % too low, 0.5 % RMS over an hour. It is as good as the state of charge that the car told, and as the charge "
         "efficiency that is set; a car that would have done something else is not foreseen.",
     ),
@@ -85,8 +84,7 @@ def baseline_plans(
         case BaselineMethod.DECLARED:
             return tuple(held(member.plan) if member.plan else None for member in members)
         case BaselineMethod.FORWARD:
-            found_s = np.array([member.car_at_s for member in members])
-            return forward_plans([member.car for member in members], found_s, stop_s, settings.baselines)
+            return forward_plans([member.frozen for member in members], stored.instruction.start_s, stop_s, settings.baselines)
         case BaselineMethod.METER_BEFORE_AFTER:
             return around_plans(members, energies, stop_s, settings.baselines)
         case BaselineMethod.TEN_OF_TEN | BaselineMethod.HIGH_FIVE_OF_TEN:

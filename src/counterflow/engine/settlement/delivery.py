@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from counterflow.domain.delivery import DeliveryReport, DropOut, Pause, SeriesPoint, Stored
-from counterflow.domain.settlement import BaselineMethod, BaselineStatement, Quality
+from counterflow.domain.settlement import BY_PLAN, BaselineMethod, BaselineStatement, PlanFrozen, Quality
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.settlement import target as targets
 from counterflow.engine.settlement.around import ready_s
@@ -198,6 +198,10 @@ def _notes(settled: Settled) -> tuple[str, ...]:
     history, wanted = len(settled.stored.past_days_s), settled.settings.baselines.history_days
     if settled.baseline in (BaselineMethod.TEN_OF_TEN, BaselineMethod.HIGH_FIVE_OF_TEN) and history < wanted:
         found.append(f"Of the {wanted} earlier days that the baseline is made from, {history} are kept.")
+    if settled.baseline in BY_PLAN:
+        occasions = [member.frozen.when for member in settled.members if member.frozen is not None]
+        counts = occasions.count(PlanFrozen.ACCEPTANCE), occasions.count(PlanFrozen.JOIN)
+        found += ["Plans frozen when the order was accepted: {}; when the car joined: {}.".format(*counts)] if occasions else []
     for member, energy, plan in zip(settled.members, settled.energies, settled.plans, strict=True):
         name = f"{member.station_id or 'session'} {member.transaction_id or member.session_uid}"
         if energy is None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from counterflow.domain.delivery import DropOut, LogEntry, LogKind
 from counterflow.domain.ids import NO_SESSION, SessionUid
-from counterflow.domain.settlement import CarState
+from counterflow.engine.fleet.frozen import Frozen, frozen_in
 
 LOST_TO_SIGHT = frozenset({"silent", "offline"})
 """Drop-outs of which we only know that we no longer heard of the car."""
@@ -35,10 +35,8 @@ class Member(NamedTuple):
     plan: tuple[tuple[float, float], ...]
     """Baseline steps (from_s, planned_power_w), import positive."""
     evse_id: int = 0
-    car: CarState | None = None
-    """Its state when its plan was frozen."""
-    car_at_s: float = 0.0
-    """When that was."""
+    frozen: Frozen | None = None
+    """Its state when its plan was frozen, and when that was; None = it has no such plan."""
     unseen: tuple[tuple[float, float], ...] = ()
     """When it was lost to sight and not found again, (from_s, to_s): it counts for nothing, and what it did is unknown.
 
@@ -70,11 +68,13 @@ def members(log: Iterable[LogEntry], start_s: float, until_s: float, *, stays: b
     not taken again counts as far as its meter tells when it is read later (`Member.heard_until`).
     `stays` = a member that dropped out with its session still open goes on counting (net export, relative).
     """
-    found = (_member(uid, entries, start_s, until_s, stays) for uid, entries in sorted(by_session(log).items()))
+    log = tuple(log)
+    frozen = frozen_in(log)
+    found = (_member(uid, entries, frozen.get(uid), start_s, until_s, stays) for uid, entries in sorted(by_session(log).items()))
     return tuple(member for member in found if member is not None)
 
 
-def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: float, stays: bool) -> Member | None:
+def _member(uid: SessionUid, entries: list[LogEntry], frozen: Frozen | None, start_s: float, until_s: float, stays: bool) -> Member | None:
     joins = [entry for entry in entries if entry.kind == LogKind.JOINED]
     setpoints = [entry for entry in entries if entry.kind == LogKind.SETPOINT and entry.power_w is not None]
     begins = joins or setpoints[:1]
@@ -111,7 +111,8 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
     left = last_leave if last_leave is not None and start_s <= last_leave.at_s < until_s else None
     named = next((entry for entry in entries if entry.station_id), entries[0])
     powers = [entry.power_w for entry in setpoints if entry.power_w is not None]
-    frozen = next((entry for entry in entries if entry.car is not None), None)
+    # Older dispatches wrote the power of a plan in a line of its own, and anew when a car joined again.
+    plan = tuple((entry.at_s, entry.power_w) for entry in entries if entry.kind == LogKind.BASELINE and entry.power_w is not None)
     return Member(
         session_uid=uid,
         station_id=named.station_id,
@@ -123,10 +124,9 @@ def _member(uid: SessionUid, entries: list[LogEntry], start_s: float, until_s: f
         drop_out=left.text if left is not None and left.text else None,
         setpoint_changes=sum(1 for before, after in zip([None, *powers], powers, strict=False) if before != after),
         setpoint_max_w=max((max(-power, 0.0) for power in powers), default=0.0),
-        plan=tuple((entry.at_s, entry.power_w) for entry in entries if entry.kind == LogKind.BASELINE and entry.power_w is not None),
+        plan=plan or (() if frozen is None else ((frozen.at_s, frozen.drew_w),)),
         evse_id=next((entry.evse_id for entry in entries if entry.evse_id), 0),
-        car=None if frozen is None else frozen.car,
-        car_at_s=begins[0].at_s if frozen is None else frozen.at_s,
+        frozen=frozen,
         unseen=((unseen_s, until_s),) if unseen_s is not None and start_s < unseen_s < until_s else (),
     )
 

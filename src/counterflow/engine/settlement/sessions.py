@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from counterflow.domain.delivery import Gap, SessionDelivery
 from counterflow.domain.instructions import DispatchMode
-from counterflow.domain.settlement import ClockSkew, Quality
+from counterflow.domain.settlement import BY_PLAN, ClockSkew, Quality
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.settlement.evidence import Fingerprint
 from counterflow.engine.settlement.members import Member
@@ -80,6 +80,7 @@ def sessions(
             quality=_quality(member, energy, settled.settings.min_metered_share),
             samples=seen.samples,
             samples_sha256=seen.digest,
+            plan_frozen=member.frozen.when if member.frozen is not None and settled.baseline in BY_PLAN else None,
         )
         for member, energy, unsure, seen, out_wh, in_wh, planned_wh, wh, back_wh in rows
     )
