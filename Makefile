@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Half of the tests wait for sockets, processes and clocks, so that two workers a core keep the cores busy. They write bytecode, whatever the
+# environment says: without it each of them compiles the house anew, every time.
+WORKERS := 4
+unit: export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help deps tools demo test unit lint soak fuzz bench bench-realtime scenarios screenshots lock messages docs clean
 
@@ -44,7 +49,7 @@ demo: $(VENV)/.run ## the main job, live: 200 stations, one dispatch, a report a
 test: lint unit ## everything CI runs
 
 unit: $(VENV)/.dev tools
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

@@ -63,6 +63,20 @@ def pytest_sessionstart() -> None:
     gc.disable()
 
 
+PROCESSES = frozenset({"serve", "serve_all", "brokers", "broker", "browser"})
+"""Fixtures that start processes; the folders in which tests start some by themselves."""
+OF_PROCESSES = frozenset({"bench", "crash", "interop"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests start processes come first. They wait more than they compute: another worker computes meanwhile, and what is left
+    for the end is short."""
+    here = Path(__file__).parent
+    waiting = {item.path for item in items if PROCESSES & set(getattr(item, "fixturenames", ()))}
+    waiting |= {path for path in {item.path for item in items} if path.relative_to(here).parts[0] in OF_PROCESSES}
+    items.sort(key=lambda item: item.path not in waiting)
+
+
 def pytest_collection_finish() -> None:
     """... and a tenth of the tests' own, so it is set aside."""
     gc.collect()
