@@ -159,7 +159,8 @@ class Scene(Struct, frozen=True, kw_only=True, dict=True):
     def measured_w(self) -> F8:
         """What each row of the group delivers by its meter (N,); what is expected of it where that is not live; 0 outside the group."""
         metered_w = as_delivery_w(self.task.instruction.mode, -self.image.power_w, self.group.baseline_w)
-        metered_w = np.where(self.unmeasured, np.where(self.group.active, self.delivers_w, 0.0), metered_w)
+        if self.unmeasured.any():
+            metered_w = np.where(self.unmeasured, np.where(self.group.active, self.delivers_w, 0.0), metered_w)
         return np.where(self.group.counted, metered_w, 0.0)
 
     @property

@@ -289,14 +289,18 @@ def _reduction(
 
 def _cap_wh(reckoned: Reckoning, lag_wh: F8) -> F8:
     """What the driver's caps allow, less what may flow before a change takes hold; 0 where it cannot be counted, (N,)."""
-    left_wh = reckoned.cap_left_wh - lag_wh
-    return np.where(np.isposinf(reckoned.cap_left_wh), np.inf, np.fmax(left_wh, 0.0))
+    free = np.isposinf(reckoned.cap_left_wh)
+    if free.all():
+        return reckoned.cap_left_wh
+    return np.where(free, np.inf, np.fmax(reckoned.cap_left_wh - lag_wh, 0.0))
 
 
 def _open_s(image: FleetImage, now_s: float, settings: CapabilitySettings) -> F8:
     """Time that a discharge may still take until the blackout, latency taken off, (N,)."""
-    ahead_s = np.maximum(image.blackout_from_s - now_s - settings.command_latency_s, 0.0)
-    return np.where(image.blackout_until_s > now_s, ahead_s, np.inf)
+    closes = image.blackout_until_s > now_s
+    if not closes.any():
+        return np.full(len(image), np.inf)
+    return np.where(closes, np.maximum(image.blackout_from_s - now_s - settings.command_latency_s, 0.0), np.inf)
 
 
 def _buffer_frac(image: FleetImage, reckoned: Reckoning, lag_wh: F8, settings: CapabilitySettings) -> F8:
