@@ -193,6 +193,9 @@ class Server:
         await self._api.until_started()
         await self.pool_records.begin()
         self._spawn(self.pool_records.keep())
+        self._garbage = Garbage(lambda: bool(self.room.dispatcher.book.tasks), give_back_memory)
+        if self._alone:
+            self._garbage.begin(time.monotonic())  # its long look comes before a station could wait for it
         await self.gateway.start()
         housework = Housework(self.room, self.settings, retention=self.retention, settling=self.settling, firm=self.firm, now_s=self._now_s)
         self._spawn(housework.keep_house())
@@ -202,7 +205,7 @@ class Server:
         await self.wires.open(self._spawn)
         self.lines.kick()
         if self._alone:
-            self._spawn(Garbage(lambda: bool(self.room.dispatcher.book.tasks), give_back_memory).keep(time.monotonic))
+            self._spawn(self._garbage.keep(time.monotonic))
         if self._limit:
             log.warning("few files", text=self._limit)
         log.info("serving", ocpp=self.ocpp_url, api=self.api_url, data_dir=str(self._data_dir))
@@ -220,6 +223,8 @@ class Server:
             if task.get_name() != "api":
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._alone:
+            self._garbage.end()
         self.frames.close()
         self.pool_records.close()
         self.retention.close()

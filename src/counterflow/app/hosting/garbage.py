@@ -28,7 +28,7 @@ def starting() -> Iterator[None]:
 
 
 class Garbage:
-    """Takes the collector over while it `keep`s it. `is_busy` tells whether a pause of a few hundred ms would hurt just now."""
+    """Has the collector from `begin` to `end`. `is_busy` tells whether a pause of a few hundred ms would hurt just now."""
 
     def __init__(self, is_busy: Callable[[], bool], give_back: Callable[[], None]) -> None:
         """`give_back` hands pages of the heap that hold nothing back to the system."""
@@ -62,14 +62,10 @@ class Garbage:
         gc.enable()
 
     async def keep(self, now_s: Callable[[], float]) -> None:
-        """Until cancelled."""
-        self.begin(now_s())
-        try:
-            while True:
-                await asyncio.sleep(BEAT_S)
-                self.beat(now_s())
-        finally:
-            self.end()
+        """Between `begin` and `end`, until cancelled."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            self.beat(now_s())
 
     def _trim(self, now_s: float) -> None:
         self._trimmed_at_s = now_s
