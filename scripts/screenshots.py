@@ -35,6 +35,7 @@ PAGES = {"dispatch": "/", "fleet": "/fleet", "stations": "/stations", "sites": "
 SIZES = {"laptop": (1400, 900), "wall": (1920, 1080)}
 LOOK = Path("out") / "screenshots"
 """Where the pictures of all sizes, light and dark, go, to be looked at; those of the docs are the laptop's in light, and one in dark."""
+LOOKED_AT_ONLY = frozenset({"report", "replay", "order"})
 FILLED_MS = 6_000
 COLOURS = 256
 """Of a picture in the docs: screens have few, and the file is a third."""
@@ -59,13 +60,16 @@ def main() -> int:
             with sync_playwright() as playwright, _api(server.api_url, token) as api:
                 browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
                 views = [View(browser, console, token, name, scheme) for scheme in ("light", "dark") for name in SIZES]
-                _past_dispatch(api)
+                past = _past_dispatch(api)
                 take(views, "offers", "/offers")
+                take(views, "report", "/offers")
+                take(views, "replay", f"/replay/{past}")
                 _running_dispatch(api)
                 _rival(api)
                 time.sleep(75.0)
                 for name, path in (PAGES | _closely(api)).items():
                     take(views, name, path)
+                take(views, "order", "/")
                 browser.close()
         finally:
             if fleet is not None:
@@ -87,8 +91,8 @@ def _api(api_url: str, token: str) -> httpx.Client:
     return httpx.Client(base_url=api_url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=30.0)
 
 
-def _past_dispatch(api: httpx.Client) -> None:
-    """A short and small one that has ended, with its report, and an offer of those that it left free."""
+def _past_dispatch(api: httpx.Client) -> str:
+    """A short and small one that has ended, with its report, and an offer of those that it left free; returns its id."""
     while api.get("/fleet").json()["sessions_ready"] < 0.75 * STATIONS:
         time.sleep(1.0)
     first = api.post("/dispatches", json={"discharge_power_w": "100kW", "duration_s": 60, "ramp_out_s": 10}).json()["dispatch"]
@@ -96,6 +100,8 @@ def _past_dispatch(api: httpx.Client) -> None:
     while api.get(path).json()["instruction"]["state"] != "completed":
         time.sleep(2.0)
     api.get("/offer", params={"window_min": 15}).raise_for_status()
+    dispatch_id: str = first["instruction"]["dispatch_id"]
+    return dispatch_id
 
 
 def _running_dispatch(api: httpx.Client) -> None:
@@ -149,17 +155,28 @@ class View:
         """Open a page."""
         self.page.goto(self._console + path)
 
-    def sort_by(self, title: str) -> None:
-        """The largest first."""
-        for _ in range(2):
-            self.page.get_by_role("columnheader", name=title).click()
+    def prepare(self, name: str) -> None:
+        """What somebody does on some pages to see more."""
+        page = self.page
+        match name:
+            case "fleet":  # the largest setpoints first
+                for _ in range(2):
+                    page.get_by_role("columnheader", name="Setpoint").click()
+            case "report":
+                page.locator(".q-expansion-item").first.click()
+                page.get_by_role("button", name="Verify").first.click()
+                page.mouse.wheel(0, 5_000)
+            case "order":
+                page.get_by_role("button", name="New dispatch").click()
+                page.get_by_label("Discharge power").fill("100kW")
+                page.get_by_role("button", name="Preview").click()
 
     def keep(self, name: str) -> None:
         """Its picture."""
         LOOK.mkdir(parents=True, exist_ok=True)
         path = LOOK / f"{name}-{self._size}-{self._scheme}.png"
         self.page.screenshot(path=path)
-        if self._size == "laptop" and (self._scheme == "light" or name == "dispatch"):
+        if name not in LOOKED_AT_ONLY and self._size == "laptop" and (self._scheme == "light" or name == "dispatch"):
             picture = Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
             picture.save(PICTURES / f"console-{name}{'' if self._scheme == 'light' else '-dark'}.png", optimize=True)
 
@@ -168,8 +185,7 @@ def take(views: list[View], name: str, path: str) -> None:
     """One page as all of them see it, once it has filled itself."""
     for view in views:
         view.go(path)
-        if name == "fleet":
-            view.sort_by("Setpoint")
+        view.prepare(name)
     views[0].page.wait_for_timeout(FILLED_MS)
     for view in views:
         view.keep(name)

@@ -46,8 +46,15 @@ def test_the_chart_has_band_target_delivered_headroom_commitment_and_marks() -> 
     low, wide = series["tolerance from"]["data"][0][1], series["tolerance"]["data"][0][1]
     assert (low, round(low + wide, 6)) == (1.96, 2.04)
     assert [mark["name"] for mark in series["delivered"]["markLine"]["data"]] == ["2 drop-outs, re-plan", "note"]
+    hour = course_options([], marks, committed_w=None, tolerance_frac=0.02, from_s=0.0, to_s=3600.0)["series"]
+    (together,) = next(one["markLine"] for one in hour if "markLine" in one)["data"]
+    assert (together["name"], together["xAxis"]) == ("2 drop-outs, re-plan, note", 5_000), "lines that would touch are one"
     assert not any(one["connectNulls"] for one in options["series"])
     assert options["xAxis"]["max"] == 20_000.0
+    legend = {one["name"]: one.get("icon") for one in options["legend"]["data"]}
+    assert legend["tolerance"] == "roundRect", "an area"
+    assert legend["headroom held"] is None, "a line, with its dash"
+    assert not any(series[name]["tooltip"]["show"] for name in ("tolerance from", "tolerance")), "what a band is made of is no figure"
     without = course_options([], [], committed_w=None, tolerance_frac=0.02, from_s=0.0, to_s=20.0)
     assert "committed" not in [one["name"] for one in without["series"]]
 

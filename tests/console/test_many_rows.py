@@ -147,6 +147,16 @@ def test_pages_of_ten_thousand_stations_come_at_once(page: Page, running: Runnin
 
 
 def test_everything_can_be_reached_and_done_by_the_keyboard(page: Page, running: Running) -> None:
+    page.goto(running.url + "/fleet")
+    first = page.locator("tbody tr a").first
+    expect(first).to_have_text("CS-00000")
+    title = page.get_by_role("columnheader", name="Measured")
+    title.focus()
+    page.keyboard.press("Enter")
+    expect(title).to_have_class(re.compile(r"\bsorted\b"))
+    page.keyboard.press("Space")  # the other way round
+    expect(first).to_have_text(f"CS-{MANY - 1:05d}")
+    assert focused(page).endswith("Measured"), "rows that are made anew leave the keyboard where it was"
     page.goto(running.url)
     page.keyboard.press("Tab")
     assert focused(page) == "To the content"

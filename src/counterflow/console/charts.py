@@ -51,7 +51,9 @@ def course_options(
 def _chart(
     named: Sequence[str], time_axis: dict[str, Any], scales: Sequence[dict[str, Any]], series: list[dict[str, Any]], *, top: int = 48
 ) -> dict[str, Any]:
-    """What all charts have in common: time in UTC, a legend in one row, and larger words where there is room, as on a wall."""
+    """What all charts have in common: time in UTC, a legend that shows lines as they are drawn and areas as boxes, and larger words where
+    there is room, as on a wall."""
+    areas = {one["name"] for one in series if "areaStyle" in one}
     lines = {"splitLine": {"lineStyle": {"opacity": 0.25} | GREY}}
     large = {"axisLabel": {"fontSize": WALL_FONT_PX}, "nameTextStyle": {"fontSize": WALL_FONT_PX}}
     wall = {
@@ -65,7 +67,13 @@ def _chart(
         "animation": False,
         "useUTC": True,
         "grid": {"left": 64, "right": 24 if len(scales) == 1 else 64, "top": top, "bottom": 40},
-        "legend": {"data": list(named), "icon": "roundRect", "top": 0, "textStyle": GREY},
+        "legend": {
+            "data": [{"name": name} | ({"icon": "roundRect"} if name in areas else {}) for name in named],
+            "itemWidth": 36,
+            "itemGap": 20,
+            "top": 0,
+            "textStyle": GREY,
+        },
         "tooltip": {"trigger": "axis"},
         "xAxis": {"type": "time", "axisLabel": GREY} | time_axis,
         "yAxis": [{"type": "value", "axisLabel": GREY} | (lines if number == 0 else {}) | one for number, one in enumerate(scales)],
@@ -99,12 +107,16 @@ def thinned(points: Sequence[Point], most: int = MAX_POINTS) -> Sequence[Point]:
 
 
 def _marks(marks: Iterable[Mark], from_s: float, to_s: float) -> dict[str, Any]:
-    """A thin line each; what came within the same second shares one."""
+    """A thin line each; what came so close that lines would touch shares one."""
+    touch_s = max(1.0, (to_s - from_s) / 120.0)
     by_second: dict[int, Counter[str]] = {}
-    for mark in marks:
+    second = 0
+    for mark in sorted(marks, key=lambda mark: mark.at_s):
         words = MARK_WORDS.get(mark.kind)
         if words is not None and from_s <= mark.at_s <= to_s:
-            by_second.setdefault(int(mark.at_s), Counter())[words] += 1
+            if not by_second or int(mark.at_s) - second > touch_s:
+                second = int(mark.at_s)
+            by_second.setdefault(second, Counter())[words] += 1
     # Words only where they do not lie over those before them; every line stays.
     room_s = (to_s - from_s) / 12.0
     said_s, data = float("-inf"), []
@@ -128,7 +140,7 @@ def _line(
     opacity: float = 1.0,
 ) -> dict[str, Any]:
     line: dict[str, Any] = {
-        "name": name, "type": "line", "data": data, "showSymbol": False, "connectNulls": False, "itemStyle": {"color": colour},
+        "name": name, "type": "line", "data": data, "symbol": "none", "connectNulls": False, "itemStyle": {"color": colour},
         "lineStyle": {"color": colour, "width": width, "type": dash, "opacity": opacity},
     }  # fmt: skip
     if step is not None:

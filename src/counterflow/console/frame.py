@@ -52,14 +52,31 @@ header .q-btn:focus-visible {{ box-shadow: 0 0 0 2px {BAR}, 0 0 0 5px {FOCUS_DAR
   html {{ font-size: 20px; }}
   body, .q-btn, .q-field, .q-table th, .q-table td, .q-table__bottom, .q-item {{ font-size: 1rem; }}
   .q-table th {{ font-size: .9rem; }}
-  .q-field__label {{ font-size: 1rem; }}
-  .q-field--labeled .q-field__native {{ line-height: 1.4; padding-top: 1.3rem; padding-bottom: 0; }}
+  .q-field__label, .q-field__native, .q-field__input {{ font-size: .9rem; }}
   .cf-bar {{ height: 16px; }}
   .cf-figure {{ font-size: 3.4rem; }}
 }}
 .cf-skip {{ position: absolute; left: -100vw; }}
 .cf-skip:focus {{ left: 1rem; top: .5rem; z-index: 9999; background: {PAPER}; color: {LINK}; padding: .5rem 1rem; }}
 """
+_KEEPS_FOCUS = """<script>
+(() => {
+  const name = (found) => found.closest("a[href]")?.getAttribute("href") ?? found.innerText;
+  let held = null;
+  document.addEventListener("focusin", ({target}) => {
+    const table = target.closest(".q-table__container");
+    held = table && {target, name: name(target), table: [...document.querySelectorAll(".q-table__container")].indexOf(table)};
+  });
+  document.addEventListener("pointerdown", () => { held = null; });
+  new MutationObserver(() => {
+    if (!held || held.target.isConnected || document.activeElement !== document.body) return;
+    const table = document.querySelectorAll(".q-table__container")[held.table];
+    const same = [...(table?.querySelectorAll("a[href], th[tabindex]") ?? [])].find((one) => name(one) === held.name);
+    if (same) same.focus({preventScroll: true});
+  }).observe(document, {subtree: true, childList: true});
+})();
+</script>"""
+"""Cells of a table are made anew with its rows; whoever has one of them under the keyboard keeps it."""
 _SKIP = '<a class="cf-skip" href="#cf-main">To the content</a>'
 _SIGN_OUT = (
     '<form method="post" action="/sign-out" style="margin:0"><button style="color:white;text-decoration:underline">Sign out</button></form>'
@@ -81,6 +98,7 @@ def page(house: House, visitor: Visitor, title: str, place: str) -> Iterator[Non
     """The frame; the body of the `with` is the page. While it is open, the feed is kept fresh."""
     ui.page_title(f"{title} – Counterflow")
     ui.add_css(STYLE)
+    ui.add_head_html(_KEEPS_FOCUS)
     ui.dark_mode(None)
     ui.colors(primary=PRIMARY, negative=NEGATIVE)
     _count_viewer(house)

@@ -23,6 +23,12 @@ def table(
     return made.classes("w-full").props("flat bordered dense wrap-cells")
 
 
+_SORTS_BY_KEY = """<q-th :props="props" :tabindex="props.col.sortable ? 0 : null"
+  @keydown.enter="props.col.sortable && props.sort(props.col)"
+  @keydown.space.prevent="props.col.sortable && props.sort(props.col)">{{ props.col.label }}</q-th>"""
+"""Titles that sort can be reached and pressed without a mouse."""
+
+
 def show_rows(shown: ui.table, rows: list[dict[str, Any]]) -> None:
     """The rows as they are now; nothing is sent to the browser where nothing has changed."""
     if rows != shown.rows:
@@ -49,6 +55,7 @@ def paged_table(
     made = ui.table(columns=told, rows=[], row_key=row_key, pagination={"rowsPerPage": rows, "page": 1, "rowsNumber": 0})
     made.classes("w-full").props('flat bordered dense wrap-cells :rows-per-page-options="[25,50,100]"')
     _say_when_empty(made, empty)
+    made.add_slot("header-cell", _SORTS_BY_KEY)
     made.add_slot(
         f"body-cell-{columns[0][0]}",
         '<q-td :props="props"><a :href="props.row.link" class="cf-link">{{ props.value }}</a></q-td>',
