@@ -26,6 +26,8 @@ ALL = "all"
 NOTICES_KEPT = 500
 RETRY_S = 2.0
 OPEN = frozenset({"scheduled", "running", "resuming"})
+OTHERS = frozenset({"conflicts.found", "conflicts.priority", "station.held_out", "station.released"})
+"""Notices after which it may be another who steers, or leads."""
 LOUD = frozenset({"dispatch.second", "dispatch.tick", "fleet.second"})
 """Notices that come each second: they make the course, and are no news to read."""
 
@@ -122,6 +124,8 @@ class Feed:
         self._wanted: dict[str, str] = {}
         self._unrecorded: set[str] = set()
         self.notices: deque[dict[str, Any]] = deque(maxlen=NOTICES_KEPT)
+        self.others_told = 0
+        """How often anything was heard of who else steers."""
         self.courses: dict[str, Course] = {}
         self.trouble = "The server has not been asked yet."
         """Why what is shown is old, in a sentence; empty = it is fresh."""
@@ -202,6 +206,7 @@ class Feed:
         kind, values, subject = notice["kind"], notice.get("values") or {}, notice["subject"]
         if kind not in LOUD:
             self.notices.append(notice)
+        self.others_told += kind in OTHERS
         if kind == "dispatch.second":
             point = self.course(subject).point(notice["at_s"])
             point.delivered_w = values.get("delivered_power_w")

@@ -13,7 +13,8 @@ from counterflow.console.signing import Visitor
 from counterflow.console.tables import show_rows, table
 from counterflow.console.words import day_and_clock, power
 
-CONFLICTS_EVERY_S = 5.0
+CONFLICTS_EVERY_S = 2.0
+CONFLICTS_ANYHOW_S = 60.0
 LEADERS = {None: "nobody has confirmed", "us": "we lead", "them": "they lead"}
 NEARLY_FULL_FRAC = 0.9
 BINDS_FRAC = 0.995
@@ -123,9 +124,14 @@ class Conflicts:
         self._sites = ui.column().classes("w-full gap-2")
         self._trouble = ui.label().classes("text-negative")
         self._shown: list[tuple[str, str]] = []
+        self._told, self._asked_s = -1, 0.0
 
     async def load(self) -> None:
-        """What is known now."""
+        """What is known now. The server looks at every session for it: so it is asked when there is news of it, and else now and then."""
+        told, now_s = self._house.feed.others_told, self._house.now_s()
+        if told == self._told and now_s - self._asked_s < CONFLICTS_ANYHOW_S:
+            return
+        self._told, self._asked_s = told, now_s
         try:
             conflicts = await self._house.api.get(self._visitor.token, "/conflicts")
             said = await self._house.api.get(self._visitor.token, "/conflicts/priorities")
@@ -163,6 +169,7 @@ class Conflicts:
                 path = f"/conflicts/priorities/{quote(site, safe='')}"
                 if await act(self._house, self._visitor, "PUT", path, "Confirmed.", body) is not None:
                     dialog.close()
+                    self._asked_s = 0.0
                     await self.load()
 
             with ui.row().classes("w-full justify-end"):
