@@ -13,7 +13,7 @@ from counterflow.domain.grid import GridAnswer, GridOrder, GridOutcome, GridStep
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.units import MAX_DURATION_S
-from counterflow.domain.views import RefusalKind
+from counterflow.domain.views import Refusal, RefusalKind
 
 PROGRAMS: dict[str, Any] = {
     "programs": [
@@ -372,6 +372,14 @@ def test_a_stream_that_a_person_ended_stays_ended_until_its_source_asks_for_noth
     anew = at.do(at.grid.tell("fast", 40_000.0, None, None))
     assert anew.outcome is GridOutcome.ACCEPTED
     assert anew.dispatch_id != first.dispatch_id
+
+
+def test_an_order_for_nobody_is_audited_once_while_it_says_the_same(at: Any) -> None:
+    refusal = Refusal(kind=RefusalKind.NOT_FOUND, sentence="It is for nobody.", remedy="Agree on a program.")
+    for _ in range(3):
+        at.grid.turned_away(Wire.OPENADR2, "e-7", {"market_context": "elsewhere"}, refusal)
+    (entry,) = [entry for entry in at.operations.audit(0.0, 10) if entry.who == "openadr2"]
+    assert (entry.action, entry.status, entry.after) == ("order e-7", 404, {"outcome": "refused", "sentence": "It is for nobody."})
 
 
 def test_set_points_of_nobody_and_under_an_emergency_stop_are_refused(at: Any) -> None:

@@ -231,12 +231,14 @@ def test_a_set_point_is_carried_out_and_answered_with_opt_in(story: Story) -> No
 
 def test_what_cannot_be_carried_out_is_answered_with_opt_out_and_said_to_people(story: Story) -> None:
     for event_id, words in (
-        ("charge-state", "a state of charge of the whole pool cannot be ordered"),
+        ("charge-state", "Whether the pool can reach it is known only when the interval begins"),
         ("too-much", "asks for 500.0 kW, and may order at most 100.0 kW"),
         ("elsewhere", "of the market context 'http://market.example/other'"),
     ):
         assert story.vtn.opts[event_id] == ["optOut"]
         assert words in str(story.side.alarms[f"event {event_id}"])
+    (nobodys,) = [entry for entry in story.at.operations.audit(0.0, 100) if entry.who == "openadr2"]
+    assert (nobodys.action, nobodys.status, nobodys.sent) == ("order elsewhere", 404, {"market_context": "http://market.example/other"})
     for event_id in ("charge-state", "too-much"):
         assert story.seen["orders"][event_id].outcome is GridOutcome.REFUSED
 

@@ -519,6 +519,10 @@ class GridSide(Protocol):
         """
         ...
 
+    def turned_away(self, wire: Wire, key: str, sent: Mapping[str, Any], refusal: Refusal) -> None:
+        """An order that is for no program of this wire, for the audit; the same again is written down now and then."""
+        ...
+
     def standing(self, program: str) -> Sequence[GridOrderRecord]:
         """The orders of a program that were heard and whose window has not passed long ago, refused ones among them."""
         ...

@@ -196,6 +196,20 @@ def test_a_report_each_interval_and_their_sum_is_that_of_the_whole(stage: Stage)
     assert [one.id for one in stage.reports()["disp/1.1"].resources[0].intervals] == list(range(15))
 
 
+def test_who_asks_for_data_quality_once_gets_it_in_every_report_of_the_event(stage: Stage) -> None:
+    stage.grid.pool = [pool_at(T0 - 100.0, 1)]
+    state = ReportDescriptor(payload_type="OPERATING_STATE", aggregate=True, frequency=1, repeat=-1)
+    stage.post(EACH, ReportDescriptor(payload_type="DATA_QUALITY"), USAGE, state)
+    stage.at(T0 - 92.0)
+    stage.at(T0 - 90.0)
+    assert stage.said("disp/state") == [{"OPERATING_STATE": "RUNNING_NORMAL", "DATA_QUALITY": "OK"}]
+    for at_s in (T0 + QUARTER + 30.0, T0 + 2 * QUARTER + 30.0):
+        stage.at(at_s)
+    assert sorted(stage.reports()) == ["disp/0.0", "disp/0.1", "disp/1.0", "disp/state"]
+    assert stage.said("disp/1.0") == [{"USAGE": -500.0, "DATA_QUALITY": "OK"}] * 2
+    assert stage.said("disp/0.0") == [{"DEMAND": -2000.0, "DATA_QUALITY": "OK"}]
+
+
 def test_late_meter_values_put_a_corrected_version(stage: Stage) -> None:
     stage.grid.missing_wh = 1000.0
     stage.post(USAGE)

@@ -130,8 +130,22 @@ def test_what_is_unknown_is_left_out_and_said_to_be_missing() -> None:
     report = report_of(due(wish("DEMAND"), wish("USAGE"), spans=2), [figures(), unknown], author())
     assert values(report) == [{"DEMAND": -2000.0, "USAGE": -500.0}, {"DATA_QUALITY": "MISSING"}]
     assert "DATA_QUALITY" in units(report)
-    nothing = report_of(due(wish("DEMAND"), wish("DATA_QUALITY")), [unknown], author())
-    assert nothing is None
+    assert report_of(due(wish("DEMAND")), [unknown], author()) is None
+    assert values(report_of(due(wish("DEMAND"), wish("DATA_QUALITY")), [unknown], author())) == [{"DATA_QUALITY": "MISSING"}]
+
+
+def test_data_quality_is_told_wherever_it_is_asked_for() -> None:
+    good, unknown = figures(), figures(1, mean_power_w=None, energy_wh=None, target_power_w=None, quality=Quality.MISSING)
+    alone = due(wish("DATA_QUALITY"), spans=2)
+    assert values(report_of(alone, [good, unknown], author())) == [{"DATA_QUALITY": "OK"}, {"DATA_QUALITY": "MISSING"}]
+    state = due(wish("OPERATING_STATE"), wish("DATA_QUALITY"))
+    assert values(report_of(state, [good], author())) == [{"OPERATING_STATE": "RUNNING_CURTAILED", "DATA_QUALITY": "OK"}]
+    firm = due(wish("GENERATION_DELTA_AVAILABLE", historical=False), wish("DATA_QUALITY"))
+    assert report_of(firm, [figures(offer=offer())], author()) is None, "the reports of each confidence say it"
+    assert values(report_of(firm, [figures(offer=offer())], author(), 0.9)) == [
+        {"GENERATION_DELTA_AVAILABLE": 2000.0, "DATA_QUALITY": "OK"}
+    ]
+    assert values(report_of(firm, [figures()], author(), 0.9)) == [{"DATA_QUALITY": "MISSING"}]
 
 
 @pytest.mark.parametrize(

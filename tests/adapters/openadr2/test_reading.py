@@ -102,7 +102,7 @@ def test_load_dispatch_wins_over_simple_beside_it() -> None:
 @pytest.mark.parametrize(
     ("refused", "words"),
     [
-        (signal((60, 80.0), name="CHARGE_STATE", measurement=None), "a state of charge of the whole pool cannot be ordered"),
+        (signal((60, 80.0), name="CHARGE_STATE", measurement=None), "Whether the pool can reach it is known only when the interval begins"),
         (signal((60, 2.0), kind="multiplier"), "LOAD_DISPATCH as 'multiplier'"),
         (signal((60, 2.0), kind="level", measurement=None), "LOAD_DISPATCH as 'level'"),
         (

@@ -35,6 +35,8 @@ class Version(StrEnum):
 
 AGGREGATED = "AGGREGATED_REPORT"
 """The `resourceName` of a report's sum over resources."""
+DATA_QUALITY = "DATA_QUALITY"
+"""The payload type that tells how far the other values of an interval can be trusted."""
 
 ObjectType = Literal["PROGRAM", "EVENT", "REPORT", "SUBSCRIPTION", "VEN", "RESOURCE"]
 Operation = Literal["CREATE", "READ", "UPDATE", "DELETE"]

@@ -11,7 +11,7 @@ from math import ceil, inf, isinf
 
 from msgspec import Struct
 
-from counterflow.adapters.openadr.models import Event, ReportDescriptor
+from counterflow.adapters.openadr.models import DATA_QUALITY, Event, ReportDescriptor
 from counterflow.adapters.openadr.timeline import Span, spans_of
 from counterflow.adapters.openadr.times import is_now
 
@@ -137,15 +137,19 @@ def reports_due(event: Event, slots: Slots, since_s: float, until_s: float) -> l
 def grouped(descriptors: Sequence[ReportDescriptor]) -> list[tuple[ReportDescriptor, ...]]:
     """Those that are due together and over the same intervals are one report, in the order in which they stand in the event.
 
-    One payload type stands in a report once: its mean and its peak are two reports.
+    One payload type stands in a report once: its mean and its peak are two reports. DATA_QUALITY is that of values, so whoever asks for it
+    once, whenever, gets it in every report.
     """
     groups: dict[tuple[object, ...], list[ReportDescriptor]] = {}
-    for number, one in enumerate(descriptors):
+    values = [one for one in descriptors if one.payload_type != DATA_QUALITY]
+    quality = next((one for one in descriptors if one.payload_type == DATA_QUALITY), None)
+    for number, one in enumerate(values or descriptors):
         when = (one.start_interval, one.num_intervals, one.historical, one.frequency, one.repeat)
-        again = sum(other.payload_type == one.payload_type for other in descriptors[:number])
+        again = sum(other.payload_type == one.payload_type for other in values[:number])
         key = (*when, one.report_intervals, one.aggregate, one.targets, again)
         groups.setdefault(key, []).append(one)
-    return [tuple(group) for group in groups.values()]
+    beside = () if quality is None or not values else (quality,)
+    return [(*group, *beside) for group in groups.values()]
 
 
 class _Made(Struct, frozen=True):

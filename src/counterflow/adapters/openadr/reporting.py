@@ -16,7 +16,7 @@ from msgspec import Struct
 from counterflow.adapters.openadr.client import VtnError
 from counterflow.adapters.openadr.events import routes
 from counterflow.adapters.openadr.introduction import Introduction
-from counterflow.adapters.openadr.models import AnyObject, Event, ReportDescriptor
+from counterflow.adapters.openadr.models import DATA_QUALITY, AnyObject, Event, ReportDescriptor
 from counterflow.adapters.openadr.report_figures import SpanFigures
 from counterflow.adapters.openadr.report_filing import Filing, ReportTransport, VenName
 from counterflow.adapters.openadr.report_plan import DueReport, Slots, cut_short, reports_due, slots_of
@@ -182,8 +182,8 @@ class Reporting:
         name = f"{(event.event_name or event.id)[:96]}/state"
         if first is None or (not again and self._filing.known(event.id, name) is not None):
             return
-        wish = next(one for one in event.report_descriptors if one.payload_type == STATE)
-        due = DueReport(name, now_s, (Span(first.from_s, first.to_s, first.interval_id),), (wish,))
+        wishes = [next((one for one in event.report_descriptors if one.payload_type == kind), None) for kind in (STATE, DATA_QUALITY)]
+        due = DueReport(name, now_s, (Span(first.from_s, first.to_s, first.interval_id),), tuple(one for one in wishes if one is not None))
         self._tasks[event.id, name] = _Task(event, program, due, now_s + _ANSWER_AFTER_S, answers=True)
 
     def _gone(self, known: _Known, now_s: float, event: Event | None = None) -> None:

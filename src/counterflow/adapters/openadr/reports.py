@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from counterflow.adapters.openadr.models import (
     AGGREGATED,
+    DATA_QUALITY,
     Interval,
     IntervalPeriod,
     Report,
@@ -25,7 +26,6 @@ from counterflow.domain.grid import GridUnit, Program, Sign
 from counterflow.domain.offers import Offer, OfferLevel
 from counterflow.domain.settlement import Quality
 
-DATA_QUALITY = "DATA_QUALITY"
 STATE = "OPERATING_STATE"
 _DIGITS = 6
 
@@ -189,12 +189,17 @@ class Author(Struct, frozen=True, kw_only=True):
 
 
 def report_of(due: DueReport, figures: Sequence[SpanFigures], author: Author, confidence: float | None = None) -> Report | None:
-    """The report, or None if it would say nothing. `confidence` 0..1: of the values that depend on it; None: of all others."""
+    """The report, or None if it would say nothing. `confidence` 0..1: of the values that depend on it; None: of all others.
+
+    Where DATA_QUALITY is asked for it says something even of values that are all unknown.
+    """
     told = [(one, PAYLOADS[one.payload_type]) for one in due.descriptors if can_tell(one)]
     told = [(one, payload) for one, payload in told if payload.firm == (confidence is not None) or one.payload_type == DATA_QUALITY]
     columns = [_Column(one, payload, *_unit(one, payload, author)) for one, payload in told]
     rows = [_payloads(columns, one, author.program, confidence) for one in figures]
-    if not any(value.type != DATA_QUALITY for row in rows for value in row):
+    asked = any(column.wish.payload_type == DATA_QUALITY for column in columns)
+    of_others = confidence is None and needs_offers(due) and not any(column.wish.payload_type != DATA_QUALITY for column in columns)
+    if of_others or not (asked or any(value.type != DATA_QUALITY for row in rows for value in row)):
         return None
     suffix = "" if confidence is None else f"/P{round(100.0 * confidence)}"
     aggregate = due.descriptors[0].aggregate or author.resource_name == AGGREGATED
@@ -252,7 +257,8 @@ def _payloads(columns: Sequence[_Column], figures: SpanFigures, program: Program
             found.append(ValuesMap(type=column.wish.payload_type, values=(_written(value, column, figures, program),)))
     asked = any(column.wish.payload_type == DATA_QUALITY for column in columns)
     measured = confidence is None and any(column.wish.historical and column.wish.payload_type in _MEASURED for column in columns)
-    quality = "MISSING" if not found else data_quality(figures) if measured else "OK"
+    alone = all(column.wish.payload_type == DATA_QUALITY for column in columns)  # of what the meters of the pool tell
+    quality = data_quality(figures) if alone or (found and measured) else "OK" if found else "MISSING"
     if quality == "OK" and any(one.type in STORAGE for one in found) and not _storage_is_good(figures):
         quality = "ESTIMATED"
     if asked or left_out or quality != "OK":

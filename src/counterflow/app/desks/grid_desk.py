@@ -158,6 +158,21 @@ class GridDesk:
         if self._is_news(program, f"declined {action}", refusal):
             self._audit(program, action, STREAM_KEY if key is None else key, sent, refused(refusal))
 
+    def turned_away(self, wire: Wire, key: str, sent: Mapping[str, Any], refusal: Refusal) -> None:
+        """An order for nobody; it is told by the wire's own alarm, and written down."""
+        if self._is_news(wire.value, f"turned away {key}", refusal):
+            after = {"outcome": GridOutcome.REFUSED.value, "sentence": refusal.sentence}
+            entry = AuditEntry(
+                at_s=self.now_s(),
+                who=wire.value,
+                role="grid",
+                action=f"order {key}",
+                sent=sent,
+                status=STATUS_OF[refusal.kind],
+                after=after,
+            )
+            self._operations.record(entry)
+
     def standing(self, program: str) -> Sequence[GridOrderRecord]:
         """The orders of a program, streams left out."""
         return [one for one in self._book.all() if one.order.program == program and one.order.key != STREAM_KEY]
