@@ -100,8 +100,8 @@ def _signal_of(event: Mapping[str, Any], head: Event) -> Mapping[str, Any]:
         return named["SIMPLE"]
     if "CHARGE_STATE" in named:
         raise UnfitError(
-            f"The event '{head.key}' asks for CHARGE_STATE. Whether the pool can reach it is known only when the interval begins, and 2.0b wants "
-            "optIn or optOut now. Order power with LOAD_DISPATCH, or the state of charge by OpenADR 3 (CHARGE_STATE_SETPOINT)."
+            f"The event '{head.key}' asks for CHARGE_STATE. Whether the pool can reach it is known only when the interval begins, and 2.0b "
+            "wants optIn or optOut now. Order power with LOAD_DISPATCH, or the state of charge by OpenADR 3 (CHARGE_STATE_SETPOINT)."
         )
     raise UnfitError(f"The event '{head.key}' has the signals {', '.join(sorted(named))}; LOAD_DISPATCH and SIMPLE are carried out.")
 
