@@ -17,8 +17,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from counterflow.app.bench import scenarios
-from counterflow.app.bench.scenarios import Request, run_scenarios
+from counterflow.app.bench.scenarios import Request, lag, run_scenarios
 from counterflow.app.bench.scenarios.catalogue import ELSEWHERE, SCENARIOS, UnknownScenarioError, chosen
+from counterflow.app.bench.scenarios.lag import run_lag
 from counterflow.app.bench.scenarios.oracle import best_capacity_w, best_delivery_w, least_square_share_w, recoverable
 from counterflow.app.bench.scenarios.outcome import Outcome
 from counterflow.app.bench.scenarios.pictures import draw
@@ -291,3 +292,26 @@ def test_the_command_says_what_is_wrong(words_given: list[str], said: str) -> No
     result = CliRunner().invoke(app, ["bench", *words_given])
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_what_fights_lag_is_measured_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lag, "CARS", 100)
+    monkeypatch.setattr(lag, "DROPS", {"8": 0.0})
+    monkeypatch.setattr(lag, "WAYS", (lag.WAYS[0], lag.WAYS[-1]))
+    said = Console(file=StringIO(), width=200)
+    assert run_lag(1, said, quick=True) == 0
+    lines = [line for line in said.file.getvalue().splitlines() if "as it is" in line or "no anticipation" in line]
+    [as_it_is, without] = [float(line.split("│")[3]) for line in lines]
+    assert as_it_is > without + 0.005
+
+
+def test_without_events_a_target_is_followed_by_the_period_only() -> None:
+    stage = stage_for(Setup(seed=1), 100)
+    target_w = constant(stage, 60)
+    target_w[30:] *= 0.5
+    ticks = {}
+    for event_driven in (True, False):
+        stage = stage_for(Setup(seed=1), 100)
+        ticks[event_driven] = [at_s for at_s, _ in play(stage, Course(target_w=target_w, event_driven=event_driven)).figures]
+    assert 30.0 in ticks[True]
+    assert ticks[False] == [4.0 * number for number in range(15)]

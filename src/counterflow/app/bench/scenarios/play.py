@@ -24,7 +24,8 @@ WAKE_GAP_S = 1.0
 class Course(Struct, frozen=True, kw_only=True):
     """What is asked. `target_w` (M,) holds one value a step; the controller learns each when its step comes. `events`: what befalls the
     plant in which step. `streamed`: the target comes value by value. `after_s`: how long the play goes on beyond the window, while
-    charging resumes. `notice_s`: how long before the window the order is known."""
+    charging resumes. `notice_s`: how long before the window the order is known. `event_driven`: a new target or a loss brings a tick
+    forward."""
 
     target_w: F8
     events: Mapping[int, Callable[[Plant], None]] = {}
@@ -33,6 +34,7 @@ class Course(Struct, frozen=True, kw_only=True):
     streamed: bool = False
     after_s: float = 0.0
     notice_s: float = 0.0
+    event_driven: bool = True
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -116,7 +118,8 @@ class _Player:
             if step in self.course.events:
                 self.course.events[step](self.plant)
             target_w = float(self.course.target_w[step])
-            due_s = WAKE_GAP_S if self._woken or target_w != self._asked_w else period_s
+            woken = self.course.event_driven and (self._woken or target_w != self._asked_w)
+            due_s = WAKE_GAP_S if woken else period_s
             if step == 0 or now_s - self._last_s >= due_s - 1e-9:
                 self._tick(step, target_w)
         elif now_s - self._last_s >= period_s - 1e-9:

@@ -20,9 +20,9 @@ SHARE = 0.8
 LEARNING_S, PAUSE_S = 300, 150.0
 
 
-def stage_for(setup: Setup, cars: int, nature: Nature = REFERENCE) -> Stage:
-    """A fleet of so many cars, and the tracker of the setup."""
-    return set_up(nature, Wishes(cars=cars), setup.seed, control=ControlSettings(tracker=setup.tracker))
+def stage_for(setup: Setup, cars: int, nature: Nature = REFERENCE, control: ControlSettings | None = None) -> Stage:
+    """A fleet of so many cars, and the tracker of the setup, or these settings of control."""
+    return set_up(nature, Wishes(cars=cars), setup.seed, control=control or ControlSettings(tracker=setup.tracker))
 
 
 def constant(stage: Stage, seconds: int, share: float = SHARE) -> F8:

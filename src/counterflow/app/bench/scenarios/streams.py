@@ -6,6 +6,7 @@ from counterflow.app.bench.scenarios.play import Course, play
 from counterflow.app.bench.scenarios.regulation import BASE, SWING, regulation
 from counterflow.app.bench.scenarios.scenario import OTHERS, Demand, Figures, Scenario, Setup
 from counterflow.app.bench.scenarios.steps import lose, stage_for
+from counterflow.engine.control.settings import ControlSettings
 from counterflow.engine.settlement.tracking import (
     band_share,
     bias_w,
@@ -21,14 +22,23 @@ TOLERANCE = 0.05
 """Half the width of the tolerance band, of the largest power that can be asked."""
 
 
-def stream(setup: Setup, cars: int, nature: Nature = REFERENCE, drop: float = 0.0) -> Figures:
-    """An hour of the signal; `drop` = the share of the cars that leaves at half time."""
-    stage = stage_for(setup, cars, nature)
+def stream(
+    setup: Setup,
+    cars: int,
+    nature: Nature = REFERENCE,
+    drop: float = 0.0,
+    *,
+    control: ControlSettings | None = None,
+    event_driven: bool = True,
+) -> Figures:
+    """An hour of the signal; `drop` = the share of the cars that leaves at half time. `event_driven` = a tick comes with each value and
+    each known loss."""
+    stage = stage_for(setup, cars, nature, control)
     seconds = 1_800 if setup.quick else 3_600
     signal = regulation(seconds, setup.seed)
     rated_w = float(stage.plant.fleet.max_w.sum())
     events = {seconds // 2: lose(drop)} if drop else {}
-    run = play(stage, Course(target_w=rated_w * (BASE + SWING * signal), events=events, streamed=True))
+    run = play(stage, Course(target_w=rated_w * (BASE + SWING * signal), events=events, streamed=True, event_driven=event_driven))
     response = (run.delivered_w / rated_w - BASE) / SWING
     score = three_part_score(signal, response)
     return {
