@@ -195,7 +195,7 @@ def amend(page: Page) -> None:
     page.get_by_label("Discharge power from now on").fill("50kW")
     page.get_by_role("button", name="Amend it").click()
     expect(page.get_by_text("Amended.", exact=True)).to_be_visible()
-    expect(page.get_by_test_id("marks").get_by_text("amended: amended by api:operator")).to_be_visible()
+    expect(page.get_by_test_id("marks").get_by_text("amended by api:operator")).to_be_visible()
     shown(page, lambda drawn: drawn["target"][-1][1] == 0.05 and "amended" in " ".join(drawn["marks"]))
 
 

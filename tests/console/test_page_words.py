@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from counterflow.console.charts import fan_options
+from counterflow.console.lines import said
 from counterflow.console.pages.delivered import report_title, verdict_words, version_words
 from counterflow.console.pages.dispatch_room import span_of
 from counterflow.console.pages.fleet import why_words
@@ -74,8 +75,8 @@ def test_sites_stand_below_their_feeders_and_orphans_at_the_top() -> None:
 
 def test_a_report_says_its_version_and_what_came_of_making_it_again() -> None:
     newest = {"version": 2, "generated_at_s": NOON_S, "delivered_energy_wh": 8_300.0, "uncertainty_wh": 40.0, "sha256": "ab12"}
-    said, mark = version_words([{**newest, "version": 1}, newest])
-    assert said.startswith("Version 2 of ")
+    words, mark = version_words([{**newest, "version": 1}, newest])
+    assert words.startswith("Version 2 of ")
     assert mark == "SHA-256 of its file: ab12."
     assert "older release" in version_words([{**newest, "sha256": ""}])[1]
     assert version_words([]) == ["No version is kept yet: it is written once the meter values are in."]
@@ -126,9 +127,9 @@ def test_who_else_steers_and_who_leads_in_words() -> None:
     (row,) = conflict_rows([one | {"other_profiles": [{}]}])
     assert (row["evse"], row["leader"]) == ("whole station", "they lead")
     assert conflict_rows([one | {"conflict": "unresolved", "leader": None}])[0]["leader"] == "nobody has confirmed"
-    said = {"leader": "us", "by": "Ms Depot", "at_s": NOON_S}
-    assert last_word([said]).startswith("Last word: we lead, said by Ms Depot, ")
-    assert "taken back" in last_word([said, said | {"leader": None}])
+    word = {"leader": "us", "by": "Ms Depot", "at_s": NOON_S}
+    assert last_word([word]).startswith("Last word: we lead, said by Ms Depot, ")
+    assert "taken back" in last_word([word, word | {"leader": None}])
     assert last_word([]) == "Nobody has confirmed anything."
 
 
@@ -160,9 +161,15 @@ def test_cards_are_filled_by_metrics_and_what_is_not_known_is_a_dash() -> None:
     assert second["frames out / s"] == "–"
 
 
+def test_a_line_says_once_what_it_is() -> None:
+    assert said("state", "running") == "state: running"
+    assert said("accepted", "accepted from ann") == "accepted from ann"
+    assert said("stream", "") == "stream"
+
+
 def test_instants_in_sentences_are_written_as_everywhere() -> None:
-    said = "At 2026-11-22T12:00:05Z it was asked, since 2026-11-21T23:59:00.250Z."
-    assert with_clocks(said, NOON_S) == "At 12:00:05 UTC it was asked, since 21 Nov 23:59 UTC."
+    sentence = "At 2026-11-22T12:00:05Z it was asked, since 2026-11-21T23:59:00.250Z."
+    assert with_clocks(sentence, NOON_S) == "At 12:00:05 UTC it was asked, since 21 Nov 23:59 UTC."
 
 
 @pytest.mark.parametrize(("bytes_", "words"), [(12, "12 B"), (48_200, "48.2 kB"), (3_210_000, "3.21 MB"), (412_000_000_000, "412 GB")])

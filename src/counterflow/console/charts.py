@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from counterflow.console.feed import Mark, Point
-from counterflow.console.words import MARK_WORDS
+from counterflow.console.words import MARK_WORDS, counted
 
 TARGET, DELIVERED, HEADROOM, COMMITTED, ALARM = "#D55E00", "#0072B2", "#009E73", "#767676", "#CC79A7"
 GREY = {"color": "#888888"}
@@ -121,7 +121,7 @@ def _marks(marks: Iterable[Mark], from_s: float, to_s: float) -> dict[str, Any]:
     room_s = (to_s - from_s) / 12.0
     said_s, data = float("-inf"), []
     for second, kinds in sorted(by_second.items()):
-        name = ", ".join(words if count == 1 else f"{count} {words}s" for words, count in kinds.items())
+        name = ", ".join(words if count == 1 else counted(count, words) for words, count in kinds.items())
         shown = second - said_s >= room_s
         said_s = second if shown else said_s
         data.append({"xAxis": 1e3 * second, "name": name, "label": {"show": shown, "formatter": "{b}", "color": "#888888"}})

@@ -34,9 +34,16 @@ class Lines:
                     with ui.item_section().props("side top"):
                         ui.label(clock(at_s)).classes("text-caption")
                     with ui.item_section().props("top"):
-                        ui.item_label(f"{kind}: {text}" if text else kind)
+                        ui.item_label(said(kind, text))
             if not lines:
                 ui.label("Nothing yet.").classes("cf-name")
+
+
+def said(kind: str, text: str) -> str:
+    """The words after what it is, unless they begin with that."""
+    if not text:
+        return kind
+    return text if text.startswith(kind) else f"{kind}: {text}"
 
 
 def lines_of(marks: Iterable[Mark]) -> list[Line]:

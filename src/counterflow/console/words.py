@@ -39,6 +39,11 @@ def size(bytes_: int) -> str:
     return f"{bytes_} B"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 drop-out`, `2 drop-outs`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def share(frac: float | None) -> str:
     """`62 %`."""
     return UNKNOWN if frac is None else f"{100.0 * frac:.0f} %"

@@ -12,7 +12,7 @@ from counterflow.console.frame import act, every_second, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.lines import Lines, lines_of
 from counterflow.console.signing import Visitor
-from counterflow.console.words import age, day_and_clock, energy, happened, power
+from counterflow.console.words import age, counted, day_and_clock, energy, happened, power
 
 SPANS = {"15 min": 900.0, "1 h": 3600.0, "window": 0.0}
 BEFORE_S, AFTER_S, LEAST_S = 30.0, 60.0, 120.0
@@ -121,9 +121,10 @@ class Room:
         self._chart.options.update(options)
         self._chart.update()
         binds = "; ".join(view.get("binds") or ())
+        so_far = f"{counted(view['drop_outs'], 'drop-out')}, {counted(view['messages_sent'], 'message')}"
         self._said.set_text(
-            f"{_title(view)}. Target {power(view.get('target_power_w'))}, headroom held {power(view.get('headroom_power_w'))}, "
-            f"{view['drop_outs']} drop-outs, {view['messages_sent']} messages." + (f" Limits: {binds}" if binds else "")
+            f"{_title(view)}. Target {power(view.get('target_power_w'))}, headroom held {power(view.get('headroom_power_w'))}, {so_far}."
+            + (f" Limits: {binds}" if binds else "")
         )
 
     # --- orders ----------------------------------------------------------------------------------------------------------------

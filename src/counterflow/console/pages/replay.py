@@ -11,7 +11,7 @@ from counterflow.console.feed import Mark, Point, located
 from counterflow.console.frame import page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.lines import Lines, lines_of
-from counterflow.console.words import clock, energy, power
+from counterflow.console.words import clock, counted, energy, power
 
 SPEEDS = {"1×": 1, "10×": 10, "60×": 60}
 
@@ -90,7 +90,7 @@ class Replay:
         so_far = sum(point.energy_wh or 0.0 for point in seen)
         self._said.set_text(
             f"{clock(now.at_s)}: target {power(now.target_w)}, delivered {power(now.delivered_w)}, so far {energy(so_far)}, "
-            f"{sum(mark.kind == 'session.dropped_out' for mark in marks)} drop-outs."
+            f"{counted(sum(mark.kind == 'session.dropped_out' for mark in marks), 'drop-out')}."
         )
 
 
