@@ -160,8 +160,11 @@ class View:
         page = self.page
         match name:
             case "fleet":  # the largest setpoints first
-                for _ in range(2):
-                    page.get_by_role("columnheader", name="Setpoint").click()
+                title = page.get_by_role("columnheader", name="Setpoint")
+                for way in ("ascending", "descending"):
+                    title.click()
+                    page.locator(f"th.sorted{'.sort-desc' if way == 'descending' else ''}").wait_for()
+                page.mouse.move(700, 80)
             case "report":
                 page.locator(".q-expansion-item").first.click()
                 page.get_by_role("button", name="Verify").first.click()

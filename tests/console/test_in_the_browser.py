@@ -222,7 +222,7 @@ def test_dispatch_from_the_page_until_its_report(operator: Page, place: Place) -
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_text(re.compile(r"Feasible: .* expected, .* at the low end"))).to_be_visible(timeout=PATIENCE_MS)
     # One driver said stop: the preview tells that it binds.
-    expect(page.get_by_text("Driver's limit that binds: 1 car: the driver stopped the discharge of this session.")).to_be_visible()
+    expect(page.get_by_text("Of drivers: 1 car: the driver stopped the discharge of this session.")).to_be_visible()
     order.click()
     expect(page.get_by_text("Ordered.", exact=True)).to_be_visible(timeout=PATIENCE_MS)
     deadline_s = time.monotonic() + 90.0

@@ -12,6 +12,7 @@ from counterflow.console.pages.dispatch_room import span_of
 from counterflow.console.pages.fleet import why_words
 from counterflow.console.pages.health import metric_rows, number_words
 from counterflow.console.pages.offers import fan_words
+from counterflow.console.pages.ordering import obstacle_words, preview_words
 from counterflow.console.pages.sites import binding_words, conflict_rows, last_word, tree
 from counterflow.console.pages.stations import setting_row
 from counterflow.console.words import size, with_clocks
@@ -159,6 +160,29 @@ def test_cards_are_filled_by_metrics_and_what_is_not_known_is_a_dash() -> None:
     second = number_words(metric_rows(PAGE % 200, before, 5.0))
     assert second["frames in / s"] == "20"
     assert second["frames out / s"] == "–"
+
+
+def test_a_preview_says_what_is_feasible_what_is_in_the_way_and_whether_it_can_be_ordered() -> None:
+    told = {
+        "expected_power_w": 4e5,
+        "low_power_w": 3e5,
+        "sessions": 1,
+        "committed_power_w": 3e5,
+        "low_energy_wh": 5e4,
+        "shortfall_power_w": 1e5,
+    }
+    answer: dict[str, Any] = {"dispatch": {"feasibility": told | {"limits": ["limit 9 kW of feeder north binds"]}}}
+    answer |= {"held_back": ["1 car: the driver stopped the discharge"], "displaced": [{"dispatch_id": "d-1"}], "obstacle": None}
+    assert preview_words(answer) == [
+        "Feasible: 400.0 kW expected, 300.0 kW at the low end, from 1 session.",
+        "Committed would be 300.0 kW and 50.00 kWh.",
+        "100.0 kW of the order cannot be promised.",
+        "Of the grid: limit 9 kW of feeder north binds.",
+        "Of drivers: 1 car: the driver stopped the discharge.",
+        "Dispatch d-1 gives way to it.",
+    ]
+    assert obstacle_words(answer) == ""
+    assert obstacle_words(answer | {"obstacle": {"sentence": "It is held.", "remedy": "Amend it."}}) == "It is held. Amend it."
 
 
 def test_a_line_says_once_what_it_is() -> None:

@@ -60,7 +60,7 @@ def _chart(
         "textStyle": {"fontSize": WALL_FONT_PX},
         "legend": {"textStyle": {"fontSize": WALL_FONT_PX}},
         "grid": {"left": 84, "top": top + 16, "bottom": 48},
-        "xAxis": large,
+        "xAxis": {"axisLabel": {"fontSize": WALL_FONT_PX, "margin": 14}},
         "yAxis": [large for _ in scales],
     }
     return {

@@ -1,16 +1,15 @@
-"""The first page: what is asked and what is delivered, live; the order of a dispatch with its preview; amend and cancel."""
+"""The first page: what is asked and what is delivered, live; note, amend and cancel."""
 
 from typing import Any
-from uuid import uuid4
 
 from nicegui import ui
 
 from counterflow.console import charts
-from counterflow.console.api import ApiError
 from counterflow.console.feed import about, told
 from counterflow.console.frame import act, every_second, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.lines import Lines, lines_of
+from counterflow.console.pages.ordering import OrderDialog
 from counterflow.console.signing import Visitor
 from counterflow.console.words import age, counted, day_and_clock, energy, happened, power
 
@@ -130,50 +129,7 @@ class Room:
     # --- orders ----------------------------------------------------------------------------------------------------------------
 
     def _open_order(self) -> None:
-        with ui.dialog() as dialog, ui.card().classes("w-96"):
-            ui.label("New dispatch").classes("text-h6")
-            amount = ui.input("Discharge power", value="1MW").props("autofocus").classes("w-full")
-            duration = ui.input("For", value="15min").classes("w-full")
-            pool = ui.input("Pool", value="all").classes("w-full")
-            mode = ui.select(["net_export", "gross_export", "relative"], value="net_export", label="Counts as delivery").classes("w-full")
-            told = ui.column().classes("w-full gap-1")
-            with ui.row().classes("w-full justify-end"):
-                ui.button("Back", on_click=dialog.close).props("flat")
-                ui.button("Preview", on_click=lambda: preview()).props("outline")
-                confirm = ui.button("Order it", on_click=lambda: order()).props('color="primary"')
-            confirm.set_enabled(False)
-            key = str(uuid4())
-
-            def body(dry_run: bool) -> dict[str, Any]:
-                return {
-                    "discharge_power_w": amount.value.strip(), "duration_s": duration.value.strip(), "pool": pool.value.strip() or "all",
-                    "mode": mode.value, "dry_run": dry_run,
-                }  # fmt: skip
-
-            async def preview() -> None:
-                told.clear()
-                confirm.set_enabled(False)
-                try:
-                    answer = await self._house.api.send(self._visitor.token, "POST", "/dispatches", body(True))
-                except ApiError as error:
-                    with told:
-                        ui.label(error.sentence).classes("text-negative")
-                    return
-                with told:
-                    for sentence in preview_words(answer):
-                        ui.label(sentence)
-                confirm.set_enabled(answer.get("obstacle") is None)
-
-            async def order() -> None:
-                answer = await act(self._house, self._visitor, "POST", "/dispatches", "Ordered.", body(False), **{"Idempotency-Key": key})
-                if isinstance(answer, dict):
-                    self._chosen = answer["dispatch"]["instruction"]["dispatch_id"]
-                    dialog.close()
-                    self.update()
-
-            for field in (amount, duration, pool, mode):
-                field.on_value_change(lambda: confirm.set_enabled(False))
-        dialog.open()
+        OrderDialog(self._house, self._visitor, self._choose)
 
     def _open_amend(self) -> None:
         dispatch_id = self._chosen
@@ -231,24 +187,6 @@ def span_of(instruction: dict[str, Any], span_s: float, now_s: float) -> tuple[f
     if not span_s:
         return begins_s, instruction["end_s"] + AFTER_S
     return min(max(now_s - span_s, begins_s), now_s - LEAST_S), now_s
-
-
-def preview_words(answer: dict[str, Any]) -> list[str]:
-    """What a dry run says, in sentences."""
-    told = answer["dispatch"]["feasibility"]
-    words = [
-        f"Feasible: {power(told['expected_power_w'])} expected, {power(told['low_power_w'])} at the low end, "
-        f"from {told['sessions']} sessions.",
-        f"Committed would be {power(told['committed_power_w'])} and {energy(told['low_energy_wh'])}.",
-    ]
-    if told["shortfall_power_w"] > 0.0:
-        words.append(f"{power(told['shortfall_power_w'])} of the order cannot be promised.")
-    words += [f"Limit that binds: {limit}" for limit in told.get("limits") or ()]
-    words += [f"Driver's limit that binds: {limit}." for limit in answer.get("held_back") or ()]
-    words += [f"Dispatch {loser['dispatch_id']} gives way to it." for loser in answer.get("displaced") or ()]
-    if answer.get("obstacle"):
-        words.append(f"{answer['obstacle']['sentence']} {answer['obstacle']['remedy']}")
-    return words
 
 
 def _title(view: dict[str, Any]) -> str:
