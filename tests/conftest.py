@@ -18,7 +18,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import PIPE, STDOUT
@@ -58,9 +58,17 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode"))
 
 
-def pytest_sessionstart() -> None:
-    """What is imported and collected stays: to look through it again and again for cycles is a fifth of the collection's work."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays. To look through it for cycles is a fifth of the collection's work, and a tenth of the tests'
+    own: it is put off, and set aside."""
     gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 PROCESSES = frozenset({"serve", "serve_all", "brokers", "broker", "browser"})
@@ -75,13 +83,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     waiting = {item.path for item in items if PROCESSES & set(getattr(item, "fixturenames", ()))}
     waiting |= {path for path in {item.path for item in items} if path.relative_to(here).parts[0] in OF_PROCESSES}
     items.sort(key=lambda item: item.path not in waiting)
-
-
-def pytest_collection_finish() -> None:
-    """... and a tenth of the tests' own, so it is set aside."""
-    gc.collect()
-    gc.freeze()
-    gc.enable()
 
 
 @pytest.fixture
