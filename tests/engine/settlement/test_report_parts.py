@@ -221,6 +221,24 @@ def test_registers_that_tell_of_nothing_make_a_version_too_since_nothing_is_know
     assert "Its quality is good instead of missing." in revision(first, second).reasons
 
 
+def test_a_plan_counts_against_a_meter_and_never_against_none(world, settled, start_s):
+    world.mode = DispatchMode.RELATIVE
+    world.join(1, 2)
+    for uid in (1, 2):
+        world.entry(-5, LogKind.BASELINE, uid, power_w=3600.0)
+    assert (settled(world.stored()).delivered_energy_wh, settled(world.stored()).quality) == (0.0, Quality.MISSING)
+    world.steady(1, 0.0, [at for at in TENS if at <= 200])  # then it is dead, and its session stays open
+    made = settled(world.stored())
+    assert (made.delivered_energy_wh, made.baseline.energy_wh, made.quality) == (200.0, 200.0, Quality.MISSING)
+    assert [half.delivered_wh for half in halves_of(world, start_s)] == [200.0, 0.0]
+    for at in TENS:
+        if at >= 400:
+            world.sample(1, at, 0.0)  # powers alone: what was in between nobody knows
+    assert settled(world.stored()).delivered_energy_wh == 400.0
+    world.sample(1, 700.0, 0.0, 1000.0, 500.0)
+    assert settled(world.stored()).delivered_energy_wh == 600.0, "a register tells of all of it"
+
+
 def test_a_relative_order_counts_the_plan_of_a_lost_car_only_as_far_as_its_meter_tells(world, settled):
     world.mode = DispatchMode.RELATIVE
     world.join(1)

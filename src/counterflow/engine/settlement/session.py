@@ -1,5 +1,6 @@
 """One member's energy: its two curves, when its meter was heard, and how sure we are."""
 
+from collections.abc import Callable
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -53,6 +54,18 @@ class MemberEnergy(NamedTuple):
     def known_s(self, at_s: F8) -> F8:
         """Cumulative seconds of which the energy is counted, by registers or by power, up to each instant, (M,)."""
         return np.interp(at_s, self.counted_s, self.known_total_s)
+
+    def of_known(self, at_s: F8, cumulative: Callable[[F8], tuple[F8, F8]]) -> F8:
+        """The part of another curve, whose integral is the first of `cumulative`, that lies in time of which the energy is counted: up to
+        each instant, (M,)."""
+        if len(self.counted_s) < 2:
+            return np.zeros(len(at_s))
+        known = np.diff(self.known_total_s) > 0.0
+        nodes = cumulative(self.counted_s)[0]
+        before = np.concatenate(([0.0], np.cumsum(np.where(known, np.diff(nodes), 0.0))))
+        piece = np.clip(np.searchsorted(self.counted_s, at_s, side="right") - 1, 0, len(known) - 1)
+        inside = cumulative(np.clip(at_s, self.counted_s[0], self.counted_s[-1]))[0] - nodes[piece]
+        return before[piece] + np.where(known[piece], inside, 0.0)
 
     def firm_s(self, at_s: F8) -> F8:
         """Cumulative seconds with meter data, the energy of which registers tell, up to each instant, (M,)."""

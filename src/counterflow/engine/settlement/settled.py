@@ -121,7 +121,10 @@ def settle(stored: Stored, now_s: float, settings: SettlementSettings) -> Settle
 
 def fleet_energy(settled: Settled, at_s: F8) -> tuple[FleetEnergy, F8]:
     """Sums over the members at `at_s` (M,), counted from the start of the window, and (exported, imported, planned) Wh of each
-    member at the last of these instants, (N, 3)."""
+    member at the last of these instants, (N, 3).
+
+    What a car would have drawn counts where its meter tells what it drew: a plan against nothing would be delivered by a dead meter.
+    """
     sums = FleetEnergy(*(np.zeros(len(at_s)) for _ in FleetEnergy._fields))
     each_wh = np.zeros((len(settled.members), 3))
     for row, (member, energy, plan) in enumerate(zip(settled.members, settled.energies, settled.plans, strict=True)):
@@ -130,10 +133,10 @@ def fleet_energy(settled: Settled, at_s: F8) -> tuple[FleetEnergy, F8]:
         for from_s, to_s in member.spans:
             probe_s = np.minimum(np.maximum(np.append(at_s, from_s), from_s), to_s)
             sums.member_s[:] += probe_s[:-1] - from_s
-            if plan is not None:
-                each_wh[row, 2] += _add(sums.planned_wh, plan.integrals(probe_s)[0] * WH_PER_WS)
             if energy is None:
                 continue
+            if plan is not None:
+                each_wh[row, 2] += _add(sums.planned_wh, energy.of_known(probe_s, plan.integrals) * WH_PER_WS)
             _add(sums.metered_s, energy.metered_s(probe_s))
             _add(sums.known_s, energy.known_s(probe_s))
             _add(sums.firm_s, energy.firm_s(probe_s))
