@@ -61,7 +61,7 @@ def _with_viewers(stage: Stage, server: Child, where: dict[str, str], runs: dict
     if not seen["pages_s"] or seen["updates"] < VIEWERS:
         raise ChildError("The console's pages were not kept up to date.")
     runs["console"].append(seen["cores"])
-    runs["updates"].append(seen["updates"] / stage.sizes.console_window_s)
+    runs["updates"].append(seen["updates"] / stage.sizes.console_window_s / VIEWERS)
     runs["page_p50"].append(1e3 * median(seen["pages_s"]))
     runs["page_most"].append(1e3 * max(seen["pages_s"]))
 
@@ -94,6 +94,7 @@ def _figures(sessions: int, runs: dict[str, list[float]]) -> Iterator[Figure]:
     yield _figure("console.lag_more_ms", "… what waits for the loop waits longer with it (p99)", "ms", later, TICK_LATER_AIM_MS)
     yield _figure("console.lag_most_with_ms", "… longest that anything waited for the loop, with it", "ms", runs["lag_most_with"])
     yield _figure("console.lag_most_without_ms", "… longest that anything waited for the loop, without it", "ms", runs["lag_most_without"])
+    yield _figure("console.updates_per_s", "… messages that bring a viewer's page up to date (a mean)", "1/s", runs["updates"])
     yield _figure("console.page_ms", "… a page of the fleet's table comes within (median)", "ms", runs["page_p50"], PAGE_AIM_MS)
     yield _figure("console.page_most_ms", "… the slowest page of a window", "ms", runs["page_most"])
 
