@@ -67,6 +67,7 @@ class Delivered:
                 return  # its title goes without; unfolded, it says why
             if versions:
                 self._energies_wh[name] = versions[-1]["delivered_energy_wh"]
+                self._shown[name].versions_came(versions)
         self.update()
 
     def update(self) -> None:
@@ -100,6 +101,7 @@ class OneReport:
         self._path = f"/dispatches/{quote(name, safe='')}/report"
         self._name = name
         self._title = ""
+        self._waits = False
         with ui.expansion().classes("w-full").props("header-class=text-weight-medium") as self._fold:
             with ui.row().classes("gap-3 items-center"):
                 for kind in FORMATS:
@@ -129,6 +131,14 @@ class OneReport:
         except ApiError as error:
             self._tell([error.sentence])
         else:
+            self._waits = not versions
+            self._tell(version_words(versions))
+
+    def versions_came(self, versions: list[dict[str, Any]]) -> None:
+        """Who has it unfolded was told that there is none yet."""
+        if self._waits and self._fold.value:
+            self._waits = False
+            self._told.clear()
             self._tell(version_words(versions))
 
     async def _verify(self) -> None:
