@@ -238,6 +238,9 @@ async def main(name: str, *ports: str) -> None:
     work = [asyncio.ensure_future(go_on()) for _ in range(times)]
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    while not attack.strikes:
+        await asyncio.sleep(0.001)
+    print("it strikes", flush=True)
     await stop.wait()
     for task in work:
         task.cancel()

@@ -223,9 +223,12 @@ def test_stations_that_behave_are_answered_and_deliver_while(scene: Scene, name:
     ports = (str(served.ocpp_port), tls_port, str(served.api_port))
     attacker = subprocess.Popen([sys.executable, ATTACKER, name, *ports], stdout=subprocess.PIPE, text=True)
     try:
-        time.sleep(0.4)  # it starts: real processes know no virtual clock
+        assert attacker.stdout is not None
+        assert attacker.stdout.readline() == "it strikes\n"
         began_s = time.monotonic()
-        time.sleep(ATTACK_S)
+        time.sleep(ATTACK_S)  # real processes know no virtual clock
+        while min(len(scene.station.since(began_s)), len(scene.person.since(began_s))) < 3 and time.monotonic() - began_s < 60.0:
+            time.sleep(0.05)
         answers, looked, fleet = scene.station.since(began_s), scene.person.since(began_s), scene.fleet.since(began_s)
         attacker.send_signal(signal.SIGTERM)
         assert int(attacker.communicate(timeout=60.0)[0]) > 0, "the attack never struck"

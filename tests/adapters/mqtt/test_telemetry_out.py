@@ -74,10 +74,18 @@ def sender(records: Records, **settings: Any) -> TelemetryOut:
     return TelemetryOut(grid, TERMS, MqttSettings(host="x", replay_batch=4, replay_per_s=1e6, **settings))
 
 
-async def over(out: TelemetryOut, line: Line, seconds: float = 0.08) -> None:
-    """Send over a line until it breaks, or for so long."""
-    with contextlib.suppress(TimeoutError, ExceptionGroup):
-        await asyncio.wait_for(out.run(line), seconds)  # type: ignore[arg-type]
+async def over(out: TelemetryOut, line: Line) -> None:
+    """Send over a line until it breaks, or everything is said; and a little longer, since nothing is to be said twice."""
+    sending = asyncio.create_task(out.run(line))  # type: ignore[arg-type]
+    newest = out._grid.telemetry("all").sequence
+    async with asyncio.timeout(60.0):
+        while not sending.done() and (out.backlog.gaps or out.backlog.live < newest):
+            await asyncio.sleep(0.001)
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    sending.cancel()
+    with contextlib.suppress(asyncio.CancelledError, ExceptionGroup):
+        await sending
 
 
 def test_the_newest_goes_first_and_what_was_missed_follows_in_batches_of_its_order() -> None:
@@ -123,10 +131,15 @@ def test_a_line_that_falls_behind_shows_the_newest_and_replays_the_rest() -> Non
     out, line = sender(records), Line()
 
     async def life() -> None:
-        sending = asyncio.create_task(over(out, line, 0.4))
-        await asyncio.sleep(0.05)
-        records.make(*range(101, 101 + 3 * LATE_RECORDS))
-        await sending
+        opened = asyncio.create_task(out.run(line))  # type: ignore[arg-type]
+        async with asyncio.timeout(60.0):
+            while not line.live:
+                await asyncio.sleep(0.001)
+            records.make(*range(101, 101 + 3 * LATE_RECORDS))
+            while out.backlog.gaps or out.backlog.live < records.kept[-1].sequence:
+                await asyncio.sleep(0.001)
+        opened.cancel()
+        await asyncio.wait([opened])
 
     asyncio.run(life())
     newest = 100 + 3 * LATE_RECORDS

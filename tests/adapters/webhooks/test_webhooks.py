@@ -76,7 +76,7 @@ def settings_of(folder: Path, receiver: Receiver, **more: Any) -> Settings:
     (folder / "secret").write_text(SECRET)
     hook = {
         "name": "archive", "url": f"http://127.0.0.1:{receiver.port}/hook", "program": "north", "secret_file": str(folder / "secret"),
-        "batch_s": 1, "retry_min_s": 0.05, "retry_max_s": 0.2, "timeout_s": 0.5,
+        "batch_s": 1, "retry_min_s": 0.05, "retry_max_s": 0.2, "timeout_s": 2.0,
     }  # fmt: skip
     sections: dict[str, Any] = {"server": {"data_dir": str(folder / "vpp")}, "gateway": {"port": 0}, "api": {"port": 0}}
     sections |= {"programs": [PROGRAM], "telemetry": {"period_s": 1}, "webhooks": [hook | more]}
