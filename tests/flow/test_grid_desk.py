@@ -1,5 +1,6 @@
 """What a grid operator's wire may ask: one order of the wire is one dispatch, over changes, refusals and restarts."""
 
+import asyncio
 from itertools import count
 from typing import Any
 
@@ -10,6 +11,7 @@ from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.desks.grid_book import STREAM_KEY
 from counterflow.app.desks.grid_streams import IDLE_STREAM_S
 from counterflow.domain.grid import GridAnswer, GridOrder, GridOutcome, GridStep, Wire
+from counterflow.domain.ids import PoolId
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.units import MAX_DURATION_S
@@ -372,6 +374,17 @@ def test_a_stream_that_a_person_ended_stays_ended_until_its_source_asks_for_noth
     anew = at.do(at.grid.tell("fast", 40_000.0, None, None))
     assert anew.outcome is GridOutcome.ACCEPTED
     assert anew.dispatch_id != first.dispatch_id
+
+
+def test_an_offer_to_a_wire_tells_the_storage_to_come_and_nothing_of_it_beyond_an_order(at: Any) -> None:
+    calm = asyncio.run(at.grid.offer(PoolId("all"), 900.0))
+    levels = [(one.charge_level_frac, one.max_charge_power_w) for one in calm.levels]
+    seen = at.grid.telemetry(PoolId("all"))
+    assert 1.0 >= levels[0][0] >= levels[-1][0] > 0.5 * seen.stored_energy_wh / seen.storage_capacity_wh
+    assert 0.0 < levels[-1][1] <= levels[0][1] <= seen.max_charge_power_w
+    place(at, order_of(at, (600.0, 50_000.0), end=1200.0))
+    assert asyncio.run(at.grid.offer(PoolId("all"), 500.0)).levels[0].charge_level_frac is not None
+    assert asyncio.run(at.grid.offer(PoolId("all"), 900.0)).levels[0].charge_level_frac is None
 
 
 def test_an_order_for_nobody_is_audited_once_while_it_says_the_same(at: Any) -> None:

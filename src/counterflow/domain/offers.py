@@ -22,6 +22,10 @@ class OfferLevel(Struct, frozen=True, kw_only=True):
     """That power over the window."""
     deliverable_energy_wh: float
     """The most energy that can be given in the window when its course does not matter."""
+    charge_level_frac: float | None = None
+    """How full the batteries of the pool are at the window's end, 0..1, if nothing is ordered until then; None = not told."""
+    max_charge_power_w: float | None = None
+    """What they could take then; None = not told."""
 
 
 class OfferGrounds(Struct, frozen=True, kw_only=True):

@@ -410,8 +410,11 @@ class Operations(DriverOperations, Protocol):
         """The same for looking only, for 15 minutes at each of the coming 24 hours; what was worked out minutes ago is shown again."""
         ...
 
-    async def firm(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
-        """The same for looking only, as if the cars of dispatches within the pool were free: what it can give in all."""
+    async def firm(
+        self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None, *, storage: bool = False
+    ) -> Offer | Refusal:
+        """The same for looking only, as if the cars of dispatches within the pool were free: what it can give in all. With `storage` its
+        levels tell the pool as a storage at the window's end, too."""
         ...
 
     def commitments(self) -> Sequence[Commitment]:
@@ -541,7 +544,7 @@ class GridSide(Protocol):
     async def offer(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
         """What a pool can surely give over a window from `start_s` (None = now) on, dispatches within it included.
 
-        P50, P90, P95 and P99 are in its `levels`, what counts at `confidence` (None = 0.9, as the settings say) is `power_w`. It takes
+        P50, P90, P95 and P99 are in its `levels`, with the pool as a storage at the end of the window; what counts at `confidence` (None = 0.9, as the settings say) is `power_w`. It takes
         part of a second, and nothing is kept of it.
         """
         ...

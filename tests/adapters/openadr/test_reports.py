@@ -134,6 +134,32 @@ def test_what_is_unknown_is_left_out_and_said_to_be_missing() -> None:
     assert values(report_of(due(wish("DEMAND"), wish("DATA_QUALITY")), [unknown], author())) == [{"DATA_QUALITY": "MISSING"}]
 
 
+def test_a_storage_to_come_is_told_at_each_confidence_and_one_that_was_without_any() -> None:
+    offered = offer()
+    levels = [
+        replace(one, charge_level_frac=1.0 - one.confidence / 2, max_charge_power_w=1e6 * (1 - one.confidence)) for one in offered.levels
+    ]
+    to_come = figures(
+        offer=replace(offered, levels=tuple(levels)), at_end=telemetry(T0, 1.0, stored_energy_wh=1.0, storage_capacity_wh=1.0)
+    )
+    asked = due(wish("STORAGE_CHARGE_LEVEL", historical=False), wish("STORAGE_MAX_CHARGE_POWER", units="KW", historical=False))
+    assert needs_offers(asked)
+    assert report_of(asked, [to_come], author()) is None
+    report = report_of(asked, [to_come], author(charge_level_in_percent=True), 0.9)
+    assert values(report) == [{"STORAGE_CHARGE_LEVEL": 55.0, "STORAGE_MAX_CHARGE_POWER": 100.0}]
+    assert report is not None
+    assert [(one.reading_type, one.confidence) for one in report.payload_descriptors] == [("FORECAST", 90)] * 2
+    was = due(wish("STORAGE_CHARGE_LEVEL"), wish("STORAGE_MAX_CHARGE_POWER"))
+    assert not needs_offers(was)
+    seen = telemetry(T0, 1.0, stored_energy_wh=1.0, storage_capacity_wh=4.0, max_charge_power_w=2e3, storage_quality=Quality.GOOD)
+    report = report_of(was, [figures(at_end=seen)], author())
+    assert values(report) == [{"STORAGE_CHARGE_LEVEL": 0.25, "STORAGE_MAX_CHARGE_POWER": 2.0}]
+    assert report is not None
+    assert {one.confidence for one in report.payload_descriptors} == {None}
+    not_told = report_of(asked, [figures(offer=offered)], author(), 0.9)
+    assert not_told is None
+
+
 def test_data_quality_is_told_wherever_it_is_asked_for() -> None:
     good, unknown = figures(), figures(1, mean_power_w=None, energy_wh=None, target_power_w=None, quality=Quality.MISSING)
     alone = due(wish("DATA_QUALITY"), spans=2)

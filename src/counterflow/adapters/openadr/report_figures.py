@@ -40,7 +40,7 @@ class SpanFigures(Struct, frozen=True, kw_only=True):
     live: PoolTelemetry | None = None
     """What the pool says now; only there in an interval that lies around now."""
     at_end: PoolTelemetry | None = None
-    """What telemetry saw last in the interval; in forecasts what it sees now, in the interval around now."""
+    """What telemetry saw last in the interval; None in forecasts."""
     offer: Offer | None = None
     """What can surely be given in the interval; only in forecasts."""
 

@@ -142,7 +142,6 @@ class Sources:
                     target_power_w=planned_power_w(records, span.from_s, span.to_s),
                     state=None if live is None else operating_state(live, None, refused=False),
                     live=live,
-                    at_end=live,
                     offer=offer,
                 )
             )

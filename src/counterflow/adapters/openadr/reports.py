@@ -61,6 +61,10 @@ class Told(Struct, frozen=True):
     firm: bool = False
     """It depends on the confidence: P50, P90 and P99 stand in reports of their own."""
 
+    def is_firm(self, wish: ReportDescriptor) -> bool:
+        """`firm`, or a storage in what is to come."""
+        return self.firm or (self.storage and not wish.historical)
+
 
 def _mean_w(figures: SpanFigures, wish: ReportDescriptor, _confidence: float) -> float | None:
     if not wish.historical:
@@ -109,15 +113,21 @@ def _down_w(figures: SpanFigures, _wish: ReportDescriptor, _confidence: float) -
     return None if figures.live is None else figures.live.down_power_w
 
 
-def _charge_level(figures: SpanFigures, _wish: ReportDescriptor, _confidence: float) -> float | None:
-    """Share of what the pool's batteries hold when full; of those whose state of charge is known."""
+def _charge_level(figures: SpanFigures, wish: ReportDescriptor, confidence: float) -> float | None:
+    """Share of what the pool's batteries hold when full; of those whose state of charge is known. Of what is to come what is sure."""
+    if not wish.historical:
+        level = level_of(figures.offer, confidence)
+        return None if level is None else level.charge_level_frac
     seen = figures.at_end
     if seen is None or seen.stored_energy_wh is None or not seen.storage_capacity_wh:
         return None
     return seen.stored_energy_wh / seen.storage_capacity_wh
 
 
-def _max_charge_w(figures: SpanFigures, _wish: ReportDescriptor, _confidence: float) -> float | None:
+def _max_charge_w(figures: SpanFigures, wish: ReportDescriptor, confidence: float) -> float | None:
+    if not wish.historical:
+        level = level_of(figures.offer, confidence)
+        return None if level is None else level.max_charge_power_w
     return None if figures.at_end is None else figures.at_end.max_charge_power_w
 
 
@@ -158,7 +168,7 @@ def data_quality(figures: SpanFigures) -> str:
 
 def needs_offers(due: DueReport) -> bool:
     """Some payload of it depends on what can surely be given."""
-    return any(one.payload_type in PAYLOADS and PAYLOADS[one.payload_type].firm for one in due.descriptors)
+    return any(one.payload_type in PAYLOADS and PAYLOADS[one.payload_type].is_firm(one) for one in due.descriptors)
 
 
 def can_tell(wish: ReportDescriptor) -> bool:
@@ -194,7 +204,7 @@ def report_of(due: DueReport, figures: Sequence[SpanFigures], author: Author, co
     Where DATA_QUALITY is asked for it says something even of values that are all unknown.
     """
     told = [(one, PAYLOADS[one.payload_type]) for one in due.descriptors if can_tell(one)]
-    told = [(one, payload) for one, payload in told if payload.firm == (confidence is not None) or one.payload_type == DATA_QUALITY]
+    told = [(one, payload) for one, payload in told if payload.is_firm(one) == (confidence is not None) or one.payload_type == DATA_QUALITY]
     columns = [_Column(one, payload, *_unit(one, payload, author)) for one, payload in told]
     rows = [_payloads(columns, one, author.program, confidence) for one in figures]
     asked = any(column.wish.payload_type == DATA_QUALITY for column in columns)
@@ -259,7 +269,8 @@ def _payloads(columns: Sequence[_Column], figures: SpanFigures, program: Program
     measured = confidence is None and any(column.wish.historical and column.wish.payload_type in _MEASURED for column in columns)
     alone = all(column.wish.payload_type == DATA_QUALITY for column in columns)  # of what the meters of the pool tell
     quality = data_quality(figures) if alone or (found and measured) else "OK" if found else "MISSING"
-    if quality == "OK" and any(one.type in STORAGE for one in found) and not _storage_is_good(figures):
+    seen = confidence is None and any(one.type in STORAGE for one in found)
+    if quality == "OK" and seen and not _storage_is_good(figures):
         quality = "ESTIMATED"
     if asked or left_out or quality != "OK":
         found.append(ValuesMap(type=DATA_QUALITY, values=(quality,)))
@@ -300,7 +311,7 @@ def _descriptor(column: _Column, rows: Sequence[Sequence[ValuesMap]], author: Au
         reading_type=reading,
         units=column.unit,
         accuracy=_accuracy(column, rows, author) if column.wish.historical else None,
-        confidence=round(100.0 * confidence) if confidence is not None and column.told.firm else None,
+        confidence=round(100.0 * confidence) if confidence is not None and column.told.is_firm(column.wish) else None,
     )
 
 

@@ -196,7 +196,7 @@ class GridDesk:
 
     async def offer(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
         """What a pool can surely give over a window, dispatches within it included."""
-        return await self._operations.firm(pool, window_s, confidence, start_s)
+        return await self._operations.firm(pool, window_s, confidence, start_s, storage=True)
 
     def note(self, wire: Wire, key: str, body: Any) -> None:
         """Keep something over restarts; None drops it."""

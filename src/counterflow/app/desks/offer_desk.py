@@ -84,9 +84,11 @@ class OfferDesk:
                 known = self._days[pool] = tuple([await self._worked_out(request, "") for request in requests])
         return known
 
-    async def firm(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
+    async def firm(
+        self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None, *, storage: bool = False
+    ) -> Offer | Refusal:
         """The same for looking only, as if the cars of dispatches of this pool, or within it, were free: what it can give in all."""
-        request = Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s)
+        request = Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s, storage=storage)
         refusal = self._room.dispatcher.offering.refused(request, self._now_s())
         if refusal is not None:
             return refusal

@@ -27,6 +27,7 @@ from counterflow.engine.fleet.undisturbed import ChargingTerms
 from counterflow.engine.offers.offer import Stock, promise, stock_of
 from counterflow.engine.offers.scenarios import Risks, Span
 from counterflow.engine.offers.settings import OfferSettings
+from counterflow.engine.offers.storage_ahead import Stores, stores_of, with_stores
 
 SHORTEST_S = 300.0
 LONGEST_S = 86_400.0
@@ -41,6 +42,8 @@ class Request(Struct, frozen=True, kw_only=True):
     start_s: float | None = None
     mode: DispatchMode = DispatchMode.NET_EXPORT
     own: frozenset[DispatchId] = frozenset()
+    storage: bool = False
+    """Tell the pool as a storage at the window's end, too."""
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -60,6 +63,8 @@ class Question(Struct, frozen=True, kw_only=True):
     reserved_power_w: float
     guard_factor: float
     settings: OfferSettings
+    stores: Stores | None = None
+    """None = not asked for, or not to be told."""
 
 
 class Offering:
@@ -138,7 +143,16 @@ class Offering:
             reserved_power_w=self._commitments.reserved_w(request.pool, start_s, start_s + request.window_s),
             guard_factor=guard_factor,
             settings=self.settings,
+            stores=self._stores(image, able, in_pool, span) if request.storage else None,
         )
+
+    def _stores(self, image: FleetImage, able: Capability, in_pool: B1, span: Span) -> Stores | None:
+        """None where a dispatch moves what the cars hold before the window is over."""
+        end_s = span.at_s + span.lead_s + span.window_s
+        moved = [self._topology.pool_mask(other.pool) for other in self._book.in_state(*LIVE_STATES) if other.start_s < end_s]
+        if any((sites[np.maximum(image.site, 0)] & in_pool).any() for sites in moved):
+            return None
+        return stores_of(image, able, in_pool, self._topology, span, self._charging)
 
     def _taken(self, image: FleetImage, start_s: float, end_s: float, own: Collection[DispatchId]) -> B1:
         """Rows (N,) at the sites of a dispatch that is accepted for a part of the window, and those that a dispatch holds."""
@@ -172,6 +186,7 @@ def answer(question: Question, offer_id: str = "") -> Offer:
     confidence = question.request.confidence or settings.confidence
     random = np.random.default_rng(settings.seed)
     said = promise(question.stock, span, question.risks, confidence, settings, random, departures_learned=question.departures_learned)
+    levels = with_stores(said.levels, question.stores, span, question.risks, settings, random)
     start_s = span.at_s + span.lead_s
     firm_w = min(said.power_w * min(1.0, question.guard_factor), question.committable_power_w)
     power_w = max(0.0, firm_w - question.reserved_power_w)
@@ -191,7 +206,7 @@ def answer(question: Question, offer_id: str = "") -> Offer:
         guard_factor=question.guard_factor,
         committable_power_w=question.committable_power_w,
         reserved_power_w=question.reserved_power_w,
-        levels=said.levels,
+        levels=levels,
         grounds=said.grounds,
         mode=question.request.mode,
     )
