@@ -544,8 +544,8 @@ class GridSide(Protocol):
     async def offer(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
         """What a pool can surely give over a window from `start_s` (None = now) on, dispatches within it included.
 
-        P50, P90, P95 and P99 are in its `levels`, with the pool as a storage at the end of the window; what counts at `confidence` (None = 0.9, as the settings say) is `power_w`. It takes
-        part of a second, and nothing is kept of it.
+        P50, P90, P95 and P99 are in its `levels`, with the pool as a storage at the window's end; what counts at `confidence` (None = 0.9,
+        as the settings say) is `power_w`. It takes part of a second, and nothing is kept of it.
         """
         ...
 

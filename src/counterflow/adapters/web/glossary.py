@@ -76,6 +76,9 @@ WORDS: dict[str, str] = {
     "grounds": "How it comes about, step by step.",
     "OfferLevel.power_w": "Constant power that is held over the whole window, met or exceeded with this confidence.",
     "OfferLevel.energy_wh": "That power over the window.",
+    "charge_level_frac": "How full the pool's batteries are at the window's end, 0..1, with this confidence, if nothing is ordered; null = "
+    "not worked out.",
+    "OfferLevel.max_charge_power_w": "What they could take then, with this confidence; null = not worked out.",
     "deliverable_energy_wh": "The most energy that can be given in the window when its course does not matter, with this confidence.",
     "OfferGrounds.sessions": "Plugged in at the pool.",
     "OfferGrounds.sessions_ready": "Of those, may be discharged, and no dispatch holds them or is accepted for their site in the window.",
