@@ -160,7 +160,7 @@ def test_a_simulated_station_takes_it_and_comes_back_with_it(tmp_path: Path, unt
         fleet = FleetClient(FleetClientSettings(url=server.ocpp_url, stations=1, password=OLD, back_off_min_s=0.05))
         await fleet.start()
         try:
-            await fleet.wait_ready(10.0)
+            await fleet.wait_ready(60.0)
             before = server.gateway.counters.accepted
             view = await server.operations.rotate_password(StationId("SIM-00001"), "tester")
             assert isinstance(view, PasswordView)

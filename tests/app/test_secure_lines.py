@@ -74,7 +74,7 @@ def test_a_simulated_fleet_comes_in_by_tls_with_certificates_of_the_built_in_aut
         )
         await fleet.start()
         try:
-            await fleet.wait_ready(10.0)
+            await fleet.wait_ready(60.0)
             assert sorted(server.room.connected) == ["SIM-00001", "SIM-00002", "SIM-00003"]
             before = server.gateway.counters.accepted
             assert server.reload_certificates() is None
@@ -264,7 +264,7 @@ def test_sighup_gives_new_connections_new_certificates_and_keeps_the_lines(tmp_p
             return str(tls.getpeercert()["serialNumber"])
 
         try:
-            await fleet.wait_ready(20.0)
+            await fleet.wait_ready(60.0)
             before, connected = await serial_number(), fleet.progress().connected
             server.hang_up()
             await until(lambda: "certificates reloaded" in server.log)

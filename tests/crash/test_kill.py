@@ -265,7 +265,7 @@ def test_decision_16_a_value_that_was_acknowledged_and_its_dead_man_outlive_a_cr
 
 
 async def _falls_silent(served: Any, until: Until) -> None:
-    stream = {"timeout_s": 12.0, "hold_s": 1.0, "ramp_down_s": 2.0}
+    stream = {"timeout_s": 18.0, "hold_s": 1.0, "ramp_down_s": 2.0}
     async with served.api() as api:
         body = {"discharge_power_w": 10_000, "duration_s": 120, "stream": stream}
         dispatch_id = (await json_of(api.post("/api/v1/dispatches", json=body)))["dispatch"]["instruction"]["dispatch_id"]

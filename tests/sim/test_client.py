@@ -152,7 +152,7 @@ async def test_a_foreign_server_can_boot_dispatch_meter_and_clear_the_fleet() ->
     client = FleetClient(settings(server))
     await client.start()
     try:
-        await client.wait_ready(15.0)
+        await client.wait_ready(60.0)
         free = next(seat for seat in client.fleet.stations if seat.state.first_evse.stay_s > 7_000)
         station_id, evse = free.station_id, free.state.first_evse
         away = server.stations[station_id]
@@ -188,7 +188,7 @@ async def test_stations_come_back_by_themselves_without_booting_again_and_bring_
     client = FleetClient(settings(server, 2))
     await client.start()
     try:
-        await client.wait_ready(15.0)
+        await client.wait_ready(60.0)
         await server.stop()
         await until(lambda: client.progress().connected == 0)
         server.seen.clear()

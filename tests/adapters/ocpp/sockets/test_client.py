@@ -164,9 +164,9 @@ def test_without_a_common_version_the_client_hears_the_close(stage: Any) -> None
 
 def test_a_server_ping_is_answered(stage: Any) -> None:
     async def story() -> None:
-        async with stage.gateway(ping_interval_s=0.05, ping_timeout_s=0.05) as (gateway, recorder):
+        async with stage.gateway(ping_interval_s=0.25, ping_timeout_s=0.25) as (gateway, recorder):
             await Ears().connect(f"ws://127.0.0.1:{gateway.port}/ocpp/CS1")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             assert recorder.ends("CS1") == []
             assert gateway.counters.silent == 0
 

@@ -152,7 +152,7 @@ def test_a_flood_by_one_station_leaves_the_latency_of_another_as_it_is(stage: An
 
 def test_a_station_that_is_held_back_is_not_taken_for_silent(stage: Any) -> None:
     async def story() -> None:
-        settings = {"messages_per_s": 5.0, "message_burst": 16, "ping_interval_s": 0.2, "ping_timeout_s": 0.2}
+        settings = {"messages_per_s": 5.0, "message_burst": 16, "ping_interval_s": 0.4, "ping_timeout_s": 0.4}
         async with stage.gateway(**settings) as (gateway, recorder):
             client = await stage.station(gateway)
             client.writer.write(client.frame(TEXT, b"x") * 24)
