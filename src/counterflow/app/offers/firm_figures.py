@@ -12,6 +12,8 @@ from counterflow.engine.grid.telemetry import Firm
 WINDOW_S = 900.0
 """Firm is what is held for a quarter of an hour (P90), as balancing products ask."""
 EVERY_S = 60.0
+SOON_S = 10.0
+"""Where a pool can give nothing it is looked at again: after a start its stations are only just coming back."""
 OLD_S = 180.0
 """Figures that are older are not shown any more."""
 _P90 = LEVELS.index(0.9)
@@ -39,4 +41,7 @@ class FirmFigures:
         for pool in self._pools:
             offer = await self._desk.firm(pool, WINDOW_S)
             if isinstance(offer, Offer):
-                self._known[pool] = (now_s, Firm(power_w=offer.levels[_P90].power_w, window_s=WINDOW_S))
+                firm = Firm(power_w=offer.levels[_P90].power_w, window_s=WINDOW_S)
+                self._known[pool] = (now_s, firm)
+                if firm.power_w <= 0.0:
+                    self._next_s = now_s + SOON_S
