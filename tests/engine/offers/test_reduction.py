@@ -50,6 +50,9 @@ def test_a_pause_that_is_bounded_is_spread_over_the_window() -> None:
     assert cars.energy_wh == pytest.approx(np.full(40, 7_000.0 * 0.25), rel=0.03)
     held_w = firm_power_w(cars.power_w, cars.energy_wh, cars.until_s, 3_600.0)
     assert held_w == pytest.approx(40 * 7_000.0 * 0.25, rel=0.03), "a quarter of an hour of each, one after another"
+    filling = stock(picture(5, **(CHARGING | {"soc_frac": 0.85, "pause_left_s": 600.0})), DispatchMode.RELATIVE).cars
+    assert (filling.until_s < 3_600.0).all()
+    assert (filling.energy_wh <= filling.power_w * 600.0 / 3_600.0).all()
 
 
 def test_cars_that_will_be_full_before_the_window_have_nothing_to_give_up_in_it() -> None:
