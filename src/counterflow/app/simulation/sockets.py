@@ -182,7 +182,10 @@ class SocketSoak:
         while time.monotonic() < deadline_s:
             fleet = await self._asked(lambda api: api.get("/api/v1/fleet"))
             left = len(self.fleet.remaining_profiles())
-            if fleet is not None and fleet["profiles_placed"] == left == 0 and self.fleet.progress().connected == self._stations:
+            calm = fleet is not None and fleet["profiles_placed"] == left == 0 and self.fleet.progress().connected == self._stations
+            if calm:
+                # Answered once all that went before is on the disk, which the server is then killed over.
+                await self._asked(lambda api: api.post("/api/v1/clear-all"))
                 return
             await asyncio.sleep(0.5)
 
