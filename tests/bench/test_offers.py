@@ -13,6 +13,7 @@ from counterflow.app.bench import offers
 from counterflow.app.bench.offers import OfferRequest, grouping, judging, run_offers
 from counterflow.app.bench.offers.figures import Figure, derated_w, of_judged, of_shocks, pinball_w
 from counterflow.app.bench.offers.judging import RELIABILITY, Judged, Setting, joined, judge
+from counterflow.app.bench.offers.show import COLUMNS
 from counterflow.app.bench.offers.town import Town, day_of, lessons_of, scene_of
 from counterflow.app.bench.offers.ways import WAYS
 from counterflow.domain.offers import LEVELS
@@ -130,11 +131,12 @@ def test_the_whole_run_writes_its_files_and_ends_with_1_where_a_goal_is_missed(
     monkeypatch.setattr(offers, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
     monkeypatch.setattr(offers, "grouping_figures", lambda **_: [Figure(key="x", title="y", unit="ms", value=9.0, goal=(0.0, 1.0))])
     monkeypatch.setattr(offers, "QUICK_FORECASTS", 8)
-    console = Console(width=120, record=True)
+    console = Console(width=80, record=True)
     code = run_offers(OfferRequest(folder=tmp_path / "out", quick=True, workers=1), console, (SMALL,))
     assert code == 1
     said = console.export_text()
-    assert "few" in said
+    [row] = [line for line in said.splitlines() if line.split()[:1] == ["few"]]
+    assert len(row.split()) == 1 + len(COLUMNS), "a line names its setting on a narrow screen, too"
     assert "goals missed" in said
     assert "not comparable" in said
     found = json.loads((tmp_path / "out" / "offers.json").read_text())

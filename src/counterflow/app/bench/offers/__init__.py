@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from counterflow.app.bench.offers.figures import Figure, of_judged, of_shocks
 from counterflow.app.bench.offers.grouping import grouping_figures
 from counterflow.app.bench.offers.judging import TOWNS, Judged, Place, Setting, joined, judge, learned_there
-from counterflow.app.bench.offers.show import document, draw, line, markdown, table
+from counterflow.app.bench.offers.show import NARROWEST, document, draw, line, markdown, table
 from counterflow.app.bench.table import write_json
 from counterflow.engine.offers.scenarios import Risks
 from counterflow.engine.offers.settings import OfferSettings
@@ -119,7 +119,7 @@ def _tell(
     took_s: float,
     console: Console,
 ) -> int:
-    console.print(table(found, single))
+    console.print(table(found, single, max(console.width, NARROWEST)), crop=False)
     (request.folder / "offers.md").write_text(markdown(found, single), encoding="utf-8")
     write_json(request.folder / "offers.json", document(found, single, forecasts, took_s, quick=request.quick))
     draw({setting.name: judged for setting, judged in whole}, request.folder / "reliability.png")

@@ -28,12 +28,15 @@ COLUMNS = {
     "against_derating": "vs derating",
 }
 """Figures of a setting that the table shows, all in %."""
+NARROWEST = 112
+"""Columns."""
 Found = Sequence[tuple[Setting, Sequence[Figure]]]
 
 
-def table(found: Found, single: Sequence[Figure]) -> Table:
-    """A line a setting, then the single figures. Readable at 100 columns."""
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title="in %, what was said was there", title_justify="left")
+def table(found: Found, single: Sequence[Figure], columns: int) -> Table:
+    """A line a setting, then the single figures, on so many columns: at least `NARROWEST`, where else the names of settings would go."""
+    title = "in %, what was said was there"
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left", width=columns)
     shown.add_column("setting", overflow="fold", min_width=24)
     for heading in COLUMNS.values():
         shown.add_column(heading, justify="right", no_wrap=True)
