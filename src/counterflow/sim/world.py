@@ -73,7 +73,7 @@ class World:
         self._csms_due_s = inf
         # Every frame takes equally long, so those in flight leave in the order in which they came.
         self._in_flight: deque[tuple[float, _Seat, int, bytes, bool]] = deque()
-        self._at(start_s + PLANT_STEP_S, self._step_plant)
+        self._plant_at(start_s + PLANT_STEP_S)
         spread_s = settings.connect_over_s / max(1, settings.stations)
         for number, station in enumerate(self.fleet.stations):
             station.plug_in(start_s)
@@ -165,6 +165,10 @@ class World:
         self._sequence += 1
         heapq.heappush(self._heap, (due_s, self._sequence, action, args))
 
+    def _plant_at(self, due_s: float) -> None:
+        """A step of the plant ends at `due_s`: before anything else that is due then, so that a meter read at that time shows it."""
+        heapq.heappush(self._heap, (due_s, 0, self._step_plant, ()))
+
     def _call(self, action: Callable[[], object]) -> None:
         action()
         for seat in self._seats.values():
@@ -213,7 +217,7 @@ class World:
     def _step_plant(self) -> None:
         for station in self.fleet.step_plant(self.now_s - PLANT_STEP_S, PLANT_STEP_S):
             self._flush(self._seats[station.station_id])
-        self._at(self.now_s + PLANT_STEP_S, self._step_plant)
+        self._plant_at(self.now_s + PLANT_STEP_S)
 
     def _arrive_at_csms(self, seat: _Seat, frame: bytes) -> None:
         self.frames_up += 1
