@@ -159,7 +159,9 @@ def test_the_limit_is_exact(size: int, fits: bool) -> None:
 def test_rfc7692_7_2_3_4_a_message_may_end_in_a_final_block() -> None:
     inflater = Inflater(15, True, LIMIT_BYTES)
     assert inflater.inflate(bytes.fromhex("f348cdc9c9070000")) == b"Hello"
-    assert inflater.inflate(bytes.fromhex("f248cdc9c90700")) == b"Hello"  # 7.2.3.1: the next message, context begun anew
+    assert inflater.inflate(bytes.fromhex("f248cdc9c90700")) == b"Hello"  # 7.2.3.1: a sender that begins anew
+    assert inflater.inflate(bytes.fromhex("f348cdc9c9070000")) == b"Hello"
+    assert inflater.inflate(bytes.fromhex("f200110000")) == b"Hello"  # 7.2.3.2: and one that goes on
 
 
 def test_bytes_after_a_final_block_are_corrupt_however_many() -> None:

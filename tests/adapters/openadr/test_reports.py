@@ -172,6 +172,8 @@ def test_data_quality_is_told_wherever_it_is_asked_for() -> None:
         {"GENERATION_DELTA_AVAILABLE": 2000.0, "DATA_QUALITY": "OK"}
     ]
     assert values(report_of(firm, [figures()], author(), 0.9)) == [{"DATA_QUALITY": "MISSING"}]
+    volts = due(wish("READING", units="VOLTS"), wish("DATA_QUALITY"))
+    assert report_of(volts, [good], author()) is None, "what is not told at all is of no quality"
 
 
 @pytest.mark.parametrize(

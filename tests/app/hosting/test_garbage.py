@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from counterflow.app.hosting.garbage import FULL_EVERY_S, TRIM_EVERY_S, YOUNG_EVERY_S, Garbage, starting
+from counterflow.app.hosting.garbage import FULL_AT_LATEST_S, FULL_EVERY_S, TRIM_EVERY_S, YOUNG_EVERY_S, Garbage, starting
 
 
 class Node:
@@ -50,6 +50,18 @@ def test_an_old_cycle_waits_for_a_calm_hour(garbage: Garbage) -> None:
     garbage.beat(FULL_EVERY_S + 1.0)
     assert seen() is None
     assert garbage.full_collections == 2
+
+
+def test_where_no_hour_is_calm_an_old_cycle_is_gone_within_a_day(garbage: Garbage) -> None:
+    garbage.busy[0] = True  # type: ignore[attr-defined]
+    node = Node()
+    garbage.beat(YOUNG_EVERY_S)
+    seen = weakref.ref(node)
+    del node
+    garbage.beat(FULL_AT_LATEST_S - 1.0)
+    assert seen() is not None
+    garbage.beat(FULL_AT_LATEST_S)
+    assert seen() is None
 
 
 def test_a_burst_of_objects_brings_the_look_forward(garbage: Garbage) -> None:

@@ -208,7 +208,9 @@ def report_of(due: DueReport, figures: Sequence[SpanFigures], author: Author, co
     columns = [_Column(one, payload, *_unit(one, payload, author)) for one, payload in told]
     rows = [_payloads(columns, one, author.program, confidence) for one in figures]
     asked = any(column.wish.payload_type == DATA_QUALITY for column in columns)
-    of_others = confidence is None and needs_offers(due) and not any(column.wish.payload_type != DATA_QUALITY for column in columns)
+    of_others = all(column.wish.payload_type == DATA_QUALITY for column in columns) and any(
+        wish.payload_type != DATA_QUALITY for wish in due.descriptors
+    )  # what it would tell the quality of stands in other reports, or is not told at all
     if of_others or not (asked or any(value.type != DATA_QUALITY for row in rows for value in row)):
         return None
     suffix = "" if confidence is None else f"/P{round(100.0 * confidence)}"

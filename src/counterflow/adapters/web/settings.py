@@ -38,8 +38,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     idle_connection_s: Annotated[
         float,
         Meta(
-            description="An idle connection is closed after this. Longer than what a proxy in front, or a client, keeps idle connections: "
-            "closed by the server first, their next request is lost.",
+            description="A connection that idles after an answer is closed after this. Longer than what a proxy in front, or a client, "
+            "keeps idle connections: closed by the server first, their next request is lost.",
             extra={"unit": "s"},
             gt=0,
             le=3600,

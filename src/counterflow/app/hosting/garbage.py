@@ -1,5 +1,6 @@
 """When Python's cycle collector may run. Left to itself it walks every object of ten thousand stations in the middle of a fan-out, for
-hundreds of milliseconds in which no meter value is answered. Here it looks at what is new, often, and at everything only in calm hours.
+hundreds of milliseconds in which no meter value is answered. Here it looks at what is new, often, and at everything in calm hours,
+or once a day where there are none.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ YOUNG_EVERY_S: Final = 1.0
 YOUNG_OBJECTS: Final = 100_000
 """A look at what is new comes early when there is this much of it: about 10 ms of work."""
 FULL_EVERY_S: Final = 3_600.0
+FULL_AT_LATEST_S: Final = 86_400.0
+"""Where one dispatch follows another for days there is no calm hour, and what is set aside each second would only grow."""
 TRIM_EVERY_S: Final = 60.0
 
 
@@ -47,7 +50,8 @@ class Garbage:
 
     def beat(self, now_s: float) -> None:
         """Collect what is due. Survivors are set aside until the next full collection."""
-        if now_s - self._full_at_s >= FULL_EVERY_S and not self._is_busy():
+        since_full_s = now_s - self._full_at_s
+        if since_full_s >= FULL_AT_LATEST_S or (since_full_s >= FULL_EVERY_S and not self._is_busy()):
             self._full(now_s)
         elif now_s - self._trimmed_at_s >= TRIM_EVERY_S and not self._is_busy():
             self._trim(now_s)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 import struct
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -182,6 +183,26 @@ class Stage:
         kept = [(key, value) for key, value in usual if key != without]
         await client.handshake(target or f"/ocpp/{name}", [*kept, *headers])
         return client
+
+    async def round_trips_s(self, client: RawClient, times: int) -> list[float]:
+        """How long a station waits for its answers, in order."""
+        waits = []
+        for number in range(times):
+            began_s = time.perf_counter()
+            client.send(TEXT, b"%d" % number)
+            await client.read()
+            waits.append(time.perf_counter() - began_s)
+            await asyncio.sleep(0.005)
+        return sorted(waits)
+
+    async def best_wait_s(self, client: RawClient, times: int, *, place: int, enough_s: float) -> float:
+        """The wait in this place of the sorted ones, in the best of some rounds: other processes spoil one, a fault of ours all."""
+        best_s = float("inf")
+        for _ in range(8):
+            best_s = min(best_s, (await self.round_trips_s(client, times))[place])
+            if best_s < enough_s:
+                break
+        return best_s
 
     async def until(self, truth: Callable[[], bool]) -> None:
         while not truth():

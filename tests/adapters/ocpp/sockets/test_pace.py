@@ -12,28 +12,6 @@ from counterflow.adapters.ocpp.gateway import Gateway
 TEXT, PING = 0x1, 0x9
 
 
-async def round_trips_s(stage: Any, client: Any, times: int) -> list[float]:
-    """How long a station waits for its answers."""
-    waits = []
-    for number in range(times):
-        began_s = time.perf_counter()
-        client.send(TEXT, b"%d" % number)
-        await client.read()
-        waits.append(time.perf_counter() - began_s)
-        await asyncio.sleep(0.005)
-    return sorted(waits)
-
-
-async def best_wait_s(stage: Any, client: Any, times: int, *, place: int, enough_s: float) -> float:
-    """The wait in this place of the sorted ones, in the best of some rounds: other processes spoil one, a fault of ours all."""
-    best_s = float("inf")
-    for _ in range(8):
-        best_s = min(best_s, (await round_trips_s(stage, client, times))[place])
-        if best_s < enough_s:
-            break
-    return best_s
-
-
 def echo_of_the_good(line: Any, text: bytes) -> None:
     if line.station_id == "GOOD":
         line.send(text)
@@ -67,7 +45,7 @@ def test_the_stations_of_one_address_share_its_rates_and_another_address_does_no
             began_s = time.perf_counter()
             for one in bad:
                 one.writer.write(one.frame(TEXT, b"x" * 200) * 200)
-            waits_s = await round_trips_s(stage, good, 20)
+            waits_s = await stage.round_trips_s(good, 20)
             await stage.until(lambda: sum(len(recorder.texts(f"BAD{number}")) for number in range(4)) == 800)
             assert time.perf_counter() - began_s > 0.3, "alone each of them would have been within its burst"
             assert gateway.counters.throttled > 0
@@ -129,7 +107,7 @@ def test_a_flood_by_one_station_leaves_the_latency_of_another_as_it_is(stage: An
         async with stage.gateway(message_burst=500, receive_burst_bytes=2_000_000) as (gateway, recorder):
             recorder.on_received = echo_of_the_good
             good = await stage.station(gateway, "GOOD")
-            calm = await round_trips_s(stage, good, 40)
+            calm = await stage.round_trips_s(good, 40)
             bad = await stage.station(gateway, "BAD")
             frame = {"messages": bad.frame(TEXT, b"[2]"), "pings": bad.frame(PING, b"x"), "bytes": bad.frame(TEXT, b"x" * 500_000)}[flood]
 
@@ -141,7 +119,7 @@ def test_a_flood_by_one_station_leaves_the_latency_of_another_as_it_is(stage: An
             shouting = asyncio.create_task(shout())
             try:
                 await stage.until(lambda: gateway.counters.throttled > 0)
-                stormy_s = await best_wait_s(stage, good, 40, place=20, enough_s=calm[20] + 0.010)
+                stormy_s = await stage.best_wait_s(good, 40, place=20, enough_s=calm[20] + 0.010)
             finally:
                 shouting.cancel()
             assert stormy_s < calm[20] + 0.010, f"median {stormy_s * 1e3:.1f} ms against {calm[20] * 1e3:.1f} ms"
@@ -179,7 +157,7 @@ def test_a_compression_bomb_is_cut_off_at_the_limit_and_others_are_served(stage:
             began_s = time.process_time()
             assert await bad.read_close() == 1009
             assert time.process_time() - began_s < 0.5, "of this process, which other processes do not lengthen"
-            assert await best_wait_s(stage, good, 5, place=4, enough_s=0.5) < 0.5
+            assert await stage.best_wait_s(good, 5, place=4, enough_s=0.5) < 0.5
             assert recorder.texts("BAD") == []
 
     stage.run(story())
