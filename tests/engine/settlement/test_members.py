@@ -47,6 +47,17 @@ def test_a_car_lost_to_sight_is_unknown_to_the_end_or_as_far_as_its_meter_tells_
     assert (whole.spans, whole.unseen) == (((start_s, start_s + 600),), ())
 
 
+def test_a_car_lost_to_sight_whose_session_ends_is_unknown_until_then(world, start_s):
+    world.join(1)
+    world.entry(100, LogKind.LEFT, 1, text="silent")
+    world.entry(300, LogKind.LEFT, 1, text="ended")
+    (member,) = found(world, start_s)
+    assert (member.spans, member.unseen) == (((start_s, start_s + 100),), ((start_s + 100, start_s + 300),))
+    known = member.heard_until(start_s + 250)
+    assert (known.spans, known.unseen) == (((start_s, start_s + 250),), ((start_s + 250, start_s + 300),))
+    assert member.heard_until(start_s + 400).unseen == ()
+
+
 def test_a_car_that_rested_when_it_was_lost_to_sight_owes_nothing(world, start_s):
     world.join(1)
     world.entry(100, LogKind.RESTED, 1)

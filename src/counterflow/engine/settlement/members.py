@@ -84,6 +84,7 @@ def _member(uid: SessionUid, entries: list[LogEntry], frozen: Frozen | None, sta
     open_s: float | None = None
     last_leave: LogEntry | None = None
     unseen_s: float | None = None
+    gone_s = until_s
     ends = (LogKind.LEFT, LogKind.RESTED)
     moves = sorted([*begins, *(entry for entry in entries if entry.kind in ends)], key=lambda entry: entry.at_s)
     for move in moves:
@@ -97,6 +98,7 @@ def _member(uid: SessionUid, entries: list[LogEntry], frozen: Frozen | None, sta
             if open_s is not None and (not stays or move.text.lower() in GONE | LOST_TO_SIGHT):
                 spans.append((open_s, move.at_s))
                 open_s, unseen_s = None, move.at_s if move.text.lower() in LOST_TO_SIGHT else None
+            gone_s = move.at_s if move.text.lower() in GONE else until_s
             last_leave = move
         else:
             if open_s is None:
@@ -127,7 +129,8 @@ def _member(uid: SessionUid, entries: list[LogEntry], frozen: Frozen | None, sta
         plan=plan or (() if frozen is None else ((frozen.at_s, frozen.drew_w),)),
         evse_id=next((entry.evse_id for entry in entries if entry.evse_id), 0),
         frozen=frozen,
-        unseen=((unseen_s, until_s),) if unseen_s is not None and start_s < unseen_s < until_s else (),
+        # Of one whose session ended meanwhile nothing is unknown from then on.
+        unseen=((unseen_s, gone_s),) if unseen_s is not None and start_s < unseen_s < gone_s else (),
     )
 
 
