@@ -134,7 +134,14 @@ class Dispatcher:
         self._settings = settings
         self._conflicts = conflicts
         self._scheduled_start = scheduled_start
-        self._freezing = Freezing(fleet=fleet, topology=topology, journal=journal, book=self.book, charging=charging)
+        self._freezing = Freezing(
+            fleet=fleet,
+            topology=topology,
+            journal=journal,
+            book=self.book,
+            charging=charging,
+            capability_settings=capability_settings,
+        )
         self._stopwatch = stopwatch
         self.carrying = Carrying(
             fleet=fleet,

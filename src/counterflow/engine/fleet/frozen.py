@@ -11,6 +11,8 @@ import numpy as np
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.settlement import CarState, PlanFrozen
+from counterflow.engine.fleet.eligibility import measured_sessions
+from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, FleetImage
 from counterflow.engine.fleet.undisturbed import CHARGES_FROM_W, ChargingTerms, Undisturbed
 
@@ -32,15 +34,17 @@ class Frozen(NamedTuple):
         return power_w if power_w is not None and power_w >= CHARGES_FROM_W else 0.0
 
 
-def at_acceptance(image: FleetImage, group: B1, others: Iterable[Undisturbed], terms: ChargingTerms) -> Undisturbed:
-    """The plans of the sessions of `group` (N,) that are there and whose power is known.
+def at_acceptance(
+    image: FleetImage, group: B1, others: Iterable[Undisturbed], terms: ChargingTerms, settings: CapabilitySettings
+) -> Undisturbed:
+    """The plans of the sessions of `group` (N,) that are there and whose power is known now: of one that is silent it is not.
 
     A car that an order of ours discharges has no power of its own to go on at. It goes on in the plan that this order has of it, if it has
     one: `others`, aligned with the image, as of its time. Else it has none yet.
     """
     plans = Undisturbed.found(image, terms)
     moved = ~np.isnan(image.setpoint_w) & (image.at_s < image.hold_until_s)
-    known = image.occupied & group & ~np.isnan(plans.power_w) & (~moved | image.reduced)
+    known = measured_sessions(image, image.at_s, settings) & group & (~moved | image.reduced)
     for other in others:
         has = image.occupied & group & moved & (other.uid == image.uid)
         plans, known = other.as_of(image.at_s, terms).where(has, plans), known | has
