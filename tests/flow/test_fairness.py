@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from counterflow.engine.fleet import promise
+
 
 def test_after_a_dispatch_the_accounts_know_what_was_offered_and_given(town: Any, ideal: dict[str, Any]) -> None:
     at = town(20, 4, plant=ideal)
@@ -30,3 +32,14 @@ def test_after_a_dispatch_the_accounts_know_what_was_offered_and_given(town: Any
     index = fleet.accounts.jain_index()
     assert index is not None
     assert 0.1 < index < 1.0
+
+
+def test_most_ticks_of_a_running_dispatch_ask_nobody_what_cars_could_hold(town: Any, ideal: dict[str, Any], monkeypatch: Any) -> None:
+    at = town(20, 4, plant=ideal)
+    at.order(300.0, 0.4)
+    at.run(60)
+    searched, search = [], promise._sustained_w
+    monkeypatch.setattr(promise, "_sustained_w", lambda *figures: searched.append(at.now_s) or search(*figures))
+    ticks = at.room.dispatcher.ticks
+    at.run(60)
+    assert 1 <= len(searched) <= 0.3 * (at.room.dispatcher.ticks - ticks), "for what was offered now and then, and never to decide"

@@ -26,7 +26,7 @@ class FirmFigures:
         self._desk = desk
         self._pools = pools
         self._known: dict[PoolId, tuple[float, Firm]] = {}
-        self._next_s = 0.0
+        self._next_s = dict.fromkeys(pools, 0.0)
 
     def of(self, pool: PoolId, now_s: float) -> Firm | None:
         """What is known of a pool; None = nothing that is new enough."""
@@ -34,14 +34,14 @@ class FirmFigures:
         return firm if now_s - at_s <= OLD_S else None
 
     async def refresh(self, now_s: float) -> None:
-        """Work the figures out anew when it is time."""
-        if now_s < self._next_s:
-            return
-        self._next_s = now_s + EVERY_S
+        """Work the figures out anew of those pools for which it is time."""
         for pool in self._pools:
+            if now_s < self._next_s[pool]:
+                continue
+            self._next_s[pool] = now_s + EVERY_S
             offer = await self._desk.firm(pool, WINDOW_S)
             if isinstance(offer, Offer):
                 firm = Firm(power_w=offer.levels[_P90].power_w, window_s=WINDOW_S)
                 self._known[pool] = (now_s, firm)
                 if firm.power_w <= 0.0:
-                    self._next_s = now_s + SOON_S
+                    self._next_s[pool] = now_s + SOON_S

@@ -26,6 +26,8 @@ from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
 
+OFFERED_EVERY_S = 20.0
+"""So often it is counted what cars could have given: it takes a search that most ticks do without."""
 LONGEST_LOOK_S = 60.0
 """After a longer pause between two ticks nobody knows what was offered meanwhile."""
 
@@ -83,7 +85,10 @@ class Outlook:
 
     def count_offered(self, task: RunningTask, image: FleetImage, able: Capability) -> None:
         """What the members of a running dispatch could have given since the last look, for fairness over the month."""
-        before_s, task.offered_at_s = task.offered_at_s, image.at_s
+        before_s = task.offered_at_s
+        if before_s is not None and before_s <= image.at_s < before_s + OFFERED_EVERY_S:
+            return
+        task.offered_at_s = image.at_s
         if before_s is None or task.figures is None:
             return
         lasted_s = min(max(0.0, image.at_s - before_s), LONGEST_LOOK_S)

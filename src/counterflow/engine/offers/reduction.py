@@ -27,8 +27,8 @@ class GivenUp(Struct, frozen=True, kw_only=True):
 
 def plans_of(image: FleetImage, rows: B1, span: Span, terms: ChargingTerms) -> GivenUp:
     """What the cars of `rows` (N,) would draw in the window at least, and until when, by their plans as of now."""
-    found, some = Undisturbed.found(image, terms), np.flatnonzero(rows)
-    plans = Undisturbed(**{name: getattr(found, name)[some] for name in Undisturbed.__struct_fields__})
+    some = np.flatnonzero(rows)
+    plans = Undisturbed.found(image, terms).rows(some)
     ends_s = span.window_s * np.arange(1, _STEPS + 1) / _STEPS
     leaves_s = image.departure_s[some] - image.at_s - span.lead_s
     best_w, best_s, most_ws = (np.zeros(len(some)) for _ in range(3))
