@@ -7,7 +7,7 @@ import pytest
 
 from counterflow.console.charts import fan_options
 from counterflow.console.lines import said
-from counterflow.console.pages.delivered import report_title, verdict_words, version_words
+from counterflow.console.pages.delivered import REPORT_WITHIN_S, report_may_come, report_title, verdict_words, version_words
 from counterflow.console.pages.dispatch_room import span_of
 from counterflow.console.pages.fleet import why_words
 from counterflow.console.pages.health import metric_rows, number_words
@@ -90,6 +90,12 @@ def test_a_report_is_listed_with_what_it_says_was_delivered() -> None:
     assert report_title(view, 8_300.0).endswith(", completed, 8.30 kWh delivered")
     assert report_title(view, None).endswith(", completed, 8.00 kWh by the meters as they stood")
     assert report_title(view | {"delivered_energy_wh": None}, None).endswith(", completed"), "what is not known is not said to be zero"
+
+
+def test_a_report_is_waited_for_until_a_while_after_the_end_and_not_for_ever() -> None:
+    view = {"instruction": {"start_s": NOON_S, "end_s": NOON_S + 60.0}}
+    over_s = NOON_S + 60.0 + REPORT_WITHIN_S
+    assert [report_may_come(view, at_s) for at_s in (NOON_S - 1.0, NOON_S, over_s, over_s + 1.0)] == [False, True, True, False]
 
 
 @pytest.mark.parametrize(

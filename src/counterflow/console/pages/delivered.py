@@ -22,6 +22,8 @@ FORMATS = {
 }
 REPORTS_SHOWN = 30
 VERSIONS_EVERY_S = 10.0
+REPORT_WITHIN_S = 3_600.0
+"""So long after the end a report is waited for; one that never began gets none."""
 ENDED = frozenset({"completed", "cancelled", "aborted", "resuming"})
 
 
@@ -52,6 +54,7 @@ class Delivered:
         self._shown: dict[str, OneReport] = {}
         self._energies_wh: dict[str, float] = {}
         """As the newest report of each says."""
+        self._asked: set[str] = set()
 
     async def keep(self) -> None:
         """Now, and for as long as the page is open."""
@@ -61,10 +64,14 @@ class Delivered:
     async def load(self) -> None:
         """What those delivered whose report is there by now."""
         for name in self._shown.keys() - self._energies_wh.keys():
+            view = self._house.feed.dispatch(name)
+            if view is None or (name in self._asked and not report_may_come(view, self._house.now_s())):
+                continue
             try:
                 versions = await self._house.api.get(self._visitor.token, f"/dispatches/{quote(name, safe='')}/report/versions")
             except ApiError:
                 return  # its title goes without; unfolded, it says why
+            self._asked.add(name)
             if versions:
                 self._energies_wh[name] = versions[-1]["delivered_energy_wh"]
                 self._shown[name].versions_came(versions)
@@ -80,6 +87,12 @@ class Delivered:
                 with self._list:
                     self._shown[name] = OneReport(self._house, self._visitor, name)
             self._shown[name].entitle(report_title(view, self._energies_wh.get(name)))
+
+
+def report_may_come(view: dict[str, Any], now_s: float) -> bool:
+    """Whether a dispatch that has none so far may get its report yet."""
+    instruction = view["instruction"]
+    return bool(instruction["start_s"] <= now_s <= instruction["end_s"] + REPORT_WITHIN_S)
 
 
 def report_title(view: dict[str, Any], reported_wh: float | None) -> str:

@@ -131,13 +131,13 @@ class Conflicts:
         told, now_s = self._house.feed.others_told, self._house.now_s()
         if told == self._told and now_s - self._asked_s < CONFLICTS_ANYHOW_S:
             return
-        self._told, self._asked_s = told, now_s
         try:
             conflicts = await self._house.api.get(self._visitor.token, "/conflicts")
             said = await self._house.api.get(self._visitor.token, "/conflicts/priorities")
         except ApiError as error:
             self._trouble.set_text(error.sentence)
             return
+        self._told, self._asked_s = told, now_s
         self._trouble.set_text("")
         rows = conflict_rows(conflicts)
         show_rows(self._table, rows)
