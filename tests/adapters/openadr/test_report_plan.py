@@ -134,6 +134,8 @@ def test_ug_7_5_of_what_was_due_before_the_event_was_made_only_the_newest_is_sen
 def test_descriptors_with_the_same_time_are_one_report() -> None:
     wishes = (wish("USAGE"), wish("DEMAND", frequency=1, repeat=-1), wish("BASELINE"))
     assert [[one.payload_type for one in group] for group in grouped(wishes)] == [["USAGE", "BASELINE"], ["DEMAND"]]
+    alone = [ReportDescriptor(payload_type="DATA_QUALITY") for _ in range(2)]
+    assert [[one.payload_type for one in group] for group in grouped(alone)] == [["DATA_QUALITY"]] * 2, "each type once in a report"
     assert [one.name for one in due(event(2, *wishes))] == ["disp/1.0", "disp/0.0", "disp/1.1"]
     assert due(event(2)) == []
 

@@ -143,9 +143,10 @@ def grouped(descriptors: Sequence[ReportDescriptor]) -> list[tuple[ReportDescrip
     groups: dict[tuple[object, ...], list[ReportDescriptor]] = {}
     values = [one for one in descriptors if one.payload_type != DATA_QUALITY]
     quality = next((one for one in descriptors if one.payload_type == DATA_QUALITY), None)
-    for number, one in enumerate(values or descriptors):
+    told = values or descriptors
+    for number, one in enumerate(told):
         when = (one.start_interval, one.num_intervals, one.historical, one.frequency, one.repeat)
-        again = sum(other.payload_type == one.payload_type for other in values[:number])
+        again = sum(other.payload_type == one.payload_type for other in told[:number])
         key = (*when, one.report_intervals, one.aggregate, one.targets, again)
         groups.setdefault(key, []).append(one)
     beside = () if quality is None or not values else (quality,)
