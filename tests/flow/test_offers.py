@@ -119,6 +119,34 @@ def test_a_commitment_is_held_for_its_holder_and_an_order_above_it_says_so_befor
     assert state_of(at, held.commitment_id) is CommitmentState.SETTLED
 
 
+def test_what_was_called_by_a_dispatch_that_is_cancelled_before_its_start_never_delivers(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(30, 2, plant=ideal)
+    start_s = at.now_s + 120.0
+    told = ask(at, start_s=start_s)
+    held = commit(at, told, 0.5 * told.power_w)
+    first, second = (order(at, 0.2 * told.power_w, "api:tso", start_s=start_s + more_s) for more_s in (0.0, 400.0))
+    assert isinstance(first, DispatchAnswer)
+    assert isinstance(second, DispatchAnswer)
+    at.do(at.operations.cancel(first.dispatch.instruction.dispatch_id, "api:tso"))
+    at.run(300)
+    assert state_of(at, held.commitment_id) is CommitmentState.CALLED, "nothing is delivered for it"
+    at.run(250)
+    assert at.view(second.dispatch.instruction).instruction.state is DispatchState.RUNNING
+    assert state_of(at, held.commitment_id) is CommitmentState.DELIVERING
+
+
+def test_a_commitment_that_was_called_begins_with_its_dispatch_even_if_a_crash_came_between(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(30, 2, plant=ideal)
+    told = ask(at)
+    held = commit(at, told)
+    assert isinstance(order(at, 0.5 * told.power_w, "api:tso"), DispatchAnswer)
+    [begun] = [one for one in at.operations.commitments() if one.commitment_id == held.commitment_id]
+    assert begun.state is CommitmentState.DELIVERING
+    at.journal.put(DocumentKind.COMMITMENT, held.commitment_id, replace(begun, state=CommitmentState.CALLED))
+    at.restart(away_s=3.0)
+    assert state_of(at, held.commitment_id) is CommitmentState.DELIVERING
+
+
 def test_charging_that_is_given_up_is_offered_and_delivered_to_a_relative_order(town: Any, ideal: dict[str, Any]) -> None:
     terms = {"consent": False, "pausing": True, "max_pause_s": 3_600.0}
     at = town(30, 2, plant=ideal, settings={"drivers": {"default": terms}})

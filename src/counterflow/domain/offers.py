@@ -112,8 +112,6 @@ class CallFigures(Struct, frozen=True, kw_only=True):
     """A dispatch that calls a commitment, with what it ordered and delivered by its final report; None = it has none yet."""
 
     dispatch_id: DispatchId
-    start_s: float | None = None
-    """When it begins; None in records of versions that did not keep it."""
     ordered_energy_wh: float | None = None
     delivered_energy_wh: float | None = None
     report_version: int | None = None

@@ -12,7 +12,7 @@ from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import CallFigures, Commitment, CommitmentState, Offer
 from counterflow.domain.resources import Site
 from counterflow.engine.fleet.topology import Topology
-from counterflow.engine.offers.ledger import BINDING, MOVES, OPEN, OfferMove, begins, called_by, is_over, lapses, may, moved, reserved_w
+from counterflow.engine.offers.ledger import BINDING, MOVES, OPEN, OfferMove, called_by, is_over, lapses, may, moved, reserved_w
 
 TOPOLOGY = Topology(
     tuple(
@@ -71,18 +71,6 @@ def test_offers_lapse_with_their_validity_and_commitments_with_their_window() ->
     assert not lapses(made(CommitmentState.DELIVERING), 9e9)
 
 
-def test_what_was_called_begins_with_the_first_dispatch_that_calls_it() -> None:
-    calls = tuple(CallFigures(dispatch_id=DispatchId(name), start_s=start_s) for name, start_s in (("d-1", 1_300.0), ("d-2", 1_200.0)))
-    called = made(CommitmentState.CALLED, calls=calls)
-    assert [begins(called, at_s) for at_s in (1_000.0, 1_199.0, 1_200.0)] == [False, False, True]
-    of_old = made(CommitmentState.CALLED, calls=(CallFigures(dispatch_id=DispatchId("d-1")),))
-    assert [begins(of_old, at_s) for at_s in (999.0, 1_000.0)] == [False, True]
-    assert not begins(made(CommitmentState.COMMITTED), 9e9)
-    assert not begins(made(CommitmentState.DELIVERING, calls=calls), 9e9)
-    assert not lapses(called, 9e9)
-    assert not is_over(called, 9e9)
-
-
 def test_it_is_over_when_the_window_has_passed_and_every_dispatch_is_settled() -> None:
     open_call = CallFigures(dispatch_id=DispatchId("d-1"))
     settled = replace(open_call, ordered_energy_wh=5.0, delivered_energy_wh=4.0)
@@ -90,6 +78,8 @@ def test_it_is_over_when_the_window_has_passed_and_every_dispatch_is_settled() -
     assert not is_over(made(CommitmentState.DELIVERING, calls=(settled,)), 1_500.0)
     assert is_over(made(CommitmentState.DELIVERING, calls=(settled,)), 5_000.0)
     assert not is_over(made(CommitmentState.COMMITTED), 5_000.0)
+    assert is_over(made(CommitmentState.CALLED, calls=(settled,)), 5_000.0), "cancelled before it began"
+    assert not lapses(made(CommitmentState.CALLED, calls=(open_call,)), 9e9)
 
 
 def test_what_is_held_is_the_most_at_any_time_of_those_who_share_a_site() -> None:

@@ -359,6 +359,7 @@ class Dispatcher:
         self._freezing.restore(self.book.in_state(*OPEN_STATES))
         for instruction in self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING):
             self._restore_task(instruction, held.get(instruction.dispatch_id, set()), now_s)
+            self.commitments.begun(instruction.dispatch_id, now_s)
         self._placement.unwanted(self.book.owner, now_s)
         if self.latch.on:
             for instruction in self.book.in_state(*LIVE_STATES):
@@ -431,6 +432,7 @@ class Dispatcher:
                 instruction = with_feasibility(instruction, self.outlook.of(instruction, now_s))
             self._at_its_start.discard(instruction.dispatch_id)
             self._move(instruction, Move.START, now_s, "")
+            self.commitments.begun(instruction.dispatch_id, now_s)
             if instruction.dispatch_id not in self.book.tasks:
                 self.book.open(self.book.instructions[instruction.dispatch_id], set())
 

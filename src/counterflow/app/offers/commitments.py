@@ -12,7 +12,7 @@ from counterflow.domain.records import DocumentKind
 from counterflow.domain.units import DAY_S, format_power
 from counterflow.domain.views import Notice, Refusal, RefusalKind
 from counterflow.engine.fleet.topology import Topology
-from counterflow.engine.offers.ledger import BINDING, OPEN, OfferMove, begins, called_by, is_over, lapses, may, moved, reserved_w
+from counterflow.engine.offers.ledger import BINDING, OPEN, OfferMove, called_by, is_over, lapses, may, moved, reserved_w
 from counterflow.engine.ports import Journal
 
 OFFERS_KEPT_S = 3_600.0
@@ -114,16 +114,20 @@ class Commitments:
         )
 
     def accepted(self, instruction: DispatchInstruction, now_s: float) -> None:
-        """A dispatch was taken into the book: if it calls a commitment, that is delivering from the dispatch's begin on."""
+        """A dispatch was taken into the book: if it calls a commitment, that is called, and delivering once the dispatch begins."""
         if self.of_dispatch(instruction.dispatch_id) is not None:
             return
         found = self.called(instruction)
         if found is not None:
-            call = CallFigures(dispatch_id=instruction.dispatch_id, start_s=instruction.start_s)
-            called = self._move(replace(found, calls=(*found.calls, call)), OfferMove.CALL, now_s)
-            if begins(called, now_s):
-                self._move(called, OfferMove.BEGIN, now_s)
+            called = replace(found, calls=(*found.calls, CallFigures(dispatch_id=instruction.dispatch_id)))
+            self._move(called, OfferMove.CALL, now_s)
             self._by_dispatch[instruction.dispatch_id] = found.commitment_id
+
+    def begun(self, dispatch_id: DispatchId, now_s: float) -> None:
+        """A dispatch has begun: the commitment that it calls, if there is one, is delivering."""
+        found = self.of_dispatch(dispatch_id)
+        if found is not None and may(found, OfferMove.BEGIN):
+            self._move(found, OfferMove.BEGIN, now_s)
 
     def outranked(self, instruction: DispatchInstruction, others: Iterable[DispatchInstruction]) -> frozenset[DispatchId]:
         """Of `others`, those that give way to a dispatch that calls a commitment: those that call none.
@@ -141,7 +145,6 @@ class Commitments:
             return
         figures = CallFigures(
             dispatch_id=report.dispatch_id,
-            start_s=report.instruction.start_s,
             ordered_energy_wh=report.target_energy_wh,
             delivered_energy_wh=report.delivered_energy_wh,
             report_version=report.version,
@@ -150,15 +153,13 @@ class Commitments:
         self._keep(replace(found, calls=tuple(figures if call.dispatch_id == report.dispatch_id else call for call in found.calls)))
 
     def advance(self, now_s: float) -> None:
-        """What time does: offers and commitments lapse, what was called begins, and it is settled when its window has passed and its
-        dispatches have their reports."""
+        """What time does: offers and commitments lapse, and what was called is settled when its window has passed and its dispatches have
+        their reports."""
         for record in tuple(self._all.values()):
             if record.state not in OPEN:
                 self._forget_if_old(record, now_s)
             elif why := lapses(record, now_s):
                 self._move(record, OfferMove.LAPSE, now_s, why)
-            elif begins(record, now_s):
-                self._move(record, OfferMove.BEGIN, now_s)
             elif is_over(record, now_s):
                 self._move(record, OfferMove.SETTLE, now_s)
 

@@ -36,8 +36,8 @@ MOVES: dict[tuple[CommitmentState, OfferMove], CommitmentState] = {
     (CommitmentState.DELIVERING, OfferMove.SETTLE): CommitmentState.SETTLED,
 }
 """The state table; a missing key is a broken rule. An offer lapses when nobody commits to it in time, a commitment when its window passes
-and nothing was ordered. It begins to deliver when the first of the dispatches that call it begins; one is settled before that only where
-the settings know its pool no more."""
+and nothing was ordered. It begins to deliver when the first of the dispatches that call it begins; where all of them were cancelled before
+that, or the settings know its pool no more, it is settled as called."""
 
 COUNTS_MORE = (DispatchMode.NET_EXPORT, DispatchMode.GROSS_EXPORT, DispatchMode.RELATIVE)
 """Of what the same cars do each mode counts at least as much as the one before it: net export takes charging off, relative adds what is
@@ -67,16 +67,10 @@ def lapses(commitment: Commitment, now_s: float) -> str:
     return ""
 
 
-def begins(commitment: Commitment, now_s: float) -> bool:
-    """It was called, and a dispatch that calls it has begun."""
-    starts_s = [commitment.start_s if call.start_s is None else call.start_s for call in commitment.calls]
-    return commitment.state is CommitmentState.CALLED and now_s >= min(starts_s, default=commitment.start_s)
-
-
 def is_over(commitment: Commitment, now_s: float) -> bool:
     """Its window has passed, and every dispatch that called it has its final report."""
     known = all(call.delivered_energy_wh is not None for call in commitment.calls)
-    return commitment.state is CommitmentState.DELIVERING and now_s >= commitment.end_s and known
+    return may(commitment, OfferMove.SETTLE) and now_s >= commitment.end_s and known
 
 
 def reserved_w(
