@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.desks.grid_book import STREAM_KEY
+from counterflow.app.desks.grid_desk import SAID_AGAIN_S
 from counterflow.app.desks.grid_streams import IDLE_STREAM_S
 from counterflow.domain.grid import GridAnswer, GridOrder, GridOutcome, GridStep, Wire
 from counterflow.domain.ids import PoolId
@@ -393,6 +394,9 @@ def test_an_order_for_nobody_is_audited_once_while_it_says_the_same(at: Any) -> 
         at.grid.turned_away(Wire.OPENADR2, "e-7", {"market_context": "elsewhere"}, refusal)
     (entry,) = [entry for entry in at.operations.audit(0.0, 10) if entry.who == "openadr2"]
     assert (entry.action, entry.status, entry.after) == ("order e-7", 404, {"outcome": "refused", "sentence": "It is for nobody."})
+    at._clock = lambda: at.world.now_s + SAID_AGAIN_S
+    at.grid.turned_away(Wire.OPENADR2, "e-8", {}, refusal)
+    assert list(at.grid._refused_last) == [("openadr2", "turned away e-8")], "names of orders never end: old ones are forgotten"
 
 
 def test_set_points_of_nobody_and_under_an_emergency_stop_are_refused(at: Any) -> None:

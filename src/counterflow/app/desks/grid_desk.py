@@ -267,10 +267,13 @@ class GridDesk:
 
     def _is_news(self, program: str, action: str, refusal: Refusal) -> bool:
         """A refused set-point is said again every four seconds: the same refusal is written down now and then."""
+        now_s = self.now_s()
         said, at_s = self._refused_last.get((program, action), ("", -inf))
-        news = said != refusal.sentence or self.now_s() - at_s >= SAID_AGAIN_S
+        news = said != refusal.sentence or now_s - at_s >= SAID_AGAIN_S
         if news:
-            self._refused_last[program, action] = (refusal.sentence, self.now_s())
+            # What would be news again is forgotten: the names of orders are the grid operator's, and never end.
+            fresh = {key: last for key, last in self._refused_last.items() if now_s - last[1] < SAID_AGAIN_S}
+            self._refused_last = fresh | {(program, action): (refusal.sentence, now_s)}
         return news
 
     def _audit(self, program: str, action: str, key: str, sent: Any, answer: GridAnswer) -> None:
