@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import time
 
-from fastapi import FastAPI
+import pytest
+from fastapi import FastAPI, Request
 
 from counterflow.adapters.web.settings import ApiSettings
 from counterflow.app.hosting.api_server import ApiServer
@@ -55,3 +56,74 @@ def test_an_idle_connection_is_kept_for_as_long_as_the_setting_says() -> None:
 def test_the_server_outlasts_proxies_that_keep_idle_connections_for_a_minute() -> None:
     """A connection that its server closes first loses the request that is just on its way: connection reset."""
     assert ApiSettings().idle_connection_s > 60.0
+
+
+HEAD = b"POST /%s HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\n"
+
+
+def an_api(settings: ApiSettings, go_on: asyncio.Event) -> ApiServer:
+    app = FastAPI()
+
+    @app.post("/read")
+    async def read(request: Request) -> int:
+        return len(await request.body())
+
+    @app.get("/slow")
+    async def slow() -> str:
+        await go_on.wait()
+        return "done"
+
+    return ApiServer(app, settings)
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (b"", b""),
+        (b"", b"GET / HTTP/1.1\r\nHos"),
+        (b"", HEAD % b"read" + b"half"),
+        (REQUEST, b"GET /aga"),
+        (HEAD % b"nothing" + b"half", b"of"),
+    ],
+    ids=["nothing", "half a head", "half a body", "half a head after a request", "a body that is not read"],
+)
+def test_who_does_not_finish_a_request_is_cut_off(before: bytes, words: bytes) -> None:
+    async def story() -> None:
+        server = an_api(ApiSettings(port=0, request_within_s=0.2, idle_connection_s=600.0), asyncio.Event())
+        serving = asyncio.create_task(server.serve())
+        await server.until_started()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with asyncio.timeout(60.0):
+            if before:
+                writer.write(before)
+                await reader.readuntil(NOT_FOUND)
+            writer.write(words)
+            assert await reader.read() == b""
+        writer.close()
+        server.should_exit = True
+        await serving
+
+    asyncio.run(story())
+
+
+def test_whoever_waits_for_an_answer_or_idles_between_requests_is_not_cut_off() -> None:
+    async def story() -> None:
+        go_on = asyncio.Event()
+        server = an_api(ApiSettings(port=0, request_within_s=0.2), go_on)
+        serving = asyncio.create_task(server.serve())
+        await server.until_started()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with asyncio.timeout(60.0):
+            for words, answer in ((HEAD % b"read" + b"9" * 9, b"9"), (b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n", b'"done"')):
+                writer.write(words)
+                await asyncio.sleep(0.5)
+                go_on.set()
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+                assert await reader.readexactly(len(answer)) == answer
+                await asyncio.sleep(0.5)
+        assert not reader.at_eof()
+        writer.close()
+        server.should_exit = True
+        await serving
+
+    asyncio.run(story())

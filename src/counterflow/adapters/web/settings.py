@@ -45,6 +45,10 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             le=3600,
         ),
     ] = 75.0
+    request_within_s: Annotated[
+        float,
+        Meta(description="A request that is not whole after this is cut off with its connection.", extra={"unit": "s"}, gt=0, le=3600),
+    ] = 60.0
     max_event_streams: Annotated[int, Meta(description="Event streams open at the same time.", extra={"unit": "-"}, ge=1)] = 64
     render_threads: Annotated[
         int, Meta(description="Reports that are drawn or written at the same time; others wait.", extra={"unit": "-"}, ge=1, le=16)
