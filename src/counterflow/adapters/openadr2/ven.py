@@ -44,6 +44,8 @@ class Ven:
         self._settings = settings
         self._programs = tuple(grid.programs(Wire.OPENADR2))
         self._histories = {program.pool: History(program.pool) for program in self._programs}
+        self._alarms: set[str] = set()
+        """Ids of events that were not carried out, and are among the alarms."""
         self._words = _LastWords()
         self._words.attach()
 
@@ -139,8 +141,13 @@ class Ven:
             log.exception("openadr 2.0b", text=sentence)
         if sentence:
             log.warning("openadr 2.0b", text=sentence)
-        self._grid.alarm(Wire.OPENADR2, f"event {key}", sentence or None)
+        self._alarm(key, sentence)
         return OPT_OUT if sentence else OPT_IN
+
+    def _alarm(self, key: str, sentence: str) -> None:
+        """Why an event was not carried out; empty = it is, or is gone."""
+        self._grid.alarm(Wire.OPENADR2, f"event {key}", sentence or None)
+        (self._alarms.add if sentence else self._alarms.discard)(key)
 
     async def _refused(self, event: Mapping[str, Any]) -> str:
         """Carry an event out; why not, in a sentence, empty if it is. Raises `UnfitError` for one that is of no program."""
@@ -171,8 +178,10 @@ class Ven:
         return str(self._settings.ven_id or self._grid.notes(Wire.OPENADR2).get(_VEN_ID) or self._settings.ven_name)
 
     async def _synced(self, ids: Collection[str]) -> None:
-        """All events of the VTN: an order of one that is not among them is taken back, in time or not."""
+        """All events of the VTN: an order of one that is not among them is taken back, in time or not, and its alarm is over."""
         now_s = self._grid.now_s()
+        for key in self._alarms - set(ids):
+            self._alarm(key, "")
         for program in self._programs:
             for record in self._grid.standing(program.name):
                 order = record.order
