@@ -530,6 +530,21 @@ def test_who_charges_harder_between_acceptance_and_start_is_not_paid_for_it(stre
         assert report.delivered_energy_wh == pytest.approx(0.9 * 16_620.0 * 300.0 / 3_600.0, rel=0.05)
 
 
+def test_what_a_car_draws_beyond_its_plan_is_not_committed_at_the_start(street: Any) -> None:
+    here = street(1, settings=PAUSING)
+    at = here.at
+    post = here.add("P-16", "ocpp1.6", need_wh=30_000.0, draw_w=6_000.0)
+    at.run(40)
+    terms = StreamTerms(timeout_s=10.0, hold_s=5.0, ramp_down_s=10.0)  # what begins as a stream is told to nobody ahead
+    order = at.order(300.0, power_w=40_000.0, mode=DispatchMode.RELATIVE, stream=terms, start_s=at.now_s + 120.0)
+    assert order.feasibility.committed_power_w == pytest.approx(0.9 * 16_620.0, rel=0.02)
+    post.draw_w = 11_040.0
+    at.run(123)
+    begun = at.view(order).instruction
+    assert begun.state is DispatchState.RUNNING
+    assert begun.feasibility.committed_power_w == pytest.approx(0.9 * 16_620.0, rel=0.02)
+
+
 def test_plans_outlive_a_crash_between_acceptance_and_start_and_a_car_that_comes_later_has_its_own(street: Any) -> None:
     here = street(3, settings=PAUSING)
     at = here.at

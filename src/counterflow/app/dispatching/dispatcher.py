@@ -104,6 +104,7 @@ class Dispatcher:
             experience=experience,
             lessons=self.lessons,
             commitments=self.commitments,
+            charging=charging,
         )
         self.offering = Offering(
             fleet=fleet,

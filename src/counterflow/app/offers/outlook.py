@@ -15,7 +15,7 @@ from counterflow.domain.instructions import ControlPath, DispatchInstruction, Di
 from counterflow.domain.records import SessionRecord
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.units import WH_PER_WS
-from counterflow.engine.control.book import peak_power_w
+from counterflow.engine.control.book import counts_forward, peak_power_w
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.settings import ResponseSettings
@@ -25,6 +25,7 @@ from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
+from counterflow.engine.fleet.undisturbed import ChargingTerms
 
 OFFERED_EVERY_S = 20.0
 """So often it is counted what cars could have given: it takes a search that most ticks do without."""
@@ -52,6 +53,7 @@ class Outlook:
         experience: Experience,
         lessons: DepartureLessons,
         commitments: Commitments,
+        charging: ChargingTerms,
     ) -> None:
         self.response = ResponseMemory.fresh(0, response)
         self._fleet = fleet
@@ -65,6 +67,7 @@ class Outlook:
         self._experience = experience
         self._lessons = lessons
         self._commitments = commitments
+        self._charging = charging
 
     def learn(self, image: FleetImage) -> None:
         """Take in what the cars' meters say about how they follow, and how soon."""
@@ -158,19 +161,24 @@ class Outlook:
             reserved_w=self._commitments.reserved_w(
                 instruction.pool, from_s, instruction.end_s, without=called.commitment_id if called is not None else ""
             ),
-            draws_w=self._draws_w(image, instruction.dispatch_id),
+            draws_w=self._draws_w(image, instruction, from_s),
         )
         if called is None:
             return told
         return replace(told, commitment_id=called.commitment_id, commitment_power_w=called.power_w)
 
-    def _draws_w(self, image: FleetImage, dispatch_id: DispatchId) -> F8:
-        """What each car draws by itself (N,), import positive: of members that an order slows already, what their plans say."""
-        task = self._book.tasks.get(dispatch_id)
-        if task is None or task.memory.plans is None:
+    def _draws_w(self, image: FleetImage, instruction: DispatchInstruction, at_s: float) -> F8:
+        """What of its charging each car can be counted for (N,), W, import positive: of members, which may be slowed already, what their
+        plans say; of others with a frozen plan no more than that, since what they draw beyond it is not delivered when it is given up."""
+        task, frozen = self._book.tasks.get(instruction.dispatch_id), self._book.frozen.get(instruction.dispatch_id)
+        memory = None if task is None else task.memory.sized(len(image))
+        plans = frozen.laid_on(image.uid) if frozen is not None else None if memory is None else memory.plans
+        if plans is None:
             return image.power_w
-        memory = task.memory.sized(len(image))
-        return np.where((memory.group_uid == image.uid) & (image.uid != 0), memory.baseline_w, image.power_w)
+        planned_w = plans.power_at(at_s, self._charging) if counts_forward(instruction) else plans.drew_w
+        known = (plans.uid == image.uid) & image.occupied
+        counted_w = np.where(known, np.minimum(planned_w, image.power_w), image.power_w)
+        return counted_w if memory is None else np.where(image.occupied & (memory.group_uid == image.uid), memory.baseline_w, counted_w)
 
     def offer(self, image: FleetImage, able: Capability, window_s: float) -> Feasibility:
         """What an order for all sites could get over the coming `window_s` from cars that no dispatch holds; `able` is of that window."""
