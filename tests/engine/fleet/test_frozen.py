@@ -55,6 +55,8 @@ def test_a_car_that_an_order_holds_goes_on_as_it_did_before_or_in_the_plan_of_th
         drew_w=[11_000.0, np.nan, np.nan, np.nan],
     )
     assert frozen(image) == {1: 11_000.0, 4: 0.0}, "of a car that discharges nothing is known; the last one's order is over"
+    first = Undisturbed.of([CarState(7_000.0, 0.85, 50_000.0, None, 0.95)] * 4, np.full(4, NOW_S - 900.0), [1, 9, 9, 9])
+    assert frozen(image, first)[1] == pytest.approx(first.power_at(NOW_S, TERMS)[0]), "slowed by an order that has a plan of it"
     other = Undisturbed.of([CarState(7_000.0, 0.85, 50_000.0, None, 0.95)] * 4, np.full(4, NOW_S - 900.0), [9, 9, 3, 4])
     carried = at_acceptance(image, image.occupied, [other], TERMS, SETTINGS)
     assert carried.uid.tolist() == [1, 3, 4]

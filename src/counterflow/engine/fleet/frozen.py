@@ -39,8 +39,9 @@ def at_acceptance(
 ) -> Undisturbed:
     """The plans of the sessions of `group` (N,) that are there and whose power is known now: of one that is silent it is not.
 
-    A car that an order of ours discharges has no power of its own to go on at. It goes on in the plan that this order has of it, if it has
-    one: `others`, aligned with the image, as of its time. Else it has none yet.
+    A car that an order of ours holds has no power of its own to go on at. It goes on in the plan that this order has of it, if it has one:
+    `others`, aligned with the image, as of its time. Else it goes on at what it drew before where it is slowed, and has none yet where it
+    discharges.
     """
     plans = Undisturbed.found(image, terms)
     moved = ~np.isnan(image.setpoint_w) & (image.at_s < image.hold_until_s)
