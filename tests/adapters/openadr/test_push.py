@@ -15,7 +15,7 @@ import httpx
 import pytest
 from tests.adapters.openadr.stand_in import StandInGrid
 
-from counterflow.adapters.openadr import models
+from counterflow.adapters.openadr import models, webhook
 from counterflow.adapters.openadr.client import VtnClient, VtnError
 from counterflow.adapters.openadr.introduction import Followed, Introduction
 from counterflow.adapters.openadr.models import Version
@@ -86,6 +86,30 @@ def test_a_stranger_is_turned_away_and_so_is_what_is_too_long(door: Door) -> Non
     assert door.tell(b" " * (MOST_BYTES + 1)) == 413
     assert door.ask("PUT", content=b"{}").status_code == 405
     assert door.hints == 0
+
+
+def test_connections_that_say_nothing_keep_no_notification_out_for_long(monkeypatch: pytest.MonkeyPatch, until: Any) -> None:
+    monkeypatch.setattr(webhook, "REQUEST_WITHIN_S", 0.5)
+    hints: list[int] = []
+
+    async def story() -> None:
+        listener = WebhookListener(WebhookSettings(port=0), WebhookDoor(TOKEN, lambda: hints.append(1)))
+        serving = asyncio.create_task(listener.serve())
+        await until(lambda: listener.listening)
+        silent = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(60)]
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False) as vtn:
+
+            async def told() -> bool:
+                return (await vtn.post(f"http://127.0.0.1:{listener.port}/oadr", content=b"{}")).status_code == 200
+
+            await until(told)
+        assert hints == [1]
+        for _, writer in silent:
+            writer.close()
+        listener.stop()
+        await serving
+
+    asyncio.run(story())
 
 
 # --- subscriptions -----------------------------------------------------------------------------------------------------------

@@ -8,17 +8,21 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from hmac import compare_digest
 from typing import Any
 from urllib.parse import parse_qs
 
 import uvicorn
 
+from counterflow.adapters.http_connection import HttpConnection
 from counterflow.adapters.openadr.settings import WebhookSettings
 
 MOST_BYTES = 1 << 20
 _ECHO = re.compile(r"[A-Za-z0-9._~-]{1,256}")
 _WAIT_S = 10.0
+REQUEST_WITHIN_S = 2.0 * _WAIT_S
+"""Whoever has asked nothing by then is gone: else a few dozen silent connections would keep every notification out."""
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -98,6 +102,7 @@ class WebhookListener:
                 access_log=False,
                 log_config=None,
                 limit_concurrency=50,
+                http=partial(HttpConnection, request_within_s=REQUEST_WITHIN_S),  # type: ignore[arg-type]  # called as a class is
                 timeout_graceful_shutdown=1,
                 ssl_certfile=settings.tls_certificate or None,
                 ssl_keyfile=settings.tls_key or None,

@@ -8,8 +8,8 @@ from functools import partial
 import uvicorn
 from fastapi import FastAPI
 
+from counterflow.adapters.http_connection import HttpConnection
 from counterflow.adapters.web.settings import ApiSettings
-from counterflow.app.hosting.api_connection import ApiConnection
 
 _LOOK_S = 0.005
 
@@ -28,7 +28,7 @@ class ApiServer(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 log_config=None,  # lines of its own are ours to write (logs.py)
-                http=partial(ApiConnection, request_within_s=settings.request_within_s),  # type: ignore[arg-type]  # called as a class is
+                http=partial(HttpConnection, request_within_s=settings.request_within_s),  # type: ignore[arg-type]  # called as a class is
                 timeout_keep_alive=settings.idle_connection_s,  # type: ignore[arg-type]  # goes to loop.call_later
                 timeout_graceful_shutdown=2,
                 ssl_certfile=settings.tls_certificate or None,

@@ -1,4 +1,4 @@
-"""A connection of the HTTP API that does not wait for ever for the rest of a request, as uvicorn's own does."""
+"""A connection of our HTTP servers (API, OpenADR's webhook) that does not wait for ever for the rest of a request, as uvicorn's does."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 
-class ApiConnection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # chosen when uvicorn is imported: httptools, or h11
+class HttpConnection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # chosen when uvicorn is imported: httptools, or h11
     """Closed where a request, its body included, is not whole `request_within_s` after the connection or its first byte came."""
 
     def __init__(self, *, request_within_s: float, **given: Any) -> None:
