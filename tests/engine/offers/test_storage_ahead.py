@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from counterflow.domain.ids import StationId, TransactionId
+from counterflow.domain.grid import CapacityBound
+from counterflow.domain.ids import PoolId, SiteId, StationId, TransactionId
 from counterflow.domain.offers import LEVELS, OfferLevel
+from counterflow.domain.resources import Site
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.engine.fleet.capability import capability
 from counterflow.engine.fleet.settings import CapabilitySettings
@@ -45,9 +47,9 @@ def picture(cars: int, **columns: Any) -> FleetImage:
     return freeze(c, tuple((StationId(f"CS{row}"), TransactionId("T")) for row in range(cars)), NOW_S)
 
 
-def stores(image: FleetImage, span: Span = SPAN) -> Stores | None:
-    able = capability(image, NOW_S, NOW_S + span.window_s, CapabilitySettings())
-    return stores_of(image, able, np.ones(len(image), dtype=np.bool_), Topology(()), span, ChargingTerms(charge_efficiency=0.9))
+def stores(image: FleetImage, span: Span = SPAN, topology: Topology | None = None) -> Stores | None:
+    able, every = capability(image, NOW_S, NOW_S + span.window_s, CapabilitySettings()), np.ones(len(image), dtype=np.bool_)
+    return stores_of(image, able, every, topology or Topology(()), span, ChargingTerms(charge_efficiency=0.9))
 
 
 def told(of: Stores | None, rate: float, shared: float = 0.0, settings: OfferSettings = SURE) -> list[tuple[float | None, float | None]]:
@@ -64,6 +66,16 @@ def test_where_nobody_leaves_it_is_what_charging_brings() -> None:
 def test_who_says_that_he_leaves_is_gone_and_who_is_full_takes_nothing() -> None:
     of = stores(picture(3, departure_s=[NOW_S + 1_800.0, NOW_S + 8 * HOUR_S, NOW_S + 8 * HOUR_S], soc_frac=[0.1, 0.5, 1.0], power_w=0.0))
     assert told(of, 0.0)[0] == (pytest.approx(0.75, abs=1e-4), pytest.approx(7_000.0))
+
+
+@pytest.mark.parametrize(("from_s", "to_s", "taken_w"), [(0.0, HOUR_S / 2, 70_000.0), (HOUR_S / 2, 2 * HOUR_S, 30_000.0)])
+def test_it_takes_what_the_limits_that_hold_then_let_it_take(from_s: float, to_s: float, taken_w: float) -> None:
+    grid = Topology((Site(site_id=SiteId("s"), pools=(PoolId("north"),)),))
+    bound = CapacityBound(program="p", key="k", pool=PoolId("north"), from_s=NOW_S + from_s, to_s=NOW_S + to_s, max_import_w=30_000.0)
+    grid.capacities.set([bound], np.zeros(len(grid)), np.zeros(len(grid)))
+    site = grid.site_index(SiteId("s"))
+    of = stores(picture(10, site=site), topology=grid)
+    assert told(of, 0.0)[0][1] == pytest.approx(taken_w)
 
 
 def test_of_a_car_that_nothing_is_known_of_and_of_no_car_nothing_is_told() -> None:

@@ -49,7 +49,7 @@ def stores_of(image: FleetImage, able: Capability, in_pool: B1, topology: Topolo
     soc_frac = np.minimum(able.soc_frac + gained, 1.0)
     takes = cars & image.connected & ~np.isin(image.phase, NOT_READY_PHASES) & (soc_frac < _FULL_FRAC)
     takes_w = np.where(takes, np.nan_to_num(image.max_charge_w, nan=0.0), 0.0)
-    inside_w = total_capacity_w(takes_w, limits_of(image, topology, np.maximum(0.0, topology.import_room_w(image.at_s))))
+    inside_w = total_capacity_w(takes_w, limits_of(image, topology, np.maximum(0.0, topology.import_room_w(end_s))))
     share = inside_w / max(float(takes_w.sum()), 1e-9)
     return Stores(
         stored_wh=(soc_frac * image.capacity_wh)[cars],
