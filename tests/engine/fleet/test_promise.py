@@ -6,7 +6,7 @@ import numpy as np
 
 from counterflow.domain.reasons import Reason
 from counterflow.engine.fleet.capability import Capability, CapabilitySettings, capability
-from counterflow.engine.fleet.snapshot import FleetImage
+from counterflow.engine.fleet.snapshot import COLUMNS, FleetImage, freeze
 
 Cars = Callable[..., FleetImage]
 
@@ -33,9 +33,12 @@ def test_rows_that_are_taken_out_promise_nothing_and_say_why(cars: Cars, t0: flo
 
 
 def test_a_promise_does_not_change_with_the_fleet(cars: Cars, t0: float) -> None:
-    """It is worked out of the image that it was made from, however late it is asked."""
-    able, again = of(cars(2), t0), of(cars(2), t0)
-    asked_at_once = again.sustained_power_w, again.useful_until_s
-    of(cars(2, soc_frac=0.31, max_discharge_w=2_000.0), t0 + 60.0)
+    """It is worked out of the image that it was made from, however late it is asked: the fleet has gone on by then."""
+    at_once = of(cars(2), t0)
+    asked_at_once = at_once.sustained_power_w, at_once.useful_until_s
+    fleet = {name: getattr(cars(2), name).copy() for name in COLUMNS}
+    able = of(freeze(fleet, cars(2).keys, t0), t0)
+    for name, value in {"soc_frac": 0.31, "max_discharge_w": 2_000.0, "external_ahead_s": t0 + 60.0, "external_ahead_w": 500.0}.items():
+        fleet[name][:] = value
     assert (able.sustained_power_w == asked_at_once[0]).all()
     assert (able.useful_until_s == asked_at_once[1]).all()
