@@ -20,6 +20,8 @@ from counterflow.console.settings import ConsoleOrders
 from counterflow.console.signing import COOKIE
 
 PAGES = (dispatch_room, fleet, session, stations, sites, offers, delivered, health, replay)
+IDLE_CONNECTION_S = 75
+"""An idle connection is closed after this: longer than what a proxy in front keeps idle connections."""
 READY = "ready "
 """What the process writes first, followed by its port."""
 _SIGN_IN = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in – Counterflow</title>
@@ -95,6 +97,7 @@ async def serve(orders: ConsoleOrders) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
+            timeout_keep_alive=IDLE_CONNECTION_S,
             timeout_graceful_shutdown=2,
         )
     )

@@ -279,7 +279,7 @@ class Master:
         return any(self.connection.interrogation(self._common_address) for _ in range(3))
 
     def command(self, address: int, value: float, kind: str = "C_SE_NC_1", select: bool = False, said: Any = None) -> bool:
-        """Whether it was confirmed positively; where the client misses that an answer has come, by its octets."""
+        """Whether it was confirmed positively, by the octets: the client misses answers, and takes an old one for the next."""
         point = self.station.get_point(address) or self.station.add_point(address, getattr(c104.Type, kind))
         assert point is not None
         point.command_mode = c104.CommandMode.SELECT_AND_EXECUTE if select else c104.CommandMode.DIRECT
@@ -288,9 +288,9 @@ class Master:
         else:
             point.info = c104.ShortCmd(target=value, recorded_at=said)
         known = len(self._confirmed)
-        if point.transmit(c104.Cot.ACTIVATION):
-            return True
-        return wait_until(lambda: [answer for of, answer in self._confirmed[known:] if of == address])[-1] and not select
+        executed = point.transmit(c104.Cot.ACTIVATION)
+        confirmed = wait_until(lambda: [answer for of, answer in self._confirmed[known:] if of == address])[-1]
+        return executed if select else confirmed
 
     def value(self, address: int) -> Any:
         point = self.station.get_point(address)

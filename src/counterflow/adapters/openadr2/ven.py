@@ -129,13 +129,13 @@ class Ven:
         It never raises: `openleadr` would opt out of all events of the message, those that are carried out among them.
         """
         descriptor = event.get("event_descriptor") or {}
-        key = str(descriptor.get("event_id") or "without an id")
+        key = str(descriptor.get("event_id") or "without an id")[:200]
         try:
             sentence = await self._refused(event)
         except UnfitError as error:
             sentence = str(error)
             refusal = Refusal(kind=RefusalKind.NOT_FOUND, sentence=sentence, remedy=REMEDY)
-            self._grid.turned_away(Wire.OPENADR2, key[:200], {"market_context": str(descriptor.get("market_context") or "")[:200]}, refusal)
+            self._grid.turned_away(Wire.OPENADR2, key, {"market_context": str(descriptor.get("market_context") or "")[:200]}, refusal)
         except Exception as error:  # an event may hold anything
             sentence = f"The event '{key}' could not be carried out: {error!r}."
             log.exception("openadr 2.0b", text=sentence)

@@ -55,7 +55,7 @@ def run_lag(seeds: int, console: Console, *, quick: bool = False) -> int:
     """Play every way in both rows with so many seeds, and print the means. Always 0: it has no goals."""
     plays = list(product(DROPS, WAYS, range(1, seeds + 1)))
     figures: dict[tuple[str, str], list[Figures]] = {}
-    with console.status("") as status, ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with console.status("") as status, ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
         setups = [Setup(seed=seed, quick=quick, full_cars=CARS) for _, _, seed in plays]
         played = pool.map(measured, [way for _, way, _ in plays], [row for row, _, _ in plays], setups)
         for number, ((row, way, _), one) in enumerate(zip(plays, played, strict=True), start=1):
