@@ -245,6 +245,26 @@ def test_writes_beyond_the_bound_are_lost_said_so_and_never_called_durable(open_
     assert len(journal.samples([UID], T0 + 9000, T0 + 9050)) == 50, "kept as far as there is room, but not acknowledged"
 
 
+def test_after_a_loss_closing_still_writes_what_there_is_room_for(open_journal: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = open_journal(retry_s=0.01, pending_max_bytes=1_048_576)
+    journal.run_between_commits(("PRAGMA max_page_count = 1", ()))
+    while "lost" not in str(journal.failed):
+        add_sample(journal, T0)
+    writer, late = journal._writer, iter([T0 + 9000])
+    commit = writer._commit
+
+    def closed_while_a_group_was_written(group: Group) -> None:
+        commit(group)
+        writer._closing = True
+        for received_s in late:
+            add_sample(journal, received_s)
+
+    monkeypatch.setattr(writer, "_commit", closed_while_a_group_was_written)
+    journal.run_between_commits(("PRAGMA max_page_count = 1000000", ()))
+    journal.close()
+    assert len(open_journal().samples([UID], T0 + 9000, T0 + 9001)) == 1
+
+
 def test_closing_with_a_full_disk_ends(open_journal: Open) -> None:
     journal = open_journal(retry_s=60.0)
     journal.run_between_commits(("PRAGMA max_page_count = 1", ()))

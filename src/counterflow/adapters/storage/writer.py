@@ -144,11 +144,10 @@ class GroupWriter:
             self._wait()
             self._watch_disk()
             group = self._take()
-            if group is not None:
-                self._commit_until_done(group)
+            is_taken = group is None or self._commit_until_done(group)
             self._run_jobs()
             with self.lock:
-                if self._closing and (not self.writes or self.failed is not None):
+                if self._closing and (not self.writes or not is_taken):
                     break
         for _, future in self._jobs:
             future.set_exception(StorageError("The journal was closed."))
@@ -194,7 +193,8 @@ class GroupWriter:
     def _update_room(self) -> None:
         self.room = max(self._most_bytes - self._under_way_bytes - self._other_bytes, 0) // _SAMPLE_BYTES
 
-    def _commit_until_done(self, group: Group) -> None:
+    def _commit_until_done(self, group: Group) -> bool:
+        """Whether the disk took it; it is tried again until then, or until the journal is closed."""
         while True:
             try:
                 self._commit(group)
@@ -202,11 +202,11 @@ class GroupWriter:
                 self._fail(error)
             else:
                 self._done()
-                return
+                return True
             self._run_jobs()
             with self.lock:
                 if self._closing:
-                    return
+                    return False
                 self._wake.clear()
             self._wake.wait(self._settings.retry_s)
             self._watch_disk()
