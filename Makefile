@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Half of the tests wait for sockets, processes and clocks, so that two workers a core keep the cores busy. They write bytecode, whatever the
+# Half of the tests wait for sockets, processes and clocks, so that more workers than cores keep the cores busy. They write bytecode, whatever the
 # environment says: without it each of them compiles the house anew, every time.
-WORKERS := 4
+WORKERS := 3
 unit: export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help

@@ -73,6 +73,10 @@ async def _life(broker: Any, served: Any, peer: Any, until: Any) -> None:
             async def overdue() -> list[str]:
                 return [alarm for alarm in (await api.get("/healthz")).json()["alarms"] if "has no source" in alarm]
 
+            async def nobody_follows() -> bool:
+                told = await newest()
+                return (told["target_power_w"], told["following"]) == (0.0, False)
+
             async def moves_and_is_let_go(tell: Callable[[], Awaitable[object]], falls_silent: Callable[[], object]) -> None:
                 async def follows() -> bool:
                     await tell()
@@ -83,8 +87,7 @@ async def _life(broker: Any, served: Any, peer: Any, until: Any) -> None:
                 falls_silent()
                 await until(overdue)
                 await until(lambda: fleet.true_power_w() >= 0.0)
-                told = await newest()
-                assert (told["target_power_w"], told["following"]) == (0.0, False)
+                await until(nobody_follows)
 
             await until(lambda: _ready(api))
             async with peer(broker.port, "counterflow/slow/") as operator:
