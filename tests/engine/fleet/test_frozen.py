@@ -92,6 +92,7 @@ def test_of_a_car_the_plan_that_was_frozen_first_holds() -> None:
         LogEntry(at_s=5.0, kind=LogKind.CAR, session_uid=2, car=late),
         LogEntry(at_s=6.0, kind=LogKind.CAR, session_uid=3, car=late),
         LogEntry(at_s=9.0, kind=LogKind.CAR, session_uid=3, car=early),
+        LogEntry(at_s=10.0, kind=LogKind.PLANS, uids=(1, 3), cars=(late, early)),
     ]
     found = frozen_in(log)
     assert {uid: (one.at_s, one.drew_w, one.when) for uid, one in found.items()} == {

@@ -97,7 +97,7 @@ def test_reports_of_a_dispatch_add_up_to_its_settlement_and_all_that_was_said_fi
             assert names <= told.keys()
             assert {one.resources[0].resource_name for one in told.values()} == {"AGGREGATED_REPORT"}
             assert len(values_of(told["disp/1.0"], "USAGE")) == 4
-            assert values_of(told["disp/0.3"], "DEMAND")[0] == pytest.approx(-30.0, rel=0.3)
+            assert values_of(told["disp/0.3"], "DEMAND")[0] == pytest.approx(-30.0, rel=0.1)
             assert {values_of(told[f"disp/0.{n}"], "OPERATING_STATE")[0] for n in range(1, 4)} == {"RUNNING_CURTAILED"}
             assert {one.created_s == one.modified_s for one in told.values() if one.report_name == "disp/state"} == {True}
             assert [one.status for one in vtn.house.teller.told] == [200] * len(vtn.house.teller.told)
