@@ -6,6 +6,7 @@ import msgspec
 
 from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.domain.ids import StationId
+from counterflow.domain.records import DocumentKind, SessionRecord
 
 QUIET_S = 150.0
 """Long enough for a session to be silent, and in doubt, and its station asked."""
@@ -99,3 +100,26 @@ def test_tx_not_found_is_asked_about_at_once_and_the_session_is_over(town: Any, 
     at.run(200)
     assert at.left_behind() == []
     assert StationId("SIM-00001") in at.room.connected
+
+
+def test_a_transaction_that_was_called_over_has_its_end_from_the_station_in_the_end(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(2, 4, plant=ideal)
+    station = at.world.stations[0]
+    station.state.meter_interval_s = 0
+    says_when_asked(at, station, ocpp.GetTransactionStatusResponse(messages_in_queue=False, ongoing_indicator=False))
+    at.run(QUIET_S)
+
+    def record() -> SessionRecord:
+        [found] = [one for _, one in at.journal.documents(DocumentKind.SESSION) if one.station_id == "SIM-00001"]
+        return found
+
+    assert record().end_assumed
+    assumed_s = record().ended_s
+    assert assumed_s is not None
+    told: list[SessionRecord] = []
+    at.room.on_ended = lambda one, _now_s: told.append(one)
+    at.world.at(at.now_s, lambda: station.unplug(at.now_s))
+    at.run(5)
+    assert not record().end_assumed
+    assert record().ended_s > assumed_s
+    assert told == [record()]

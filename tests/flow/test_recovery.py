@@ -9,6 +9,7 @@ from counterflow.app.clock import SystemClock
 from counterflow.app.observing.recovery_metrics import RecoveryMetrics
 from counterflow.domain.records import ProfileState
 from counterflow.domain.settlement import Quality
+from counterflow.engine.settlement.verifying import differences, remade
 
 END_S = 200.0
 
@@ -150,3 +151,31 @@ def test_e11_what_a_car_gave_while_its_station_was_away_until_after_the_window_i
     assert second.uncertainty_wh < first.uncertainty_wh
     assert second.delivered_energy_wh > first.delivered_energy_wh
     assert any("good instead of missing" in reason for reason in second.revision.reasons)
+
+
+@pytest.mark.parametrize(("away_s", "in_time"), [(400.0, False), (150.0, True)])
+def test_e11_a_car_whose_session_ended_while_its_station_was_away_is_unknown_no_longer_than_until_then(
+    town: Any, ideal: dict[str, Any], away_s: float, in_time: bool
+) -> None:
+    at = town(6, 4, plant=ideal)
+    order = at.order(300.0, 0.9)
+    at.run(60)
+    station = discharging(at)[0]
+    at.world.cut(station.station_id, away_s)
+    at.run(90)
+    at.world.at(at.now_s, lambda: station.unplug(at.now_s))
+    at.run(250)
+    first = at.report(order.dispatch_id)
+    (away,) = [session for session in first.sessions if session.station_id == station.station_id]
+    assert (away.drop_out in ("offline", "silent")) is not in_time
+    assert (away.quality is Quality.MISSING) is not in_time
+    at.run(200)
+    second = at.report(order.dispatch_id)
+    (back,) = [session for session in second.sessions if session.station_id == station.station_id]
+    assert (back.quality, second.quality, second.version) == (Quality.GOOD, Quality.GOOD, 1 if in_time else 2)
+    assert back.delivered_wh > 0.0
+    # What its registers tell is all that there is: as sure as any other's.
+    assert back.uncertainty_wh <= 2.0 * max(one.uncertainty_wh for one in second.sessions if one.drop_out is None)
+    # The first version can be made again from what was known then.
+    again = at.operations_reporting.stored(first.instruction, first.generated_at_s)
+    assert differences(first, remade(first, again)) == ()

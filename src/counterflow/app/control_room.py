@@ -35,7 +35,7 @@ from counterflow.domain.commands import Command, OfferTransfer, PlaceDischarge, 
 from counterflow.domain.conflicts import HeldOut
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import EvseId, SessionUid, SiteId, StationId, TransactionId
-from counterflow.domain.records import DocumentKind
+from counterflow.domain.records import DocumentKind, SessionRecord
 from counterflow.domain.setpoints import Rejected
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
@@ -101,6 +101,8 @@ class ControlRoom:
         self.security = SecurityLog(journal)
         self.certifier: Certifier | None = None
         """Who signs what stations ask to be signed; None = nobody."""
+        self.on_ended: Callable[[SessionRecord, float], object] = lambda _record, _now_s: None
+        """Is told of each session that is over, and when that was heard."""
         self.drivers = Drivers(terms, self.fleet, journal, pseudonym)
         self.numbers = TransactionNumbers(journal)
         self.first_use = FirstUse(settings.ocpp.negative_limit_proof_s)
@@ -416,6 +418,7 @@ class ControlRoom:
             if record.ended_s is not None:
                 self.first_use.ended(record.session_uid)
                 self.dispatcher.session_ended(record.session_uid, record.station_id, now_s)
+                self.on_ended(record, now_s)
         for uid, kind in applied.left:
             self.dispatcher.session_left(uid, kind, now_s)
         if applied.changed:

@@ -213,6 +213,7 @@ class Replay:
             self.reports.newest,
             lambda: tuple(self.room.dispatcher.book.instructions.values()),
         )
+        self.room.on_ended = self.operations_reporting.late.ended
         board, wire_alarms = NoticeBoard("replay"), WireAlarms()
         self.operations = LiveOperations(
             self.room,

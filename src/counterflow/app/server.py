@@ -130,6 +130,7 @@ class Server:
             lambda: tuple(self.room.dispatcher.book.instructions.values()),
         )
         self.reporting.late.tell = self.settling.late
+        self.room.on_ended = self.reporting.late.ended
         self.retention = Retention(self.journal, self.reports, self.settings.storage)
         wire_alarms = WireAlarms()
         self.operations = LiveOperations(

@@ -200,6 +200,8 @@ class LogKind:
     """A guarantee was broken for a member, which was stopped; `text` says which."""
     LATE = "late"
     """In the minute from `at_s` on, meter values of the window came in after the dispatch had ended."""
+    ENDED = "ended"
+    """At `at_s` it was told, late, that a session had ended inside the window, at `ended_s`."""
 
 
 class Why(Struct, frozen=True, array_like=True, gc=False):
@@ -259,6 +261,8 @@ class LogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """CAR: its state."""
     cars: tuple[CarState, ...] = ()
     """PLANS: their states."""
+    ended_s: float | None = None
+    """ENDED: when the session really ended."""
 
 
 class Stored(Struct, frozen=True, kw_only=True):

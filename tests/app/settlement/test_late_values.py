@@ -119,6 +119,36 @@ def test_what_is_late_concerns_only_dispatches_that_are_over_and_near(tmp_path: 
     assert {entry.at_s for entry in journal.dispatch_log(DispatchId("over"))} == {NOW_S + 660.0, NOW_S + 720.0, NOW_S + 780.0}
 
 
+def test_an_end_inside_a_window_that_is_told_late_is_written_down_until_the_gate_closes() -> None:
+    journal = MemoryJournal()
+    late = LateValues(journal, lambda: [dispatch("over"), dispatch("under way", NOW_S + 550.0)], SettlementSettings())
+    told: list[str] = []
+    late.tell = lambda name, _now_s: told.append(name)
+    record = session(1, NOW_S - 60.0, None)
+    gate_s = NOW_S + 600.0 + 7.0 * DAY_S
+
+    def ended(at_s: float, told_s: float, *, assumed: bool = False) -> list[str]:
+        """Of which dispatches the log has it."""
+        before = {name: len(journal.dispatch_log(DispatchId(name))) for name in ("over", "under way")}
+        late.ended(msgspec.structs.replace(record, ended_s=NOW_S + at_s, end_assumed=assumed), NOW_S + told_s)
+        return [name for name, count in before.items() if len(journal.dispatch_log(DispatchId(name))) > count]
+
+    late.ended(record, NOW_S + 700.0)
+    assert ended(300.0, 300.5) == [], "told at once, while it runs"
+    assert ended(300.0, 700.0, assumed=True) == []
+    assert ended(-1.0, 700.0) == ended(601.0 - 60.0, gate_s - NOW_S + 1.0) == []
+    assert told == []
+    assert ended(598.0, 601.0) == ["over"]
+    assert told == ["over"]
+    assert ended(300.0, 400.0) == ["over"]
+    assert ended(560.0, 700.0) == ["over", "under way"]
+    assert told == ["over", "over"], "a report of what is under way is still to be made"
+    newest = journal.dispatch_log(DispatchId("over"))[-1]
+    assert (newest.kind, newest.at_s, newest.session_uid, newest.ended_s) == (LogKind.ENDED, NOW_S + 700.0, 1, NOW_S + 560.0)
+    # A report as of then does not know of it.
+    assert [entry.at_s for entry in gathered(journal, dispatch("over"), NOW_S + 650.0).log] == [NOW_S + 601.0, NOW_S + 400.0]
+
+
 def test_nobody_has_to_listen() -> None:
     journal = MemoryJournal()
     LateValues(journal, lambda: [dispatch()], SettlementSettings())

@@ -58,6 +58,24 @@ def test_a_car_lost_to_sight_whose_session_ends_is_unknown_until_then(world, sta
     assert member.heard_until(start_s + 400).unseen == ()
 
 
+def test_a_car_lost_to_sight_whose_end_is_told_late_is_unknown_until_it_really_ended(world, start_s):
+    world.join(1, 2)
+    world.entry(100, LogKind.LEFT, 1, text="offline")
+    world.entry(120, LogKind.LEFT, 2, text="silent")
+    world.entry(500, LogKind.LEFT, 2, text="ended")
+    world.entry(500, LogKind.ENDED, 2, ended_s=start_s + 110)
+    world.entry(4000, LogKind.ENDED, 1, ended_s=start_s + 300)
+    early, late = found(world, start_s)[::-1]
+    assert (late.spans, late.unseen, late.drop_out) == (((start_s, start_s + 100),), ((start_s + 100, start_s + 300),), "offline")
+    assert (late.heard_until(start_s + 300).spans, late.heard_until(start_s + 300).unseen) == (((start_s, start_s + 300),), ())
+    assert (early.spans, early.unseen) == (((start_s, start_s + 110),), ())
+    # The station corrects itself: the last word counts.
+    world.entry(5000, LogKind.ENDED, 1, ended_s=start_s + 200)
+    assert found(world, start_s)[0].unseen == ((start_s + 100, start_s + 200),)
+    world.entry(6000, LogKind.ENDED, 1, ended_s=start_s - 5)
+    assert [member.session_uid for member in found(world, start_s)] == [2]
+
+
 def test_a_car_that_rested_when_it_was_lost_to_sight_owes_nothing(world, start_s):
     world.join(1)
     world.entry(100, LogKind.RESTED, 1)

@@ -53,7 +53,8 @@ def gather(
     instructions: Callable[[], Iterable[DispatchInstruction]],
 ) -> Stored:
     """All that was known at `now_s`. `instructions` tells on which earlier days there was a dispatch, for a baseline by history."""
-    log = tuple(records.dispatch_log(instruction.dispatch_id))
+    # What was told of ends later than `now_s` was not known then.
+    log = tuple(entry for entry in records.dispatch_log(instruction.dispatch_id) if entry.kind != LogKind.ENDED or entry.at_s <= now_s)
     joined = [entry for entry in log if entry.kind == LogKind.JOINED]
     uids = {entry.session_uid for entry in joined}
     near_s = (instruction.start_s - MARGIN_S, instruction.end_s + MARGIN_S)

@@ -1,4 +1,5 @@
-"""Meter values of a window that come in after its dispatch has ended: the log says in which minute, and a new version is due."""
+"""What comes in after a dispatch has ended and is about its window, meter values and the ends of sessions: the log says so, and a new version
+is due."""
 
 from collections.abc import Callable, Iterable
 
@@ -6,6 +7,7 @@ from counterflow.app.settlement.gathering import MARGIN_S, MINUTE_S
 from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.records import SessionRecord
 from counterflow.domain.units import DAY_S
 from counterflow.engine.ports import Journal
 from counterflow.engine.settlement.settings import SettlementSettings
@@ -40,7 +42,25 @@ class LateValues:
                 self._journal.log(instruction.dispatch_id, LogEntry(at_s=minute_s, kind=LogKind.LATE))
                 self.tell(instruction.dispatch_id, received_s)
 
+    def ended(self, record: SessionRecord, received_s: float) -> None:
+        """A session is over. Of one whose end was told late nothing is unknown behind it; an end that is only assumed says nothing."""
+        ended_s = record.ended_s
+        if ended_s is None or record.end_assumed:
+            return
+        for instruction in self._instructions():
+            over = instruction.end_s < received_s
+            in_window = instruction.start_s < ended_s < instruction.end_s
+            if not in_window or not (over or received_s - ended_s > LATE_S) or received_s > self._gate_s(instruction):
+                continue
+            entry = LogEntry(at_s=received_s, kind=LogKind.ENDED, session_uid=record.session_uid, ended_s=ended_s)
+            self._journal.log(instruction.dispatch_id, entry)
+            if over:
+                self.tell(instruction.dispatch_id, received_s)
+
     def _concerns(self, instruction: DispatchInstruction, about_s: float, received_s: float) -> bool:
         after_s = max(MARGIN_S, self._settings.recovery_s)
         about_it = instruction.start_s - MARGIN_S - MINUTE_S <= about_s <= instruction.end_s + after_s
-        return about_it and instruction.end_s < received_s <= instruction.end_s + self._settings.gate_closure_days * DAY_S
+        return about_it and instruction.end_s < received_s <= self._gate_s(instruction)
+
+    def _gate_s(self, instruction: DispatchInstruction) -> float:
+        return instruction.end_s + self._settings.gate_closure_days * DAY_S

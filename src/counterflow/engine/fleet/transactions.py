@@ -263,9 +263,9 @@ def _keep_late(roster: Roster, event: TransactionReported) -> Applied:
     roster.count_late(record, _last_export_wh(event, nan))
     changed: tuple[SessionRecord, ...] = ()
     if event.kind is EventKind.ENDED:
-        if event.at_s == record.ended_s:
+        if event.at_s == record.ended_s and not record.end_assumed:
             return NOTHING
-        record = msgspec.structs.replace(record, ended_s=event.at_s)
+        record = msgspec.structs.replace(record, ended_s=event.at_s, end_assumed=False)
         roster.remember(record)
         changed = (record,)
     return Applied(sampled=record.session_uid if event.measurements else NOTHING.sampled, changed=changed)

@@ -66,6 +66,7 @@ def members(log: Iterable[LogEntry], start_s: float, until_s: float, *, stays: b
 
     A car that was lost to sight and came back counts for the time between too: its setpoint stood, and its registers tell. One that was
     not taken again counts as far as its meter tells when it is read later (`Member.heard_until`).
+    A session whose end was told late counts, and is unknown, no longer than until it really ended.
     `stays` = a member that dropped out with its session still open goes on counting (net export, relative).
     """
     log = tuple(log)
@@ -85,6 +86,7 @@ def _member(uid: SessionUid, entries: list[LogEntry], frozen: Frozen | None, sta
     last_leave: LogEntry | None = None
     unseen_s: float | None = None
     gone_s = until_s
+    over_s = next((entry.ended_s for entry in reversed(entries) if entry.ended_s is not None), until_s)
     ends = (LogKind.LEFT, LogKind.RESTED)
     moves = sorted([*begins, *(entry for entry in entries if entry.kind in ends)], key=lambda entry: entry.at_s)
     for move in moves:
@@ -107,7 +109,8 @@ def _member(uid: SessionUid, entries: list[LogEntry], frozen: Frozen | None, sta
             last_leave, unseen_s = None, None
     if open_s is not None:
         spans.append((open_s, until_s))
-    clipped = tuple((max(a, start_s), min(b, until_s)) for a, b in spans if min(b, until_s) > max(a, start_s))
+    last_s, gone_s = min(until_s, over_s), min(gone_s, over_s)
+    clipped = tuple((max(a, start_s), min(b, last_s)) for a, b in spans if min(b, last_s) > max(a, start_s))
     if not clipped:
         return None
     left = last_leave if last_leave is not None and start_s <= last_leave.at_s < until_s else None
