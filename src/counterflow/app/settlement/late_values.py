@@ -1,5 +1,5 @@
-"""What comes in after a dispatch has ended and is about its window, meter values and the ends of sessions: the log says so, and a new version
-is due."""
+"""What comes in after a dispatch has ended and is about its window, meter values and the ends of sessions: the log says so, and a new
+version is due."""
 
 from collections.abc import Callable, Iterable
 
