@@ -14,7 +14,7 @@ from counterflow.adapters.reports import FORMATS, render, render_first
 from counterflow.adapters.reports.as_evidence import read_evidence, write_evidence
 from counterflow.adapters.reports.as_json import json_report
 from counterflow.adapters.reports.as_parquet import SUMMARY_KEY
-from counterflow.adapters.reports.as_picture import axis_length_s, order_words
+from counterflow.adapters.reports.as_picture import axis_length_s, draw, order_words
 from counterflow.domain.delivery import (
     DeliveryReport,
     LogEntry,
@@ -142,6 +142,48 @@ def test_what_is_not_judged_is_shaded_and_what_is_clipped_has_an_arrow(make_repo
     """Below the first seconds of the error: the curve is far outside of the picture there."""
     assert count(drawn(msgspec.structs.replace(report, series=far)), "#0b6fb8", at_the_edge) > 30
     assert count(plain, "#0b6fb8", at_the_edge) == 0
+
+
+def spoilt(make_report, errors):
+    """A report with such errors, as shares of the target, at some of its 60 steps."""
+    report = make_report(drops=0, unknown=(0, 0))
+    series = [replace(point, delivered_power_w=1.4e6 * (1.0 + errors.get(k, 0.0))) for k, point in enumerate(report.series)]
+    return replace(report, series=tuple(series), not_judged=(Pause(from_s=START_S, to_s=START_S + 60.0, why="start"),))
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        {},
+        dict.fromkeys(range(60), 0.01),
+        dict.fromkeys(range(60), -0.05),
+        dict.fromkeys(range(48, 58), 1.5),
+        dict.fromkeys(range(48, 58), -1.5),
+        {57: 3.0, 59: 120.0},
+        {k: 0.3 if k % 4 else -0.4 for k in range(60)},
+        {k: (k % 2) * (1.0 + k) for k in range(60)},
+    ],
+    ids=["none", "small", "negative", "large above", "large below", "at the end", "to and fro", "one after the other"],
+)
+def test_no_words_of_the_error_lie_on_others_or_beyond_the_picture(make_report, errors):
+    figure = draw(spoilt(make_report, errors))
+    renderer = figure.canvas.get_renderer()
+    figure.draw(renderer)
+    below = figure.axes[1]
+    words = [one for one in (*figure.texts, *below.texts, below.xaxis.label) if one.get_text()]
+    boxes = {id(one): one.get_window_extent(renderer) for one in words}
+    assert [one for one in words if one.get_text().startswith("blue band")]
+    for number, one in enumerate(words):
+        box = boxes[id(one)]
+        assert box.x0 >= 0.0
+        assert box.y0 >= 0.0
+        assert box.x1 <= 1600.0, one
+        assert not [other.get_text() for other in words[number + 1 :] if box.overlaps(boxes[id(other)])], one
+    told = [one for one in below.texts if one.get_text().endswith(" %")]
+    assert bool(told) == any(abs(error) > 0.1 for error in errors.values())
+    if told:
+        most = max(errors.values(), key=abs)
+        assert f"{100 * most:+.0f} %".replace("-", "\u2212") in [one.get_text() for one in told], "the largest is told"
 
 
 def test_a_dispatch_that_was_amended_and_cancelled_says_so_and_ends_there(make_report):

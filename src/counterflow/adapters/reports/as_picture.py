@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from numpy.typing import NDArray
 
@@ -35,6 +36,8 @@ _LABEL_FRAC = 1e-3
 """A loss below this share of the target gets a mark and no words."""
 _LABEL_WIDTH = 0.1
 """About the width of a label, as a share of the time axis; where the next mark is closer, the label goes to the left."""
+_ERROR_LABEL_WIDTH = 0.06
+"""The same of the words at an error that goes beyond the picture."""
 _DEAF = "#8a6d1f"
 _NOT_JUDGED = "#dfe4ea"
 _TICKS_S = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
@@ -42,6 +45,13 @@ _TICKS_S = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_
 
 def picture_files(report: DeliveryReport) -> dict[str, bytes]:
     """One PNG of 1600 x 900 pixels."""
+    sink = BytesIO()
+    draw(report).savefig(sink, format="png", metadata={"Title": f"Counterflow dispatch {report.dispatch_id}"})
+    return {file_name(report, ".png"): sink.getvalue()}
+
+
+def draw(report: DeliveryReport) -> Figure:
+    """All that the picture shows."""
     figure = Figure(figsize=(16, 9), dpi=100, facecolor="white", layout=None)
     FigureCanvasAgg(figure)
     power, error = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3.6, 1.0), "hspace": 0.09})
@@ -51,9 +61,7 @@ def picture_files(report: DeliveryReport) -> dict[str, bytes]:
     _draw_error(error, drawn)
     _draw_time_axis(error, drawn)
     _draw_words(figure, report)
-    sink = BytesIO()
-    figure.savefig(sink, format="png", metadata={"Title": f"Counterflow dispatch {report.dispatch_id}"})
-    return {file_name(report, ".png"): sink.getvalue()}
+    return figure
 
 
 class _Drawn:
@@ -189,34 +197,46 @@ def _draw_error(axes: Axes, drawn: _Drawn) -> None:
     for pause in drawn.report.not_judged:
         from_s, to_s = pause.from_s - drawn.report.instruction.start_s, pause.to_s - drawn.report.instruction.start_s
         axes.axvspan(from_s, to_s, color=_NOT_JUDGED, alpha=0.9, linewidth=0, zorder=0.4)
-    words = f"blue band: $\\pm${100 * _BAND_FRAC:.0f} %" + (
-        "; grey: left out of the figures of quality above" if drawn.report.not_judged else ""
-    )
-    axes.text(0.997, 0.95, words, transform=axes.transAxes, ha="right", va="top", color=_GREY, fontsize=10)
     axes.set_ylabel("error [% of target]", fontsize=12, color=_INK)
     axes.yaxis.set_major_locator(MultipleLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.0f}".replace("-", "\u2212") if value else "0"))
 
 
 def _draw_clipped(axes: Axes, drawn: _Drawn, error: F8) -> None:
-    """An arrow at the edge where the error goes beyond the picture, with how far it goes."""
+    """An arrow at the edge where the error goes beyond the picture; of those that stand close together the largest says how far it goes."""
     limit = 100 * _ERROR_SPAN
     for sign in (1.0, -1.0):
         beyond = np.concatenate(([0], (sign * np.nan_to_num(error) > limit).astype(np.int8), [0]))
         edges = np.flatnonzero(np.diff(beyond))
-        for begin, end in zip(edges[::2], edges[1::2], strict=True):
-            middle_s = 0.5 * (drawn.edges_s[begin] + drawn.edges_s[end])
-            most = sign * float(np.max(sign * error[begin:end]))
+        runs = [
+            (0.5 * float(drawn.edges_s[begin] + drawn.edges_s[end]), float(np.max(sign * error[begin:end])))
+            for begin, end in zip(edges[::2], edges[1::2], strict=True)
+        ]
+        for middle_s, _ in runs:
             axes.plot([middle_s], [0.93 * sign * limit], marker="^" if sign > 0.0 else "v", markersize=8, color=_DELIVERED, zorder=4)
+        for middle_s, most in _apart(runs, _ERROR_LABEL_WIDTH * drawn.duration_s):
+            before = middle_s + _ERROR_LABEL_WIDTH * drawn.duration_s > 1.02 * drawn.duration_s
             axes.annotate(
-                f"{most:+.0f} %".replace("-", "\u2212"),
+                f"{sign * most:+.0f} %".replace("-", "\u2212"),
                 (middle_s, 0.93 * sign * limit),
-                xytext=(8, -3 if sign > 0.0 else 3),
+                xytext=(-8 if before else 8, -3 if sign > 0.0 else 3),
                 textcoords="offset points",
+                ha="right" if before else "left",
                 va="center",
                 color=_DELIVERED,
                 fontsize=10,
+                path_effects=[withStroke(linewidth=3.0, foreground=_WINDOW)],
+                zorder=5,
             )
+
+
+def _apart(runs: list[tuple[float, float]], least_s: float) -> list[tuple[float, float]]:
+    """The largest first, those of (at, how much) that have so much room on both sides, twice it where labels may face each other."""
+    kept: list[tuple[float, float]] = []
+    for run in sorted(runs, key=lambda run: -run[1]):
+        if all(abs(run[0] - other[0]) > 2.0 * least_s for other in kept):
+            kept.append(run)
+    return kept
 
 
 def _draw_time_axis(axes: Axes, drawn: _Drawn) -> None:
@@ -262,6 +282,9 @@ def _draw_words(figure: Figure, report: DeliveryReport) -> None:
         (report.messages_sent, f"{report.messages_sent:,} messages".replace(",", "\u202f")),
     ]
     figure.text(0.07, 0.893, "   ·   ".join(words for value, words in parts if value is not None), fontsize=13.5, color=_INK, va="center")
+    # Below the time axis, where no error reaches, however large.
+    judged = "; grey: left out of the figures of quality above" if report.not_judged else ""
+    figure.text(0.07, 0.022, f"blue band: $\\pm${100 * _BAND_FRAC:.0f} %{judged}", fontsize=10, color=_GREY)
     figure.text(
         0.975, 0.022, f"dispatch {report.dispatch_id}, report {report.version}", fontsize=10, color=_GREY, ha="right", parse_math=False
     )
