@@ -12,8 +12,8 @@ import numpy as np
 
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.instructions import Amendment, DispatchOrder
-from counterflow.domain.views import DispatchAnswer
 from counterflow.sim.settings import WorldSettings
 
 STATIONS = 200

@@ -15,7 +15,8 @@ from counterflow.app.config import Settings
 from counterflow.app.server import Server
 from counterflow.domain.ids import SiteId, StationId
 from counterflow.domain.resources import StationRegistration
-from counterflow.domain.views import PasswordView, Refusal
+from counterflow.domain.security_views import PasswordView
+from counterflow.domain.views import Refusal
 from counterflow.sim.client import FleetClient
 from counterflow.sim.settings import FleetClientSettings
 

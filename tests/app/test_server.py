@@ -20,10 +20,11 @@ from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.app.config import Settings
 from counterflow.app.server import Server
 from counterflow.app.settlement.settling import LATE_DATA_S
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction, DispatchOrder, DispatchState
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.views import DispatchAnswer, Refusal
+from counterflow.domain.views import Refusal
 
 NOW_S = 1_800_000_000.0
 

@@ -19,8 +19,9 @@ from counterflow.app.security.token import find_token
 from counterflow.app.server import Server
 from counterflow.domain.ids import EvseId, SiteId, StationId, TransactionId
 from counterflow.domain.resources import StationRegistration
+from counterflow.domain.session_views import SessionOrder, SessionQuery
+from counterflow.domain.station_views import StationOrder, StationQuery
 from counterflow.domain.telemetry import EventKind, Measurement, TransactionPhase, TransactionReported
-from counterflow.domain.views import SessionOrder, SessionQuery, StationOrder, StationQuery
 
 pytestmark = pytest.mark.timeout(120)
 MANY = 10_000

@@ -11,8 +11,9 @@ import pytest
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
+from counterflow.domain.dispatch_views import DispatchAnswer, DispatchView
 from counterflow.domain.instructions import DispatchInstruction, DispatchOrder
-from counterflow.domain.views import DispatchAnswer, DispatchView, Refusal
+from counterflow.domain.views import Refusal
 from counterflow.sim.settings import WorldSettings
 from counterflow.sim.vehicle import Cars
 

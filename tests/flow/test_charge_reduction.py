@@ -13,11 +13,11 @@ import pytest
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
 from counterflow.domain.delivery import DeliveryReport, LogKind
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.drivers import Scope, SessionOverride
 from counterflow.domain.instructions import ControlPath, DispatchMode, DispatchOrder, DispatchState, StreamTerms, StreamValue
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.settlement import BaselineMethod, PlanFrozen
-from counterflow.domain.views import DispatchAnswer
 from counterflow.engine.settlement.members import members
 from counterflow.sim.settings import WorldSettings
 from counterflow.sim.vehicle import Cars

@@ -7,9 +7,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.instructions import AllocationPolicy, Amendment, DispatchMode, DispatchOrder, DispatchState
 from counterflow.domain.notices import NOTICES
-from counterflow.domain.views import DispatchView, Refusal, RefusalKind
+from counterflow.domain.views import Refusal, RefusalKind
 
 END_S = 200.0
 """Resume takes a minute, tombstones and late answers a little more."""

@@ -7,9 +7,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from counterflow.app.drivers.experience import Experience
+from counterflow.domain.driver_views import ErasureAnswer
 from counterflow.domain.records import DocumentKind, LearnedResponse
 from counterflow.domain.units import DAY_S
-from counterflow.domain.views import ErasureAnswer
 
 TOKEN = "DECFW000000001"
 

@@ -9,7 +9,8 @@ from counterflow.domain.delivery import LogEntry, LogKind
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import Amendment, DispatchMode, StreamTerms, StreamValue
-from counterflow.domain.views import ExplanationView, Refusal
+from counterflow.domain.session_views import ExplanationView
+from counterflow.domain.views import Refusal
 
 END_S = 250.0
 

@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from counterflow.adapters.storage.frames import Frame
+from counterflow.domain.dispatch_views import ClearingView
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.histories import ProfileEntry, SessionHistory
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.reasons import Reason
-from counterflow.domain.views import ClearingView, Refusal
+from counterflow.domain.views import Refusal
 
 
 class Ring:

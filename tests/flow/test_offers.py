@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.instructions import Amendment, DispatchMode, DispatchOrder, DispatchState
 from counterflow.domain.offers import Commitment, CommitmentState, Offer
 from counterflow.domain.reasons import Reason
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.views import DispatchAnswer, Refusal
+from counterflow.domain.views import Refusal
 from counterflow.engine.offers.ledger import BINDING
 
 HOUR_S = 3_600.0

@@ -8,7 +8,8 @@ import pytest
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
 from counterflow.domain.instructions import DispatchOrder
-from counterflow.domain.views import Refusal, SessionOrder, SessionQuery
+from counterflow.domain.session_views import SessionOrder, SessionQuery
+from counterflow.domain.views import Refusal
 from counterflow.sim.settings import WorldSettings
 
 OPEN_HOUSE: dict[str, Any] = {"stations": {"accept_unknown": True}, "drivers": {"default": {"consent": True}}}

@@ -7,7 +7,7 @@ import pytest
 
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
-from counterflow.domain.views import StationFilter, StationOrder, StationQuery
+from counterflow.domain.station_views import StationFilter, StationOrder, StationQuery
 from counterflow.sim.settings import WorldSettings
 
 OPEN_HOUSE: dict[str, Any] = {"stations": {"accept_unknown": True}, "drivers": {"default": {"consent": True}}}

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from counterflow.domain.delivery import LogKind
+from counterflow.domain.dispatch_views import TargetAnswer
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, StreamTerms, StreamValue
-from counterflow.domain.views import Refusal, RefusalKind, TargetAnswer
+from counterflow.domain.views import Refusal, RefusalKind
 
 END_S = 250.0
 TERMS = StreamTerms(timeout_s=12.0, hold_s=20.0, ramp_down_s=60.0)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.instructions import DispatchOrder, DispatchState, OrderStep
-from counterflow.domain.views import DispatchAnswer
 
 END_S = 250.0
 

@@ -15,7 +15,7 @@ from counterflow.app.observing.mqtt_metrics import MqttMetrics
 from counterflow.app.observing.openadr_metrics import OpenAdrMetrics
 from counterflow.app.observing.webhook_metrics import WebhookMetrics
 from counterflow.app.security.secret_files import secret
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 Spawn = Callable[[Coroutine[object, object, None]], None]
 

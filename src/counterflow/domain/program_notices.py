@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.grid import GridOrderRecord
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.program_translation import Terms, instant
 from counterflow.domain.program_words import OrdersWords, ReportWords
-from counterflow.domain.views import DispatchView, Notice
+from counterflow.domain.views import Notice
 
 ViewOf = Callable[[DispatchId], DispatchView | None]
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.grid import (
     WATTS,
     GridAnswer,
@@ -27,7 +28,7 @@ from counterflow.domain.program_words import (
     StepWords,
     TelemetryWords,
 )
-from counterflow.domain.views import DispatchView, Refusal, RefusalKind
+from counterflow.domain.views import Refusal, RefusalKind
 
 AHEAD_S = 10.0
 """So much may a sender's clock be ahead of ours."""

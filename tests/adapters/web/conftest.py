@@ -16,6 +16,8 @@ from counterflow.adapters.web.settings import ApiSettings
 from counterflow.domain.access import ApiToken, AuditEntry, TokenView
 from counterflow.domain.conflicts import SitePriority
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
+from counterflow.domain.dispatch_views import ClearingView, DispatchAnswer, DispatchView, NoteView, TargetAnswer, VerificationView
+from counterflow.domain.driver_views import DriverView, ErasureAnswer, ImportAnswer
 from counterflow.domain.grid import (
     GridAnswer,
     GridOrder,
@@ -31,40 +33,11 @@ from counterflow.domain.grid import (
 from counterflow.domain.ids import DispatchId, SiteId
 from counterflow.domain.instructions import DispatchMode, DispatchState
 from counterflow.domain.offers import Commitment, CoverageView, Offer
+from counterflow.domain.security_views import CertificateView, IssuedCertificateView, PasswordView, SecurityEventView
+from counterflow.domain.session_views import ExplanationView, SessionPage, SessionQuery, SessionView
 from counterflow.domain.settlement import ReportVersion
-from counterflow.domain.views import (
-    CallAnswer,
-    CertificateView,
-    ClearingView,
-    ConflictView,
-    DispatchAnswer,
-    DispatchView,
-    DriverView,
-    ErasureAnswer,
-    ExplanationView,
-    FleetView,
-    FrameView,
-    HealthView,
-    ImportAnswer,
-    IssuedCertificateView,
-    LimitView,
-    NoteView,
-    Notice,
-    PasswordView,
-    ProfileView,
-    Refusal,
-    RefusalKind,
-    SecurityEventView,
-    SessionPage,
-    SessionQuery,
-    SessionView,
-    StationPage,
-    StationQuery,
-    StationView,
-    StorageView,
-    TargetAnswer,
-    VerificationView,
-)
+from counterflow.domain.station_views import CallAnswer, ConflictView, FrameView, ProfileView, StationPage, StationQuery, StationView
+from counterflow.domain.views import FleetView, HealthView, LimitView, Notice, Refusal, RefusalKind, StorageView
 
 TOKEN = "a-token-for-the-tests-0123456789"
 

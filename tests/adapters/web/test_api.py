@@ -3,21 +3,12 @@ import pytest
 
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.domain.conflicts import Leader, SitePriority
+from counterflow.domain.dispatch_views import DispatchAnswer, DispatchView, TargetAnswer
 from counterflow.domain.ids import SiteId
 from counterflow.domain.instructions import AllocationPolicy, DispatchMode, Headroom, StreamTerms, StreamValue
-from counterflow.domain.views import (
-    CallAnswer,
-    ConflictView,
-    DispatchAnswer,
-    DispatchView,
-    ExplanationView,
-    FleetView,
-    Refusal,
-    RefusalKind,
-    SessionView,
-    StationView,
-    TargetAnswer,
-)
+from counterflow.domain.session_views import ExplanationView, SessionView
+from counterflow.domain.station_views import CallAnswer, ConflictView, StationView
+from counterflow.domain.views import FleetView, Refusal, RefusalKind
 
 ORDER = {"discharge_power_w": "2.5MW", "duration_s": "15min"}
 

@@ -12,7 +12,7 @@ from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.adapters.web.gate import OPEN_PATHS
 from counterflow.adapters.web.roles import NAMED, PREFIX, least_role
 from counterflow.domain.access import ApiToken, Role
-from counterflow.domain.views import DispatchView
+from counterflow.domain.dispatch_views import DispatchView
 
 TOKEN = "a-token-for-the-tests-0123456789"
 

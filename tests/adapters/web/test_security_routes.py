@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from counterflow.adapters.web.examples import EXAMPLES
-from counterflow.domain.views import CertificateView, IssuedCertificateView, PasswordView, Refusal, RefusalKind, SecurityEventView
+from counterflow.domain.security_views import CertificateView, IssuedCertificateView, PasswordView, SecurityEventView
+from counterflow.domain.views import Refusal, RefusalKind
 
 
 def same(response, shape):

@@ -13,11 +13,14 @@ from typer.testing import CliRunner, Result
 from counterflow.app.cli import app
 from counterflow.app.cli.shared import Surroundings
 from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.dispatch_views import DispatchAnswer, DispatchView
 from counterflow.domain.ids import ALL_SITES, DispatchId, EvseId
 from counterflow.domain.instructions import AllocationPolicy, DispatchInstruction, DispatchMode, DispatchState, Feasibility, TargetStep
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity
+from counterflow.domain.session_views import SessionView
 from counterflow.domain.settlement import Quality
-from counterflow.domain.views import DispatchAnswer, DispatchView, FleetView, SessionView, StationView
+from counterflow.domain.station_views import StationView
+from counterflow.domain.views import FleetView
 
 NOW_S = 1_795_366_800.0
 """2026-11-22T17:00:00Z."""

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from counterflow.adapters.certificates.authority import open_authority
 from counterflow.adapters.web.examples import EXAMPLES
-from counterflow.domain.views import CallAnswer, CertificateView, IssuedCertificateView, PasswordView, SecurityEventView, StationView
+from counterflow.domain.security_views import CertificateView, IssuedCertificateView, PasswordView, SecurityEventView
+from counterflow.domain.station_views import CallAnswer, StationView
 
 
 def test_the_certificates_of_the_listeners_are_listed_and_read_again(api: Any, counterflow: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.domain.conflicts import SitePriority
-from counterflow.domain.views import ConflictView, StationView
+from counterflow.domain.station_views import ConflictView, StationView
 
 
 def test_conflicts_lists_who_else_steers_and_what_was_confirmed(api: Any, counterflow: Any) -> None:

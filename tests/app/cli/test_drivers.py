@@ -6,7 +6,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from counterflow.adapters.web.examples import EXAMPLES
-from counterflow.domain.views import BadRow, DriverView, ErasureAnswer, ImportAnswer, SessionView
+from counterflow.domain.driver_views import BadRow, DriverView, ErasureAnswer, ImportAnswer
+from counterflow.domain.session_views import SessionView
 
 VIEW = EXAMPLES[DriverView]
 

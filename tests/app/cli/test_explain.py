@@ -4,7 +4,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from counterflow.domain.views import ExplanationView, FleetView, SessionView, StationView
+from counterflow.domain.session_views import ExplanationView, SessionView
+from counterflow.domain.station_views import StationView
+from counterflow.domain.views import FleetView
 
 NOW_S = 1_795_366_800.0
 """2026-11-22T17:00:00Z."""

@@ -8,7 +8,9 @@ from msgspec.structs import replace
 
 from counterflow.app.cli.looks import why
 from counterflow.domain.resources import StationIdentity
-from counterflow.domain.views import CallAnswer, FleetView, SessionView, StationView
+from counterflow.domain.session_views import SessionView
+from counterflow.domain.station_views import CallAnswer, StationView
+from counterflow.domain.views import FleetView
 
 
 def flat(text: str) -> str:

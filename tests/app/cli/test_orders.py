@@ -7,8 +7,9 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from counterflow.domain.dispatch_views import DispatchAnswer, DispatchView, Displacement
 from counterflow.domain.instructions import DispatchState
-from counterflow.domain.views import DispatchAnswer, DispatchView, Displacement, FleetView, Refusal, RefusalKind
+from counterflow.domain.views import FleetView, Refusal, RefusalKind
 
 PATH = "/api/v1/dispatches"
 ONE = f"{PATH}/d-1a2b3c4d"

@@ -7,8 +7,9 @@ import pytest
 
 from counterflow.app.cli.profiles import step_of, steps_in
 from counterflow.app.cli.shared import WrongUsageError
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.units import UnitError
-from counterflow.domain.views import DispatchAnswer, FleetView
+from counterflow.domain.views import FleetView
 
 PATH = "/api/v1/dispatches"
 START_S = 1_795_366_800.0

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from counterflow.domain.ids import EvseId
 from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability, StationFacts
 from counterflow.domain.station_settings import ChangedSetting, StationVariable
-from counterflow.domain.views import StationView
+from counterflow.domain.station_views import StationView
 
 
 def flat(text: str) -> str:

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from counterflow.app.cli.shared import WrongUsageError
 from counterflow.app.cli.streaming import values
+from counterflow.domain.dispatch_views import DispatchView, StreamView, TargetAnswer
 from counterflow.domain.instructions import StreamTerms
-from counterflow.domain.views import DispatchView, FleetView, StreamView, TargetAnswer
+from counterflow.domain.views import FleetView
 
 ONE = "/api/v1/dispatches/d-1a2b3c4d"
 NOW_S = 1_795_366_800.0

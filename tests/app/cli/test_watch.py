@@ -12,9 +12,9 @@ from counterflow.app.cli.api_client import ApiClient, ApiError, Token
 from counterflow.app.cli.shared import FailedError
 from counterflow.app.cli.watch import PATIENCE_S, figures, frame, line, watch
 from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.dispatch_views import DispatchAnswer, DispatchView
 from counterflow.domain.instructions import DispatchState
 from counterflow.domain.settlement import Quality
-from counterflow.domain.views import DispatchAnswer, DispatchView
 
 ONE = "/api/v1/dispatches/d-1a2b3c4d"
 

@@ -5,9 +5,9 @@ from msgspec.structs import replace
 
 from counterflow.app.cli.words import answer_words, feasibility_words, length, order_words, state_words, verdict_words
 from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.dispatch_views import DispatchAnswer, DispatchView
 from counterflow.domain.instructions import DispatchState, TargetStep
 from counterflow.domain.settlement import BaselineMethod, BaselineStatement, Quality, Recovery, Revision
-from counterflow.domain.views import DispatchAnswer, DispatchView
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import msgspec
 from counterflow.adapters.storage.memory import MemoryJournal
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
+from counterflow.domain.driver_views import DriverView, ErasureAnswer, ImportAnswer
 from counterflow.domain.drivers import AccountRecord, PartialTerms, Scope, SessionOverride
 from counterflow.domain.ids import StationId
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.views import DriverView, ErasureAnswer, ImportAnswer, Refusal, RefusalKind
+from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.sim.settings import WorldSettings
 
 TOKEN = "DECFW000000001"

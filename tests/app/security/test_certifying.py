@@ -24,7 +24,7 @@ from counterflow.app.config import Settings
 from counterflow.app.server import Server
 from counterflow.domain.ids import SiteId, StationId
 from counterflow.domain.resources import StationRegistration
-from counterflow.domain.views import CallAnswer
+from counterflow.domain.station_views import CallAnswer
 
 PASSWORD = "sixteen chars ok"
 CS1 = StationId("CS1")

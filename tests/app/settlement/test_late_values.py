@@ -15,11 +15,12 @@ from counterflow.app.settlement.gathering import MARGIN_S, gather
 from counterflow.app.settlement.late_values import LateValues
 from counterflow.app.settlement.reporting import Reporting
 from counterflow.domain.delivery import DeliveryReport, LogEntry, LogKind, Stored
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction, DispatchMode, DispatchOrder, DispatchState
 from counterflow.domain.records import DocumentKind, SessionRecord
 from counterflow.domain.settlement import BaselineMethod
-from counterflow.domain.views import DispatchAnswer, Refusal
+from counterflow.domain.views import Refusal
 from counterflow.engine.fleet.frozen import frozen_in
 from counterflow.engine.settlement.settings import SettlementSettings
 from counterflow.sim.settings import WorldSettings

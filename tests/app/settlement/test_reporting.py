@@ -10,8 +10,8 @@ from counterflow.adapters.storage.report_files import ReportFiles
 from counterflow.app.config import Settings
 from counterflow.app.replay import Replay
 from counterflow.app.settlement.reporting import Reporting
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.instructions import DispatchOrder
-from counterflow.domain.views import DispatchAnswer
 from counterflow.sim.settings import WorldSettings
 
 OPEN_HOUSE: dict[str, Any] = {"stations": {"accept_unknown": True}, "drivers": {"default": {"consent": True}}}

@@ -24,9 +24,9 @@ from counterflow.app.replay import Replay
 from counterflow.app.settlement.reporting import Reporting
 from counterflow.app.settlement.verifying import DATABASE, CannotVerifyError, verify
 from counterflow.domain.delivery import DeliveryReport, Stored
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.instructions import DispatchMode, DispatchOrder
 from counterflow.domain.settlement import BaselineMethod
-from counterflow.domain.views import DispatchAnswer
 from counterflow.sim.settings import WorldSettings
 
 OPEN_HOUSE: dict[str, Any] = {"stations": {"accept_unknown": True}, "drivers": {"default": {"consent": True, "pausing": True}}}

@@ -16,10 +16,10 @@ from counterflow.app.config import Settings, SettingsError, load
 from counterflow.app.replay import Replay
 from counterflow.app.telemetry.pool_figures import PoolFigures
 from counterflow.app.telemetry.pool_records import KEPT_IN_MEMORY, PoolRecords
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.grid import PoolTelemetry, Program, Quality, Sign, Wire
 from counterflow.domain.ids import ALL_SITES, PoolId
 from counterflow.domain.instructions import DispatchOrder
-from counterflow.domain.views import DispatchAnswer
 from counterflow.engine.grid.telemetry import Firm
 from counterflow.sim.settings import WorldSettings
 

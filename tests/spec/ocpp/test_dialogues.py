@@ -40,9 +40,10 @@ from counterflow.app.observing.notices import NoticeBoard
 from counterflow.app.replay import KeptReports
 from counterflow.app.settlement.reporting import Reporting
 from counterflow.domain.conflicts import Leader
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.ids import SiteId, StationId
 from counterflow.domain.instructions import DispatchOrder
-from counterflow.domain.views import DispatchAnswer, Notice
+from counterflow.domain.views import Notice
 
 DIALOGUES = sorted((Path(__file__).parent / "dialogues").glob("*.json"))
 QUIRKS = 8

@@ -8,7 +8,7 @@ from counterflow.adapters.iec104.commands import SetpointCommand, judge
 from counterflow.adapters.iec104.points import Look, Reading, readings
 from counterflow.adapters.iec104.settings import Iec104Settings, StationSettings
 from counterflow.domain.grid import PoolTelemetry, Wire, discharge_power_w_of
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 _LONGEST_WAIT_S = 60.0
 _ROUNDING_FRAC = 2.0**-23

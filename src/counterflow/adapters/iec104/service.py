@@ -14,7 +14,7 @@ from counterflow.adapters.iec104.outstation import CannotOpenError, Outstation, 
 from counterflow.adapters.iec104.settings import Iec104Settings
 from counterflow.domain.grid import Wire
 from counterflow.domain.units import format_instant
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 _log = structlog.get_logger("counterflow")
 _BREATH_S = 0.2

@@ -14,7 +14,7 @@ from counterflow.domain.grid import Program
 from counterflow.domain.program_translation import Terms, refused
 from counterflow.domain.program_words import AnswerWords, OrderWords, SetpointWords, WithdrawWords
 from counterflow.domain.views import Refusal, RefusalKind
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 Words = TypeVar("Words", OrderWords, WithdrawWords, SetpointWords)
 _ORDER = msgspec.json.Decoder(OrderWords)

@@ -8,7 +8,7 @@ from counterflow.adapters.mqtt.topics import OFFERS
 from counterflow.domain.program_translation import Terms, instant
 from counterflow.domain.program_words import OffersWords
 from counterflow.domain.views import Refusal
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 
 class OffersOut:

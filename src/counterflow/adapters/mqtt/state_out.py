@@ -9,7 +9,7 @@ from counterflow.adapters.mqtt.topics import ORDERS, REPORT
 from counterflow.domain.program_notices import concerns, orders_words, report_words
 from counterflow.domain.program_translation import Terms
 from counterflow.domain.views import Notice
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 
 class StateOut:

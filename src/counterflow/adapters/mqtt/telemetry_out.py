@@ -14,7 +14,7 @@ from counterflow.adapters.mqtt.topics import REPLAYED, TELEMETRY
 from counterflow.domain.grid import Wire
 from counterflow.domain.program_translation import Terms
 from counterflow.domain.program_words import TelemetryBatch
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 LATE_RECORDS = 5
 """So many behind, live is no longer live: the newest goes first, the others are replayed."""

@@ -21,7 +21,7 @@ from counterflow.adapters.mqtt.topics import STATUS
 from counterflow.domain.grid import Wire
 from counterflow.domain.program_translation import Terms, instant
 from counterflow.domain.program_words import StatusWords
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 _GOODBYE_S = 2.0
 _BROKER = "broker"

@@ -18,7 +18,7 @@ from counterflow.adapters.openadr.models import AGGREGATED, AnyObject, Report, V
 from counterflow.adapters.openadr.reading import Page
 from counterflow.adapters.openadr.settings import VtnSettings
 from counterflow.domain.grid import Wire
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 _CONFLICT, _NOT_FOUND = 409, 404
 _A = TypeVar("_A", bound=AnyObject)

@@ -19,7 +19,7 @@ from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.offers import Offer
 from counterflow.domain.settlement import IntervalFigures
 from counterflow.domain.views import Refusal
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 KEPT_RECORDS = 7200
 """Of each pool so many records of telemetry are at hand: two hours at one a second."""

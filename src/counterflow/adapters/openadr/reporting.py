@@ -25,7 +25,7 @@ from counterflow.adapters.openadr.report_sources import Sources, asks_for_state
 from counterflow.adapters.openadr.reports import STATE, STORAGE, Author, cannot_tell, needs_offers, report_of
 from counterflow.adapters.openadr.timeline import Span, UnclearError
 from counterflow.domain.grid import Program, Wire
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 CATCH_UP_S = 86_400.0
 """After a start reports are filed that were due so long ago at most; those that were filed are corrected as before."""

@@ -28,7 +28,7 @@ from counterflow.adapters.openadr.timeline import says_now
 from counterflow.domain.grid import CapacityBound, GridOrder, GridOutcome, PoolTelemetry, Program, Wire
 from counterflow.domain.ids import PoolId
 from counterflow.domain.views import Refusal, RefusalKind
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 INTRODUCE_AGAIN_S = 120.0
 _JITTER_FRAC = 0.1

@@ -17,7 +17,7 @@ from counterflow.adapters.openadr.reporting import Reporting
 from counterflow.adapters.openadr.settings import OpenAdrSettings, VtnSettings
 from counterflow.adapters.openadr.ven import Ven
 from counterflow.adapters.openadr.webhook import WebhookDoor, WebhookListener
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 _GOODBYE_S = 3.0
 _LISTENING_S = 5.0

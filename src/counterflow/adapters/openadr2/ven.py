@@ -18,7 +18,7 @@ from counterflow.adapters.openadr2.settings import OpenAdr2Settings
 from counterflow.domain.grid import GridOutcome, GridUnit, Program, Quality, Wire, value_of
 from counterflow.domain.units import WH_PER_WS
 from counterflow.domain.views import Refusal, RefusalKind
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 OPT_IN: Final = "optIn"
 OPT_OUT: Final = "optOut"

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from counterflow.adapters.web.answers import answer, bearer, shows
 from counterflow.domain.access import ROLE_WORDS, AuditEntry, TokenView, WhoView
 from counterflow.domain.views import StorageView
-from counterflow.engine.ports import Operations
+from counterflow.engine.operations import Operations
 
 
 class TokenBody(BaseModel):

@@ -33,7 +33,8 @@ from counterflow.adapters.web.settings import ApiSettings
 from counterflow.adapters.web.stream import EventStreams
 from counterflow.domain.ids import SiteId
 from counterflow.domain.views import HealthView
-from counterflow.engine.ports import GridSide, Operations
+from counterflow.engine.grid_side import GridSide
+from counterflow.engine.operations import Operations
 
 _ABOUT = """Orders, looks and reports of a virtual power plant of parked cars.
 

@@ -8,9 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from counterflow.adapters.web.roles import LOOKING, PREFIX
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.ids import DispatchId, StationId
-from counterflow.domain.views import DispatchView, FleetView
-from counterflow.engine.ports import Operations
+from counterflow.domain.views import FleetView
+from counterflow.engine.operations import Operations
 
 SECRET: Final = frozenset({"password", "token", "id", "csv"})
 """Fields of bodies that are not kept: secrets, and identifiers of people and cars."""

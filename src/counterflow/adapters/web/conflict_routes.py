@@ -9,8 +9,8 @@ from counterflow.adapters.web.answers import answer, bearer, shows
 from counterflow.adapters.web.models import Name, PriorityBody, ReleaseBody
 from counterflow.domain.conflicts import SitePriority
 from counterflow.domain.ids import SiteId, StationId
-from counterflow.domain.views import ConflictView, StationView
-from counterflow.engine.ports import Operations
+from counterflow.domain.station_views import ConflictView, StationView
+from counterflow.engine.operations import Operations
 
 
 def conflict_routes(operations: Operations) -> APIRouter:

@@ -12,9 +12,10 @@ from counterflow.adapters.web.patterns import KEY_PATTERN
 from counterflow.adapters.web.problems import refused
 from counterflow.adapters.web.units import InstantText
 from counterflow.domain.course import CourseView
+from counterflow.domain.dispatch_views import DispatchAnswer, DispatchView, NoteView, TargetAnswer
 from counterflow.domain.ids import DispatchId
-from counterflow.domain.views import DispatchAnswer, DispatchView, NoteView, Refusal, TargetAnswer
-from counterflow.engine.ports import Operations
+from counterflow.domain.views import Refusal
+from counterflow.engine.operations import Operations
 
 IdempotencyKey = Annotated[
     str | None,

@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from counterflow.adapters.web.answers import answer, bearer, shows
 from counterflow.adapters.web.driver_models import AgreementBody, ImportBody, OverrideBody, WhoBody
+from counterflow.domain.driver_views import DriverView, ErasureAnswer, ImportAnswer
 from counterflow.domain.drivers import Scope
 from counterflow.domain.ids import StationId
-from counterflow.domain.views import DriverView, ErasureAnswer, ImportAnswer, SessionView
-from counterflow.engine.ports import Operations
+from counterflow.domain.session_views import SessionView
+from counterflow.engine.operations import Operations
 
 
 def driver_routes(operations: Operations) -> APIRouter:

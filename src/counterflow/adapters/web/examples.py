@@ -6,6 +6,16 @@ from counterflow.domain.access import AuditEntry, TokenView, WhoView
 from counterflow.domain.conflicts import ForeignProfile, InstalledProfile, Leader, PriorityEntry, SitePriority
 from counterflow.domain.course import CourseMark, CoursePoint, CourseView
 from counterflow.domain.delivery import DeliveryReport, DropOut, Gap, SeriesPoint, SessionDelivery
+from counterflow.domain.dispatch_views import (
+    ClearingView,
+    DispatchAnswer,
+    DispatchView,
+    NoteView,
+    StreamView,
+    TargetAnswer,
+    VerificationView,
+)
+from counterflow.domain.driver_views import BadRow, DriverView, ErasureAnswer, ImportAnswer
 from counterflow.domain.drivers import PartialTerms
 from counterflow.domain.grid import GridUnit, PoolTelemetry, Sign
 from counterflow.domain.grid import Quality as PoolQuality
@@ -24,40 +34,12 @@ from counterflow.domain.offers import LEVELS, Commitment, CommitmentState, Cover
 from counterflow.domain.program_translation import instant
 from counterflow.domain.program_words import AnswerWords, OrderState, OrdersWords, StepWords
 from counterflow.domain.resources import ConnectedEv, ControlMode, EvseCapability, StationFacts, StationIdentity
+from counterflow.domain.security_views import CertificateView, IssuedCertificateView, PasswordView, SecurityEventView
+from counterflow.domain.session_views import ExplanationView, SessionPage, SessionView
 from counterflow.domain.settlement import Quality, ReportVersion, Revision
 from counterflow.domain.station_settings import ChangedSetting, StationVariable
-from counterflow.domain.views import (
-    BadRow,
-    CallAnswer,
-    CertificateView,
-    ClearingView,
-    ConflictView,
-    DispatchAnswer,
-    DispatchView,
-    DriverView,
-    ErasureAnswer,
-    ExplanationView,
-    FleetView,
-    FrameView,
-    HealthView,
-    ImportAnswer,
-    IssuedCertificateView,
-    LimitView,
-    NoteView,
-    Notice,
-    PasswordView,
-    ProfileView,
-    SecurityEventView,
-    SessionPage,
-    SessionView,
-    StationPage,
-    StationView,
-    StorageView,
-    StoreView,
-    StreamView,
-    TargetAnswer,
-    VerificationView,
-)
+from counterflow.domain.station_views import CallAnswer, ConflictView, FrameView, ProfileView, StationPage, StationView
+from counterflow.domain.views import FleetView, HealthView, LimitView, Notice, StorageView, StoreView
 
 _NOW_S = 1_795_366_860.0
 _START_S = 1_795_366_800.0

@@ -11,27 +11,23 @@ from counterflow.adapters.web.models import CallBody, StationBody
 from counterflow.adapters.web.problems import problem
 from counterflow.adapters.web.stream import MEDIA_TYPE, EventStreams, encoded
 from counterflow.adapters.web.units import InstantText
+from counterflow.domain.dispatch_views import ClearingView
 from counterflow.domain.histories import ProfileEntry, SessionHistory
 from counterflow.domain.ids import SessionUid, SiteId, StationId
 from counterflow.domain.resources import StationRegistration
-from counterflow.domain.views import (
+from counterflow.domain.session_views import ExplanationView, SessionOrder, SessionPage, SessionQuery, SessionView
+from counterflow.domain.station_views import (
     CallAnswer,
-    ClearingView,
-    ExplanationView,
-    FleetView,
     FrameView,
     ProfileView,
-    SessionOrder,
-    SessionPage,
-    SessionQuery,
-    SessionView,
     StationFilter,
     StationOrder,
     StationPage,
     StationQuery,
     StationView,
 )
-from counterflow.engine.ports import Operations
+from counterflow.domain.views import FleetView
+from counterflow.engine.operations import Operations
 
 LastEventId = Annotated[
     str | None,

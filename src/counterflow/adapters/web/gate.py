@@ -16,7 +16,7 @@ from counterflow.adapters.web.auth import Bearer, TokenCheck
 from counterflow.adapters.web.metrics import Requests
 from counterflow.adapters.web.problems import HEADERS, METHODS, REQUEST_ID, problem
 from counterflow.domain.access import AuditEntry
-from counterflow.engine.ports import Operations
+from counterflow.engine.operations import Operations
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 

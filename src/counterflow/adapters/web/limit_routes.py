@@ -6,7 +6,7 @@ from starlette.responses import Response
 from counterflow.adapters.web.answers import answer, shows
 from counterflow.adapters.web.models import LoadBody
 from counterflow.domain.views import LimitView
-from counterflow.engine.ports import Operations
+from counterflow.engine.operations import Operations
 
 
 def limit_routes(operations: Operations) -> APIRouter:

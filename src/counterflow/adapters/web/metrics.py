@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from counterflow.adapters.web.stream import EventStreams
-from counterflow.engine.ports import Operations
+from counterflow.engine.operations import Operations
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -16,7 +16,7 @@ from counterflow.domain.ids import ALL_SITES, PoolId
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Commitment, CoverageView, Offer
 from counterflow.domain.views import Refusal
-from counterflow.engine.ports import Operations
+from counterflow.engine.operations import Operations
 
 Pool = Annotated[Name, Query(description="Named group of sites; `all` is every site.", examples=["all"])]
 WindowMin = Annotated[float, Query(ge=5.0, le=1440.0, allow_inf_nan=False, description="Length of the window [min].", examples=[60])]

@@ -22,7 +22,7 @@ from counterflow.domain.program_notices import orders_words
 from counterflow.domain.program_translation import Terms
 from counterflow.domain.program_words import AnswerWords, OrdersWords, OrderWords
 from counterflow.domain.views import Refusal, RefusalKind
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 MOST_RECORDS = 1_000
 LONGEST_WAIT_S = 30.0

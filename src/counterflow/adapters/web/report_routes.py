@@ -13,11 +13,12 @@ from counterflow.adapters.web.documents import documented
 from counterflow.adapters.web.models import ReportFormat
 from counterflow.adapters.web.problems import refused
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
+from counterflow.domain.dispatch_views import VerificationView
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.series import regridded
 from counterflow.domain.settlement import ReportVersion
-from counterflow.domain.views import Refusal, RefusalKind, VerificationView
-from counterflow.engine.ports import Operations
+from counterflow.domain.views import Refusal, RefusalKind
+from counterflow.engine.operations import Operations
 
 RenderReport = Callable[[DeliveryReport, str], tuple[bytes, str, str]]
 """(report, format) -> (content, media type, file name); called in a thread."""

@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 
 from counterflow.adapters.web.auth import Bearer
 from counterflow.domain.access import Role
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.ids import DispatchId
-from counterflow.domain.views import DispatchView
-from counterflow.engine.ports import Operations
+from counterflow.engine.operations import Operations
 
 PREFIX: Final = "/api/v1"
 LOOKING: Final = frozenset({"GET", "HEAD"})

@@ -8,8 +8,9 @@ from starlette.responses import Response
 from counterflow.adapters.web.answers import answer, bearer, shows
 from counterflow.adapters.web.models import AuthorityBody, RevocationBody
 from counterflow.domain.ids import StationId
-from counterflow.domain.views import CallAnswer, CertificateView, IssuedCertificateView, PasswordView, SecurityEventView
-from counterflow.engine.ports import Operations
+from counterflow.domain.security_views import CertificateView, IssuedCertificateView, PasswordView, SecurityEventView
+from counterflow.domain.station_views import CallAnswer
+from counterflow.engine.operations import Operations
 
 Limit = Annotated[int, Query(ge=1, le=10_000, description="Most events that are shown.")]
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from counterflow.domain.grid import Wire
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 
 class Letter(Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from counterflow.adapters.webhooks.signing import SIGNATURE, signature
 from counterflow.domain.grid import Wire
 from counterflow.domain.program_translation import Terms, instant
 from counterflow.domain.program_words import TelemetryBatch
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 LIVE_S = 60.0
 """A batch whose newest record is older than this, and than two batches, is a replay."""

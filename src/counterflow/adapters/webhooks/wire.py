@@ -14,7 +14,7 @@ from counterflow.domain.grid import Wire
 from counterflow.domain.program_notices import concerns, orders_words, report_words
 from counterflow.domain.program_translation import Terms
 from counterflow.domain.views import Notice
-from counterflow.engine.ports import GridSide
+from counterflow.engine.grid_side import GridSide
 
 FAULT_PAUSE_S = 5.0
 

@@ -9,7 +9,8 @@ import typer
 from counterflow.app.cli.api_client import segment
 from counterflow.app.cli.shared import FailedError, JsonOption, Server, WrongUsageError, asks_server, note, screen
 from counterflow.app.cli.tables import Column, column, figures, print_table, say, visible, whole, words
-from counterflow.domain.views import CallAnswer, CertificateView, IssuedCertificateView, PasswordView
+from counterflow.domain.security_views import CertificateView, IssuedCertificateView, PasswordView
+from counterflow.domain.station_views import CallAnswer
 
 certificates_app = typer.Typer(help="Certificates of this server and of stations.", no_args_is_help=True)
 LONGEST_IDENTITY = 48

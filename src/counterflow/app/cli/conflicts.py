@@ -9,7 +9,7 @@ from counterflow.app.cli.shared import JsonOption, Server, asks_server, refuse_o
 from counterflow.app.cli.tables import Column, clock, column, figures, instant, print_table, say, whole, words
 from counterflow.app.cli.words import counted, profile_words
 from counterflow.domain.conflicts import Leader, PriorityEntry, SitePriority
-from counterflow.domain.views import ConflictView, StationView
+from counterflow.domain.station_views import ConflictView, StationView
 
 ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="The person who says so; it is kept.")]
 NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, or on what ground; it is kept.")]

@@ -20,9 +20,10 @@ from counterflow.app.cli.shared import (
 from counterflow.app.cli.tables import Column, clock, column, figures, kilo, percent, print_facts, print_table, say, span, whole
 from counterflow.app.cli.words import counted
 from counterflow.app.drivers.driver_file import TERM_COLUMNS, terms_from
+from counterflow.domain.driver_views import DriverView, ErasureAnswer, ImportAnswer
 from counterflow.domain.drivers import PartialTerms, Scope
+from counterflow.domain.session_views import SessionView
 from counterflow.domain.units import format_energy, parse_instant_s, parse_share
-from counterflow.domain.views import DriverView, ErasureAnswer, ImportAnswer, SessionView
 
 drivers_app = typer.Typer(help="What is agreed with drivers, vehicles and contracts.", no_args_is_help=False)
 

@@ -9,8 +9,10 @@ import typer
 from counterflow.app.cli.api_client import ApiClient
 from counterflow.app.cli.shared import FailedError, JsonOption, Server, asks_server, screen
 from counterflow.app.cli.tables import say
+from counterflow.domain.session_views import ExplanationView, SessionView
+from counterflow.domain.station_views import StationView
 from counterflow.domain.units import format_instant, parse_instant_s
-from counterflow.domain.views import ExplanationView, FleetView, SessionView, StationView
+from counterflow.domain.views import FleetView
 
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?Z?")
 

@@ -39,8 +39,10 @@ from counterflow.app.cli.tables import (
 )
 from counterflow.app.cli.words import counted, power
 from counterflow.domain.reasons import REASON_WORDS, Reason
+from counterflow.domain.session_views import SessionView
+from counterflow.domain.station_views import CallAnswer, StationView
 from counterflow.domain.units import format_energy
-from counterflow.domain.views import CallAnswer, FleetView, SessionView, StationView
+from counterflow.domain.views import FleetView
 
 ROWS_SHOWN = 500
 

@@ -28,6 +28,7 @@ from counterflow.app.cli.words import (
     order_words,
     state_words,
 )
+from counterflow.domain.dispatch_views import ClearingView, DispatchAnswer, DispatchView
 from counterflow.domain.ids import ALL_SITES
 from counterflow.domain.instructions import AllocationPolicy, ControlPath, DispatchMode, asked_power_w
 from counterflow.domain.settlement import BaselineMethod
@@ -40,7 +41,7 @@ from counterflow.domain.units import (
     parse_ramp_w_per_s,
     parse_share,
 )
-from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, FleetView
+from counterflow.domain.views import FleetView
 
 _NEGATIVE = re.compile(r"-[\d.]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")

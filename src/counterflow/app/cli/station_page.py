@@ -27,8 +27,9 @@ from counterflow.app.cli.tables import (
 from counterflow.app.cli.words import counted, power, profile_words
 from counterflow.domain.conflicts import Telling
 from counterflow.domain.resources import ConnectedEv, EvseCapability, StationFacts
+from counterflow.domain.security_views import SecurityEventView
+from counterflow.domain.station_views import StationView
 from counterflow.domain.units import format_energy
-from counterflow.domain.views import SecurityEventView, StationView
 
 Facts = list[tuple[str, str]]
 Value = TypeVar("Value")

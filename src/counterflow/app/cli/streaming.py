@@ -11,8 +11,9 @@ import typer
 from counterflow.app.cli.api_client import ApiClient, ApiError, segment
 from counterflow.app.cli.shared import FailedError, Server, Surroundings, WrongUsageError, asks_server, note
 from counterflow.app.cli.words import counted
+from counterflow.domain.dispatch_views import DispatchView, TargetAnswer
 from counterflow.domain.units import UnitError, format_power, parse_asked_power_w, parse_duration_s, parse_instant_s
-from counterflow.domain.views import DispatchView, FleetView, TargetAnswer
+from counterflow.domain.views import FleetView
 
 _TOO_MANY, _CONFLICT = 429, 409
 _TRY_AGAIN_S = 1.0

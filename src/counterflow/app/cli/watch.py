@@ -13,8 +13,8 @@ from counterflow.app.cli.shared import FailedError, Server, Surroundings, asks_s
 from counterflow.app.cli.tables import UNKNOWN, instant, say, visible
 from counterflow.app.cli.words import MOST_LIMITS, power, state_words, verdict_words
 from counterflow.domain.delivery import DeliveryReport
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.instructions import DispatchInstruction, DispatchState
-from counterflow.domain.views import DispatchView
 
 LOOK_EVERY_S = 1.0
 LINE_EVERY_S = 15.0

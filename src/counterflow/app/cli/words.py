@@ -3,9 +3,9 @@
 from counterflow.app.cli.tables import clock, instant, span
 from counterflow.domain.conflicts import ForeignProfile
 from counterflow.domain.delivery import DeliveryReport, drop_out_words
+from counterflow.domain.dispatch_views import ClearingView, DispatchAnswer, DispatchView, Displacement
 from counterflow.domain.instructions import NOTICEABLE_FRAC, DispatchInstruction, Feasibility, asked_power_w, promise_words, target_words
 from counterflow.domain.units import format_energy, format_instant, format_power
-from counterflow.domain.views import ClearingView, DispatchAnswer, DispatchView, Displacement
 from counterflow.engine.control.timeline import Timeline
 
 MOST_LIMITS = 5

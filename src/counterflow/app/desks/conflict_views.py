@@ -8,7 +8,7 @@ from counterflow.domain.conflicts import TX_PROFILE, Conflict, KnownProfiles, Te
 from counterflow.domain.ids import EvseId, StationId
 from counterflow.domain.reasons import REASON_WORDS
 from counterflow.domain.records import SessionRecord
-from counterflow.domain.views import ConflictView
+from counterflow.domain.station_views import ConflictView
 from counterflow.engine.conflicts.verdict import on_evse
 from counterflow.engine.fleet.eligibility import CONFLICT_REASONS
 

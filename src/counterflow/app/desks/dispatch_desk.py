@@ -10,10 +10,12 @@ from counterflow.app.desks.explaining import Explaining, under_way
 from counterflow.app.observing.notices import NoticeBoard
 from counterflow.domain.course import CourseView
 from counterflow.domain.delivery import LogEntry, LogKind
+from counterflow.domain.dispatch_views import NoteView, TargetAnswer
 from counterflow.domain.ids import DispatchId, SessionUid
 from counterflow.domain.instructions import DispatchInstruction, StreamValue
+from counterflow.domain.session_views import ExplanationView
 from counterflow.domain.units import format_instant
-from counterflow.domain.views import ExplanationView, NoteView, Notice, Refusal, RefusalKind, TargetAnswer
+from counterflow.domain.views import Notice, Refusal, RefusalKind
 
 
 class DispatchDesk:

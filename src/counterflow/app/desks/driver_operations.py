@@ -8,10 +8,12 @@ import msgspec
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.desks.views import session_views
 from counterflow.app.drivers.driver_file import FileError, read_file
+from counterflow.domain.driver_views import DriverView, ErasureAnswer, ImportAnswer
 from counterflow.domain.drivers import Agreement, PartialTerms, Scope, SessionOverride
 from counterflow.domain.ids import StationId
 from counterflow.domain.records import DocumentKind, SessionRecord
-from counterflow.domain.views import DriverView, ErasureAnswer, ImportAnswer, Refusal, RefusalKind, SessionView
+from counterflow.domain.session_views import SessionView
+from counterflow.domain.views import Refusal, RefusalKind
 
 LONGEST_STAY_S = 366 * 86_400.0
 

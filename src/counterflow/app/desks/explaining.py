@@ -8,9 +8,9 @@ from counterflow.domain.delivery import LogEntry, LogKind, Sample, Why
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.instructions import DispatchInstruction, DispatchMode
 from counterflow.domain.reasons import BOUND_WORDS, CHANGE_WORDS, END_WORDS, REASON_WORDS, Bound, ChangeReason, EndedBy, Reason
+from counterflow.domain.session_views import ExplanationView
 from counterflow.domain.settlement import BY_PLAN, BaselineMethod, PlanFrozen
 from counterflow.domain.units import format_instant, format_power
-from counterflow.domain.views import ExplanationView
 from counterflow.engine.fleet.frozen import Frozen, frozen_in
 from counterflow.engine.ports import Journal
 

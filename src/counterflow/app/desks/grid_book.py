@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, GridOutcome
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.views import DispatchView, Refusal
+from counterflow.domain.views import Refusal
 from counterflow.engine.control.book import LIVE_STATES
-from counterflow.engine.ports import Journal, Operations
+from counterflow.engine.operations import Operations
+from counterflow.engine.ports import Journal
 
 STREAM_KEY = "(stream)"
 """Stands for the set-points of a program, which have no name of their own."""

@@ -15,6 +15,7 @@ from counterflow.app.desks.grid_orders import GridOrders, no_program
 from counterflow.app.desks.grid_streams import GridStreams
 from counterflow.app.observing.wire_alarms import WireAlarms
 from counterflow.domain.access import AuditEntry
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.grid import (
     CapacityBound,
     GridAnswer,
@@ -31,9 +32,10 @@ from counterflow.domain.offers import Offer
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.settlement import IntervalFigures
 from counterflow.domain.units import format_power
-from counterflow.domain.views import DispatchView, Notice, Refusal, RefusalKind
+from counterflow.domain.views import Notice, Refusal, RefusalKind
 from counterflow.engine.control.book import BookSettings
-from counterflow.engine.ports import Journal, Operations
+from counterflow.engine.operations import Operations
+from counterflow.engine.ports import Journal
 
 KEEP_PAUSE_S = 30.0
 FORGET_AFTER_S = 7 * 86_400.0

@@ -10,14 +10,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from counterflow.app.desks.grid_book import STREAM_KEY, GridBook, key_of, refused
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, GridOutcome, Program
 from counterflow.domain.instructions import DispatchInstruction, DispatchOrder, DispatchState
 from counterflow.domain.units import MAX_DURATION_S
-from counterflow.domain.views import DispatchView, Refusal, RefusalKind
+from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.control.book import LIVE_STATES, BookSettings
 from counterflow.engine.control.targets import invalid
 from counterflow.engine.grid.bounds import Later, Nothing, bounded
-from counterflow.engine.ports import Operations
+from counterflow.engine.operations import Operations
 
 
 class GridOrders:

@@ -7,13 +7,14 @@ from msgspec.structs import replace
 
 from counterflow.app.desks.grid_book import STREAM_KEY, GridBook, refused
 from counterflow.app.desks.grid_orders import GridOrders, no_program
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.grid import GridAnswer, GridOrder, GridOrderRecord, GridOutcome, GridStep, Program
 from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchState, StreamValue
 from counterflow.domain.units import MAX_DURATION_S
-from counterflow.domain.views import DispatchView, Refusal, RefusalKind
+from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.control.stream import AT_REST
 from counterflow.engine.grid.bounds import beyond, streamed
-from counterflow.engine.ports import Operations
+from counterflow.engine.operations import Operations
 
 IDLE_STREAM_S = 900.0
 """A stream that has asked for nothing, or was not heard, for so long gives its pool free."""

@@ -8,10 +8,11 @@ from counterflow.adapters.storage.frames import Frame
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.desks.histories import profile_entries, sample_points, setpoint_entries
 from counterflow.domain.delivery import LogEntry, LogKind
+from counterflow.domain.dispatch_views import ClearingView
 from counterflow.domain.histories import ProfileEntry, SessionHistory
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction
-from counterflow.domain.views import ClearingView, Refusal, RefusalKind
+from counterflow.domain.views import Refusal, RefusalKind
 
 FRAMES_READ = 5_000
 """Answers of a station are looked for in so many of its frames, the newest."""

@@ -39,32 +39,15 @@ from counterflow.app.desks.views import (
 from counterflow.app.observing.notices import NoticeBoard
 from counterflow.app.settlement.reporting import Reporting
 from counterflow.domain.conflicts import Leader, SitePriority
+from counterflow.domain.dispatch_views import ClearingView, DispatchAnswer, DispatchView
 from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import StationRegistration
+from counterflow.domain.session_views import SessionPage, SessionQuery, SessionView
+from counterflow.domain.station_views import ConflictView, FrameView, ProfileView, StationPage, StationQuery, StationView
 from counterflow.domain.telemetry import CapabilitiesDiscovered
-from counterflow.domain.views import (
-    ClearingView,
-    ConflictView,
-    DispatchAnswer,
-    DispatchView,
-    FleetView,
-    FrameView,
-    HealthView,
-    LimitView,
-    Notice,
-    ProfileView,
-    Refusal,
-    RefusalKind,
-    SessionPage,
-    SessionQuery,
-    SessionView,
-    StationPage,
-    StationQuery,
-    StationView,
-    StorageView,
-)
+from counterflow.domain.views import FleetView, HealthView, LimitView, Notice, Refusal, RefusalKind, StorageView
 from counterflow.engine.control.book import (
     LIVE_STATES,
     Move,

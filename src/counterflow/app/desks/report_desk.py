@@ -7,10 +7,11 @@ from counterflow.app.control_room import ControlRoom
 from counterflow.app.desks.dispatch_desk import no_dispatch
 from counterflow.app.settlement.reporting import Reporting
 from counterflow.domain.delivery import DeliveryReport, SeriesPoint, Stored
+from counterflow.domain.dispatch_views import VerificationView
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction
 from counterflow.domain.settlement import IntervalFigures, ReportVersion
-from counterflow.domain.views import Refusal, RefusalKind, VerificationView
+from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.settlement.verifying import NoEvidenceError, differences, remade
 
 

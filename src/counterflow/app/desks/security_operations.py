@@ -9,16 +9,10 @@ from counterflow.app.control_room import ControlRoom
 from counterflow.app.desks.driver_operations import DriverDesk
 from counterflow.domain.ids import StationId
 from counterflow.domain.records import SecurityRecord
+from counterflow.domain.security_views import CertificateView, IssuedCertificateView, PasswordView, SecurityEventView
 from counterflow.domain.setpoints import CommandResult, Offline, RawAnswer, Rejected
-from counterflow.domain.views import (
-    CallAnswer,
-    CertificateView,
-    IssuedCertificateView,
-    PasswordView,
-    Refusal,
-    RefusalKind,
-    SecurityEventView,
-)
+from counterflow.domain.station_views import CallAnswer
+from counterflow.domain.views import Refusal, RefusalKind
 
 CHANGED, REFUSED, UNKNOWN = "changed", "refused", "unknown"
 _BOTH = "the old password and the new one are accepted until it shows the new one"

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.desks.views import OUTLOOK_S, views_of_rows
 from counterflow.domain.reasons import Reason
-from counterflow.domain.views import SessionOrder, SessionPage, SessionQuery
+from counterflow.domain.session_views import SessionOrder, SessionPage, SessionQuery
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.snapshot import FleetImage
 

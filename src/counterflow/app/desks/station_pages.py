@@ -8,7 +8,7 @@ from counterflow.app.control_room import ControlRoom
 from counterflow.app.desks.views import sessions_by_station, station_view
 from counterflow.domain.ids import StationId
 from counterflow.domain.resources import StationIdentity
-from counterflow.domain.views import StationFilter, StationOrder, StationPage, StationQuery
+from counterflow.domain.station_views import StationFilter, StationOrder, StationPage, StationQuery
 
 
 def station_page(room: ControlRoom, query: StationQuery) -> StationPage:

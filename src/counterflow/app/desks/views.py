@@ -8,16 +8,19 @@ import numpy as np
 
 from counterflow.app.control_room import ControlRoom
 from counterflow.domain.conflicts import Telling
+from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import DispatchId, SessionUid, StationId, TransactionId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, Feasibility
 from counterflow.domain.reasons import REASON_WORDS, Reason
 from counterflow.domain.records import ProfileRecord
 from counterflow.domain.resources import StationFacts, StationIdentity
+from counterflow.domain.session_views import SessionView
 from counterflow.domain.setpoints import SetpointState
+from counterflow.domain.station_views import ProfileView, StationView
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.domain.units import format_instant
-from counterflow.domain.views import DispatchView, FleetView, ProfileView, SessionView, StationView
+from counterflow.domain.views import FleetView
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 from counterflow.engine.grid.telemetry import count_stale, quality_of_sum

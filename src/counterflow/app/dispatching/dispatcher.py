@@ -35,12 +35,13 @@ from counterflow.app.offers.offering import Offering
 from counterflow.app.offers.outlook import Outlook
 from counterflow.app.stations.conflicts import Conflicts
 from counterflow.domain.delivery import LogEntry, LogKind
+from counterflow.domain.dispatch_views import TargetAnswer
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, StreamValue, asked_power_w
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.records import DocumentKind, Latch, ProfileState
 from counterflow.domain.resources import EvseCapability
-from counterflow.domain.views import Notice, Refusal, TargetAnswer
+from counterflow.domain.views import Notice, Refusal
 from counterflow.engine.control.book import LIVE_STATES, OPEN_STATES, Move, give_way, move, with_feasibility
 from counterflow.engine.control.curves import CurveSettings
 from counterflow.engine.control.decision import TaskMemory

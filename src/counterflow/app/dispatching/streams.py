@@ -7,10 +7,11 @@ from msgspec import Struct
 
 from counterflow.app.dispatching.tasks import Book
 from counterflow.domain.delivery import LogEntry, LogKind
+from counterflow.domain.dispatch_views import StreamView, TargetAnswer
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, StreamValue
 from counterflow.domain.units import format_instant, format_power
-from counterflow.domain.views import Notice, Refusal, RefusalKind, StreamView, TargetAnswer
+from counterflow.domain.views import Notice, Refusal, RefusalKind
 from counterflow.engine.control.stream import (
     AT_REST,
     OVERDUE,

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from counterflow.domain.driver_views import BadRow
 from counterflow.domain.drivers import Agreement, PartialTerms, Scope
 from counterflow.domain.units import UnitError, parse_duration_s, parse_energy_wh, parse_share
-from counterflow.domain.views import BadRow
 
 WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 

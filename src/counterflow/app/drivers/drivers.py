@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from counterflow.domain.driver_views import DriverView
 from counterflow.domain.drivers import AccountRecord, Agreement, DriverRecord, PartialTerms, Scope
 from counterflow.domain.records import DocumentKind
-from counterflow.domain.views import DriverView
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.terms import TermsResolver, account_of
 from counterflow.engine.ports import Journal

@@ -8,7 +8,7 @@ import structlog
 from counterflow.adapters.ocpp.listeners import ListenerSettings
 from counterflow.adapters.ocpp.tls import CertificateFileError
 from counterflow.app.security.own_certificates import OwnCertificates, issued_view
-from counterflow.domain.views import CertificateView, IssuedCertificateView
+from counterflow.domain.security_views import CertificateView, IssuedCertificateView
 
 log = structlog.get_logger("counterflow")
 

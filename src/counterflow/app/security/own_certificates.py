@@ -13,7 +13,7 @@ from counterflow.adapters.certificates.revocation import RevocationListError, re
 from counterflow.adapters.certificates.revocation import Revocations as RevocationLists
 from counterflow.adapters.ocpp.listeners import ListenerSettings, NothingRevoked, Revocations, SecurityProfile
 from counterflow.adapters.ocpp.tls import CertificateFileError, server_context
-from counterflow.domain.views import CertificateView, IssuedCertificateView
+from counterflow.domain.security_views import CertificateView, IssuedCertificateView
 
 AUTHORITY_FOLDER = "authority"
 STATION_AUTHORITY = "stations"

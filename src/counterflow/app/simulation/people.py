@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Final
 
 from counterflow.app.simulation.universe import Universe
+from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.instructions import Amendment, DispatchOrder
-from counterflow.domain.views import DispatchAnswer, Refusal
+from counterflow.domain.views import Refusal
 from counterflow.engine.control.book import LIVE_STATES
 
 Act = Callable[[Universe], None]

@@ -11,6 +11,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from counterflow.domain.dispatch_views import Displacement
 from counterflow.domain.ids import ALL_SITES, DispatchId, PoolId
 from counterflow.domain.instructions import (
     NOTICEABLE_FRAC,
@@ -23,7 +24,7 @@ from counterflow.domain.instructions import (
 )
 from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.units import MAX_DURATION_S, format_instant, format_power
-from counterflow.domain.views import Displacement, Refusal, RefusalKind
+from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.control.targets import TargetSettings, amended_steps, invalid, target_steps
 from counterflow.engine.control.timeline import Timeline
 from counterflow.engine.fleet.topology import Topology
