@@ -120,7 +120,7 @@ def test_a_commitment_is_held_for_its_holder_and_an_order_above_it_says_so_befor
     assert state_of(at, held.commitment_id) is CommitmentState.SETTLED
 
 
-def test_what_was_called_by_a_dispatch_that_is_cancelled_before_its_start_never_delivers(town: Any, ideal: dict[str, Any]) -> None:
+def test_what_was_called_by_two_dispatches_is_called_until_both_are_cancelled(town: Any, ideal: dict[str, Any]) -> None:
     at = town(30, 2, plant=ideal)
     start_s = at.now_s + 120.0
     told = ask(at, start_s=start_s)
@@ -131,9 +131,60 @@ def test_what_was_called_by_a_dispatch_that_is_cancelled_before_its_start_never_
     at.do(at.operations.cancel(first.dispatch.instruction.dispatch_id, "api:tso"))
     at.run(300)
     assert state_of(at, held.commitment_id) is CommitmentState.CALLED, "nothing is delivered for it"
+    assert [call.called_off for call in at.room.dispatcher.commitments.get(held.commitment_id).calls] == [True, False]
     at.run(250)
     assert at.view(second.dispatch.instruction).instruction.state is DispatchState.RUNNING
     assert state_of(at, held.commitment_id) is CommitmentState.DELIVERING
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_what_was_called_by_a_dispatch_that_was_cancelled_before_its_start_is_owed_again_and_may_be_withdrawn(
+    town: Any, ideal: dict[str, Any], crash: bool
+) -> None:
+    at = town(30, 2, plant=ideal)
+    start_s = at.now_s + 120.0
+    told = ask(at, start_s=start_s)
+    held = commit(at, told, 0.5 * told.power_w)
+    first = order(at, 0.2 * told.power_w, "api:tso", start_s=start_s)
+    assert isinstance(first, DispatchAnswer)
+    assert isinstance(at.do(at.operations.withdraw_commitment(held.commitment_id, "api:tso")), Refusal)
+    called = at.room.dispatcher.commitments.get(held.commitment_id)
+    at.do(at.operations.cancel(first.dispatch.instruction.dispatch_id, "api:tso"))
+    if crash:  # the cancelling reached the disk, and what it means for the commitment did not
+        at.journal.put(DocumentKind.COMMITMENT, held.commitment_id, called)
+        at.restart(away_s=3.0)
+    [owed] = [one for one in at.operations.commitments() if one.commitment_id == held.commitment_id]
+    assert (owed.state, owed.calls[0].called_off) == (CommitmentState.COMMITTED, True)
+    assert owed.reason == f"dispatch {owed.calls[0].dispatch_id} was cancelled before it began (cancelled by api:tso)"
+    assert any(notice.kind == "commitment.state" and notice.values["reason"] == owed.reason for notice in at.notices)
+    # It binds as before it was called, ...
+    other = order(at, 1e9, "api:other", start_s=start_s)
+    assert isinstance(other, DispatchAnswer)
+    assert other.dispatch.feasibility.reserved_power_w == pytest.approx(held.power_w)
+    # ... its holder may call it again, ...
+    again = order(at, 0.2 * told.power_w, "api:tso", start_s=start_s)
+    assert isinstance(again, DispatchAnswer)
+    [called] = [one for one in at.operations.commitments() if one.commitment_id == held.commitment_id]
+    assert (called.state, called.reason, len(called.calls)) == (CommitmentState.CALLED, "", 2)
+    at.do(at.operations.cancel(again.dispatch.instruction.dispatch_id, "api:tso"))
+    # ... or give it back, and then it binds nothing.
+    given = at.do(at.operations.withdraw_commitment(held.commitment_id, "api:tso"))
+    assert isinstance(given, Commitment)
+    assert given.state is CommitmentState.WITHDRAWN
+    free = at.try_order(300.0, 1e9, start_s=start_s, ordered_by="api:third")
+    assert isinstance(free, DispatchAnswer)
+    assert free.dispatch.feasibility.reserved_power_w == 0.0
+
+
+def test_a_commitment_whose_dispatch_we_aborted_stays_called(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(12, 2, plant=ideal)
+    start_s = at.now_s + 120.0
+    held = commit(at, ask(at, start_s=start_s))
+    assert isinstance(order(at, 0.5 * held.power_w, "api:tso", start_s=start_s), DispatchAnswer)
+    at.do(at.operations.emergency_stop(True, "api:staff"))
+    assert state_of(at, held.commitment_id) is CommitmentState.CALLED
+    at.restart(away_s=3.0)
+    assert state_of(at, held.commitment_id) is CommitmentState.CALLED
 
 
 def test_a_commitment_that_was_called_begins_with_its_dispatch_even_if_a_crash_came_between(town: Any, ideal: dict[str, Any]) -> None:

@@ -117,6 +117,8 @@ class CallFigures(Struct, frozen=True, kw_only=True):
     report_version: int | None = None
     """The version that says so, the newest."""
     quality: Quality | None = None
+    called_off: bool = False
+    """It was cancelled before it began."""
 
 
 class Commitment(Struct, frozen=True, kw_only=True):
@@ -132,7 +134,7 @@ class Commitment(Struct, frozen=True, kw_only=True):
     committed_at_s: float | None = None
     calls: tuple[CallFigures, ...] = ()
     reason: str = ""
-    """Why it was withdrawn or has expired."""
+    """Why it was withdrawn, has expired, or is committed again after it was called."""
 
     @property
     def start_s(self) -> float:

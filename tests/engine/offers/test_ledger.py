@@ -12,7 +12,20 @@ from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import CallFigures, Commitment, CommitmentState, Offer
 from counterflow.domain.resources import Site
 from counterflow.engine.fleet.topology import Topology
-from counterflow.engine.offers.ledger import BINDING, MOVES, OPEN, OfferMove, called_by, is_over, lapses, may, moved, reserved_w
+from counterflow.engine.offers.ledger import (
+    BINDING,
+    MOVES,
+    OPEN,
+    OfferMove,
+    called_by,
+    called_off,
+    is_called,
+    is_over,
+    lapses,
+    may,
+    moved,
+    reserved_w,
+)
 
 TOPOLOGY = Topology(
     tuple(
@@ -78,8 +91,20 @@ def test_it_is_over_when_the_window_has_passed_and_every_dispatch_is_settled() -
     assert not is_over(made(CommitmentState.DELIVERING, calls=(settled,)), 1_500.0)
     assert is_over(made(CommitmentState.DELIVERING, calls=(settled,)), 5_000.0)
     assert not is_over(made(CommitmentState.COMMITTED), 5_000.0)
-    assert is_over(made(CommitmentState.CALLED, calls=(settled,)), 5_000.0), "cancelled before it began"
+    assert is_over(made(CommitmentState.CALLED, calls=(settled,)), 5_000.0), "aborted before it began"
     assert not lapses(made(CommitmentState.CALLED, calls=(open_call,)), 9e9)
+
+
+def test_what_was_called_off_calls_nothing_and_is_told() -> None:
+    two = made(CommitmentState.CALLED, calls=tuple(CallFigures(dispatch_id=DispatchId(name)) for name in ("d-1", "d-2")))
+    one_off = called_off(two, DispatchId("d-1"))
+    assert [call.called_off for call in one_off.calls] == [True, False]
+    assert is_called(one_off)
+    both_off = called_off(one_off, DispatchId("d-2"))
+    assert not is_called(both_off)
+    owed = moved(both_off, OfferMove.CALL_OFF, 7.0, "both were cancelled")
+    assert lapses(owed, 1_900.0) == "what was ordered in its window was called off"
+    assert moved(owed, OfferMove.CALL, 8.0).reason == "", "it is called again"
 
 
 def test_what_is_held_is_the_most_at_any_time_of_those_who_share_a_site() -> None:

@@ -105,6 +105,7 @@ WORDS: dict[str, str] = {
     "committed_by": "Whose orders call it; empty = nobody has committed.",
     "committed_at_s": "When; null = not committed.",
     "calls": "Dispatches that call it, with what their final reports say.",
+    "CallFigures.called_off": "It was cancelled before it began, so that it calls nothing any more.",
     "CallFigures.report_version": "The version of the report that says so, the newest; null = it has no final report yet.",
     "CallFigures.quality": "Of the delivered energy: good (by registers), estimated or missing (a part is unknown); null = no report yet.",
     "CallFigures.delivered_energy_wh": "Delivered by it; null = it has no final report yet.",

@@ -218,6 +218,6 @@ _COMMITMENTS: list[Column[Commitment]] = [
     column("Held for", lambda one: one.committed_by or "-", 1),
     figures("Delivered of kWh", _delivered, 2),
     column("Data", lambda one: ", ".join(dict.fromkeys(call.quality.value for call in one.calls if call.quality)) or UNKNOWN, 4),
-    column("Called by", lambda one: ", ".join(call.dispatch_id for call in one.calls) or UNKNOWN, 5),
+    column("Called by", lambda one: ", ".join(f"{call.dispatch_id}{' (off)' * call.called_off}" for call in one.calls) or UNKNOWN, 5),
     column("Why", lambda one: one.reason or UNKNOWN, 6),
 ]

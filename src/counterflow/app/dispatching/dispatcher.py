@@ -332,6 +332,7 @@ class Dispatcher:
         before = self.book.instructions.get(instruction.dispatch_id)
         self.book.keep(instruction)
         self._journal.put(DocumentKind.DISPATCH, instruction.dispatch_id, instruction)
+        self.commitments.over(None if before is None else before.state, instruction, now_s)
         if instruction.state not in OPEN_STATES:
             self.streams.close(instruction.dispatch_id)
             self._asides.close(instruction.dispatch_id)
@@ -362,6 +363,9 @@ class Dispatcher:
         for instruction in self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING):
             self._restore_task(instruction, held.get(instruction.dispatch_id, set()), now_s)
             self.commitments.begun(instruction.dispatch_id, now_s)
+        for dispatch_id in [call.dispatch_id for one in self.commitments.binding() for call in one.calls]:
+            if dispatch_id in self.book.instructions:
+                self.commitments.over(None, self.book.instructions[dispatch_id], now_s)
         self._placement.unwanted(self.book.owner, now_s)
         if self.latch.on:
             for instruction in self.book.in_state(*LIVE_STATES):

@@ -6,13 +6,25 @@ from msgspec.structs import replace
 
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.ids import DispatchId, PoolId
-from counterflow.domain.instructions import DispatchInstruction
+from counterflow.domain.instructions import DispatchInstruction, DispatchState
 from counterflow.domain.offers import CallFigures, Commitment, CommitmentState, Offer
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.units import DAY_S, format_power
 from counterflow.domain.views import Notice, Refusal, RefusalKind
 from counterflow.engine.fleet.topology import Topology
-from counterflow.engine.offers.ledger import BINDING, OPEN, OfferMove, called_by, is_over, lapses, may, moved, reserved_w
+from counterflow.engine.offers.ledger import (
+    BINDING,
+    OPEN,
+    OfferMove,
+    called_by,
+    called_off,
+    is_called,
+    is_over,
+    lapses,
+    may,
+    moved,
+    reserved_w,
+)
 from counterflow.engine.ports import Journal
 
 OFFERS_KEPT_S = 3_600.0
@@ -129,6 +141,22 @@ class Commitments:
         if found is not None and may(found, OfferMove.BEGIN):
             self._move(found, OfferMove.BEGIN, now_s)
 
+    def over(self, before: DispatchState | None, after: DispatchInstruction, now_s: float) -> None:
+        """A dispatch was stored. One that was cancelled before it began calls nothing any more; what nobody else calls is owed as before, and
+        its holder may order it again, or withdraw it. What we aborted stays called."""
+        if after.state is not DispatchState.CANCELLED or before not in (None, DispatchState.SCHEDULED):
+            return
+        found = self.of_dispatch(after.dispatch_id)
+        if found is None or not may(found, OfferMove.CALL_OFF):
+            return
+        found = called_off(found, after.dispatch_id)
+        if is_called(found):
+            self._keep(found)
+        else:
+            self._move(
+                found, OfferMove.CALL_OFF, now_s, f"dispatch {after.dispatch_id} was cancelled before it began ({after.state_reason})"
+            )
+
     def outranked(self, instruction: DispatchInstruction, others: Iterable[DispatchInstruction]) -> frozenset[DispatchId]:
         """Of `others`, those that give way to a dispatch that calls a commitment: those that call none.
 
@@ -143,8 +171,9 @@ class Commitments:
         found = self.of_dispatch(report.dispatch_id)
         if found is None or not found.calls or not report.final:
             return
-        figures = CallFigures(
-            dispatch_id=report.dispatch_id,
+        before = next(call for call in found.calls if call.dispatch_id == report.dispatch_id)
+        figures = replace(
+            before,
             ordered_energy_wh=report.target_energy_wh,
             delivered_energy_wh=report.delivered_energy_wh,
             report_version=report.version,

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from counterflow.domain.ids import PoolId
+from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Commitment, CommitmentState
 from counterflow.engine.fleet.topology import Topology
@@ -16,6 +16,7 @@ class OfferMove(StrEnum):
 
     COMMIT = "commit"
     CALL = "call"
+    CALL_OFF = "call off"
     BEGIN = "begin"
     SETTLE = "settle"
     WITHDRAW = "withdraw"
@@ -30,6 +31,7 @@ MOVES: dict[tuple[CommitmentState, OfferMove], CommitmentState] = {
     (CommitmentState.COMMITTED, OfferMove.WITHDRAW): CommitmentState.WITHDRAWN,
     (CommitmentState.COMMITTED, OfferMove.LAPSE): CommitmentState.EXPIRED,
     (CommitmentState.CALLED, OfferMove.CALL): CommitmentState.CALLED,
+    (CommitmentState.CALLED, OfferMove.CALL_OFF): CommitmentState.COMMITTED,
     (CommitmentState.CALLED, OfferMove.BEGIN): CommitmentState.DELIVERING,
     (CommitmentState.CALLED, OfferMove.SETTLE): CommitmentState.SETTLED,
     (CommitmentState.DELIVERING, OfferMove.CALL): CommitmentState.DELIVERING,
@@ -37,7 +39,8 @@ MOVES: dict[tuple[CommitmentState, OfferMove], CommitmentState] = {
 }
 """The state table; a missing key is a broken rule. An offer lapses when nobody commits to it in time, a commitment when its window passes
 and nothing was ordered. It begins to deliver when the first of the dispatches that call it begins; where all of them were cancelled before
-that, or the settings know its pool no more, it is settled as called."""
+that, it is owed as if nobody had called it: its holder may order again, or withdraw it. Where we aborted them, or the settings know its pool
+no more, it is settled as called."""
 
 COUNTS_MORE = (DispatchMode.NET_EXPORT, DispatchMode.GROSS_EXPORT, DispatchMode.RELATIVE)
 """Of what the same cars do each mode counts at least as much as the one before it: net export takes charging off, relative adds what is
@@ -50,7 +53,8 @@ OPEN = BINDING | {CommitmentState.OFFERED}
 
 def moved(commitment: Commitment, move: OfferMove, at_s: float, reason: str = "") -> Commitment:
     """The commitment after `move`. Raises KeyError when the state table does not know the move."""
-    return replace(commitment, state=MOVES[commitment.state, move], changed_at_s=at_s, reason=reason or commitment.reason)
+    before = "" if move is OfferMove.CALL else commitment.reason
+    return replace(commitment, state=MOVES[commitment.state, move], changed_at_s=at_s, reason=reason or before)
 
 
 def may(commitment: Commitment, move: OfferMove) -> bool:
@@ -63,8 +67,19 @@ def lapses(commitment: Commitment, now_s: float) -> str:
     if commitment.state is CommitmentState.OFFERED and now_s >= commitment.offer.valid_until_s:
         return "nobody committed to it in time"
     if commitment.state is CommitmentState.COMMITTED and now_s >= commitment.end_s:
-        return "nothing was ordered in its window"
+        return "what was ordered in its window was called off" if commitment.calls else "nothing was ordered in its window"
     return ""
+
+
+def called_off(commitment: Commitment, dispatch_id: DispatchId) -> Commitment:
+    """The commitment, with a dispatch that called it and was cancelled before it began."""
+    calls = tuple(replace(call, called_off=True) if call.dispatch_id == dispatch_id else call for call in commitment.calls)
+    return replace(commitment, calls=calls)
+
+
+def is_called(commitment: Commitment) -> bool:
+    """Whether a dispatch calls it that was not called off."""
+    return any(not call.called_off for call in commitment.calls)
 
 
 def is_over(commitment: Commitment, now_s: float) -> bool:
