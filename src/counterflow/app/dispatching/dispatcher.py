@@ -363,9 +363,7 @@ class Dispatcher:
         for instruction in self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING):
             self._restore_task(instruction, held.get(instruction.dispatch_id, set()), now_s)
             self.commitments.begun(instruction.dispatch_id, now_s)
-        for dispatch_id in [call.dispatch_id for one in self.commitments.binding() for call in one.calls]:
-            if dispatch_id in self.book.instructions:
-                self.commitments.over(None, self.book.instructions[dispatch_id], now_s)
+        self.commitments.catch_up(self.book.instructions, now_s)
         self._placement.unwanted(self.book.owner, now_s)
         if self.latch.on:
             for instruction in self.book.in_state(*LIVE_STATES):

@@ -1,6 +1,6 @@
 """The ledger of offers: who committed to what, what that keeps from others, and what became of it. Kept over restarts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -142,8 +142,8 @@ class Commitments:
             self._move(found, OfferMove.BEGIN, now_s)
 
     def over(self, before: DispatchState | None, after: DispatchInstruction, now_s: float) -> None:
-        """A dispatch was stored. One that was cancelled before it began calls nothing any more; what nobody else calls is owed as before, and
-        its holder may order it again, or withdraw it. What we aborted stays called."""
+        """A dispatch was stored. One that was cancelled before it began calls nothing any more; what nobody else calls is owed as
+        before, and its holder may order it again, or withdraw it. What we aborted stays called."""
         if after.state is not DispatchState.CANCELLED or before not in (None, DispatchState.SCHEDULED):
             return
         found = self.of_dispatch(after.dispatch_id)

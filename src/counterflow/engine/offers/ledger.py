@@ -38,9 +38,9 @@ MOVES: dict[tuple[CommitmentState, OfferMove], CommitmentState] = {
     (CommitmentState.DELIVERING, OfferMove.SETTLE): CommitmentState.SETTLED,
 }
 """The state table; a missing key is a broken rule. An offer lapses when nobody commits to it in time, a commitment when its window passes
-and nothing was ordered. It begins to deliver when the first of the dispatches that call it begins; where all of them were cancelled before
-that, it is owed as if nobody had called it: its holder may order again, or withdraw it. Where we aborted them, or the settings know its pool
-no more, it is settled as called."""
+and nothing was ordered. It begins to deliver when the first of the dispatches that call it begins; where all of them were cancelled
+before that, it is owed as if nobody had called it: its holder may order again, or withdraw it. Where we aborted them, or the settings know
+its pool no more, it is settled as called."""
 
 COUNTS_MORE = (DispatchMode.NET_EXPORT, DispatchMode.GROSS_EXPORT, DispatchMode.RELATIVE)
 """Of what the same cars do each mode counts at least as much as the one before it: net export takes charging off, relative adds what is
