@@ -153,9 +153,14 @@ class Commitments:
         if is_called(found):
             self._keep(found)
         else:
-            self._move(
-                found, OfferMove.CALL_OFF, now_s, f"dispatch {after.dispatch_id} was cancelled before it began ({after.state_reason})"
-            )
+            why = f"dispatch {after.dispatch_id} was cancelled before it began ({after.state_reason})"
+            self._move(found, OfferMove.CALL_OFF, now_s, why)
+
+    def catch_up(self, known: Mapping[DispatchId, DispatchInstruction], now_s: float) -> None:
+        """After a start: what was called by dispatches that were cancelled meanwhile."""
+        for dispatch_id in [call.dispatch_id for one in self.binding() for call in one.calls]:
+            if dispatch_id in known:
+                self.over(None, known[dispatch_id], now_s)
 
     def outranked(self, instruction: DispatchInstruction, others: Iterable[DispatchInstruction]) -> frozenset[DispatchId]:
         """Of `others`, those that give way to a dispatch that calls a commitment: those that call none.
