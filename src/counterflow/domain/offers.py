@@ -26,6 +26,8 @@ class OfferLevel(Struct, frozen=True, kw_only=True):
     """How full the batteries of the pool are at the window's end, 0..1, if nothing is ordered until then; None = not told."""
     max_charge_power_w: float | None = None
     """What they could take then; None = not told."""
+    storage_unknown_sessions: int | None = None
+    """Cars in these two figures of which nobody knows what they hold: anything between nothing and all counts; None = not told."""
 
 
 class OfferGrounds(Struct, frozen=True, kw_only=True):

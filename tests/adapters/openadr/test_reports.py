@@ -149,6 +149,9 @@ def test_a_storage_to_come_is_told_at_each_confidence_and_one_that_was_without_a
     assert values(report) == [{"STORAGE_CHARGE_LEVEL": 55.0, "STORAGE_MAX_CHARGE_POWER": 100.0}]
     assert report is not None
     assert [(one.reading_type, one.confidence) for one in report.payload_descriptors] == [("FORECAST", 90)] * 2
+    doubtful = replace(offered, levels=tuple(replace(one, storage_unknown_sessions=2) for one in levels))
+    report = report_of(asked, [replace(to_come, offer=doubtful)], author(), 0.9)
+    assert values(report) == [{"STORAGE_CHARGE_LEVEL": 0.55, "STORAGE_MAX_CHARGE_POWER": 100.0, "DATA_QUALITY": "ESTIMATED"}]
     was = due(wish("STORAGE_CHARGE_LEVEL"), wish("STORAGE_MAX_CHARGE_POWER"))
     assert not needs_offers(was)
     seen = telemetry(T0, 1.0, stored_energy_wh=1.0, storage_capacity_wh=4.0, max_charge_power_w=2e3, storage_quality=Quality.GOOD)

@@ -47,9 +47,9 @@ def picture(cars: int, **columns: Any) -> FleetImage:
     return freeze(c, tuple((StationId(f"CS{row}"), TransactionId("T")) for row in range(cars)), NOW_S)
 
 
-def stores(image: FleetImage, span: Span = SPAN, topology: Topology | None = None) -> Stores | None:
+def stores(image: FleetImage, span: Span = SPAN, topology: Topology | None = None, tolerated: float = 0.2) -> Stores | None:
     able, every = capability(image, NOW_S, NOW_S + span.window_s, CapabilitySettings()), np.ones(len(image), dtype=np.bool_)
-    return stores_of(image, able, every, topology or Topology(()), span, ChargingTerms(charge_efficiency=0.9))
+    return stores_of(image, able, every, topology or Topology(()), span, ChargingTerms(charge_efficiency=0.9), tolerated)
 
 
 def told(of: Stores | None, rate: float, shared: float = 0.0, settings: OfferSettings = SURE) -> list[tuple[float | None, float | None]]:
@@ -78,10 +78,46 @@ def test_it_takes_what_the_limits_that_hold_then_let_it_take(from_s: float, to_s
     assert told(of, 0.0)[0][1] == pytest.approx(taken_w)
 
 
-def test_of_a_car_that_nothing_is_known_of_and_of_no_car_nothing_is_told() -> None:
+def test_where_too_little_is_known_or_no_car_is_there_nothing_is_told() -> None:
     assert stores(picture(2, soc_frac=[0.5, np.nan])) is None
+    assert stores(picture(2, soc_frac=np.nan), tolerated=1.0) is None
+    assert stores(picture(10, soc_frac=[np.nan] * 2 + [0.5] * 8)) is not None
+    assert stores(picture(10, soc_frac=[np.nan] * 2 + [0.5] * 8), tolerated=0.19) is None
     assert stores(picture(2, consent=False)) is None
     assert told(None, 0.0) == [(None, None)] * len(LEVELS)
+
+
+def test_a_car_that_nothing_is_known_of_counts_as_anything_between_empty_and_full() -> None:
+    soc = [np.nan, *([0.6] * 9)]
+    of = stores(picture(10, soc_frac=soc, power_w=0.0))
+    assert of is not None
+    assert of.unknown == 1
+    (half, half_w), (sure, sure_w), *_ = told(of, 0.0)
+    # In the middle of all cases it is half full; the surer it is to be, the less is counted of it. It takes all or nothing.
+    assert half == pytest.approx(0.9 * 0.6 + 0.1 * 0.5, abs=0.005)
+    assert sure == pytest.approx(0.9 * 0.6 + 0.1 * 0.1, abs=0.003)
+    assert half_w == sure_w == pytest.approx(63_000.0)
+    two = stores(picture(10, soc_frac=[np.nan, np.nan, *([0.6] * 8)], power_w=0.0))
+    assert [power_w for _, power_w in told(two, 0.0)] == pytest.approx([63_000.0, 56_000.0, 56_000.0, 56_000.0])
+    # Who is not sure how much it can hold at least knows that it takes.
+    of = stores(picture(10, soc_frac=0.6, power_w=0.0, capacity_wh=[np.nan, *([80_000.0] * 9)]))
+    assert told(of, 0.0)[3][1] == pytest.approx(70_000.0)
+    assert told(of, 0.0)[1][0] == pytest.approx(sure, abs=1e-6)
+    bare = tuple(OfferLevel(confidence=level, power_w=1.0, energy_wh=1.0, deliverable_energy_wh=1.0) for level in LEVELS)
+    shown = with_stores(bare, of, SPAN, risks(0.0), SURE, np.random.default_rng(1))
+    assert [one.storage_unknown_sessions for one in shown] == [1] * len(LEVELS)
+
+
+def test_nine_of_ten_pools_with_a_car_that_nothing_is_known_of_reach_what_is_told_with_90_percent() -> None:
+    rate, random = 0.2, np.random.default_rng(11)
+    of = stores(picture(20, soc_frac=[np.nan, np.nan, *np.linspace(0.2, 0.8, 18)], max_charge_w=np.linspace(4_000.0, 11_000.0, 20)))
+    assert of is not None
+    level, power_w = told(of, rate)[1]
+    stays = random.random((4_000, 20)) < np.exp(-rate)
+    truly = np.where(of.doubtful_wh > 0.0, random.random((4_000, 20)) * of.doubtful_wh, of.stored_wh)
+    takes = np.where(of.doubtful_w > 0.0, (random.random((4_000, 20)) < 0.5) * of.doubtful_w, of.takes_w)
+    assert np.mean((stays * truly).sum(1) / np.maximum(stays @ of.capacity_wh, 1.0) >= level) >= 0.9
+    assert np.mean((stays * takes).sum(1) >= power_w) >= 0.9
 
 
 def test_the_surer_the_less_and_less_still_where_departures_are_shared() -> None:

@@ -271,15 +271,18 @@ def _payloads(columns: Sequence[_Column], figures: SpanFigures, program: Program
     measured = confidence is None and any(column.wish.historical and column.wish.payload_type in _MEASURED for column in columns)
     alone = all(column.wish.payload_type == DATA_QUALITY for column in columns)  # of what the meters of the pool tell
     quality = data_quality(figures) if alone or (found and measured) else "OK" if found else "MISSING"
-    seen = confidence is None and any(one.type in STORAGE for one in found)
-    if quality == "OK" and seen and not _storage_is_good(figures):
+    if quality == "OK" and any(one.type in STORAGE for one in found) and not _storage_is_good(figures, confidence):
         quality = "ESTIMATED"
     if asked or left_out or quality != "OK":
         found.append(ValuesMap(type=DATA_QUALITY, values=(quality,)))
     return found
 
 
-def _storage_is_good(figures: SpanFigures) -> bool:
+def _storage_is_good(figures: SpanFigures, confidence: float | None) -> bool:
+    """The states of charge are known that it speaks of; of what is to come those of all cars."""
+    if confidence is not None:
+        level = level_of(figures.offer, confidence)
+        return level is not None and not level.storage_unknown_sessions
     return figures.at_end is not None and figures.at_end.storage_quality is Quality.GOOD
 
 

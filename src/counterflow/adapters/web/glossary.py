@@ -78,6 +78,8 @@ WORDS: dict[str, str] = {
     "OfferLevel.energy_wh": "That power over the window.",
     "charge_level_frac": "How full the pool's batteries are at the window's end, 0..1, with this confidence, if nothing is ordered; null = "
     "not worked out.",
+    "OfferLevel.storage_unknown_sessions": "Cars in these two figures whose state of charge nobody knows: they count as anything between "
+    "empty and full; null = not worked out.",
     "OfferLevel.max_charge_power_w": "What they could take then, with this confidence; null = not worked out.",
     "deliverable_energy_wh": "The most energy that can be given in the window when its course does not matter, with this confidence.",
     "OfferGrounds.sessions": "Plugged in at the pool.",

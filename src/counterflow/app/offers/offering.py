@@ -152,7 +152,7 @@ class Offering:
         moved = [self._topology.pool_mask(other.pool) for other in self._book.in_state(*LIVE_STATES) if other.start_s < end_s]
         if any((sites[np.maximum(image.site, 0)] & in_pool).any() for sites in moved):
             return None
-        return stores_of(image, able, in_pool, self._topology, span, self._charging)
+        return stores_of(image, able, in_pool, self._topology, span, self._charging, self.settings.tolerated_share)
 
     def _taken(self, image: FleetImage, start_s: float, end_s: float, own: Collection[DispatchId]) -> B1:
         """Rows (N,) at the sites of a dispatch that is accepted for a part of the window, and those that a dispatch holds."""

@@ -109,6 +109,16 @@ class OfferSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     common_energy_spread: Annotated[
         float, Meta(description="Error of the usable energy that all cars share.", extra={"unit": "-"}, ge=0, le=0.5)
     ] = 0.01
+    tolerated_share: Annotated[
+        float,
+        Meta(
+            description="Of up to this share of its cars it may be unknown how full they are before a pool is not forecast as a storage; "
+            "they count as anything between empty and full.",
+            extra={"unit": "0..1"},
+            ge=0,
+            lt=1,
+        ),
+    ] = 0.2
     valid_s: Annotated[
         float, Meta(description="So long somebody may commit to an offer, at most until its window begins.", extra={"unit": "s"}, gt=0)
     ] = 300.0
