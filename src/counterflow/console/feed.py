@@ -118,7 +118,8 @@ class Feed:
         self.fleet: dict[str, Any] = {}
         self.health: dict[str, Any] = {}
         self.dispatches: list[dict[str, Any]] = []
-        self.limits: list[dict[str, Any]] = []
+        self.limits: list[dict[str, Any]] | None = None
+        """None until the server has said once which there are."""
         self.meters: dict[str, dict[str, Any]] = {}
         """The newest telemetry record of each pool that is recorded and of interest."""
         self._wanted: dict[str, str] = {}
@@ -134,6 +135,11 @@ class Feed:
     async def keep(self) -> None:
         """Until cancelled."""
         await asyncio.gather(self._keep_looking(), self._keep_listening())
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the server has answered at all: until then nothing is known, and that there is nothing least of all."""
+        return self.looked_at_s > 0.0
 
     def dispatch(self, dispatch_id: str) -> dict[str, Any] | None:
         """One dispatch as last seen."""

@@ -1,17 +1,22 @@
 """What is around every page: who is signed in, where one can go, alarms, how fresh it all is, and the emergency stop, always in sight."""
 
-from collections.abc import Awaitable, Callable, Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from counterflow.console.api import ApiError
+from counterflow.console.asking import Asked
 from counterflow.console.charts import WALL_FROM_PX
 from counterflow.console.house import House
 from counterflow.console.signing import COOKIE, Visitor
 
 PLACES = (("/", "Dispatch"), ("/fleet", "Fleet"), ("/sites", "Sites"), ("/offers", "Offers and reports"), ("/health", "Health"))
 STALE_AFTER_S = 5.0
+FIRST_WITHIN_S = 0.3
+"""So long a page that is opened waits for each of its first answers; the framework gives up a page that takes 3 s."""
 PRIMARY, NEGATIVE = "#0069A8", "#B3261E"
 """Of Okabe and Ito's blue, and a red; both dark enough for white words on them (WCAG 2 AA: 4.5 to 1; tests/console/test_contrast.py)."""
 LINK, LINK_DARK, NEGATIVE_DARK = "#005A8C", "#6CC0F0", "#FF8A80"
@@ -129,10 +134,20 @@ def every_second(update: Callable[[], None]) -> None:
     ui.timer(1.0, update, immediate=False)
 
 
-async def again_and_again(every_s: float, load: Callable[[], Awaitable[None]]) -> None:
-    """Now, and so often for as long as the page is open."""
-    await load()
-    ui.timer(every_s, load, immediate=False)
+async def keep_asking(every_s: float, asked: Asked[Any]) -> None:
+    """Now, and so often for as long as the page is open.
+
+    A server that answers at once fills the page before it is sent; for one that does not, the page does not wait.
+    """
+    first = background_tasks.create(asked.look())
+    await asyncio.wait({first}, timeout=FIRST_WITHIN_S)
+    ui.timer(every_s, asked.look, immediate=False)
+
+
+async def again_and_again(every_s: float, load: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """The same for what is asked and shown in one; below it why it is old, if so."""
+    trouble = ui.label().classes("text-negative")
+    await keep_asking(every_s, Asked(load, lambda _: None, trouble.set_text))
 
 
 def _count_viewer(house: House) -> None:

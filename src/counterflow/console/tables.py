@@ -1,49 +1,88 @@
-"""Tables as the console shows them: plain columns, no row that moves while it is read."""
+"""Tables as the console shows them: plain columns, no row that moves while it is read, and none where nothing is known."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from html import escape
+from math import ceil
 from typing import Any
 
 from nicegui import events, ui
 from nicegui.elements.mixins.value_element import ValueElement
 
+from counterflow.console.asking import NOT_YET
 
-def table(
-    columns: Sequence[tuple[str, str]], rows: list[dict[str, Any]], *, row_key: str, empty: str, numbers: Iterable[str] = ()
-) -> ui.table:
-    """Columns as (field, title). `empty` says in words what no row means; `numbers` are the fields that stand to the right."""
-    made = ui.table(
-        columns=[
-            {"name": field, "label": title, "field": field, "align": "right" if field in numbers else "left"} for field, title in columns
-        ],
-        rows=rows,
-        row_key=row_key,
-    )
-    _say_when_empty(made, empty)
-    return made.classes("w-full").props("flat bordered dense wrap-cells")
-
-
+_NO_DATA = """<div class="cf-name q-py-sm">{{ props.message }}</div>"""
+"""A sentence in place of rows, without a warning sign: that there is nothing is no fault."""
 _SORTS_BY_KEY = """<q-th :props="props" :tabindex="props.col.sortable ? 0 : null"
   @keydown.enter="props.col.sortable && props.sort(props.col)"
   @keydown.space.prevent="props.col.sortable && props.sort(props.col)">{{ props.col.label }}</q-th>"""
 """Titles that sort can be reached and pressed without a mouse."""
 
 
-def show_rows(shown: ui.table, rows: list[dict[str, Any]]) -> None:
-    """The rows as they are now; nothing is sent to the browser where nothing has changed."""
-    if rows != shown.rows:
-        shown.rows = rows
-        shown.update()
+class Rows(ui.table):
+    """Rows of an answer. That there are none is said only once the server has said so; until then, that it is not known."""
+
+    def __init__(self, columns: list[dict[str, Any]], row_key: str, empty: str, pagination: dict[str, Any] | None = None) -> None:
+        """`empty` says in words what no row means."""
+        super().__init__(columns=columns, rows=[], row_key=row_key, pagination=pagination)
+        self._empty = empty
+        self._is_known = False
+        self._say_instead(NOT_YET)
+        self.add_slot("no-data", _NO_DATA)
+        self.classes("w-full").props("flat bordered dense wrap-cells")
+
+    def show(self, rows: list[dict[str, Any]]) -> None:
+        """The rows as they are now; nothing is sent to the browser where nothing has changed."""
+        self._bring(rows, self.pagination)
+
+    def show_page(self, rows: list[dict[str, Any]], matched: int) -> None:
+        """The rows that came, of so many that match; where fewer are left than the page begins with, the next look brings the last page."""
+        pagination = {**self.pagination, "rowsNumber": matched}
+        last = max(1, ceil(matched / pagination["rowsPerPage"]))
+        if pagination["page"] > last:
+            self.pagination = {**pagination, "page": last}
+            self.forget()
+        else:
+            self._bring(rows, pagination)
+
+    def forget(self) -> None:
+        """Something else is asked than what the rows answer."""
+        self._is_known = False
+        self.props["loading"] = True
+        self.update()
+
+    def say(self, why_not: str) -> None:
+        """Why there was no answer; what came last stays where it still answers what is asked. Empty = there was one."""
+        if not why_not or self._is_known:
+            return
+        self._say_instead(f"Not known: {why_not}")
+        self.props["loading"] = False
+        self.rows = []
+        self.update()
+
+    def _bring(self, rows: list[dict[str, Any]], pagination: dict[str, Any]) -> None:
+        if self._is_known and rows == self.rows and pagination == self.pagination:
+            return
+        self._is_known = True
+        self._say_instead(self._empty)
+        self.props["loading"] = False
+        self.rows, self.pagination = rows, pagination
+        self.update()
+
+    def _say_instead(self, sentence: str) -> None:
+        self.props["no-data-label"] = sentence
 
 
-def _say_when_empty(made: ui.table, empty: str) -> None:
-    """A sentence in place of rows, without a warning sign: that there is nothing is no fault."""
-    made.add_slot("no-data", f'<div class="cf-name q-py-sm">{escape(empty)}</div>')
+def table(columns: Sequence[tuple[str, str]], rows: list[dict[str, Any]], *, row_key: str, empty: str, numbers: Iterable[str] = ()) -> Rows:
+    """Columns as (field, title); `numbers` are the fields that stand to the right. `rows` are known already; none = none is known yet."""
+    told = [{"name": field, "label": title, "field": field, "align": "right" if field in numbers else "left"} for field, title in columns]
+    made = Rows(told, row_key, empty)
+    if rows:
+        made.show(rows)
+    return made
 
 
 def paged_table(
     columns: Sequence[tuple[str, str, str | None]], *, rows: int, row_key: str, empty: str, numbers: Iterable[str] = ()
-) -> ui.table:
+) -> Rows:
     """A table that the server pages: columns as (field, title, what the server sorts it by); `numbers` are those that stand to the right.
 
     The first column leads to `link` of its row.
@@ -52,9 +91,8 @@ def paged_table(
         {"name": field, "label": title, "field": field, "align": "right" if field in numbers else "left", "sortable": by is not None}
         for field, title, by in columns
     ]
-    made = ui.table(columns=told, rows=[], row_key=row_key, pagination={"rowsPerPage": rows, "page": 1, "rowsNumber": 0})
-    made.classes("w-full").props('flat bordered dense wrap-cells :rows-per-page-options="[25,50,100]"')
-    _say_when_empty(made, empty)
+    made = Rows(told, row_key, empty, {"rowsPerPage": rows, "page": 1, "rowsNumber": 0})
+    made.props(':rows-per-page-options="[25,50,100]"')
     made.add_slot("header-cell", _SORTS_BY_KEY)
     made.add_slot(
         f"body-cell-{columns[0][0]}",
@@ -63,7 +101,7 @@ def paged_table(
     return made
 
 
-def asked_of(shown: ui.table, columns: Sequence[tuple[str, str, str | None]], first: str) -> dict[str, Any]:
+def asked_of(shown: Rows, columns: Sequence[tuple[str, str, str | None]], first: str) -> dict[str, Any]:
     """What the server is asked for the rows that are in sight; sorted by `first` where nothing else was chosen."""
     now = shown.pagination
     size = now["rowsPerPage"]
@@ -75,26 +113,19 @@ def asked_of(shown: ui.table, columns: Sequence[tuple[str, str, str | None]], fi
     }
 
 
-def keep_up(shown: ui.table, filters: Iterable[ValueElement[Any]], load: Callable[[], Awaitable[None]]) -> None:
-    """`load` brings the rows when the viewer turns the page or sorts anew, and from the first page on when a filter changes."""
+def keep_up(shown: Rows, filters: Iterable[ValueElement[Any]], ask: Callable[[], Awaitable[None]]) -> None:
+    """`ask` brings the rows when the viewer turns the page or sorts anew, and from the first page on when a filter changes."""
 
     async def asked(event: events.GenericEventArguments) -> None:
         shown.pagination = event.args["pagination"]
-        await load()
+        shown.forget()
+        await ask()
 
     async def from_the_start() -> None:
         shown.pagination = {**shown.pagination, "page": 1}
-        await load()
+        shown.forget()
+        await ask()
 
     shown.on("request", asked)
     for one in filters:
         one.on_value_change(from_the_start)
-
-
-def show_page(shown: ui.table, rows: list[dict[str, Any]], matched: int) -> None:
-    """The rows that came, of so many; nothing is sent to the browser where nothing has changed."""
-    pagination = {**shown.pagination, "rowsNumber": matched}
-    if rows == shown.rows and pagination == shown.pagination:
-        return
-    shown.rows, shown.pagination = rows, pagination
-    shown.update()

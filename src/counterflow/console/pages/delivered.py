@@ -8,6 +8,7 @@ from nicegui import app, ui
 from starlette.responses import PlainTextResponse, Response
 
 from counterflow.console.api import ApiError
+from counterflow.console.asking import NOT_YET
 from counterflow.console.frame import again_and_again, every_second
 from counterflow.console.house import House
 from counterflow.console.signing import COOKIE, Visitor
@@ -49,7 +50,7 @@ class Delivered:
     def __init__(self, house: House, visitor: Visitor) -> None:
         self._house = house
         self._visitor = visitor
-        self._none = ui.label("No dispatch has ended yet.").classes("cf-name")
+        self._none = ui.label(NOT_YET).classes("cf-name")
         self._list = ui.column().classes("w-full gap-0")
         self._shown: dict[str, OneReport] = {}
         self._energies_wh: dict[str, float] = {}
@@ -80,6 +81,7 @@ class Delivered:
     def update(self) -> None:
         """Those that are not shown yet, and the titles of the others."""
         done = [view for view in self._house.feed.dispatches if view["instruction"]["state"] in ENDED][:REPORTS_SHOWN]
+        self._none.set_text("No dispatch has ended yet." if self._house.feed.is_known else NOT_YET)
         self._none.set_visibility(not done)
         for view in reversed(done):
             name = view["instruction"]["dispatch_id"]

@@ -5,6 +5,7 @@ from typing import Any
 from nicegui import ui
 
 from counterflow.console import charts
+from counterflow.console.asking import NOT_YET
 from counterflow.console.feed import about, told
 from counterflow.console.frame import act, every_second, page, visitor_of
 from counterflow.console.house import House
@@ -100,7 +101,8 @@ class Room:
 
     def _show_course(self, view: dict[str, Any] | None) -> None:
         if view is None:
-            self._said.set_text("No dispatch yet. “New dispatch” shows what is feasible before anything is ordered.")
+            none = "No dispatch yet. “New dispatch” shows what is feasible before anything is ordered."
+            self._said.set_text(none if self._house.feed.is_known else NOT_YET)
             self._marks.show([])
             return
         instruction, now_s = view["instruction"], self._house.now_s()

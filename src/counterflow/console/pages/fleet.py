@@ -5,11 +5,11 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from counterflow.console.api import ApiError
-from counterflow.console.frame import again_and_again, page, visitor_of
+from counterflow.console.asking import Asked
+from counterflow.console.frame import keep_asking, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
-from counterflow.console.tables import asked_of, keep_up, paged_table, show_page
+from counterflow.console.tables import asked_of, keep_up, paged_table
 from counterflow.console.words import age, day_and_clock, power, share
 
 LOOK_EVERY_S = 2.0
@@ -55,30 +55,34 @@ class Sessions:
             ui.space()
             ui.link("Stations", "/stations")
         self._table = paged_table(COLUMNS, rows=ROWS, row_key="key", empty="No session.", numbers=NUMBERS)
-        keep_up(self._table, (self._search, self._reason), self.load)
+        self._asked: Asked[dict[str, Any]] = Asked(self._find, self._show, self._say)
+        keep_up(self._table, (self._search, self._reason), self._asked.ask)
 
     async def begin(self) -> None:
         """The first page, and a fresh look now and then."""
-        await again_and_again(LOOK_EVERY_S, self.load)
+        await keep_asking(LOOK_EVERY_S, self._asked)
 
-    async def load(self) -> None:
-        """The rows that are in sight."""
-        try:
-            found = await self._house.api.get(
-                self._visitor.token,
-                "/sessions/page",
-                search=self._search.value or None,
-                reason=self._reason.value or None,
-                **asked_of(self._table, COLUMNS, "station"),
-            )
-        except ApiError as error:
-            self._count.set_text(error.sentence)
-            return
+    async def _find(self) -> dict[str, Any]:
+        found: dict[str, Any] = await self._house.api.get(
+            self._visitor.token,
+            "/sessions/page",
+            search=self._search.value or None,
+            reason=self._reason.value or None,
+            **asked_of(self._table, COLUMNS, "station"),
+        )
+        return found
+
+    def _say(self, why_not: str) -> None:
+        self._table.say(why_not)
+        if why_not:
+            self._count.set_text(why_not)
+
+    def _show(self, found: dict[str, Any]) -> None:
         self._count.set_text(f"{found['matched']} of {found['total']} sessions")
         options = {"": "all reasons", **{code: f"{code.replace('_', ' ')} ({count})" for code, count in sorted(found["reasons"].items())}}
         if options != self._reason.options and (self._reason.value or "") in options:
             self._reason.set_options(options, value=self._reason.value)
-        show_page(self._table, [row_of(view) for view in found["sessions"]], found["matched"])
+        self._table.show_page([row_of(view) for view in found["sessions"]], found["matched"])
 
 
 def row_of(view: dict[str, Any]) -> dict[str, Any]:

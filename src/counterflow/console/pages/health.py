@@ -7,13 +7,13 @@ from typing import Any
 
 from nicegui import ui
 
-from counterflow.console.api import ApiError
-from counterflow.console.frame import again_and_again, every_second, page, visitor_of
+from counterflow.console.asking import Asked
+from counterflow.console.frame import every_second, keep_asking, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.listed import Listed, Row
 from counterflow.console.remedies import remedy_of
 from counterflow.console.signing import Visitor
-from counterflow.console.tables import show_rows, table
+from counterflow.console.tables import table
 from counterflow.console.words import UNKNOWN, day_and_clock, size
 
 LOOK_EVERY_S = 5.0
@@ -96,22 +96,28 @@ def number_words(rows: list[dict[str, Any]]) -> dict[str, str]:
 def _alarms(house: House) -> None:
     """What is wrong, and what to do about each."""
     body = ui.column().classes("w-full gap-1").props('role="status"')
-    shown: list[tuple[str, ...] | None] = [None]
+    shown: list[tuple[str, tuple[str, ...]] | None] = [None]
 
     def update() -> None:
-        alarms = tuple(house.feed.health.get("alarms", ()))
-        if alarms == shown[0]:
+        trouble, alarms = house.feed.trouble, tuple(house.feed.health.get("alarms", ()))
+        if (trouble, alarms) == shown[0]:
             return
-        shown[0] = alarms
+        shown[0] = (trouble, alarms)
         body.clear()
         with body:
-            if not alarms:
-                ui.label("There is no alarm.")
+            ui.label(alarms_words(trouble, len(alarms)))
             for sentence in alarms:
                 ui.label(sentence).classes("text-weight-medium")
                 ui.label(f"What to do: {remedy_of(sentence)}").classes("q-mb-sm")
 
     every_second(update)
+
+
+def alarms_words(trouble: str, known: int) -> str:
+    """Whether there is an alarm, as far as that is known."""
+    if trouble:
+        return f"Whether there is an alarm now is not known: {trouble}" + (" Those that were known before:" if known else "")
+    return {0: "There is no alarm.", 1: "There is one alarm."}.get(known, f"There are {known} alarms.")
 
 
 async def _storage(house: House, visitor: Visitor) -> None:
@@ -131,22 +137,25 @@ async def _metrics(house: House, visitor: Visitor, show_figures: Callable[[list[
     titles = (("name", "Metric"), ("labels", "Of"), ("value", "Value"), ("per_s", "Per second"))
     shown = table(titles, [], row_key="key", empty="Nothing found.", numbers=("value", "per_s"))
     shown.props("virtual-scroll").style("max-height: 40vh")
+    trouble = ui.label().classes("text-negative")
     before: dict[str, float] = {}
     looked_at_s = [monotonic()]
 
-    async def update() -> None:
-        try:
-            text = await house.api.metrics(visitor.token)
-        except ApiError:
-            return
-        wanted = (search.value or "").lower()
+    def show(text: str) -> None:
         now_s = monotonic()
         rows = metric_rows(text, before, now_s - looked_at_s[0])
         looked_at_s[0] = now_s
         show_figures(rows)
-        show_rows(shown, [row for row in rows if wanted in row["key"].lower()])
+        wanted = (search.value or "").lower()
+        shown.show([row for row in rows if wanted in row["key"].lower()])
 
-    await again_and_again(LOOK_EVERY_S, update)
+    def say(why_not: str) -> None:
+        shown.say(why_not)
+        trouble.set_text(why_not)
+        if why_not:
+            show_figures([])
+
+    await keep_asking(LOOK_EVERY_S, Asked(lambda: house.api.metrics(visitor.token), show, say))
 
 
 def metric_rows(text: str, before: dict[str, float], over_s: float) -> list[dict[str, Any]]:

@@ -6,8 +6,9 @@ from urllib.parse import quote
 from nicegui import ui
 
 from counterflow.console import charts
-from counterflow.console.api import ApiError
-from counterflow.console.frame import act, again_and_again, page, visitor_of
+from counterflow.console.asking import Asked
+from counterflow.console.facts import Facts
+from counterflow.console.frame import act, keep_asking, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
 from counterflow.console.tables import table
@@ -41,11 +42,13 @@ class OneSession:
         self._path = f"/sessions/{quote(station_id, safe='')}/{quote(transaction_id, safe='')}"
         self._history_of: tuple[Any, ...] = ()
         self._history_at_s = 0.0
+        self._why_shown: list[str] = []
+        self._asked = Asked(self._find, self._show, self._say_why)
         with ui.row().classes("w-full items-center gap-3"):
             ui.label(f"{station_id}, transaction {transaction_id}").classes("text-h6")
             ui.link("Its station", f"/stations/{quote(station_id, safe='')}")
         with ui.row().classes("w-full items-start gap-6"):
-            self._facts = ui.column().classes("col gap-0")
+            self._facts = Facts("col")
             with ui.column().classes("col gap-1"):
                 ui.label("Why this setpoint").classes("text-subtitle1")
                 self._why = ui.column().classes("w-full gap-0")
@@ -73,51 +76,51 @@ class OneSession:
 
     async def begin(self) -> None:
         """Now, and again every few seconds."""
-        await again_and_again(LOOK_EVERY_S, self.load)
+        await keep_asking(LOOK_EVERY_S, self._asked)
 
-    async def load(self) -> None:
-        """What is newest."""
+    async def _find(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
+        """The session, why it is asked what it is asked, and its history where that is due."""
         token = self._visitor.token
-        try:
-            view = await self._house.api.get(token, self._path)
-            told = await self._house.api.get(token, f"/sessions/{view['session_uid']}/explain")
-            seen = await self._house.api.get(token, f"/sessions/{view['session_uid']}/history") if self._is_due(view) else None
-        except ApiError as error:
-            self._facts.clear()
-            with self._facts:
-                ui.label(error.sentence).classes("text-negative")
-            return
-        self._facts.clear()
-        with self._facts:
-            for name, value in facts_of(view):
-                with ui.row().classes("gap-2 no-wrap items-baseline"):
-                    ui.label(name).classes("cf-name w-56")
-                    ui.label(value)
-        self._why.clear()
-        with self._why:
-            for sentence in told["sentences"]:
-                ui.label(with_clocks(sentence, self._house.now_s()))
+        view = await self._house.api.get(token, self._path)
+        told = await self._house.api.get(token, f"/sessions/{view['session_uid']}/explain")
+        return view, told, await self._house.api.get(token, f"/sessions/{view['session_uid']}/history") if self._is_due(view) else None
+
+    def _show(self, found: tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]) -> None:
+        view, told, seen = found
+        self._facts.show(facts_of(view))
+        sentences = [with_clocks(sentence, self._house.now_s()) for sentence in told["sentences"]]
+        if sentences != self._why_shown:
+            self._why_shown = sentences
+            self._why.clear()
+            with self._why:
+                for sentence in sentences:
+                    ui.label(sentence)
         if seen is not None:
             self._show_history(seen)
+            self._history_of, self._history_at_s = newest_of(view), self._house.now_s()
+
+    def _say_why(self, why_not: str) -> None:
+        self._facts.say(why_not)
+        self._orders.say(why_not)
 
     def _is_due(self, view: dict[str, Any]) -> bool:
-        newest, now_s = tuple(view[name] for name in ("setpoint_w", "setpoint_state", "dispatch_id", "override")), self._house.now_s()
-        wait_s = HISTORY_SOONEST_S if newest != self._history_of else HISTORY_EVERY_S
-        due = now_s - self._history_at_s > wait_s
-        if due:
-            self._history_of, self._history_at_s = newest, now_s
-        return due
+        wait_s = HISTORY_SOONEST_S if newest_of(view) != self._history_of else HISTORY_EVERY_S
+        return self._house.now_s() - self._history_at_s > wait_s
 
     def _show_history(self, seen: dict[str, Any]) -> None:
         self._chart.options.clear()
         self._chart.options.update(charts.session_options(seen))
         self._chart.update()
-        self._orders.rows = [order_row(number, one) for number, one in enumerate(seen["setpoints"])][::-1][:ORDERS_SHOWN]
-        self._orders.update()
+        self._orders.show([order_row(number, one) for number, one in enumerate(seen["setpoints"])][::-1][:ORDERS_SHOWN])
 
     async def _say(self, body: dict[str, Any]) -> None:
         await act(self._house, self._visitor, "PUT", f"{self._path}/override", "The next tick follows it.", body)
-        await self.load()
+        await self._asked.ask()
+
+
+def newest_of(view: dict[str, Any]) -> tuple[Any, ...]:
+    """What makes its history worth another look when it changes."""
+    return tuple(view[name] for name in ("setpoint_w", "setpoint_state", "dispatch_id", "override"))
 
 
 def order_row(number: int, entry: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from counterflow.console.api import ApiError
-from counterflow.console.frame import act, again_and_again, every_second, page, visitor_of
+from counterflow.console.asking import NOT_YET, Asked
+from counterflow.console.frame import act, every_second, keep_asking, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
-from counterflow.console.tables import show_rows, table
+from counterflow.console.tables import table
 from counterflow.console.words import day_and_clock, power
 
 CONFLICTS_EVERY_S = 2.0
@@ -34,23 +34,25 @@ def show(house: House) -> None:
             ui.label("Limits").classes("text-h6")
             _limits(house)
             ui.label("Who else steers").classes("text-h6 q-mt-md")
-            await again_and_again(CONFLICTS_EVERY_S, Conflicts(house, visitor).load)
+            await Conflicts(house, visitor).keep()
 
 
 def _limits(house: House) -> None:
     body = ui.column().classes("w-full gap-4")
-    shown: list[Any] = [None]
+    shown: list[Any] = ["?"]
 
     def update() -> None:
         limits = house.feed.limits
         if limits == shown[0]:
             return
-        shown[0] = list(limits)
+        shown[0] = limits
         body.clear()
         with body:
-            if not limits:
+            if limits is None:
+                ui.label(NOT_YET)
+            elif not limits:
                 ui.label("No site has a limit. Name them in [[sites]] and [[feeders]] of the settings.")
-            for depth, limit in tree(limits):
+            for depth, limit in tree(limits or []):
                 with ui.element("div").classes("w-full").style(ROW):
                     ui.label(limit["group"]).classes("text-weight-medium").style(f"padding-left: {1.5 * depth}rem")
                     _bar(limit, "export", limit["export_power_w"], limit["max_export_power_w"], limit.get("held_export_power_w"))
@@ -125,27 +127,37 @@ class Conflicts:
         self._trouble = ui.label().classes("text-negative")
         self._shown: list[tuple[str, str]] = []
         self._told, self._asked_s = -1, 0.0
+        self._asked = Asked(self._find, self._show, self._say)
 
-    async def load(self) -> None:
-        """What is known now. The server looks at every session for it: so it is asked when there is news of it, and else now and then."""
-        told, now_s = self._house.feed.others_told, self._house.now_s()
-        if told == self._told and now_s - self._asked_s < CONFLICTS_ANYHOW_S:
+    async def keep(self) -> None:
+        """Now, and for as long as the page is open."""
+        await keep_asking(CONFLICTS_EVERY_S, self._asked)
+
+    async def _find(self) -> tuple[int, list[dict[str, Any]], list[dict[str, Any]]] | None:
+        """What is known now, after so much news; None = there is none. The server looks at every session for it: so it is asked when there
+        is news of it, and else now and then."""
+        told = self._house.feed.others_told
+        if told == self._told and self._house.now_s() - self._asked_s < CONFLICTS_ANYHOW_S:
+            return None
+        conflicts = await self._house.api.get(self._visitor.token, "/conflicts")
+        return told, conflicts, await self._house.api.get(self._visitor.token, "/conflicts/priorities")
+
+    def _show(self, found: tuple[int, list[dict[str, Any]], list[dict[str, Any]]] | None) -> None:
+        if found is None:
             return
-        try:
-            conflicts = await self._house.api.get(self._visitor.token, "/conflicts")
-            said = await self._house.api.get(self._visitor.token, "/conflicts/priorities")
-        except ApiError as error:
-            self._trouble.set_text(error.sentence)
-            return
-        self._told, self._asked_s = told, now_s
-        self._trouble.set_text("")
+        told, conflicts, said = found
         rows = conflict_rows(conflicts)
-        show_rows(self._table, rows)
+        self._table.show(rows)
         last = {one["site_id"]: last_word(one["entries"]) for one in said}
         sites = [(site, last.get(site, "Nobody has confirmed anything.")) for site in sorted({row["site"] for row in rows})]
         if sites != self._shown:
             self._shown = sites
             self._show_sites()
+        self._told, self._asked_s = told, self._house.now_s()
+
+    def _say(self, why_not: str) -> None:
+        self._table.say(why_not)
+        self._trouble.set_text(why_not)
 
     def _show_sites(self) -> None:
         self._sites.clear()
@@ -170,7 +182,7 @@ class Conflicts:
                 if await act(self._house, self._visitor, "PUT", path, "Confirmed.", body) is not None:
                     dialog.close()
                     self._asked_s = 0.0
-                    await self.load()
+                    await self._asked.ask()
 
             with ui.row().classes("w-full justify-end"):
                 ui.button("Back", on_click=dialog.close).props("flat")

@@ -6,11 +6,12 @@ from urllib.parse import quote
 import msgspec
 from nicegui import ui
 
-from counterflow.console.api import ApiError
-from counterflow.console.frame import act, again_and_again, page, visitor_of
+from counterflow.console.asking import Asked
+from counterflow.console.facts import Facts
+from counterflow.console.frame import act, keep_asking, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
-from counterflow.console.tables import asked_of, keep_up, paged_table, show_page, show_rows, table
+from counterflow.console.tables import asked_of, keep_up, paged_table, table
 from counterflow.console.words import UNKNOWN, clock, day_and_clock, power
 from counterflow.domain.resources import ControlMode
 from counterflow.domain.station_settings import StationVariable
@@ -70,28 +71,32 @@ class Stations:
         self._table = paged_table(
             COLUMNS, rows=ROWS, row_key="station", empty="No station. It may connect once it is registered: counterflow stations add"
         )
-        keep_up(self._table, (self._search, self._only), self.load)
+        self._asked: Asked[dict[str, Any]] = Asked(self._find, self._show, self._say)
+        keep_up(self._table, (self._search, self._only), self._asked.ask)
 
     async def begin(self) -> None:
         """The first page, and a fresh look now and then."""
-        await again_and_again(LIST_EVERY_S, self.load)
+        await keep_asking(LIST_EVERY_S, self._asked)
 
-    async def load(self) -> None:
-        """The rows that are in sight."""
-        try:
-            found = await self._house.api.get(
-                self._visitor.token,
-                "/fleet/stations",
-                search=self._search.value or None,
-                only=self._only.value or None,
-                **asked_of(self._table, COLUMNS, "station"),
-            )
-        except ApiError as error:
-            self._count.set_text(error.sentence)
-            return
+    async def _find(self) -> dict[str, Any]:
+        found: dict[str, Any] = await self._house.api.get(
+            self._visitor.token,
+            "/fleet/stations",
+            search=self._search.value or None,
+            only=self._only.value or None,
+            **asked_of(self._table, COLUMNS, "station"),
+        )
+        return found
+
+    def _say(self, why_not: str) -> None:
+        self._table.say(why_not)
+        if why_not:
+            self._count.set_text(why_not)
+
+    def _show(self, found: dict[str, Any]) -> None:
         held = f", {found['held_out']} held out of dispatch" if found["held_out"] else ""
         self._count.set_text(f"{found['matched']} of {found['total']} stations; {found['connected']} connected{held}")
-        show_page(self._table, [row_of(view) for view in found["stations"]], found["matched"])
+        self._table.show_page([row_of(view) for view in found["stations"]], found["matched"])
 
 
 def row_of(view: dict[str, Any]) -> dict[str, Any]:
@@ -126,13 +131,15 @@ class OneStation:
         self._path = f"/stations/{quote(station_id, safe='')}"
         self._profiles_here: list[dict[str, Any]] | None = None
         self._ledger_at_s = 0.0
+        self._asked = Asked(self._find, self._show, self._say)
+        self._asked_frames = Asked(self._find_frames, self._show_frames, self._say_frames)
         with ui.row().classes("w-full items-center gap-3"):
             ui.label(f"Station {station_id}").classes("text-h6")
             ui.space()
             ask = ui.button("Ask anew what it can do", on_click=self._ask_anew).props("outline")
             ask.set_enabled(visitor.may_operate)
             self._release = ui.button("Let it take part again", on_click=self._open_release).props("outline")
-        self._facts = ui.column().classes("w-full gap-0")
+        self._facts = Facts("w-full")
         ui.label("EVSEs").classes("text-h6")
         titles = (("evse", "EVSE"), ("control", "Control"), ("why", "Why"), ("gives", "Gives at most"), ("takes", "Takes at most"))
         self._evses = table((*titles, ("modes", "Modes")), [], row_key="evse", empty="It has not told what it can do.")
@@ -151,61 +158,68 @@ class OneStation:
         ui.label("What has gone is shown as long as its messages are kept. Profiles go as their dispatch ends.").classes("cf-name")
         ui.label("Messages").classes("text-h6")
         self._search = ui.input("Search messages", placeholder="SetChargingProfile").props("clearable dense debounce=400").classes("w-72")
-        self._search.on_value_change(self._load_frames)
+        self._search.on_value_change(self._search_frames)
         frames = (("at", "When"), ("way", "Way"), ("text", "Message"))
         self._frames = table(frames, [], row_key="key", empty="No message of it is kept that holds this.")
         self._frames.style("max-height: 60vh").props('table-class="cf-frames"')
+        self._frames_trouble = ui.label().classes("text-negative")
         ui.label("Secrets are masked; people and cars appear under pseudonyms.").classes("cf-name")
 
     async def begin(self) -> None:
         """Now; identity and profiles again every few seconds, messages more rarely."""
-        await again_and_again(LOOK_EVERY_S, self.load)
-        await again_and_again(FRAMES_EVERY_S, self._load_frames)
+        await keep_asking(LOOK_EVERY_S, self._asked)
+        await keep_asking(FRAMES_EVERY_S, self._asked_frames)
 
-    async def load(self) -> None:
-        """What is newest."""
-        try:
-            view = await self._house.api.get(self._visitor.token, self._path)
-            here = await self._house.api.get(self._visitor.token, self._path + "/profiles")
-            # What has gone is looked up in the raw frames: only when something has changed, and not all the time.
-            due = here != self._profiles_here and self._house.now_s() - self._ledger_at_s > LEDGER_SOONEST_S
-            profiles = await self._house.api.get(self._visitor.token, self._path + "/profiles/ledger") if due else None
-        except ApiError as error:
-            self._facts.clear()
-            with self._facts:
-                ui.label(error.sentence).classes("text-negative")
-            self._release.set_enabled(False)
-            return
+    async def _find(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]] | None]:
+        """The station, our profiles there, and the ledger of them where it is due."""
+        view = await self._house.api.get(self._visitor.token, self._path)
+        here = await self._house.api.get(self._visitor.token, self._path + "/profiles")
+        # What has gone is looked up in the raw frames: only when something has changed, and not all the time.
+        due = here != self._profiles_here and self._house.now_s() - self._ledger_at_s > LEDGER_SOONEST_S
+        return view, here, await self._house.api.get(self._visitor.token, self._path + "/profiles/ledger") if due else None
+
+    def _show(self, found: tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]] | None]) -> None:
+        view, here, profiles = found
         self._release.set_enabled(self._visitor.may_operate and view["held_out"] is not None)
-        self._facts.clear()
-        with self._facts:
-            for name, value in facts_of(view):
-                with ui.row().classes("gap-2 no-wrap items-baseline"):
-                    ui.label(name).classes("cf-name w-56")
-                    ui.label(value)
-        show_rows(self._evses, [evse_row(evse) for evse in view["evses"]])
-        show_rows(self._settings, [setting_row(change) for change in view["changed_settings"]])
+        self._facts.show(facts_of(view))
+        self._evses.show([evse_row(evse) for evse in view["evses"]])
+        self._settings.show([setting_row(change) for change in view["changed_settings"]])
         if profiles is not None:
+            self._profiles.show([profile_row(number, profile) for number, profile in enumerate(profiles[:PROFILES_SHOWN])])
             self._profiles_here, self._ledger_at_s = here, self._house.now_s()
-            show_rows(self._profiles, [profile_row(number, profile) for number, profile in enumerate(profiles[:PROFILES_SHOWN])])
 
-    async def _load_frames(self) -> None:
-        try:
-            found = await self._house.api.get(
-                self._visitor.token, self._path + "/frames", search=self._search.value or None, most=FRAMES_SHOWN
-            )
-        except ApiError as error:
-            ui.notify(error.sentence, type="negative")
-            return
+    def _say(self, why_not: str) -> None:
+        self._facts.say(why_not)
+        for shown in (self._evses, self._settings, self._profiles):
+            shown.say(why_not)
+        if why_not:
+            self._release.set_enabled(False)
+
+    async def _find_frames(self) -> list[dict[str, Any]]:
+        search = self._search.value or None
+        found: list[dict[str, Any]] = await self._house.api.get(
+            self._visitor.token, self._path + "/frames", search=search, most=FRAMES_SHOWN
+        )
+        return found
+
+    def _show_frames(self, found: list[dict[str, Any]]) -> None:
         rows = [
             {"key": number, "at": clock(one["at_s"]), "way": "from it" if one["direction"] == "in" else "to it", "text": one["text"]}
             for number, one in enumerate(found)
         ]
-        show_rows(self._frames, rows[::-1])
+        self._frames.show(rows[::-1])
+
+    def _say_frames(self, why_not: str) -> None:
+        self._frames.say(why_not)
+        self._frames_trouble.set_text(why_not)
+
+    async def _search_frames(self) -> None:
+        self._frames.forget()
+        await self._asked_frames.ask()
 
     async def _ask_anew(self) -> None:
         await act(self._house, self._visitor, "POST", self._path + "/discovery", "It has answered.")
-        await self.load()
+        await self._asked.ask()
 
     def _ask_clear(self) -> None:
         with ui.dialog() as dialog, ui.card():
@@ -217,7 +231,7 @@ class OneStation:
                 await act(self._house, self._visitor, "POST", self._path + "/clear", "The clears are on their way.")
                 dialog.close()
                 self._ledger_at_s = 0.0
-                await self.load()
+                await self._asked.ask()
 
             with ui.row().classes("w-full justify-end"):
                 ui.button("Back", on_click=dialog.close).props("flat autofocus")
@@ -234,7 +248,7 @@ class OneStation:
                 body = {"by": by.value.strip(), "note": note.value.strip()}
                 if await act(self._house, self._visitor, "POST", self._path + "/release", "It takes part again.", body) is not None:
                     dialog.close()
-                    await self.load()
+                    await self._asked.ask()
 
             with ui.row().classes("w-full justify-end"):
                 ui.button("Back", on_click=dialog.close).props("flat")
