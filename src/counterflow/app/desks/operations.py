@@ -11,43 +11,34 @@ import numpy as np
 from msgspec.structs import replace
 
 from counterflow import __version__
-from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.storage.frames import Frame
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.desks.access_desk import AccessDesk
-from counterflow.app.desks.conflict_views import conflict_views
 from counterflow.app.desks.dispatch_desk import DispatchDesk, no_dispatch
 from counterflow.app.desks.explaining import Explaining
 from counterflow.app.desks.held_back import held_back
-from counterflow.app.desks.history_desk import HistoryDesk, no_station
-from counterflow.app.desks.limit_views import limit_views
+from counterflow.app.desks.history_desk import HistoryDesk
 from counterflow.app.desks.offer_desk import OfferDesk
 from counterflow.app.desks.report_desk import ReportDesk
-from counterflow.app.desks.security_operations import NoCertificates, SecurityDesk, ServerCertificates, event_view
+from counterflow.app.desks.security_operations import NoCertificates, SecurityDesk, ServerCertificates
 from counterflow.app.desks.session_pages import session_page
-from counterflow.app.desks.station_pages import station_page
+from counterflow.app.desks.site_desk import SiteDesk
+from counterflow.app.desks.station_desk import StationDesk
 from counterflow.app.desks.views import (
     dispatch_view,
     fleet_view,
-    profile_view,
     session_view,
     session_views,
-    sessions_by_station,
-    station_view,
     view_of,
 )
 from counterflow.app.observing.notices import NoticeBoard
 from counterflow.app.settlement.reporting import Reporting
-from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.dispatch_views import ClearingView, DispatchAnswer, DispatchView
-from counterflow.domain.ids import DispatchId, SessionUid, SiteId, StationId, TransactionId
+from counterflow.domain.ids import DispatchId, SessionUid, StationId, TransactionId
 from counterflow.domain.instructions import Amendment, DispatchInstruction, DispatchOrder
 from counterflow.domain.reasons import ChangeReason
-from counterflow.domain.resources import StationRegistration
 from counterflow.domain.session_views import SessionPage, SessionQuery, SessionView
-from counterflow.domain.station_views import ConflictView, FrameView, ProfileView, StationPage, StationQuery, StationView
-from counterflow.domain.telemetry import CapabilitiesDiscovered
-from counterflow.domain.views import FleetView, HealthView, LimitView, Notice, Refusal, RefusalKind, StorageView
+from counterflow.domain.views import FleetView, HealthView, Notice, Refusal, RefusalKind, StorageView
 from counterflow.engine.control.book import (
     LIVE_STATES,
     Move,
@@ -59,14 +50,9 @@ from counterflow.engine.control.book import (
     too_little,
     with_feasibility,
 )
-from counterflow.engine.fleet.topology import Topology
-
-SECURITY_EVENTS_SHOWN = 10
-FRAMES_SEARCHED = 5_000
-"""A text is looked for in so many frames of a station, the newest."""
 
 
-class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDesk, HistoryDesk):
+class LiveOperations(StationDesk, SiteDesk, SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDesk, HistoryDesk):
     """One instance a process. `now_s` is the clock, `settled` waits for durability and sends what is due."""
 
     def __init__(
@@ -117,20 +103,6 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
         """The whole fleet in one line."""
         return fleet_view(self._room, self._now_s())
 
-    def stations(self) -> Sequence[StationView]:
-        """Registered and connected stations, by id."""
-        sessions = sessions_by_station(self._room)
-        views = (station_view(self._room, station_id, sessions) for station_id in sorted(self._room.registry.registrations))
-        return [view for view in views if view is not None]
-
-    def station(self, station_id: StationId) -> StationView | Refusal:
-        """One station."""
-        view = station_view(self._room, station_id, sessions_by_station(self._room))
-        if view is None:
-            return no_station(station_id)
-        events = self._room.security.of(station_id, SECURITY_EVENTS_SHOWN)
-        return replace(view, security_events=tuple(event_view(record) for record in events))
-
     def sessions(self) -> Sequence[SessionView]:
         """Open sessions."""
         return session_views(self._room, self._now_s())
@@ -138,10 +110,6 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
     async def storage(self) -> StorageView:
         """What lies on the disk; files are looked at on a thread of their own."""
         return await asyncio.to_thread(self._storage)
-
-    def station_page(self, query: StationQuery) -> StationPage:
-        """A part of the stations, filtered and sorted."""
-        return station_page(self._room, query)
 
     def session_page(self, query: SessionQuery) -> SessionPage:
         """A part of the open sessions, filtered and sorted."""
@@ -167,136 +135,6 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
     def notices(self, after: str | None = None) -> AsyncIterator[Notice]:
         """What happens, as it happens."""
         return self._board.listen(after)
-
-    # --- stations ------------------------------------------------------------------------------------------------------------
-
-    async def frames(self, station_id: StationId, search: str, most: int) -> Sequence[FrameView] | Refusal:
-        """The newest raw frames of a station that hold a text; read from the disk on a thread."""
-        if station_id not in self._room.registry.registrations:
-            return no_station(station_id)
-        wanted = search.casefold()
-        found = await asyncio.to_thread(self._frames, station_id, FRAMES_SEARCHED if search else most)
-        views = [FrameView(at_s=one.received_s, direction=one.direction, text=one.text) for one in found if wanted in one.text.casefold()]
-        return views[-most:]
-
-    def profiles(self, station_id: StationId) -> Sequence[ProfileView] | Refusal:
-        """Profiles of ours that may be at a station."""
-        if station_id not in self._room.registry.registrations:
-            return no_station(station_id)
-        return [profile_view(record) for record in self._room.ledger.of_station(station_id)]
-
-    async def add_station(self, registration: StationRegistration) -> StationView | Refusal:
-        """Register a station so that it may connect; a known one is changed."""
-        if registration.site_id not in self._room.topology.site_ids:
-            return no_site(self._room.topology, registration.site_id)
-        self._room.registry.add(replace(registration, added_at_s=self._now_s()))
-        self._room.fleet.register(registration.station_id, registration.site_id)
-        self._room.conflicts.station_changed(registration.station_id, self._now_s())
-        await self._settled()
-        return self.station(registration.station_id)
-
-    async def remove_station(self, station_id: StationId) -> StationView | Refusal:
-        """Forget a station and close its connection. Refused while profiles of ours may be there."""
-        view = self.station(station_id)
-        if isinstance(view, Refusal):
-            return view
-        if view.profiles:
-            return Refusal(
-                kind=RefusalKind.CONFLICT,
-                sentence=f"Station {station_id} may still hold {view.profiles} profiles of ours.",
-                remedy="Cancel the dispatch or POST /api/v1/clear-all (counterflow clear-all), wait until they are gone, then remove it.",
-            )
-        self._room.forget_station(station_id, self._now_s())
-        self._disconnect(station_id)
-        await self._settled()
-        return view
-
-    async def discover_station(self, station_id: StationId) -> StationView | Refusal:
-        """Ask a station anew what it can do, and set its sampling; answers once that is over."""
-        return await self._ask_anew(station_id, Errand())
-
-    async def give_settings_back(self, station_id: StationId) -> StationView | Refusal:
-        """Set what we changed at a station to what it was, and leave its settings alone until discovery is asked for."""
-        former = self._room.registry.former.get(station_id)
-        return await self._ask_anew(station_id, Errand(set_up=False, give_back=former.changes if former else ()))
-
-    async def _ask_anew(self, station_id: StationId, errand: Errand) -> StationView | Refusal:
-        if isinstance(view := self.station(station_id), Refusal):
-            return view
-        over: asyncio.Future[CapabilitiesDiscovered | None] = asyncio.get_running_loop().create_future()
-
-        def done(found: CapabilitiesDiscovered | None) -> None:
-            if not over.done():
-                over.set_result(found)
-
-        asked = self._room.discover(station_id, errand, self._now_s(), done)
-        await self._settled()
-        if not asked:
-            return _not_connected(station_id)
-        if await over is None:
-            return Refusal(
-                kind=RefusalKind.OFFLINE,
-                sentence=f"Station {station_id} went away before it had answered everything.",
-                remedy="Ask again once it is back.",
-            )
-        await self._settled()
-        return self.station(station_id)
-
-    async def release_station(self, station_id: StationId, by: str, note: str) -> StationView | Refusal:
-        """A person lets a station that contradicted itself, or never said that its DER alarm is over, take part again."""
-        if isinstance(view := self.station(station_id), Refusal):
-            return view
-        lifted = self._room.lift_alarms(station_id, by, self._now_s())
-        if not self._room.conflicts.release(station_id, by, note, self._now_s()) and not lifted:
-            return Refusal(
-                kind=RefusalKind.CONFLICT,
-                sentence=f"Station {station_id} is not held out, and has no grid fault.",
-                remedy="counterflow conflicts shows which stations are held out, counterflow sessions where there is a grid fault.",
-            )
-        await self._settled()
-        return self.station(station_id)
-
-    # --- other actors --------------------------------------------------------------------------------------------------------
-
-    def conflicts(self) -> Sequence[ConflictView]:
-        """Where somebody else steers, or may."""
-        return conflict_views(self._room.conflicts, self._room.registry, self._now_s())
-
-    def priorities(self) -> Sequence[SitePriority]:
-        """What the operators of sites confirmed."""
-        return self._room.conflicts.priorities.all()
-
-    async def confirm_priority(self, site_id: SiteId, leader: Leader | None, by: str, note: str) -> SitePriority | Refusal:
-        """The operator of a site says who has priority there; None takes an earlier word back."""
-        if site_id not in self._room.topology.site_ids:
-            return no_site(self._room.topology, site_id)
-        if leader is None and self._room.conflicts.priorities.leader_at(site_id) is None:
-            return Refusal(
-                kind=RefusalKind.CONFLICT,
-                sentence=f"Nobody has confirmed who has priority at site {site_id}.",
-                remedy="counterflow conflicts shows what was confirmed.",
-            )
-        said = self._room.conflicts.confirm(site_id, leader, by, note, self._now_s())
-        await self._settled()
-        return said
-
-    # --- limits of the grid --------------------------------------------------------------------------------------------------
-
-    def limits(self) -> Sequence[LimitView]:
-        """What feeders, sites and phases may carry, and what flows there now."""
-        return limit_views(self._room, self._now_s())
-
-    def note_load(self, group: str, power_w: float) -> LimitView | Refusal:
-        """What draws at a feeder or site beside our cars was read, W, import positive."""
-        try:
-            self._room.topology.loads.note(group, power_w, self._now_s())
-        except KeyError:
-            return Refusal(
-                kind=RefusalKind.INVALID,
-                sentence=f"There is no feeder or site '{group}' whose load could be read.",
-                remedy="counterflow limits names them, such as 'site depot'.",
-            )
-        return next(view for view in self.limits() if view.group == group)
 
     # --- dispatches ----------------------------------------------------------------------------------------------------------
 
@@ -404,13 +242,3 @@ class LiveOperations(SecurityDesk, AccessDesk, ReportDesk, DispatchDesk, OfferDe
         self._room.dispatcher.emergency_stop(on, self._now_s(), by)
         await self._settled()
         return self.fleet()
-
-
-def _not_connected(station_id: StationId) -> Refusal:
-    return Refusal(kind=RefusalKind.OFFLINE, sentence=f"Station {station_id} is not connected.", remedy="Try again once it is back.")
-
-
-def no_site(topology: Topology, site_id: SiteId) -> Refusal:
-    """There is no such site."""
-    known = ", ".join(topology.site_ids)
-    return Refusal(kind=RefusalKind.INVALID, sentence=f"There is no site '{site_id}'.", remedy=f"Known sites: {known}.")
