@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from msgspec import UNSET
 
-from counterflow.adapters.ocpp.session import Answered
+from counterflow.adapters.ocpp.events import Answered
 from counterflow.adapters.storage.settings import StorageSettings
 from counterflow.adapters.storage.sqlite import SqliteJournal
 from counterflow.domain.records import DocumentKind

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from counterflow.adapters.ocpp import messages as m
 from counterflow.adapters.ocpp import rpc
-from counterflow.adapters.ocpp.session import CallDone, IncomingCall, Session
+from counterflow.adapters.ocpp.events import CallDone, IncomingCall
+from counterflow.adapters.ocpp.session import Session
 from counterflow.sim.fleet import Fleet
 from counterflow.sim.settings import MixSettings, PlantSettings, StationSettings
 from counterflow.sim.station import SimStation

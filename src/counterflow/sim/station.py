@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import UnsetType
 
 from counterflow.adapters.ocpp import messages as m
-from counterflow.adapters.ocpp.session import Answered, CallDone, IncomingCall, RpcEvent
+from counterflow.adapters.ocpp.events import Answered, CallDone, IncomingCall, RpcEvent
 from counterflow.sim.answers import ANSWERS, boot_notification
 from counterflow.sim.draws import Draws
 from counterflow.sim.evse import SimEvse

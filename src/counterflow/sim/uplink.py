@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from counterflow.adapters.ocpp import messages
+from counterflow.adapters.ocpp.events import Answered, CallOutcome, ConnectionLost, NotSent
 from counterflow.adapters.ocpp.messages import TransactionEventRequest
-from counterflow.adapters.ocpp.session import Answered, CallOutcome, ConnectionLost, NotSent, Session
+from counterflow.adapters.ocpp.session import Session
 from counterflow.sim.settings import StationSettings
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterflow.adapters.ocpp import messages, session
-from counterflow.adapters.ocpp.session import (
+from counterflow.adapters.ocpp.events import (
     Answered,
     AnswerRefused,
     CallDone,
@@ -26,10 +26,10 @@ from counterflow.adapters.ocpp.session import (
     InvalidAnswer,
     LateAnswer,
     NotSent,
-    Session,
     Superseded,
     TimedOut,
 )
+from counterflow.adapters.ocpp.session import Session
 
 RESET = messages.ResetRequest(type="OnIdle")
 CLEAR = messages.ClearCacheRequest()

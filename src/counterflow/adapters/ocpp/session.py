@@ -5,7 +5,8 @@ raises on what a peer sends. The owner passes every WebSocket text to `receive`,
 and after each of these sends what `take_outbox` returns, in that order.
 
 >>> from counterflow.adapters.ocpp import messages
->>> from counterflow.adapters.ocpp.session import Answered, CallDone, IncomingCall, Session
+>>> from counterflow.adapters.ocpp.events import Answered, CallDone, IncomingCall
+>>> from counterflow.adapters.ocpp.session import Session
 >>> session = Session(incoming=messages.FROM_STATION, new_message_id=iter("abc").__next__)
 >>> [event] = session.receive('[2,"17","Heartbeat",{}]', now_s=0.0)
 >>> isinstance(event, IncomingCall) and event.action
@@ -20,7 +21,6 @@ and after each of these sends what `take_outbox` returns, in that order.
 'Accepted'
 """
 
-from collections import deque
 from collections.abc import Callable, Container, Hashable
 from typing import Any, Final, assert_never
 
@@ -34,7 +34,6 @@ from counterflow.adapters.ocpp.events import (
     AnswerRefused,
     CallDone,
     CallId,
-    CallOutcome,
     ConnectionLost,
     ErrorAnswer,
     IncomingCall,
@@ -43,43 +42,12 @@ from counterflow.adapters.ocpp.events import (
     LateAnswer,
     NotSent,
     RpcEvent,
-    Superseded,
     TimedOut,
 )
-
-__all__ = [
-    "LATE_ANSWERS_REMEMBERED",
-    "AnswerRefused",
-    "Answered",
-    "CallDone",
-    "CallId",
-    "CallOutcome",
-    "ConnectionLost",
-    "ErrorAnswer",
-    "IncomingCall",
-    "IncomingSend",
-    "InvalidAnswer",
-    "LateAnswer",
-    "NotSent",
-    "RpcEvent",
-    "Session",
-    "Superseded",
-    "TimedOut",
-]
+from counterflow.adapters.ocpp.waiting_calls import PendingCall, WaitingCalls
 
 LATE_ANSWERS_REMEMBERED: Final = 8
 """How many timed-out calls a session still recognises the answers of."""
-
-
-class _Pending(Struct, frozen=True):
-    """A call of ours between `call` and its end."""
-
-    call_id: CallId
-    action: str
-    frame: bytes
-    urgent: bool
-    coalesce_key: Hashable | None
-    context: Any
 
 
 class Session:
@@ -101,10 +69,9 @@ class Session:
         "_new_message_id",
         "_outbox",
         "_peer_reads_2_1_frames",
-        "_queue",
         "_queue_limit",
         "_undelivered",
-        "_urgent",
+        "_waiting",
         "last_violation",
         "unanswered",
         "violations",
@@ -129,11 +96,10 @@ class Session:
         self._queue_limit = queue_limit
         self._lenient = lenient
         self._closed = False
-        self._in_flight: _Pending | None = None
+        self._in_flight: PendingCall | None = None
         self._deadline_s = 0.0
-        self._queue: deque[_Pending] | None = None
-        self._urgent: deque[_Pending] | None = None
-        self._late: dict[str, _Pending] | None = None
+        self._waiting: WaitingCalls | None = None
+        self._late: dict[str, PendingCall] | None = None
         self._outbox: list[bytes] | None = None
         self._undelivered: list[RpcEvent] | None = None
         self.violations = 0
@@ -213,14 +179,14 @@ class Session:
             outcome = self._outcome(frame, pending)
             self._in_flight = None
             self._send_next(now_s)
-            return _done(pending, outcome)
+            return pending.done(outcome)
         late = self._late.pop(frame.message_id, None) if self._late is not None else None
         if late is None:
             self._count_violation("An answer to no call of ours.")
             return None
         return LateAnswer(call_id=late.call_id, action=late.action, context=late.context, outcome=self._outcome(frame, late))
 
-    def _outcome(self, frame: rpc.CallResult | rpc.CallError, pending: _Pending) -> Answered | ErrorAnswer | InvalidAnswer:
+    def _outcome(self, frame: rpc.CallResult | rpc.CallError, pending: PendingCall) -> Answered | ErrorAnswer | InvalidAnswer:
         if isinstance(frame, rpc.CallError):
             return ErrorAnswer(code=rpc.normal_code(frame.code), description=frame.description[: rpc.MAX_DESCRIPTION_LENGTH])
         decoded = rpc.decode_payload(frame.payload, self._dialect.asked[pending.action][1], lenient=self._lenient)
@@ -240,7 +206,7 @@ class Session:
             return None
         self._in_flight = None
         self._send_next(now_s)
-        return _done(pending, InvalidAnswer(code=frame.code, description=frame.description))
+        return pending.done(InvalidAnswer(code=frame.code, description=frame.description))
 
     def _refuse(self, message_id: str, code: rpc.ErrorCode, description: str) -> None:
         self._count_violation(description)
@@ -294,13 +260,17 @@ class Session:
             frame = rpc.encode_call(call_id, action, self._checked(action, payload))
         except UnicodeEncodeError as error:
             raise ValueError(f"{action} contains text that cannot be written as UTF-8.") from error
-        pending = _Pending(call_id, action, frame, urgent, coalesce_key, context)
+        pending = PendingCall(call_id, action, frame, urgent, coalesce_key, context)
         if self._closed:
-            self._deliver_later(_done(pending, NotSent(reason="connection closed")))
+            self._deliver_later(pending.done(NotSent(reason="connection closed")))
         elif self._in_flight is None:
             self._launch(pending, now_s)
         else:
-            self._enqueue(pending)
+            if self._waiting is None:
+                self._waiting = WaitingCalls(self._queue_limit)
+            gone = self._waiting.add(pending)
+            if gone is not None:
+                self._deliver_later(gone)
         return pending.call_id
 
     def send(self, action: str, payload: Struct) -> None:
@@ -321,48 +291,15 @@ class Session:
             raise ValueError(f"{action} does not carry a {type(payload).__name__}.")
         return payload
 
-    def _enqueue(self, pending: _Pending) -> None:
-        if pending.coalesce_key is not None and self._replace_queued(pending):
-            return
-        queue, urgent = self._queue, self._urgent
-        if len(queue or ()) + len(urgent or ()) >= self._queue_limit:
-            if not (pending.urgent and queue):
-                self._deliver_later(_done(pending, NotSent(reason="queue full")))
-                return
-            self._deliver_later(_done(queue.pop(), NotSent(reason="queue full")))
-        if pending.urgent:
-            if urgent is None:
-                urgent = self._urgent = deque()
-            urgent.append(pending)
-        else:
-            if queue is None:
-                queue = self._queue = deque()
-            queue.append(pending)
-
-    def _replace_queued(self, newer: _Pending) -> bool:
-        """Take the place of a queued call with the same key; True if the newer one stands in a queue now."""
-        for queue in (self._urgent, self._queue):
-            for place, older in enumerate(queue or ()):
-                if queue is None or older.coalesce_key != newer.coalesce_key:
-                    continue
-                self._deliver_later(_done(older, Superseded(by=newer.call_id)))
-                if newer.urgent and queue is self._queue:
-                    del queue[place]
-                    return False
-                queue[place] = newer  # in the urgent queue too: what was urgent stays urgent
-                return True
-        return False
-
-    def _launch(self, pending: _Pending, now_s: float) -> None:
+    def _launch(self, pending: PendingCall, now_s: float) -> None:
         self._in_flight = pending
         self._deadline_s = now_s + self._call_timeout_s
         self._put(pending.frame)
 
     def _send_next(self, now_s: float) -> None:
-        if self._urgent:
-            self._launch(self._urgent.popleft(), now_s)
-        elif self._queue:
-            self._launch(self._queue.popleft(), now_s)
+        following = None if self._waiting is None else self._waiting.take()
+        if following is not None:
+            self._launch(following, now_s)
 
     def _put(self, frame: bytes) -> None:
         if self._closed:
@@ -396,7 +333,7 @@ class Session:
         if pending is not None and now_s >= self._deadline_s:
             self._in_flight = None
             self._remember_late(pending)
-            events.append(_done(pending, TimedOut()))
+            events.append(pending.done(TimedOut()))
             self._send_next(now_s)
         return events
 
@@ -405,13 +342,14 @@ class Session:
         del now_s  # part of the interface of all moments in a session's life; nothing here depends on it
         events = self._take_undelivered()
         if self._in_flight is not None:
-            events.append(_done(self._in_flight, ConnectionLost()))
-        events += [_done(call, NotSent(reason="connection closed")) for call in (*(self._urgent or ()), *(self._queue or ()))]
+            events.append(self._in_flight.done(ConnectionLost()))
+        if self._waiting is not None:
+            events += [call.done(NotSent(reason="connection closed")) for call in self._waiting.all()]
         self._closed = True
-        self._in_flight = self._queue = self._urgent = self._late = self._outbox = None
+        self._in_flight = self._waiting = self._late = self._outbox = None
         return events
 
-    def _remember_late(self, pending: _Pending) -> None:
+    def _remember_late(self, pending: PendingCall) -> None:
         if self._late is None:
             self._late = {}
         while len(self._late) >= LATE_ANSWERS_REMEMBERED:
@@ -427,7 +365,3 @@ class Session:
     def _take_undelivered(self) -> list[RpcEvent]:
         events, self._undelivered = self._undelivered, None
         return events if events is not None else []
-
-
-def _done(pending: _Pending, outcome: CallOutcome) -> CallDone:
-    return CallDone(call_id=pending.call_id, action=pending.action, context=pending.context, outcome=outcome)
