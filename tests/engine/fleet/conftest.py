@@ -20,9 +20,10 @@ from counterflow.domain.telemetry import (
     TransactionPhase,
     TransactionReported,
 )
+from counterflow.engine.fleet.applied import Applied
 from counterflow.engine.fleet.settings import FleetSettings
 from counterflow.engine.fleet.snapshot import FleetImage, empty_columns, freeze
-from counterflow.engine.fleet.state import Applied, FleetState
+from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
 
 T0 = 1_800_000_000.0

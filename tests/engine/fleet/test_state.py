@@ -17,9 +17,10 @@ from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileSt
 from counterflow.domain.resources import ControlMode, EvseCapability, StationIdentity
 from counterflow.domain.setpoints import Accepted, FallbackState, Offline, Rejected, SetpointState, Superseded, TimedOut
 from counterflow.domain.telemetry import CommandCompleted, CommandSent, StationBooted, StationWarned
+from counterflow.engine.fleet.applied import Applied
 from counterflow.engine.fleet.capability import capability
 from counterflow.engine.fleet.settings import CapabilitySettings, FleetSettings
-from counterflow.engine.fleet.state import Applied, FleetState
+from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
 
 Yard = Any

@@ -5,9 +5,9 @@ from typing import Any, assert_never
 import msgspec
 from msgspec import UNSET
 
+from counterflow.adapters.ocpp import events as rpc
 from counterflow.adapters.ocpp import messages as ocpp
 from counterflow.adapters.ocpp import messages_v16 as v16
-from counterflow.adapters.ocpp import events as rpc
 from counterflow.domain.commands import Command, RawCall
 from counterflow.domain.setpoints import (
     Accepted,

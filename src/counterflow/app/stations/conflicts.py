@@ -45,8 +45,9 @@ from counterflow.engine.conflicts.register import (
 from counterflow.engine.conflicts.settings import ConflictSettings
 from counterflow.engine.conflicts.verdict import EXTERNAL_SETPOINT_MODE, Situation, highest_level, on_evse, ours_wins, verdict
 from counterflow.engine.control.ledger import ProfileLedger
+from counterflow.engine.fleet.applied import Applied
 from counterflow.engine.fleet.snapshot import FleetImage
-from counterflow.engine.fleet.state import Applied, FleetState
+from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.ports import Journal, StationLink
 
 TELLING_TRIGGERS = frozenset({"ChargingRateChanged", "OperationModeChanged"})

@@ -15,9 +15,10 @@ from counterflow.domain.commands import ReadTransaction, RequestSample
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.setpoints import CommandResult, NotSupported
 from counterflow.domain.telemetry import TransactionTold
+from counterflow.engine.fleet.applied import Applied
 from counterflow.engine.fleet.eligibility import silent_sessions
 from counterflow.engine.fleet.settings import CapabilitySettings
-from counterflow.engine.fleet.state import Applied, FleetState
+from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.ports import StationLink
 
 LOOK_EVERY_S = 15.0

@@ -10,7 +10,8 @@ from counterflow.domain.ids import StationId
 from counterflow.domain.records import SessionRecord
 from counterflow.domain.setpoints import Accepted, CommandResult, NotSupported, Offline, Rejected, Superseded
 from counterflow.domain.views import Notice
-from counterflow.engine.fleet.state import Applied, FleetState
+from counterflow.engine.fleet.applied import Applied
+from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.upgrade import upgrade_due
 from counterflow.engine.ports import StationLink
 

@@ -193,6 +193,17 @@ class OrderBook:
         return shown
 
 
+def discharge_in_force(columns: Columns, row: int, since_s: float) -> tuple[float, float] | None:
+    """As `FleetState.discharge_in_force`, of the session in a row."""
+    if columns.setpoint_state[row] != SetpointState.ACCEPTED or not columns.setpoint_at_s[row] <= since_s:
+        return None
+    power_w = columns.setpoint_w[row]
+    known = power_w < 0.0 and not columns.self_steered[row]
+    next_s = columns.next_setpoint_at_s[row]
+    until_s = columns.discharge_until_s[row]
+    return (power_w, until_s if isnan(next_s) else min(next_s, until_s)) if known else None
+
+
 def _write_periods(shown: Order, columns: Columns, row: int) -> None:
     """The period in force, and those to come."""
     ahead = shown.later[shown.passed :]

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Iterator
 from math import isnan, nan
 from typing import assert_never
 
-from counterflow.domain.commands import MoveSetpoint, PlaceDischarge, ProfileKind
+from counterflow.domain.commands import MoveSetpoint, PlaceDischarge
 from counterflow.domain.conflicts import Conflict, DischargeCap
 from counterflow.domain.delivery import Sample
 from counterflow.domain.drivers import AccountRecord, SessionOverride, Upgrade
 from counterflow.domain.ids import EvseId, SessionKey, SessionUid, SiteId, StationId, TransactionId
 from counterflow.domain.reasons import DropOutKind
-from counterflow.domain.records import DiscoveryRecord, ProfileRecord, ProfileState, SessionRecord, StationFaults
-from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, PowerStep, SetpointState, Superseded
+from counterflow.domain.records import DiscoveryRecord, ProfileRecord, SessionRecord, StationFaults
+from counterflow.domain.setpoints import Accepted, CommandResult, FallbackState, PowerStep, Superseded
 from counterflow.domain.telemetry import (
     CapabilitiesDiscovered,
     CapabilitiesOutdated,
@@ -27,7 +27,6 @@ from counterflow.domain.telemetry import (
     EvseStatusChanged,
     ExternalLimitChanged,
     GridFaultReported,
-    Measurement,
     PriorityChargingChanged,
     ProfilesReported,
     SettingsChanging,
@@ -39,19 +38,16 @@ from counterflow.domain.telemetry import (
     TransactionReported,
     TransactionTold,
 )
-from counterflow.engine.fleet import actors, transactions
+from counterflow.engine.fleet import actors, restoring, transactions
 from counterflow.engine.fleet.accounts import Accounts
 from counterflow.engine.fleet.applied import NOTHING, Applied
-from counterflow.engine.fleet.metering import restore_soc, take_measurement
 from counterflow.engine.fleet.meters import Meters
-from counterflow.engine.fleet.orders import Order
+from counterflow.engine.fleet.orders import Order, discharge_in_force
 from counterflow.engine.fleet.roster import Roster, TermsOf
 from counterflow.engine.fleet.sessions import Session
 from counterflow.engine.fleet.settings import FleetSettings
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 from counterflow.engine.fleet.topology import DEFAULT_SITE, Topology
-
-__all__ = ["Applied", "FleetSettings", "FleetState"]
 
 
 class FleetState:
@@ -225,16 +221,7 @@ class FleetState:
         None, too, for a station that finds its power by a curve: what it asks for now is not known here.
         """
         session = self._roster.open.get(uid)
-        if session is None:
-            return None
-        columns, row = self._roster.columns, session.row
-        if columns.setpoint_state[row] != SetpointState.ACCEPTED or not columns.setpoint_at_s[row] <= since_s:
-            return None
-        power_w = columns.setpoint_w[row]
-        known = power_w < 0.0 and not columns.self_steered[row]
-        next_s = columns.next_setpoint_at_s[row]
-        until_s = columns.discharge_until_s[row]
-        return (power_w, until_s if isnan(next_s) else min(next_s, until_s)) if known else None
+        return None if session is None else discharge_in_force(self._roster.columns, session.row, since_s)
 
     def record_of(self, uid: SessionUid) -> SessionRecord:
         """The record of an open session as it is now. Raises KeyError when it is not open."""
@@ -387,10 +374,7 @@ class FleetState:
 
         Their readings stay as old as they are; discharge since then is reckoned by the orders in force.
         """
-        for uid in uids:
-            session = self._roster.open.get(uid)
-            if session is not None:
-                self._roster.columns.last_sample_s[session.row] = now_s
+        restoring.heard_lately(self._roster, uids, now_s)
 
     def restore(
         self,
@@ -408,54 +392,7 @@ class FleetState:
         registers, so all exports since the needs are counted against it until the next live report (it stays unknown where
         that baseline is).
         """
-        self._roster.now_s = now_s
-        self._roster.accounts.restore(accounts)
-        for discovery in discoveries:
-            self._roster.station(discovery.station_id).discovered(discovery.evses, discovery.meter_interval_s)
-        for record in sorted(records, key=lambda record: record.started_s):
-            self._roster.readmit(record)
-        for sample in samples:
-            session = self._roster.open.get(sample.session_uid)
-            if session is not None:
-                self._restore_sample(session, sample, now_s)
-        for profile in profiles:
-            session = self._roster.open.get(profile.session_uid)
-            if session is not None:
-                self._restore_profile(session, profile)
-
-    def _restore_sample(self, session: Session, sample: Sample, now_s: float) -> None:
-        reading = Measurement(
-            at_s=sample.at_s,
-            power_w=sample.power_w,
-            export_wh=sample.export_wh,
-            import_wh=sample.import_wh,
-        )
-        baseline_wh = session.needs_export_wh
-        learned = take_measurement(session, self._roster.columns, reading, now_s, False, self._roster.settings)
-        if not isnan(sample.soc_frac) and not isnan(baseline_wh):
-            restore_soc(session, self._roster.columns, sample.soc_frac, sample.at_s, baseline_wh)
-        if learned:
-            self._roster.show(session, self._roster.station(session.station_id))
-
-    def _restore_profile(self, session: Session, profile: ProfileRecord) -> None:
-        match profile.kind:
-            case ProfileKind.FALLBACK:
-                placed = profile.state is ProfileState.PLACED
-                self._roster.columns.fallback_state[session.row] = FallbackState.PLACED if placed else FallbackState.NONE
-            case ProfileKind.DISCHARGE:
-                order = Order(
-                    profile.power_w,
-                    profile.placed_at_s,
-                    profile.discharge_until_s,
-                    profile.hold_until_s,
-                    profile.path != "",
-                    profile.reduces,
-                    profile.later,
-                )
-                session.orders.restored(order, sure=profile.state is ProfileState.PLACED)
-                self._roster.told(session, order)
-            case _:
-                assert_never(profile.kind)
+        restoring.restore(self._roster, records, samples, discoveries, profiles, now_s, accounts)
 
     def _fallback(self, uid: SessionUid, state: FallbackState) -> None:
         session = self._roster.open.get(uid)
