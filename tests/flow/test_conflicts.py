@@ -4,10 +4,12 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from counterflow.app.desks import conflict_views
 from counterflow.domain.conflicts import Leader
 from counterflow.domain.ids import EvseId, SiteId, StationId
 from counterflow.domain.reasons import Reason
@@ -100,14 +102,36 @@ def test_a_station_that_cannot_tell_is_dealt_with_by_the_setting_and_shown(
         ready=lambda at: answering(at, "GetChargingProfiles", lambda frame: [4, frame[1], code, "", {}]),
     )
     assert barred(at, Reason.NOT_TELLING) == (set() if allowed else set(reasons(at)))
-    views = at.operations.conflicts()
+    views = at.do(at.operations.conflicts())
     assert {view.profiles_telling for view in views} == {"unsupported"}
     assert len(views) == 4
+    assert len(at.do(at.operations.conflicts(untold=False))) == (0 if allowed else 4)
     assert not any("may be discharged" in view.conflict_text for view in views)
     assert all(view.conflict_text.endswith("does not keep the car out of dispatch") is allowed for view in views)
     assert at.operations.station(StationId("SIM-00001")).profiles_telling == "unsupported"
     at.run(300)
     assert at.calls()["GetChargingProfiles"] == 4
+
+
+def test_who_else_steers_is_looked_up_in_portions_between_which_control_has_its_turn(
+    town: Any, ideal: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conflict_views, "STATIONS_AT_ONCE", 4)
+    at = town(
+        10, 1, plant=ideal, ready=lambda at: answering(at, "GetChargingProfiles", lambda frame: [4, frame[1], "NotSupported", "", {}])
+    )
+    judged = Mock(wraps=at.room.conflicts.conflict_of)
+    monkeypatch.setattr(at.room.conflicts, "conflict_of", judged)
+    portions: list[int] = []
+
+    looking = at.operations.conflicts()
+    for _ in range(2):
+        looking.send(None)
+        portions.append(judged.call_count - sum(portions))
+    with pytest.raises(StopIteration) as done:
+        looking.send(None)
+    assert portions == [4, 4]
+    assert [view.station_id for view in done.value.value] == [f"SIM-{number:05d}" for number in range(1, 11)]
 
 
 def test_another_callerror_is_no_word_about_what_is_installed(town: Any, ideal: dict[str, Any]) -> None:
@@ -125,7 +149,7 @@ def test_decision_6_a_foreign_transaction_profile_keeps_the_evse_out_until_the_o
     look_again(at)
     theirs = {"SIM-00001", "SIM-00002", "SIM-00003"}
     assert barred(at, Reason.FOREIGN_PROFILE) == theirs
-    assert {(view.station_id, view.conflict, view.leader) for view in at.operations.conflicts()} == {
+    assert {(view.station_id, view.conflict, view.leader) for view in at.do(at.operations.conflicts())} == {
         (station, "foreign_profile", None) for station in theirs
     }
     [shown] = at.operations.station(StationId("SIM-00001")).other_profiles
@@ -184,7 +208,7 @@ def test_a_foreign_profile_that_is_withdrawn_frees_the_evse_at_the_next_look(tow
     at.world.at(at.now_s, lambda: rival.withdraw(77, at.now_s))
     look_again(at)
     assert barred(at, Reason.FOREIGN_PROFILE) == set()
-    assert at.operations.conflicts() == []
+    assert at.do(at.operations.conflicts()) == []
 
 
 def test_k02_a_foreign_profile_dies_with_its_transaction_and_the_next_session_is_looked_at_anew(town: Any, ideal: dict[str, Any]) -> None:
@@ -194,7 +218,7 @@ def test_k02_a_foreign_profile_dies_with_its_transaction_and_the_next_session_is
     station = at.world.stations[0]
     at.world.at(at.now_s, lambda: station.unplug(at.now_s))
     at.run(5)
-    assert at.operations.conflicts() == []
+    assert at.do(at.operations.conflicts()) == []
     asked = at.calls("SIM-00001")["GetChargingProfiles"]
     at.world.at(at.now_s, lambda: station.plug_in(at.now_s))
     at.run(40)

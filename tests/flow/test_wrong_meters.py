@@ -34,7 +34,7 @@ def test_a_station_whose_meter_contradicts_itself_is_held_out_until_a_person_rel
         (WRONG, "at EVSE 1 power and energy registers of its meter run in opposite directions")
     ]
     assert at.operations.station(WRONG).held_out == told[0].text
-    assert [(view.station_id, view.conflict) for view in at.operations.conflicts()] == [(WRONG, "contradicts_itself")]
+    assert [(view.station_id, view.conflict) for view in at.do(at.operations.conflicts())] == [(WRONG, "contradicts_itself")]
     at.restart()
     at.run(60)
     assert barred(at) == {WRONG}, "a restart releases nobody"

@@ -130,8 +130,8 @@ class Operations(DriverOperations, Protocol):
         """A person lets a station that contradicted itself take part again."""
         ...
 
-    def conflicts(self) -> Sequence[ConflictView]:
-        """Where somebody else steers, or may, by site and station."""
+    async def conflicts(self, *, untold: bool = True) -> Sequence[ConflictView]:
+        """Where somebody else steers, or may, by site and station; without `untold` not where only the station cannot tell."""
         ...
 
     def priorities(self) -> Sequence[SitePriority]:

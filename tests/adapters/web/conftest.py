@@ -112,8 +112,8 @@ class FakeOperations:
     async def release_station(self, station_id: str, by: str, note: str) -> StationView | Refusal:
         return self._does("release", station_id, by, note, otherwise=EXAMPLES[StationView])
 
-    def conflicts(self) -> list[ConflictView]:
-        return [EXAMPLES[ConflictView]]
+    async def conflicts(self, *, untold: bool = True) -> list[ConflictView]:
+        return self._does("conflicts", untold, otherwise=[EXAMPLES[ConflictView]])
 
     def priorities(self) -> list[SitePriority]:
         return [EXAMPLES[SitePriority]]

@@ -339,6 +339,13 @@ def test_a_confirmation_without_a_name_or_with_an_unknown_word_is_refused(client
     assert operations.calls == []
 
 
+def test_stations_that_only_cannot_tell_who_else_steers_them_are_left_out_on_request(client, operations):
+    for query in ({}, {"untold": False}):
+        assert client.ask("GET", "/conflicts", params=query).status_code == 200
+    assert operations.calls == [("conflicts", True), ("conflicts", False)]
+    assert client.ask("GET", "/conflicts", params={"untold": "perhaps"}).status_code == 422
+
+
 def test_a_profile_with_ramps_reaches_the_engine_as_steps(client, operations):
     steps = [
         {"after_s": "15min", "discharge_power_w": "2MW"},

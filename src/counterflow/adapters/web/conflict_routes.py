@@ -17,10 +17,13 @@ def conflict_routes(operations: Operations) -> APIRouter:
     """`conflicts`, and `stations/{id}/release`."""
     routes = APIRouter(tags=["conflicts"])
 
-    @routes.get("/conflicts", responses=shows(ConflictView, many=True))
-    async def conflicts(request: Request) -> Response:
+    @routes.get("/conflicts", responses=shows(ConflictView, 422, many=True))
+    async def conflicts(
+        request: Request,
+        untold: Annotated[bool, Query(description="Also those where only the station cannot tell who else steers it.")] = True,
+    ) -> Response:
         """EVSEs where somebody else steers, or may, and what follows for the car there."""
-        return answer(request, operations.conflicts())
+        return answer(request, await operations.conflicts(untold=untold))
 
     @routes.get("/conflicts/priorities", responses=shows(SitePriority, many=True))
     async def priorities(request: Request) -> Response:

@@ -19,9 +19,9 @@ class SiteDesk:
     _now_s: Callable[[], float]
     _settled: Callable[[], Awaitable[None]]
 
-    def conflicts(self) -> Sequence[ConflictView]:
-        """Where somebody else steers, or may."""
-        return conflict_views(self._room.conflicts, self._room.registry, self._now_s())
+    async def conflicts(self, *, untold: bool = True) -> Sequence[ConflictView]:
+        """Where somebody else steers, or may; without `untold` not where only the station cannot tell."""
+        return await conflict_views(self._room.conflicts, self._room.registry, self._now_s(), untold=untold)
 
     def priorities(self) -> Sequence[SitePriority]:
         """What the operators of sites confirmed."""

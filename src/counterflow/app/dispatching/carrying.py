@@ -8,21 +8,22 @@ from typing import NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
+from counterflow.app.dispatching.farewells import Farewell, Farewells
 from counterflow.app.dispatching.placing import Placement
 from counterflow.app.dispatching.setpoint_commands import Placing, cut
 from counterflow.app.dispatching.tasks import Book, RunningTask
 from counterflow.app.offers.outlook import Outlook
 from counterflow.app.stations.conflicts import Conflicts
-from counterflow.domain.course import drop_out_words, replan_words
+from counterflow.domain.course import replan_words
 from counterflow.domain.delivery import LogEntry, LogKind, Why
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid, StationId
 from counterflow.domain.instructions import ControlPath
-from counterflow.domain.reasons import ChangeReason, DropOutKind
+from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import ControlMode, EvseCapability
 from counterflow.domain.settlement import CarState
 from counterflow.domain.views import Notice
 from counterflow.engine.control.curves import CurveSettings, curves_of
-from counterflow.engine.control.decision import Decision, Departure, SetpointChange, TaskMemory
+from counterflow.engine.control.decision import Decision, SetpointChange, TaskMemory
 from counterflow.engine.control.lead import ScheduledStartSettings
 from counterflow.engine.control.orders import ends_for, stagger_s
 from counterflow.engine.control.resume import ResumeSettings, fallback_power_w, releases_due
@@ -81,7 +82,7 @@ class _Joins(NamedTuple):
 
 
 class Carrying:
-    """Queues setpoints and hands them out in portions; everything else happens at once."""
+    """Queues setpoints, and farewells, and hands them out in portions; everything else happens at once."""
 
     def __init__(
         self,
@@ -115,13 +116,14 @@ class Carrying:
         self._capability_settings = capability_settings
         self._scheduled_start = scheduled_start
         self._curves = curves
+        self._farewells = Farewells(placement, conflicts, journal, notify)
         self._joined: deque[_Joins] = deque()
         self._todo: deque[_Batch] = deque()
 
     @property
     def pending(self) -> int:
-        """Setpoints that were decided and not handed out yet, and log lines that go before them."""
-        return sum(len(joins.members) for joins in self._joined) + sum(len(batch.changes) for batch in self._todo)
+        """Setpoints that were decided and not handed out yet, and what goes before them: farewells and log lines."""
+        return len(self._farewells) + sum(len(joins.members) for joins in self._joined) + sum(len(batch.changes) for batch in self._todo)
 
     def ended(self, uid: SessionUid, station_id: StationId) -> None:
         """The session of a member is over, and nobody else knows any more where it was; the tick that misses it says so."""
@@ -130,8 +132,11 @@ class Carrying:
             self._book.tasks[owner].ended[uid] = station_id
 
     def hand_out(self, most: int, now_s: float) -> None:
-        """Place up to `most` setpoints. One whose session has gone, or changed hands, in the meantime is dropped."""
-        if self._joined:
+        """Let go whoever leaves, then place setpoints, `most` together. One whose session has gone, or changed hands, in the meantime is
+        dropped."""
+        # In their order also for a car that changes hands: what the one dispatch left there goes before the other asks anything.
+        most -= self._farewells.say(most, now_s)
+        if self._joined and most > 0:
             # Who has joined is in the log before anything is placed at its station.
             joins = self._joined[0]
             for _ in range(min(len(joins.members), JOINS_PER_SETPOINT * most)):
@@ -167,23 +172,15 @@ class Carrying:
         self._join(task, decision, image, now_s)
         # The cars that step in make good for the tick's losses together; they are counted once, at the largest.
         replacing = sum(change.power_w < 0.0 or change.reduces for change in decision.changes)
-        for number, gone in enumerate(sorted(decision.left, key=lambda gone: -gone.lost_w)):
-            self._leave(task, gone, replacing if number == 0 else 0, now_s)
+        self._farewells.add(self._farewells_of(task, decision, replacing, now_s))
         if decision.left and replacing:
             lost, lost_w = len(decision.left), sum(gone.lost_w for gone in decision.left)
             text = replan_words(lost, lost_w, replacing)
             self._say(now_s, "dispatch.replanned", task.instruction.dispatch_id, text, lost=lost, lost_power_w=lost_w, asked=replacing)
-        gone_uids = {gone.uid for gone in decision.left}
-        for uid in {release.uid for release in decision.releases} | gone_uids:
-            self._placement.release(uid, now_s, urgent=True)
-        for release in decision.releases:
-            if release.uid not in gone_uids:
-                entry = LogEntry(at_s=now_s, kind=LogKind.RELEASED, session_uid=release.uid, text=release.reason.name.lower())
-                self._journal.log(task.instruction.dispatch_id, entry)
-        for uid in gone_uids:
+        for gone in decision.left:
             # A car that is only handed back to charging stays a member: it may be needed again.
-            if self._book.owner.get(uid) == task.instruction.dispatch_id:
-                self._book.let_go(uid)
+            if self._book.owner.get(gone.uid) == task.instruction.dispatch_id:
+                self._book.let_go(gone.uid)
         if not decision.changes:
             return
         beneath_w = self._beneath_w(task, image, cap)
@@ -207,8 +204,9 @@ class Carrying:
         """A dispatch that will not start: its profiles go, its cars are free."""
         dispatch_id = task.instruction.dispatch_id
         self._todo = deque(batch for batch in self._todo if batch.dispatch_id != dispatch_id)
-        for uid in sorted(task.members):
-            self._placement.release(uid, now_s, urgent=True)
+        uids = sorted(task.members)
+        self._farewells.add(Farewell(dispatch_id, uid, now_s) for uid in uids)
+        for uid in uids:
             self._book.let_go(uid)
 
     def hold_at_zero(
@@ -383,28 +381,18 @@ class Carrying:
         if car is not None:
             self._journal.log(joins.dispatch_id, LogEntry(at_s=image.at_s, kind=LogKind.CAR, session_uid=uid, car=car))
 
-    def _leave(self, task: RunningTask, gone: Departure, replaced_by: int, now_s: float) -> None:
-        task.drop_outs += 1
-        if gone.kind is DropOutKind.NOT_RESPONDING:
-            self._conflicts.deviated(gone.uid, now_s)
-        kind = gone.kind.name.lower()
-        self._journal.log(
-            task.instruction.dispatch_id,
-            LogEntry(
-                at_s=now_s,
-                kind=LogKind.LEFT,
-                session_uid=gone.uid,
-                power_w=gone.lost_w,
-                text=kind,
-                count=replaced_by,
-                result=gone.reason.name.lower(),
-            ),
-        )
-        key, dispatch_id = self._fleet.key_of(gone.uid), task.instruction.dispatch_id
-        station_id = task.ended.pop(gone.uid, "") if key is None else key[0]
-        text = drop_out_words(kind, gone.reason.name, gone.lost_w)
-        named = {"how": kind, "station_id": station_id, "dispatch_id": dispatch_id}
-        self._say(now_s, "session.dropped_out", str(gone.uid), text, lost_power_w=gone.lost_w, **named)
+    def _farewells_of(self, task: RunningTask, decision: Decision, replacing: int, now_s: float) -> Iterator[Farewell]:
+        """Of all who leave by this decision: who dropped out, the largest loss first, then who is handed back."""
+        dispatch_id = task.instruction.dispatch_id
+        task.drop_outs += len(decision.left)
+        for number, gone in enumerate(sorted(decision.left, key=lambda gone: -gone.lost_w)):
+            key = self._fleet.key_of(gone.uid)
+            station_id = task.ended.pop(gone.uid, "") if key is None else key[0]
+            yield Farewell(dispatch_id, gone.uid, now_s, gone, station_id, replacing if number == 0 else 0)
+        gone_uids = {gone.uid for gone in decision.left}
+        for release in decision.releases:
+            if release.uid not in gone_uids:
+                yield Farewell(dispatch_id, release.uid, now_s, reason=release.reason)
 
     def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float | str) -> None:
         self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values=dict(values)))

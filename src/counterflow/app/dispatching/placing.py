@@ -135,9 +135,15 @@ class Placement:
         """When `refresh` wants to be called next; inf = never."""
         return self._dynamic.next_due_s()
 
+    def forget_order(self, uid: SessionUid) -> None:
+        """The newest order of a session is not sent, repeated or renewed any more. What stands at its station is for `release` to take."""
+        self._fallbacks.forget(uid)
+        self._latest.pop(uid, None)
+        self._dynamic.lost(uid)
+
     def release(self, uid: SessionUid, now_s: float, *, urgent: bool = False) -> int:
         """Take our profiles off a session, the discharge first. Returns how many clears were sent."""
-        self._forget(uid)
+        self.forget_order(uid)
         of_session = self.ledger.of_session(uid)
         if not any(record.kind is ProfileKind.DISCHARGE for record in of_session):
             self._fleet.setpoint_gone(uid)
@@ -150,7 +156,7 @@ class Placement:
         """Clear every profile of ours, tombstones once more among them, but those of the sessions in `keep`."""
         records = [record for record in self.ledger if record.session_uid not in keep]
         for record in records:
-            self._forget(record.session_uid)
+            self.forget_order(record.session_uid)
             self._clearing.send(record, now_s, urgent=urgent)
         return len(records)
 
@@ -158,13 +164,13 @@ class Placement:
         """Clear every profile of ours at one station, urgently, tombstones once more among them."""
         records = self.ledger.of_station(station_id)
         for record in records:
-            self._forget(record.session_uid)
+            self.forget_order(record.session_uid)
             self._clearing.send(record, now_s, urgent=True)
         return len(records)
 
     def session_ended(self, uid: SessionUid) -> None:
         """TxProfiles die with their transaction: nothing of ours is left there."""
-        self._forget(uid)
+        self.forget_order(uid)
         self._failures.forget(uid)
         for record in self.ledger.of_session(uid):
             self._clearing.gone(record.station_id, record.profile_id)
@@ -419,8 +425,3 @@ class Placement:
         self._fleet.exclude(uid, now_s + self._failures.rest_s(uid, response))
         self.release(uid, now_s, urgent=True)
         return Refused(uid=uid, dispatch_id=latest.dispatch_id if latest else "", response=response, text=text)
-
-    def _forget(self, uid: SessionUid) -> None:
-        self._fallbacks.forget(uid)
-        self._latest.pop(uid, None)
-        self._dynamic.lost(uid)

@@ -139,7 +139,7 @@ class Conflicts:
         told = self._house.feed.others_told
         if told == self._told and self._house.now_s() - self._asked_s < CONFLICTS_ANYHOW_S:
             return None
-        conflicts = await self._house.api.get(self._visitor.token, "/conflicts")
+        conflicts = await self._house.api.get(self._visitor.token, "/conflicts", untold=False)
         return told, conflicts, await self._house.api.get(self._visitor.token, "/conflicts/priorities")
 
     def _show(self, found: tuple[int, list[dict[str, Any]], list[dict[str, Any]]] | None) -> None:
