@@ -176,7 +176,7 @@ class LiveOperations(StationDesk, SiteDesk, SecurityDesk, AccessDesk, ReportDesk
         if not dry_run:
             if obstacle is not None:
                 return obstacle
-            dispatcher.displace(losers, instruction, now_s)
+            dispatcher.states.displace(losers, instruction, now_s)
             dispatcher.accept(instruction, now_s)
             await self._settled()
             instruction = dispatcher.book.instructions[instruction.dispatch_id]
@@ -209,7 +209,7 @@ class LiveOperations(StationDesk, SiteDesk, SecurityDesk, AccessDesk, ReportDesk
         losers = settle_conflicts(changed, conflicts, dispatcher.commitments.outranked(changed, conflicts))
         if isinstance(losers, Refusal):
             return losers
-        dispatcher.displace(losers, changed, now_s)
+        dispatcher.states.displace(losers, changed, now_s)
         outlook = dispatcher.outlook.of(changed, now_s, [loser.dispatch_id for loser in losers])
         dispatcher.amend(with_feasibility(changed, outlook), now_s, by)
         await self._settled()

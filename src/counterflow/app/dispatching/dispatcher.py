@@ -23,10 +23,13 @@ from counterflow.app.dispatching.faults import Faults
 from counterflow.app.dispatching.freezing import Freezing
 from counterflow.app.dispatching.guarding import Guarding
 from counterflow.app.dispatching.placing import Placement
+from counterflow.app.dispatching.planned_times import PlannedTimes
 from counterflow.app.dispatching.rhythm import Rhythm
 from counterflow.app.dispatching.seconds import Seconds
+from counterflow.app.dispatching.states import States
 from counterflow.app.dispatching.streams import Streams
-from counterflow.app.dispatching.tasks import Book, RunningTask, in_the_balance, state_entry
+from counterflow.app.dispatching.taking_up import TakingUp
+from counterflow.app.dispatching.tasks import Book, RunningTask
 from counterflow.app.drivers.departure_lessons import DepartureLessons
 from counterflow.app.drivers.experience import Experience
 from counterflow.app.offers.commitments import Commitments
@@ -39,18 +42,16 @@ from counterflow.domain.dispatch_views import TargetAnswer
 from counterflow.domain.ids import DispatchId, EvseId, SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction, DispatchState, StreamValue, asked_power_w
 from counterflow.domain.reasons import ChangeReason, DropOutKind
-from counterflow.domain.records import DocumentKind, Latch, ProfileState
+from counterflow.domain.records import DocumentKind, Latch
 from counterflow.domain.resources import EvseCapability
 from counterflow.domain.views import Notice, Refusal
-from counterflow.engine.control.book import LIVE_STATES, OPEN_STATES, Move, give_way, move, with_feasibility
+from counterflow.engine.control.book import LIVE_STATES, Move, with_feasibility
 from counterflow.engine.control.curves import CurveSettings
-from counterflow.engine.control.decision import TaskMemory
 from counterflow.engine.control.feasibility import FeasibilitySettings
-from counterflow.engine.control.lead import ScheduledStartSettings, first_tick_s
+from counterflow.engine.control.lead import ScheduledStartSettings
 from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
-from counterflow.engine.control.stream import Outcome, next_change_s
-from counterflow.engine.control.timeline import Timeline
+from counterflow.engine.control.stream import Outcome
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.fleet.state import FleetState
@@ -135,14 +136,9 @@ class Dispatcher:
         self._notify = notify
         self._settings = settings
         self._conflicts = conflicts
-        self._scheduled_start = scheduled_start
+        self._times = PlannedTimes(self.book, scheduled_start)
         self._freezing = Freezing(
-            fleet=fleet,
-            topology=topology,
-            journal=journal,
-            book=self.book,
-            charging=charging,
-            capability_settings=capability_settings,
+            fleet=fleet, topology=topology, journal=journal, book=self.book, charging=charging, capability_settings=capability_settings
         )
         self._stopwatch = stopwatch
         self.carrying = Carrying(
@@ -171,10 +167,34 @@ class Dispatcher:
         )
         self._course = CourseLog(placement=placement, journal=journal, notify=notify, book=self.book, control=control)
         self.streams = Streams(self.book, journal, notify, settings.streams)
-        self._asides = Asides(journal, topology)
+        asides = Asides(journal, topology)
+        self.states = States(
+            book=self.book,
+            journal=journal,
+            notify=notify,
+            placement=placement,
+            carrying=self.carrying,
+            streams=self.streams,
+            asides=asides,
+            outlook=self.outlook,
+            commitments=self.commitments,
+            times=self._times,
+        )
+        self._taking_up = TakingUp(
+            fleet=fleet,
+            topology=topology,
+            placement=placement,
+            journal=journal,
+            book=self.book,
+            states=self.states,
+            streams=self.streams,
+            times=self._times,
+            freezing=self._freezing,
+            commitments=self.commitments,
+        )
         self._deciding = Deciding(
             book=self.book,
-            asides=self._asides,
+            asides=asides,
             topology=topology,
             placement=placement,
             carrying=self.carrying,
@@ -186,8 +206,6 @@ class Dispatcher:
             capability_settings=capability_settings,
             charging=charging,
         )
-        self._at_its_start: set[DispatchId] = set()
-        """Dispatches that go out at their start although there is notice: the process began so late that few cars are back."""
         self._seconds = Seconds(fleet, self.book, notify, capability_settings, telemetry)
         self.ticks = 0
         self.rhythm = Rhythm(control.tick_interval_s, settings.wake_gap_s, settings.late_ticks)
@@ -221,8 +239,8 @@ class Dispatcher:
 
     def plan_next(self, now_s: float) -> None:
         """Set the time of the next tick: by the period while something is open, and whenever a dispatch starts, steps or ends."""
-        events_s = [self._planned_s(instruction) for instruction in self.book.in_state(DispatchState.SCHEDULED)]
-        events_s += [self._next_change_s(instruction, now_s) for instruction in self.book.in_state(DispatchState.RUNNING)]
+        events_s = [self._times.planned_s(instruction) for instruction in self.book.in_state(DispatchState.SCHEDULED)]
+        events_s += [self._times.next_change_s(instruction, now_s) for instruction in self.book.in_state(DispatchState.RUNNING)]
         self.rhythm.plan(now_s, open_work=bool(self.book.tasks or len(self._placement.ledger)), events_s=events_s)
         self._seconds.plan(now_s)
 
@@ -235,7 +253,7 @@ class Dispatcher:
             image = self._fleet.snapshot(now_s)
             self.outlook.learn(image)
             for instruction in self.book.in_state(DispatchState.SCHEDULED):
-                if self._first_tick_s(instruction) <= now_s < instruction.start_s:
+                if self._times.first_tick_s(instruction) <= now_s < instruction.start_s:
                     with self._guard(instruction, now_s):
                         self._tick_ahead(instruction, image, now_s)
             self._conflicts.watch(image, now_s)
@@ -256,7 +274,7 @@ class Dispatcher:
     def accept(self, instruction: DispatchInstruction, now_s: float) -> None:
         """Take an instruction into the book; a start that has come runs its first tick at once."""
         self._freezing.accepted(instruction, now_s)
-        self.store(instruction, now_s)
+        self.states.store(instruction, now_s)
         self.commitments.accepted(instruction, now_s)
         self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.ACCEPTED, text=instruction.ordered_by))
         self._say(now_s, "dispatch.accepted", instruction.dispatch_id, "accepted", power_w=asked_power_w(instruction))
@@ -267,49 +285,23 @@ class Dispatcher:
 
     def amend(self, instruction: DispatchInstruction, now_s: float, by: str) -> None:
         """A changed instruction; a running one is re-planned at once."""
-        self.store(instruction, now_s)
+        self.states.store(instruction, now_s)
         self._journal.log(instruction.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.AMENDED, text=by))
         self._say(now_s, "dispatch.amended", instruction.dispatch_id, f"amended by {by}", power_w=asked_power_w(instruction))
         self.run_tick(now_s)
 
     def tell(self, instruction: DispatchInstruction, value: StreamValue, now_s: float) -> TargetAnswer | Refusal:
         """A value of a streamed target; one that counts brings the next tick forward."""
-        instruction = self._committed_anew(instruction, value, now_s)
+        instruction = self.states.committed_anew(instruction, value, now_s)
         answer = self.streams.take(instruction, value, now_s)
         if isinstance(answer, TargetAnswer) and answer.outcome == Outcome.TAKEN:
             self.wake(now_s)
         return answer
 
-    def _committed_anew(self, instruction: DispatchInstruction, value: StreamValue, now_s: float) -> DispatchInstruction:
-        """The instruction of a stream with what can be committed by now, where a value asks for more than was before: cars come after an
-        order was opened. It is never lowered here, since that was promised."""
-        told = instruction.feasibility
-        if told is None or value.discharge_power_w <= told.committed_power_w or told.shortfall_power_w <= 0.0:
-            return instruction
-        if not self.streams.may_look_anew(instruction, now_s):
-            return instruction
-        found = self.outlook.of(instruction, now_s)
-        if found.committed_power_w <= told.committed_power_w:
-            return instruction
-        changed = with_feasibility(instruction, found)
-        self.store(changed, now_s)
-        return changed
-
-    def displace(self, losers: Iterable[DispatchInstruction], winner: DispatchInstruction, now_s: float) -> None:
-        """Instructions of lower priority end where `winner` begins; one that would never run is cancelled at once."""
-        for loser in losers:
-            changed = give_way(loser, winner, now_s)
-            self._journal.log(loser.dispatch_id, LogEntry(at_s=now_s, kind=LogKind.DISPLACED, text=changed.state_reason))
-            self.store(changed, now_s)
-            self._say(now_s, "dispatch.displaced", loser.dispatch_id, changed.state_reason, winner=winner.dispatch_id, end_s=changed.end_s)
-            self._take_back(loser, changed, now_s)
-            if changed.state is not loser.state:
-                self._say(now_s, "dispatch.state", changed.dispatch_id, changed.state.value, reason=changed.state_reason)
-
     def stop(self, dispatch_id: DispatchId, what: Move, reason: ChangeReason, now_s: float, by: str) -> None:
         """Cancel or abort: everything that discharges goes to 0 W at once, then charging resumes paced."""
         instruction = self.book.instructions[dispatch_id]
-        self._move(instruction, what, now_s, by)
+        self.states.move(instruction, what, now_s, by)
         task = self.book.tasks.get(dispatch_id)
         if task is not None:
             image = self._fleet.snapshot(now_s)
@@ -327,61 +319,16 @@ class Dispatcher:
                 with self._guard(instruction, now_s):
                     self.stop(instruction.dispatch_id, Move.ABORT, ChangeReason.EMERGENCY_STOP, now_s, f"emergency stop by {by}")
 
-    def store(self, instruction: DispatchInstruction, now_s: float) -> None:
-        """Journal one version of an instruction and remember it."""
-        before = self.book.instructions.get(instruction.dispatch_id)
-        self.book.keep(instruction)
-        self._journal.put(DocumentKind.DISPATCH, instruction.dispatch_id, instruction)
-        self.commitments.over(None if before is None else before.state, instruction, now_s)
-        if instruction.state not in OPEN_STATES:
-            self.streams.close(instruction.dispatch_id)
-            self._asides.close(instruction.dispatch_id)
-        if before is None or before.state is not instruction.state:
-            self._journal.log(
-                instruction.dispatch_id, state_entry(instruction, now_s, self._placement.messages_by_dispatch[instruction.dispatch_id])
-            )
-
     def restore(self, instructions: Iterable[DispatchInstruction], now_s: float) -> None:
         """After a restart: dispatches under way go on with the sessions whose profiles the ledger knows (I8)."""
         self.lessons.restore()
         self.commitments.restore()
         self.forecasting.restore()
-        for instruction in instructions:
-            self.book.keep(instruction)
-        for instruction in self.book.in_state(*LIVE_STATES):
-            if instruction.pool not in self.topology.pools():
-                self._move(instruction, Move.ABORT, now_s, f"the settings name no pool '{instruction.pool}' any more")
-        for instruction in self.book.in_state(DispatchState.SCHEDULED):
-            if first_tick_s(instruction, self._scheduled_start) <= now_s:
-                self._at_its_start.add(instruction.dispatch_id)
-        self.streams.restore(self.book.in_state(*LIVE_STATES))
-        held: dict[str, set[SessionUid]] = {}
-        for record in self._placement.ledger:
-            if record.state is not ProfileState.CLEARING and self._fleet.row_of(record.session_uid) is not None:
-                held.setdefault(record.dispatch_id, set()).add(record.session_uid)
-        self._freezing.restore(self.book.in_state(*OPEN_STATES))
-        for instruction in self.book.in_state(DispatchState.RUNNING, DispatchState.RESUMING):
-            self._restore_task(instruction, held.get(instruction.dispatch_id, set()), now_s)
-            self.commitments.begun(instruction.dispatch_id, now_s)
-        self.commitments.catch_up(self.book.instructions, now_s)
-        self._placement.unwanted(self.book.owner, now_s)
+        self._taking_up.take_up(instructions, now_s)
         if self.latch.on:
             for instruction in self.book.in_state(*LIVE_STATES):
-                self._move(instruction, Move.ABORT, now_s, f"emergency stop by {self.latch.by}")
+                self.states.move(instruction, Move.ABORT, now_s, f"emergency stop by {self.latch.by}")
         self.plan_next(now_s)
-
-    def _restore_task(self, instruction: DispatchInstruction, held: set[SessionUid], now_s: float) -> None:
-        log = self._journal.dispatch_log(instruction.dispatch_id)
-        task = self.book.open(instruction, held)
-        task.ever.update(entry.session_uid for entry in log if entry.kind == LogKind.JOINED)
-        task.drop_outs = sum(1 for entry in log if entry.kind == LogKind.LEFT)
-        self._placement.messages_by_dispatch[instruction.dispatch_id] = max((entry.messages for entry in log), default=0)
-        self._fleet.heard_lately(task.ever, now_s)
-        image = self._fleet.snapshot(now_s)
-        # Whoever joined, and was not left to itself since, counts in the balance; only those with profiles of ours are steered on.
-        counted = in_the_balance(log) | task.members
-        memory = TaskMemory.resumed(image, sorted(counted), self.book.frozen.pop(instruction.dispatch_id, None), now_s)
-        task.memory = replace(memory, active=memory.active & np.isin(image.uid, sorted(task.members)))
 
     def forget(self, dispatch_id: DispatchId) -> None:
         """The journal has let go of a dispatch that ended long ago, so it is forgotten here, too."""
@@ -422,49 +369,16 @@ class Dispatcher:
     def _move_by_time(self, now_s: float) -> None:
         for instruction in self.book.in_state(DispatchState.SCHEDULED):
             with self._guard(instruction, now_s):
-                self._begin(instruction, now_s)
+                self.states.begin(instruction, now_s)
         for instruction in self.book.in_state(DispatchState.RUNNING):
             if instruction.end_s <= now_s:
-                self._move(instruction, Move.WINDOW_END, now_s, instruction.state_reason or "the window ended")
-
-    def _begin(self, instruction: DispatchInstruction, now_s: float) -> None:
-        if instruction.end_s <= now_s:
-            self._move(instruction, Move.WINDOW_END, now_s, "the window passed before it could start")
-        elif instruction.start_s <= now_s:
-            if instruction.start_s > instruction.accepted_at_s:
-                # What is committed is what the cars that are here now can give; it was an estimate when the order came.
-                instruction = with_feasibility(instruction, self.outlook.of(instruction, now_s))
-            self._at_its_start.discard(instruction.dispatch_id)
-            self._move(instruction, Move.START, now_s, "")
-            self.commitments.begun(instruction.dispatch_id, now_s)
-            if instruction.dispatch_id not in self.book.tasks:
-                self.book.open(self.book.instructions[instruction.dispatch_id], set())
-
-    def _planned_s(self, instruction: DispatchInstruction) -> float:
-        """When a scheduled dispatch has its first tick, or, after that, its start."""
-        if instruction.dispatch_id in self.book.tasks:
-            return instruction.start_s
-        return self._first_tick_s(instruction)
-
-    def _next_change_s(self, instruction: DispatchInstruction, now_s: float) -> float:
-        """When the target of a running dispatch steps next, by what is known now, or its window ends."""
-        if instruction.stream is not None:
-            acts_s = next_change_s(self.book.stream_of(instruction), instruction, now_s)
-            return instruction.end_s if acts_s is None else min(acts_s, instruction.end_s)
-        change_s = Timeline.of(instruction).next_change_s(now_s)
-        return instruction.end_s if change_s is None else change_s
-
-    def _first_tick_s(self, instruction: DispatchInstruction) -> float:
-        # What a stream asks at its start is known only then.
-        if instruction.dispatch_id in self._at_its_start or instruction.stream is not None:
-            return instruction.start_s
-        return first_tick_s(instruction, self._scheduled_start)
+                self.states.move(instruction, Move.WINDOW_END, now_s, instruction.state_reason or "the window ended")
 
     def _tick_ahead(self, instruction: DispatchInstruction, image: FleetImage, now_s: float) -> None:
         """Decide as it will be at the start, and tell the cars; until then every tick looks after those that drop out."""
         task = self.book.tasks.get(instruction.dispatch_id)
         if task is None:
-            self.store(with_feasibility(instruction, self.outlook.of(instruction, now_s)), now_s)
+            self.states.store(with_feasibility(instruction, self.outlook.of(instruction, now_s)), now_s)
             task = self.book.open(self.book.instructions[instruction.dispatch_id], set())
         self._deciding.decide(task, image, now_s, instruction.start_s)
         # What was sent is in the image from the moment of sending, not of starting.
@@ -487,21 +401,8 @@ class Dispatcher:
         assert resume_from_s is not None, "a resuming dispatch knows since when"
         self.carrying.hand_back(task, image, self.outlook.capability_now(image, now_s), now_s, resume_from_s)
         if not task.members:
-            self._move(task.instruction, Move.RESUMED, now_s, task.instruction.state_reason)
+            self.states.move(task.instruction, Move.RESUMED, now_s, task.instruction.state_reason)
             self.book.close(task.instruction.dispatch_id)
-
-    def _move(self, instruction: DispatchInstruction, what: Move, now_s: float, reason: str) -> None:
-        moved = move(instruction, what, now_s, reason)
-        self.store(moved, now_s)
-        self._take_back(instruction, moved, now_s)
-        self._say(now_s, "dispatch.state", moved.dispatch_id, moved.state.value, reason=moved.state_reason)
-
-    def _take_back(self, before: DispatchInstruction, after: DispatchInstruction, now_s: float) -> None:
-        """What a dispatch has told cars ahead of its start is taken back when it will not start."""
-        task = self.book.tasks.get(after.dispatch_id)
-        if task is not None and before.state is DispatchState.SCHEDULED and after.state not in LIVE_STATES:
-            self.carrying.take_back(task, now_s)
-            self.book.close(after.dispatch_id)
 
     # --- small things --------------------------------------------------------------------------------------------------------
 
