@@ -9,6 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from counterflow.app.dispatching.farewells import Farewell, Farewells
+from counterflow.app.dispatching.joins import Joins
 from counterflow.app.dispatching.placing import Placement
 from counterflow.app.dispatching.setpoint_commands import Placing, cut
 from counterflow.app.dispatching.tasks import Book, RunningTask
@@ -20,7 +21,6 @@ from counterflow.domain.ids import DispatchId, EvseId, SessionUid, StationId
 from counterflow.domain.instructions import ControlPath
 from counterflow.domain.reasons import ChangeReason
 from counterflow.domain.resources import ControlMode, EvseCapability
-from counterflow.domain.settlement import CarState
 from counterflow.domain.views import Notice
 from counterflow.engine.control.curves import CurveSettings, curves_of
 from counterflow.engine.control.decision import Decision, SetpointChange, TaskMemory
@@ -71,16 +71,6 @@ class _Batch(NamedTuple):
     """The figures behind each of the changes, worked out when the first is handed out."""
 
 
-class _Joins(NamedTuple):
-    """Who has joined and is not in the log yet; `cars`: rows with a plan that was frozen by that, and the state that it was frozen with."""
-
-    dispatch_id: DispatchId
-    at_s: float
-    image: FleetImage
-    cars: dict[int, CarState]
-    members: deque[tuple[int, SessionUid]]
-
-
 class Carrying:
     """Queues setpoints, and farewells, and hands them out in portions; everything else happens at once."""
 
@@ -117,13 +107,13 @@ class Carrying:
         self._scheduled_start = scheduled_start
         self._curves = curves
         self._farewells = Farewells(placement, conflicts, journal, notify)
-        self._joined: deque[_Joins] = deque()
+        self._joins = Joins(book, journal)
         self._todo: deque[_Batch] = deque()
 
     @property
     def pending(self) -> int:
         """Setpoints that were decided and not handed out yet, and what goes before them: farewells and log lines."""
-        return len(self._farewells) + sum(len(joins.members) for joins in self._joined) + sum(len(batch.changes) for batch in self._todo)
+        return len(self._farewells) + len(self._joins) + sum(len(batch.changes) for batch in self._todo)
 
     def ended(self, uid: SessionUid, station_id: StationId) -> None:
         """The session of a member is over, and nobody else knows any more where it was; the tick that misses it says so."""
@@ -136,13 +126,9 @@ class Carrying:
         dropped."""
         # In their order also for a car that changes hands: what the one dispatch left there goes before the other asks anything.
         most -= self._farewells.say(most, now_s)
-        if self._joined and most > 0:
+        if self._joins and most > 0:
             # Who has joined is in the log before anything is placed at its station.
-            joins = self._joined[0]
-            for _ in range(min(len(joins.members), JOINS_PER_SETPOINT * most)):
-                self._log_join(joins, *joins.members.popleft())
-            if not joins.members:
-                self._joined.popleft()
+            self._joins.write(JOINS_PER_SETPOINT * most)
             return
         while self._todo and most > 0:
             batch = self._todo[0]
@@ -169,7 +155,7 @@ class Carrying:
         self, task: RunningTask, decision: Decision, image: FleetImage, cap: Capability, now_s: float, starts_s: float | None = None
     ) -> None:
         """One decision of one dispatch; `starts_s` = it is for its start, which is to come."""
-        self._join(task, decision, image, now_s)
+        self._joins.add(task, decision, image, now_s)
         # The cars that step in make good for the tick's losses together; they are counted once, at the largest.
         replacing = sum(change.power_w < 0.0 or change.reduces for change in decision.changes)
         self._farewells.add(self._farewells_of(task, decision, replacing, now_s))
@@ -356,31 +342,6 @@ class Carrying:
         step_w = change.power_w - (0.0 if np.isnan(power_w) else power_w)
         return self._outlook.response.lags.lead_s(change.row, change.uid, step_w, self._scheduled_start)
 
-    def _join(self, task: RunningTask, decision: Decision, image: FleetImage, now_s: float) -> None:
-        if not decision.joined:
-            return
-        dispatch_id = task.instruction.dispatch_id
-        for _, uid in decision.joined:
-            self._book.claim(uid, dispatch_id)
-        self._joined.append(_Joins(dispatch_id, now_s, image, _planned_cars(decision), deque(decision.joined)))
-
-    def _log_join(self, joins: _Joins, row: int, uid: SessionUid) -> None:
-        key = joins.image.keys[row]
-        assert key is not None, "only occupied rows join"
-        image = joins.image
-        joined = LogEntry(
-            at_s=joins.at_s,
-            kind=LogKind.JOINED,
-            session_uid=uid,
-            station_id=key[0],
-            transaction_id=key[1],
-            evse_id=int(image.evse_id[row]),
-        )
-        self._journal.log(joins.dispatch_id, joined)
-        car = joins.cars.get(row)
-        if car is not None:
-            self._journal.log(joins.dispatch_id, LogEntry(at_s=image.at_s, kind=LogKind.CAR, session_uid=uid, car=car))
-
     def _farewells_of(self, task: RunningTask, decision: Decision, replacing: int, now_s: float) -> Iterator[Farewell]:
         """Of all who leave by this decision: who dropped out, the largest loss first, then who is handed back."""
         dispatch_id = task.instruction.dispatch_id
@@ -396,15 +357,6 @@ class Carrying:
 
     def _say(self, now_s: float, kind: str, subject: str, text: str, **values: float | str) -> None:
         self._notify(Notice(at_s=now_s, kind=kind, subject=subject, text=text, values=dict(values)))
-
-
-def _planned_cars(decision: Decision) -> dict[int, CarState]:
-    """The rows whose plan was frozen in this tick, with its state."""
-    plans = decision.memory.plans
-    if plans is None or decision.planned is None:
-        return {}
-    rows = np.flatnonzero(decision.planned)
-    return dict(zip(rows.tolist(), plans.rows(rows).states(), strict=True))
 
 
 def _cells(image: FleetImage, changes: Sequence[SetpointChange], beneath_w: F8, full_until_s: F8 | None) -> Iterator[_Cells]:
