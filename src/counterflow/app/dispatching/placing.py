@@ -17,13 +17,12 @@ from counterflow.app.dispatching.failures import Failures, Refused
 from counterflow.app.dispatching.fallbacks import Fallbacks
 from counterflow.app.dispatching.kinds import ProfileKinds
 from counterflow.app.dispatching.ledger_gate import LedgerGate
+from counterflow.app.dispatching.sending import Sending
 from counterflow.app.dispatching.setpoint_commands import (
     Placing,
     PlacingSettings,
     dynamic_wanted,
     move_setpoint,
-    place_discharge,
-    place_fallback,
 )
 from counterflow.domain.commands import ClearProfile, Command, MoveSetpoint, PlaceDischarge, PlaceFallback, ProfileKind, SendSignal
 from counterflow.domain.ids import SessionUid, StationId
@@ -82,6 +81,9 @@ class Placement:
         self._gate = LedgerGate(ledger, journal, link, self.messages_by_dispatch, self._clearing)
         self._fallbacks = Fallbacks(fleet, ledger, self._gate)
         self._failures = Failures(settings.timeout_retries, refusals)
+        self._sending = Sending(
+            fleet=fleet, ledger=ledger, gate=self._gate, dynamic=self._dynamic, failures=self._failures, settings=settings
+        )
         self._latest: dict[SessionUid, Placing] = {}
 
     def place(self, placing: Placing, now_s: float) -> None:
@@ -105,9 +107,9 @@ class Placement:
         if reduces:
             self._keep_pause(uid)
         if self._fallbacks.stands_beneath(placing):
-            self._send_discharge(placing, now_s)
+            self._sending.discharge(placing, now_s)
         elif self._fallbacks.wait(placing):
-            self._send_fallback(placing, now_s)
+            self._sending.fallback(placing, now_s)
 
     def _keep_pause(self, uid: SessionUid) -> None:
         """How long a car has been paused, the order that leaves now counted to its end, and what it drew, are known again after a crash."""
@@ -251,35 +253,6 @@ class Placement:
             if record.session_uid not in keep and record.state is not ProfileState.CLEARING:
                 self._clearing.send(record, now_s, urgent=False)
 
-    # --- sending -------------------------------------------------------------------------------------------------------------
-
-    def _send_discharge(self, placing: Placing, now_s: float) -> None:
-        profile_id = self.ledger.profile_id(placing.uid, ProfileKind.DISCHARGE)
-        if self._dynamic.can_move(placing):
-            self._gate.send(move_setpoint(placing, profile_id, is_refresh=False), placing.dispatch_id, now_s)
-            return
-        # A profile that is replaced cannot be moved any more, whatever becomes of the new one.
-        self._dynamic.lost(placing.uid)
-        level = self._level(placing, ProfileKind.DISCHARGE)
-        self._gate.send(place_discharge(placing, profile_id, level, self._settings, now_s), placing.dispatch_id, now_s)
-
-    def _send_fallback(self, placing: Placing, now_s: float) -> None:
-        level = self._level(placing, ProfileKind.FALLBACK)
-        profile_id = self.ledger.profile_id(placing.uid, ProfileKind.FALLBACK)
-        self._fleet.fallback_sent(placing.uid, now_s)
-        self._gate.send(place_fallback(placing, profile_id, level, self._settings, now_s), placing.dispatch_id, now_s)
-
-    def _level(self, placing: Placing, kind: ProfileKind) -> int:
-        """Above every foreign transaction profile where the operator gave us priority, and above a level that was refused."""
-        above = placing.above_level
-        if above is None and not self._failures.is_level_refused(placing.uid) and placing.max_stack_level != 0:
-            return self.ledger.stack_level(kind, placing.max_stack_level)  # the usual case
-        if self._failures.is_level_refused(placing.uid):
-            above = self.ledger.stack_level(ProfileKind.DISCHARGE, placing.max_stack_level, above)
-        level = self.ledger.stack_level(kind, placing.max_stack_level, above)
-        # A limit to charging stands alone, so a station with one level has room for it.
-        return 0 if placing.reduces and placing.max_stack_level == 0 else level
-
     # --- outcomes ------------------------------------------------------------------------------------------------------------
 
     def _discharge_completed(self, command: PlaceDischarge, event: CommandCompleted, now_s: float) -> Refused | None:
@@ -364,9 +337,9 @@ class Placement:
                 waiting = self._fallbacks.waiting(uid)
                 if waiting is not None and self._fallbacks.stands_beneath(waiting):
                     self._fallbacks.forget(uid)
-                    self._send_discharge(waiting, now_s)
+                    self._sending.discharge(waiting, now_s)
                 elif waiting is not None and not self._fallbacks.is_under_way(waiting):
-                    self._send_fallback(waiting, now_s)
+                    self._sending.fallback(waiting, now_s)
                 return None
             case Rejected() | NotSupported():
                 self._gate.note(command, Happening.REFUSED)
@@ -416,7 +389,7 @@ class Placement:
         if isinstance(command, PlaceDischarge | MoveSetpoint):
             self.place(latest, now_s)
         elif self._fallbacks.is_waiting(latest.uid) and not self._fallbacks.is_under_way(latest):
-            self._send_fallback(latest, now_s)
+            self._sending.fallback(latest, now_s)
 
     def _give_up(self, uid: SessionUid, response: Response, text: str, now_s: float) -> Refused:
         latest = self._latest.get(uid)
