@@ -90,6 +90,7 @@ def test_console_is_looked_at_and_its_server_beside_itself_without(tmp_path: Pat
     assert figures["console.updates_per_s"]["median"] > 0.0
     assert 0.0 < figures["console.page_ms"]["median"] <= figures["console.page_most_ms"]["median"]
     for name in ("with", "without"):
+        assert 0.0 < figures[f"console.tick_cpu_{name}.p50_ms"]["median"] <= figures[f"console.tick_cpu_{name}.p99_ms"]["median"]
         assert 0.0 < figures[f"console.tick_{name}.p50_ms"]["median"] <= figures[f"console.tick_{name}.p99_ms"]["median"]
 
 

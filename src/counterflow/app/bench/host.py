@@ -62,7 +62,7 @@ class Host:
     """The server, and what the bench asks of it."""
 
     def __init__(self) -> None:
-        self._ticks: list[tuple[float, float]] = []
+        self._ticks: list[tuple[float, float, float]] = []
         self._lags_s: list[float] = []
 
     async def start(self, stations: int, folder: str) -> dict[str, Any]:
@@ -94,6 +94,7 @@ class Host:
             "discovered": sum(bool(record.evses) for record in room.registry.discoveries.values()),
             "sessions": len(room.fleet),
             "troubles": counters.faults + ocpp.handler_failures + ocpp.violations + counters.violations + counters.cut_off,
+            "drop_outs": room.dispatcher.book.drop_outs,
             "open_dispatches": len(room.dispatcher.book.in_state(*LIVE_STATES)),
         }
 
@@ -131,10 +132,11 @@ class Host:
         return {}
 
     async def ticks(self) -> dict[str, Any]:
-        """Since this was last asked: how long each control tick took, how late it began, and how late the loop came to what waited; s."""
+        """Since this was last asked: how long each control tick took, by the clock and of the processor, how late it began, and how late
+        the loop came to what waited; s."""
         seen, lags_s, self._ticks, self._lags_s = self._ticks, self._lags_s, [], []
-        late_s = [late_s for _, late_s in seen if late_s == late_s]
-        return {"took_s": [took_s for took_s, _ in seen], "late_s": late_s, "lag_s": lags_s}
+        late_s = [late_s for _, _, late_s in seen if late_s == late_s]
+        return {"took_s": [took_s for took_s, _, _ in seen], "cpu_s": [cpu_s for _, cpu_s, _ in seen], "late_s": late_s, "lag_s": lags_s}
 
     async def _watch_lag(self) -> None:
         """What waits for the loop to come round, asked some dozen times a second."""
@@ -151,8 +153,9 @@ class Host:
         def watched(now_s: float) -> None:
             due_s, began_s = rhythm.next_s, time.time()
             late_s = began_s - due_s if due_s <= now_s else nan  # a tick that an order called for was due at no time
+            spent_s = time.thread_time()
             run_tick(now_s)
-            self._ticks.append((dispatcher.last_tick_took_s, late_s))
+            self._ticks.append((dispatcher.last_tick_took_s, time.thread_time() - spent_s, late_s))
 
         dispatcher.run_tick = watched  # type: ignore[method-assign]  # the server as shipped, watched from outside
 
