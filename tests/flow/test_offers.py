@@ -284,7 +284,7 @@ def test_forecasts_are_judged_when_their_window_has_passed_and_cars_that_left_we
         at.room.dispatcher.forecasting.look(at.now_s)
 
     a_window(0)
-    by_level = {view.confidence: view for view in at.operations.coverage(None)}
+    by_level = {view.confidence: view for view in at.operations.coverage(None, DispatchMode.NET_EXPORT)}
     assert by_level[0.9].forecasts == 1
     assert by_level[0.9].reached_frac == 1.0
     assert by_level[0.9].guard_factor > 1.0
@@ -314,13 +314,13 @@ def test_a_forecast_in_whose_window_the_emergency_stop_was_set_is_no_forecast(to
     at = town(10, 2, plant=ideal)
     desk = at.room.dispatcher.forecasting
     desk.forecast(at.now_s)
-    assert desk.made == 2
+    assert desk.made == 6
     at.do(at.operations.emergency_stop(True, "somebody"))
     desk.look(at.now_s)
-    assert desk.void == 2
+    assert desk.void == 6
     at.run(900)
     desk.forecast(at.now_s)
-    assert desk.made == 2, "none while the stop is on"
+    assert desk.made == 6, "none while the stop is on"
     assert at.operations.coverage(None) == []
 
 
@@ -351,9 +351,54 @@ def test_the_fan_of_a_day_is_worked_out_once_for_all_who_look(town: Any, ideal: 
     assert day[-1].power_w <= day[0].power_w
     at.run(60)
     assert asyncio.run(at.operations.day("all")) is day
+    relative = asyncio.run(at.operations.day("all", DispatchMode.RELATIVE))
+    assert {offer.mode for offer in relative} == {DispatchMode.RELATIVE}
+    assert relative[0].power_w > day[0].power_w
+    assert asyncio.run(at.operations.day("all", DispatchMode.RELATIVE)) is relative
     at.run(300)
     assert asyncio.run(at.operations.day("all")) is not day
     assert asyncio.run(at.operations.day("nowhere")).sentence == "There is no pool 'nowhere'."
+
+
+def test_forecasts_of_each_mode_have_a_record_of_their_own_and_charging_was_there_while_it_was_drawn(
+    town: Any, ideal: dict[str, Any]
+) -> None:
+    offers = {"offers": {"forecast_windows_s": [300.0], "forecast_every_s": 300.0}}
+    drivers = {"default": {"consent": False, "pausing": True}}
+    at = town(20, 2, plant=ideal, mix={"soc_min": 0.2, "soc_max": 0.4}, settings={"dispatcher": offers, "drivers": drivers})
+    desk = at.room.dispatcher.forecasting
+    # Nobody may be discharged: of net export nothing can be promised, and that is no forecast.
+    desk.forecast(at.now_s)
+    assert desk.made == 1
+
+    def windows() -> None:
+        for _ in range(11):
+            at.run(30)
+            desk.look(at.now_s)
+
+    windows()
+    [first] = [view for view in at.operations.coverage(None) if view.confidence == 0.9]
+    assert (first.mode, first.reached_frac) == (DispatchMode.RELATIVE, 1.0)
+    assert at.operations.coverage(None, DispatchMode.NET_EXPORT) == []
+    # A dispatch that pauses them leaves them there; who stops charging by himself is gone.
+    desk.forecast(at.now_s)
+    at.order(240.0, 0.8, mode=DispatchMode.RELATIVE)
+    windows()
+    [second] = [view for view in at.operations.coverage(None, DispatchMode.RELATIVE) if view.confidence == 0.9]
+    assert (second.forecasts, second.reached_frac) == (2, 1.0)
+    assert second.dispatched_share_frac > 0.2
+    at.run(120)
+    desk.forecast(at.now_s)
+    full = [station for station in at.world.stations if station.state.first_evse.occupied][:10]
+    at.world.at(at.now_s, lambda: [station.unplug(at.now_s) for station in full])
+    windows()
+    [third] = [view for view in at.operations.coverage(None, DispatchMode.RELATIVE) if view.confidence == 0.9]
+    assert (third.forecasts, third.reached_frac) == (3, pytest.approx(2 / 3))
+    assert ask(at, 300.0, mode=DispatchMode.RELATIVE).guard_factor == third.guard_factor < 1.0
+    before = at.operations.coverage(None)
+    at.restart(away_s=3.0)
+    assert at.operations.coverage(None) == before
+    assert ask(at, 300.0).guard_factor == 1.0, "net export was never judged"
 
 
 @pytest.mark.parametrize("gives", [1.0, 0.7])

@@ -8,7 +8,7 @@ from counterflow.adapters.storage.retention import Retention
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.offers.firm_figures import FirmFigures
-from counterflow.app.offers.offering import answer
+from counterflow.app.offers.forecasting import was_there_w, worked_out
 from counterflow.app.settlement.settling import Settling
 from counterflow.domain.units import DAY_S
 
@@ -67,9 +67,10 @@ class Housework:
             with dispatcher.faults.guard("the forecasts", now_s):
                 dispatcher.commitments.advance(now_s)
                 dispatcher.lessons.risks(now_s)
-                dispatcher.forecasting.look(now_s)
+                for one in dispatcher.forecasting.watch(now_s):
+                    dispatcher.forecasting.judge(one, await asyncio.to_thread(was_there_w, one), now_s)
                 for request in dispatcher.forecasting.due(now_s):
-                    question = dispatcher.forecasting.question(request, self._now_s())
-                    dispatcher.forecasting.begin(question, await asyncio.to_thread(answer, question))
+                    made = await asyncio.to_thread(worked_out, dispatcher.forecasting.round(request, self._now_s()))
+                    dispatcher.forecasting.begin(made)
                 await self._firm.refresh(now_s)
             await asyncio.sleep(self._settings.dispatcher.offers.look_every_s)

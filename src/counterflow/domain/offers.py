@@ -150,7 +150,7 @@ class Commitment(Struct, frozen=True, kw_only=True):
 
 
 class CoverageDay(Struct, frozen=True, kw_only=True):
-    """Forecasts of one pool and window length that were made on one day (UTC), judged; sums, without any car."""
+    """Forecasts of one pool, window length and mode that were made on one day (UTC), judged; sums, without any car."""
 
     pool: PoolId
     window_s: float
@@ -167,10 +167,12 @@ class CoverageDay(Struct, frozen=True, kw_only=True):
     """Pinball loss of P90, i.e. of the quantile 0.1 of what is there."""
     dispatched_share_sum: float = 0.0
     """Share of the forecast power whose cars were in a dispatch meanwhile, so that their response was seen, too."""
+    mode: DispatchMode = DispatchMode.NET_EXPORT
+    """What counted as delivery."""
 
 
 class CoverageView(Struct, frozen=True, kw_only=True):
-    """How forecasts of the last 30 days were kept, by pool, window and confidence."""
+    """How forecasts of the last 30 days were kept, by pool, window, mode and confidence."""
 
     pool: PoolId
     window_s: float
@@ -192,6 +194,8 @@ class CoverageView(Struct, frozen=True, kw_only=True):
     guard_factor: float
     dispatched_share_frac: float | None
     """Share of the power whose response was tested by a dispatch."""
+    mode: DispatchMode = DispatchMode.NET_EXPORT
+    """What counted as delivery."""
 
 
 class DepartureHour(Struct, frozen=True, kw_only=True, array_like=True):
@@ -235,9 +239,10 @@ class LearnedAnswers(Struct, frozen=True, kw_only=True):
 
 
 class OfferGuard(Struct, frozen=True, kw_only=True):
-    """The drift guard of one pool and window length: by what P90 is multiplied, and how many windows it was learned from."""
+    """The drift guard of one pool, window length and mode: by what P90 is multiplied, and how many windows it was learned from."""
 
     pool: PoolId
     window_s: float
     factor: float = 1.0
     windows: int = 0
+    mode: DispatchMode = DispatchMode.NET_EXPORT

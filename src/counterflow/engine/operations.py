@@ -274,12 +274,19 @@ class Operations(DriverOperations, Protocol):
         """The same for looking only, for windows from 5 minutes to 24 hours, the shortest first."""
         ...
 
-    async def day(self, pool: PoolId) -> Sequence[Offer] | Refusal:
+    async def day(self, pool: PoolId, mode: DispatchMode = DispatchMode.NET_EXPORT) -> Sequence[Offer] | Refusal:
         """The same for looking only, for 15 minutes at each of the coming 24 hours; what was worked out minutes ago is shown again."""
         ...
 
     async def firm(
-        self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None, *, storage: bool = False
+        self,
+        pool: PoolId,
+        window_s: float,
+        confidence: float | None = None,
+        start_s: float | None = None,
+        *,
+        mode: DispatchMode = DispatchMode.NET_EXPORT,
+        storage: bool = False,
     ) -> Offer | Refusal:
         """The same for looking only, as if the cars of dispatches within the pool were free: what it can give in all. With `storage` its
         levels tell the pool as a storage at the window's end, too."""
@@ -297,8 +304,8 @@ class Operations(DriverOperations, Protocol):
         """Take an offer or a commitment back that nothing was ordered from."""
         ...
 
-    def coverage(self, pool: PoolId | None) -> Sequence[CoverageView]:
-        """How forecasts of the last 30 days were kept, by pool, window and confidence."""
+    def coverage(self, pool: PoolId | None, mode: DispatchMode | None = None) -> Sequence[CoverageView]:
+        """How forecasts of the last 30 days were kept, by pool, window, mode and confidence."""
         ...
 
     async def clear_all(self, by: str) -> ClearingView:

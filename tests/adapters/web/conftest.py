@@ -265,8 +265,8 @@ class FakeOperations:
     async def horizons(self, pool: str, confidence: float | None, start_s: float | None, mode: DispatchMode) -> list[Offer] | Refusal:
         return self._does("horizons", pool, confidence, start_s, mode.value, otherwise=[EXAMPLES[Offer]])
 
-    async def day(self, pool: str) -> list[Offer] | Refusal:
-        return self._does("day", pool, otherwise=[EXAMPLES[Offer]])
+    async def day(self, pool: str, mode: DispatchMode) -> list[Offer] | Refusal:
+        return self._does("day", pool, mode.value, otherwise=[EXAMPLES[Offer]])
 
     def commitments(self) -> list[Commitment]:
         return [EXAMPLES[Commitment]]
@@ -277,8 +277,8 @@ class FakeOperations:
     async def withdraw_commitment(self, commitment_id: str, by: str) -> Commitment | Refusal:
         return self._does("withdraw_commitment", commitment_id, by, otherwise=EXAMPLES[Commitment])
 
-    def coverage(self, pool: str | None) -> list[CoverageView]:
-        return [EXAMPLES[CoverageView]] if pool in (None, "all") else []
+    def coverage(self, pool: str | None, mode: DispatchMode | None) -> list[CoverageView]:
+        return [EXAMPLES[CoverageView]] if pool in (None, "all") and mode in (None, DispatchMode.NET_EXPORT) else []
 
     async def notices(self, after: str | None = None) -> AsyncIterator[Notice]:
         self.calls.append(("notices", after))

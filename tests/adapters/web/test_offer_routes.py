@@ -19,7 +19,9 @@ def test_an_offer_is_asked_with_window_confidence_start_and_mode(client: Any, op
     assert len(client.ask("GET", "/offer/horizons?mode=gross_export").json()) == 1
     assert operations.calls[-1] == ("horizons", "all", None, None, "gross_export")
     assert len(client.ask("GET", "/offer/day?pool=north").json()) == 1
-    assert operations.calls[-1] == ("day", "north")
+    assert operations.calls[-1] == ("day", "north", "net_export")
+    client.ask("GET", "/offer/day?mode=relative")
+    assert operations.calls[-1] == ("day", "all", "relative")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,10 @@ def test_commitments_and_coverage_are_listed(client: Any) -> None:
     [one] = client.ask("GET", "/commitments").json()
     assert one["state"] == "committed"
     assert client.ask("GET", "/coverage").json()[0]["reached_frac"] == 0.914
+    assert client.ask("GET", "/coverage").json()[0]["mode"] == "net_export"
     assert client.ask("GET", "/coverage?pool=south").json() == []
+    assert client.ask("GET", "/coverage?mode=relative").json() == []
+    assert client.ask("GET", "/coverage?mode=sideways").status_code == 422
 
 
 def test_a_grid_token_commits_for_itself_and_withdraws_only_what_it_holds(client: Any, operations: Any) -> None:

@@ -61,6 +61,10 @@ def test_coverage_is_a_table_and_says_when_there_is_none(api: Any, counterflow: 
     shown = counterflow("coverage", "--pool", "all").stdout
     assert "91.4" in shown
     assert "90.3..92.4" in shown
+    assert "net_export" in shown
+    assert dict(api.requests[-1].url.params) == {"pool": "all"}
+    counterflow("coverage", "--mode", "relative")
+    assert dict(api.requests[-1].url.params) == {"mode": "relative"}
     assert counterflow("coverage", "--json").stdout.startswith("[")
     api.answers.clear()
     api.will("GET", "/api/v1/coverage", [])

@@ -16,7 +16,7 @@ from counterflow.engine.fleet.snapshot import FleetImage, empty_columns, freeze
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.offers.hazard import HOURS, KINDS
 from counterflow.engine.offers.offer import Promise, Stock, promise, stock_of, there_w
-from counterflow.engine.offers.scenarios import Risks, Span
+from counterflow.engine.offers.scenarios import Cars, Risks, Span
 from counterflow.engine.offers.settings import OfferSettings
 from counterflow.engine.offers.shock import Shocks
 
@@ -167,6 +167,32 @@ def test_a_pool_without_cars_promises_nothing() -> None:
 def test_what_was_there_is_what_the_cars_that_stayed_could_have_held() -> None:
     cars = stock(picture(4)).cars
     stayed = np.array([np.inf, np.inf, np.inf, 1_000.0])
-    assert there_w(cars, stayed, 3_600.0, 0.0) == pytest.approx(21_000.0)
-    assert there_w(cars, stayed, 3_600.0, 1_000.0) == pytest.approx(20_000.0)
-    assert there_w(cars, np.zeros(4), 3_600.0, 1_000.0) == 0.0
+    drew, nothing = np.zeros(4), np.zeros(4)
+    assert there_w(of(cars, nothing), stayed, drew, 3_600.0) == pytest.approx(21_000.0)
+    assert there_w(of(cars, nothing, against_w=1_000.0), stayed, drew, 3_600.0) == pytest.approx(20_000.0)
+    assert there_w(of(cars, nothing, against_w=1_000.0), np.zeros(4), drew, 3_600.0) == 0.0
+
+
+def of(cars: Cars, spared_w: np.ndarray, *, against_w: float = 0.0) -> Stock:
+    """A stock of these cars."""
+    return Stock(
+        rows=np.ones(len(cars), dtype=np.bool_), cars=cars, sessions=0, sessions_ready=0, rated_power_w=0.0, limited_power_w=0.0,
+        given_up_power_w=0.0, against_power_w=against_w, limits=(), spared_w=spared_w, reduces=spared_w == cars.power_w,
+    )  # fmt: skip
+
+
+def test_charging_that_is_given_up_was_there_for_as_long_as_the_car_drew_it() -> None:
+    cars = Cars(
+        power_w=np.array([14_000.0, 7_000.0]),
+        energy_wh=np.array([14_000.0, 3_500.0]),
+        until_s=np.array([np.inf, np.inf]),
+        plugged_s=np.zeros(2),
+    )
+    both = of(cars, np.array([7_000.0, 7_000.0]))
+    always = np.full(2, np.inf)
+    # The first discharges 7 kW and gives up 7 kW for an hour, the second may be paused for half of it.
+    assert there_w(both, always, always, 3_600.0) == pytest.approx(17_500.0)
+    # The first is full after half an hour: what it discharges is still there.
+    assert there_w(both, always, np.array([1_800.0, np.inf]), 3_600.0) == pytest.approx(7_000.0 + 7_000.0)
+    assert there_w(both, np.array([1_800.0, np.inf]), np.array([1_800.0, np.inf]), 3_600.0) == pytest.approx(7_000.0)
+    assert there_w(both, always, np.zeros(2), 3_600.0) == pytest.approx(7_000.0)

@@ -94,6 +94,7 @@ WORDS: dict[str, str] = {
     "independent_power_w": "At the confidence asked for, if cars left and erred independently of each other: too much.",
     "against_power_w": "Power of cars that must charge, taken off.",
     "given_up_power_w": "Of the cars' power, what they give by charging less than they would; only in the mode `relative`.",
+    "CoverageView.mode": "What counted as delivery; the cars are those that could give it.",
     "Offer.mode": "What counts as delivery; an order that calls it is of this mode, or of one that counts more.",
     "shock_spread_frac": "How much the departures of all cars vary together, standard deviation as a share of their usual rate.",
     "departures_learned": "Departures that it was learned from; older ones count less than one.",

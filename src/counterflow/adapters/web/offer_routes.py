@@ -64,9 +64,9 @@ def offer_routes(operations: Operations) -> APIRouter:
         return refused(request, found) if isinstance(found, Refusal) else answer(request, found)
 
     @routes.get("/offer/day", responses=shows(Offer, 404, 422, many=True))
-    async def day(request: Request, pool: Pool = ALL_SITES) -> Response:
+    async def day(request: Request, pool: Pool = ALL_SITES, mode: Mode = DispatchMode.NET_EXPORT) -> Response:
         """What a pool can surely give for 15 minutes at each of the coming 24 hours, as known minutes ago at most. For looking only."""
-        found = await operations.day(PoolId(pool))
+        found = await operations.day(PoolId(pool), mode)
         return refused(request, found) if isinstance(found, Refusal) else answer(request, found)
 
     @routes.get("/commitments", responses=shows(Commitment, many=True))
@@ -89,8 +89,12 @@ def offer_routes(operations: Operations) -> APIRouter:
         return answer(request, await operations.withdraw_commitment(commitment_id, bearer(request)))
 
     @routes.get("/coverage", responses=shows(CoverageView, 422, many=True))
-    async def coverage(request: Request, pool: Annotated[Name | None, Query(description="Only this pool.")] = None) -> Response:
+    async def coverage(
+        request: Request,
+        pool: Annotated[Name | None, Query(description="Only this pool.")] = None,
+        mode: Annotated[DispatchMode | None, Query(description="Only what counts as delivery in this mode.")] = None,
+    ) -> Response:
         """How the forecasts of the last 30 days were kept: coverage with its interval, sharpness, pinball loss, drift guard."""
-        return answer(request, operations.coverage(None if pool is None else PoolId(pool)))
+        return answer(request, operations.coverage(None if pool is None else PoolId(pool), mode))
 
     return routes

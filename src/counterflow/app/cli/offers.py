@@ -18,7 +18,7 @@ commitments_app = typer.Typer(help="Commitments to firm offers.", no_args_is_hel
 def register(app: typer.Typer) -> None:
     """Put the commands into the root."""
     app.command("offer", epilog="Example: counterflow offer --window 60min --confidence 90%")(asks_server(offer))
-    app.command("coverage", epilog="Example: counterflow coverage --pool north")(asks_server(coverage))
+    app.command("coverage", epilog="Example: counterflow coverage --pool north --mode relative")(asks_server(coverage))
     app.add_typer(
         commitments_app,
         name="commitments",
@@ -91,11 +91,13 @@ def offer_words(told: Offer) -> list[str]:
 def coverage(
     server: Server,
     pool: Annotated[str | None, typer.Option(metavar="NAME", help="Only this pool.")] = None,
+    mode: Annotated[DispatchMode | None, typer.Option(help="Only what counts as delivery in this mode.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how the forecasts of the last 30 days were kept: how often what was said was there, and how near it was."""
     with server.client() as client:
-        reply = client.get("/coverage", {} if pool is None else {"pool": pool})
+        asked = {"pool": pool, "mode": None if mode is None else mode.value}
+        reply = client.get("/coverage", {name: value for name, value in asked.items() if value is not None})
     if as_json:
         typer.echo(reply.text)
         return
@@ -185,6 +187,7 @@ _HORIZONS = [
 _COVERAGE: list[Column[CoverageView]] = [
     column("Pool", lambda view: view.pool),
     column("Window", lambda view: length(view.window_s)),
+    column("Mode", lambda view: view.mode.value),
     figures("Nominal %", lambda view: _percent(view.confidence)),
     figures("Kept %", lambda view: _percent(view.reached_frac)),
     column(

@@ -33,7 +33,7 @@ class OfferDesk:
     _settled: Callable[[], Awaitable[None]]
     _one_offer: asyncio.Lock
     _one_day: asyncio.Lock
-    _days: dict[PoolId, tuple[Offer, ...]]
+    _days: dict[tuple[PoolId, DispatchMode], tuple[Offer, ...]]
 
     async def offer(
         self,
@@ -69,26 +69,33 @@ class OfferDesk:
         async with self._one_offer:
             return [await self._worked_out(request, "") for request in requests]
 
-    async def day(self, pool: PoolId) -> Sequence[Offer] | Refusal:
+    async def day(self, pool: PoolId, mode: DispatchMode = DispatchMode.NET_EXPORT) -> Sequence[Offer] | Refusal:
         """What the pool can surely give for 15 minutes at each of the coming 24 hours, for looking only. It is worked out once in
         `DAY_KEPT_S`, however many look: it is two dozen offers."""
         now_s = self._now_s()
-        first = Request(pool=pool, window_s=DAY_WINDOW_S, confidence=None, start_s=None)
+        first = Request(pool=pool, window_s=DAY_WINDOW_S, confidence=None, start_s=None, mode=mode)
         refusal = self._room.dispatcher.offering.refused(first, now_s)
         if refusal is not None:
             return refusal
         async with self._one_day:
-            known = self._days.get(pool)
+            known = self._days.get((pool, mode))
             if known is None or not 0.0 <= now_s - known[0].made_at_s < DAY_KEPT_S:
                 requests = [replace(first, start_s=now_s + hour * HOUR_S) for hour in range(DAY_HOURS)]
-                known = self._days[pool] = tuple([await self._worked_out(request, "") for request in requests])
+                known = self._days[pool, mode] = tuple([await self._worked_out(request, "") for request in requests])
         return known
 
     async def firm(
-        self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None, *, storage: bool = False
+        self,
+        pool: PoolId,
+        window_s: float,
+        confidence: float | None = None,
+        start_s: float | None = None,
+        *,
+        mode: DispatchMode = DispatchMode.NET_EXPORT,
+        storage: bool = False,
     ) -> Offer | Refusal:
         """The same for looking only, as if the cars of dispatches of this pool, or within it, were free: what it can give in all."""
-        request = Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s, storage=storage)
+        request = Request(pool=pool, window_s=window_s, confidence=confidence, start_s=start_s, mode=mode, storage=storage)
         refusal = self._room.dispatcher.offering.refused(request, self._now_s())
         if refusal is not None:
             return refusal
@@ -117,9 +124,9 @@ class OfferDesk:
         await self._settled()
         return done
 
-    def coverage(self, pool: PoolId | None) -> Sequence[CoverageView]:
+    def coverage(self, pool: PoolId | None, mode: DispatchMode | None = None) -> Sequence[CoverageView]:
         """How forecasts of the last 30 days were kept."""
-        return self._room.dispatcher.forecasting.coverage(self._now_s(), pool)
+        return self._room.dispatcher.forecasting.coverage(self._now_s(), pool, mode)
 
     def _in_the_way(self, offer_id: str) -> Refusal | None:
         """An order that is accepted already would not give way to the one that calls the commitment."""
@@ -140,7 +147,7 @@ class OfferDesk:
 
     async def _worked_out(self, request: Request, offer_id: str) -> Offer:
         dispatcher = self._room.dispatcher
-        factor = dispatcher.forecasting.guard_factor(request.pool, request.window_s)
+        factor = dispatcher.forecasting.guard_factor(request.pool, request.window_s, request.mode)
         question = dispatcher.offering.question(request, self._now_s(), factor)
         return await asyncio.to_thread(answer, question, offer_id)
 

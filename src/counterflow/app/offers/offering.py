@@ -5,6 +5,7 @@ from math import inf
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from counterflow.app.dispatching.tasks import Book
 from counterflow.app.drivers.departure_lessons import DepartureLessons
@@ -17,6 +18,7 @@ from counterflow.domain.units import MAX_DURATION_S, WH_PER_WS, format_instant
 from counterflow.domain.views import Refusal, RefusalKind
 from counterflow.engine.control.book import LIVE_STATES
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
+from counterflow.engine.dispatch.limits import Limits
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.eligibility import MUST_CHARGE_REASONS
 from counterflow.engine.fleet.settings import CapabilitySettings
@@ -24,7 +26,7 @@ from counterflow.engine.fleet.snapshot import B1, F8, FleetImage
 from counterflow.engine.fleet.state import FleetState
 from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.fleet.undisturbed import ChargingTerms
-from counterflow.engine.offers.offer import Stock, promise, stock_of
+from counterflow.engine.offers.offer import Stock, limits_over, promise, stock_of
 from counterflow.engine.offers.scenarios import Risks, Span
 from counterflow.engine.offers.settings import OfferSettings
 from counterflow.engine.offers.storage_ahead import Stores, stores_of, with_stores
@@ -59,12 +61,60 @@ class Question(Struct, frozen=True, kw_only=True):
     """Session of each counted car."""
     gain: F8
     """What each was known to give of what it is asked for."""
-    committable_power_w: float
-    reserved_power_w: float
     guard_factor: float
     settings: OfferSettings
+    committable_power_w: float = inf
+    reserved_power_w: float = 0.0
     stores: Stores | None = None
     """None = not asked for, or not to be told."""
+
+
+class Scene(Struct, frozen=True, kw_only=True):
+    """What offers for one window are worked out from, frozen: the fleet, and which of its rows (N,) are in the pool and free."""
+
+    span: Span
+    image: FleetImage
+    able: Capability
+    gain: F8
+    in_pool: B1
+    free: B1
+    limits: Limits
+    topology: Topology
+    """For the names of its groups."""
+    risks: Risks
+    departures_learned: float
+    settings: OfferSettings
+    capability_settings: CapabilitySettings
+    charging: ChargingTerms
+
+    def asked(self, request: Request, guard_factor: float) -> Question:
+        """The question of one request, of whatever mode, with nothing reserved or held back. Touches nothing, and may run in another
+        thread."""
+        stock = stock_of(
+            self.image,
+            self.able,
+            self.gain,
+            self.in_pool,
+            self.free,
+            self.topology,
+            self.span,
+            self.capability_settings,
+            mode=request.mode,
+            charging=self.charging,
+            limits=self.limits,
+        )
+        return Question(
+            request=request,
+            made_at_s=self.span.at_s,
+            span=self.span,
+            stock=stock,
+            risks=self.risks,
+            departures_learned=self.departures_learned,
+            uid=self.image.uid[stock.rows],
+            gain=self.gain[stock.rows],
+            guard_factor=guard_factor,
+            settings=self.settings,
+        )
 
 
 class Offering:
@@ -109,41 +159,37 @@ class Offering:
             return _invalid(f"The start {instant} lies in the past, or more than 7 days ahead.", "Leave it out for a window from now on.")
         return None
 
-    def question(self, request: Request, now_s: float, guard_factor: float = 1.0) -> Question:
-        """Gather what an offer needs; the request must not be one that is refused."""
+    def scene(self, request: Request, now_s: float) -> Scene:
+        """Gather what offers for a window need, whatever their mode; the request must not be one that is refused."""
         start_s = now_s if request.start_s is None else max(now_s, request.start_s)
         span = Span(at_s=now_s, lead_s=start_s - now_s, window_s=request.window_s)
         image = self._fleet.snapshot(now_s)
-        able = self._outlook.capability_now(image, now_s + request.window_s)
-        in_pool = image.occupied & self._topology.pool_mask(request.pool)[np.maximum(image.site, 0)]
-        gain = self._outlook.gains(image)
-        free = ~self._taken(image, start_s, start_s + request.window_s, request.own)
-        stock = stock_of(
-            image,
-            able,
-            gain,
-            in_pool,
-            free,
-            self._topology,
-            span,
-            self._capability_settings,
-            mode=request.mode,
-            charging=self._charging,
-        )
-        return Question(
-            request=request,
-            made_at_s=now_s,
+        return Scene(
             span=span,
-            stock=stock,
+            image=image,
+            able=self._outlook.capability_now(image, now_s + request.window_s),
+            gain=self._outlook.gains(image),
+            in_pool=image.occupied & self._topology.pool_mask(request.pool)[np.maximum(image.site, 0)],
+            free=~self._taken(image, start_s, start_s + request.window_s, request.own),
+            limits=limits_over(image, self._topology, span),
+            topology=self._topology,
             risks=self._lessons.risks(now_s),
             departures_learned=self._lessons.seen.departures,
-            uid=image.uid[stock.rows],
-            gain=gain[stock.rows],
-            committable_power_w=self._committable_w(image, able, gain, stock, in_pool, request),
-            reserved_power_w=self._commitments.reserved_w(request.pool, start_s, start_s + request.window_s),
-            guard_factor=guard_factor,
             settings=self.settings,
-            stores=self._stores(image, able, in_pool, span) if request.storage else None,
+            capability_settings=self._capability_settings,
+            charging=self._charging,
+        )
+
+    def question(self, request: Request, now_s: float, guard_factor: float = 1.0) -> Question:
+        """Gather what an offer needs; the request must not be one that is refused."""
+        scene = self.scene(request, now_s)
+        span, begin_s = scene.span, now_s + scene.span.lead_s
+        asked = scene.asked(request, guard_factor)
+        return replace(
+            asked,
+            committable_power_w=self._committable_w(scene, asked.stock, request),
+            reserved_power_w=self._commitments.reserved_w(request.pool, begin_s, begin_s + request.window_s),
+            stores=self._stores(scene.image, scene.able, scene.in_pool, span) if request.storage else None,
         )
 
     def _stores(self, image: FleetImage, able: Capability, in_pool: B1, span: Span) -> Stores | None:
@@ -164,13 +210,13 @@ class Offering:
         taken: B1 = sites[np.maximum(image.site, 0)] | self._outlook.busy_rows(image, "", (*own, *over))
         return taken
 
-    def _committable_w(self, image: FleetImage, able: Capability, gain: F8, stock: Stock, in_pool: B1, request: Request) -> float:
+    def _committable_w(self, scene: Scene, stock: Stock, request: Request) -> float:
         """What an order for these cars would be committed at most."""
         told = feasible(
-            image,
-            able,
-            gain,
-            stock.rows | (in_pool & np.isin(able.reason, MUST_CHARGE_REASONS)),
+            scene.image,
+            scene.able,
+            scene.gain,
+            stock.rows | (scene.in_pool & np.isin(scene.able.reason, MUST_CHARGE_REASONS)),
             self._topology,
             ordered_power_w=inf,
             window_s=request.window_s,

@@ -10,6 +10,7 @@ from counterflow.console.frame import again_and_again, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.listed import Listed, Row
 from counterflow.console.pages.delivered import Delivered
+from counterflow.console.pages.ordering import MODES
 from counterflow.console.signing import Visitor
 from counterflow.console.tables import table
 from counterflow.console.words import UNKNOWN, day_and_clock, power, share
@@ -44,6 +45,7 @@ class Fan:
     def __init__(self, house: House, visitor: Visitor) -> None:
         self._house = house
         self._visitor = visitor
+        self._mode = ui.select(MODES, value="net_export", label="Counts as delivery", on_change=self.load).props("dense").classes("w-64")
         self._said = ui.label().classes("cf-name")
         self._chart = ui.echart({"series": []}, renderer="svg").classes("w-full cf-chart").style("height: 320px")
         self._chart.props('role="img" aria-label="Firm power for 15 minutes, at each hour of the coming day"')
@@ -51,10 +53,13 @@ class Fan:
     async def load(self) -> None:
         """As the server has worked it out last, which is minutes ago at most."""
         try:
-            day = await self._house.api.get(self._visitor.token, "/offer/day")
+            mode = self._mode.value
+            day = await self._house.api.get(self._visitor.token, f"/offer/day?mode={mode}")
         except ApiError as error:
             self._said.set_text(error.sentence)
             return
+        if mode != self._mode.value:
+            return  # another was chosen meanwhile, and is on its way
         self._said.set_text(fan_words(day))
         self._chart.set_visibility(any(level["power_w"] > 0.0 for one in day for level in one["levels"]))
         options = charts.fan_options(day)
@@ -85,7 +90,8 @@ def fan_words(day: list[dict[str, Any]]) -> str:
 
 
 async def _commitments(house: House, visitor: Visitor) -> None:
-    titles = tuple((name, name.capitalize()) for name in ("id", "state", "pool", "from", "for", "offered", "committed", "by"))
+    names = ("id", "state", "pool", "mode", "from", "for", "offered", "committed", "by", "why")
+    titles = tuple((name, name.capitalize()) for name in names)
     empty = "Nothing was offered yet: counterflow offer --window 60min"
     shown = table(titles, [], row_key="id", empty=empty, numbers=("for", "offered", "committed"))
     await Listed(house, visitor, "/commitments", commitment_rows, shown).keep()
@@ -98,18 +104,27 @@ def commitment_rows(commitments: list[dict[str, Any]]) -> list[Row]:
             "id": one["commitment_id"],
             "state": one["state"],
             "pool": one["offer"]["pool"],
+            "mode": MODES[one["offer"]["mode"]],
             "from": day_and_clock(one["offer"]["start_s"]),
             "for": f"{one['offer']['window_s'] / 60.0:.0f} min",
             "offered": power(one["offer"]["power_w"]),
             "committed": power(one["power_w"] or None),
             "by": one["committed_by"] or UNKNOWN,
+            "why": one["reason"] or UNKNOWN,
         }
         for one in commitments[:COMMITMENTS_SHOWN]
     ]
 
 
 async def _coverage(house: House, visitor: Visitor) -> None:
-    titles = (("pool", "Pool"), ("window", "Window"), ("said", "Said"), ("reached", "Reached (95 % interval)"), ("forecasts", "Forecasts"))
+    titles = (
+        ("pool", "Pool"),
+        ("window", "Window"),
+        ("mode", "Counts"),
+        ("said", "Said"),
+        ("reached", "Reached (95 % interval)"),
+        ("forecasts", "Forecasts"),
+    )
     numbers = ("window", "said", "reached", "forecasts")
     shown = table(titles, [], row_key="key", empty="No forecast's window has passed yet.", numbers=numbers)
     await Listed(house, visitor, "/coverage", coverage_rows, shown).keep(COVERAGE_EVERY_S)
@@ -119,9 +134,10 @@ def coverage_rows(coverage: list[dict[str, Any]]) -> list[Row]:
     """How often what was said with so much certainty was reached."""
     return [
         {
-            "key": f"{one['pool']}/{one['window_s']}/{one['confidence']}",
+            "key": f"{one['pool']}/{one['window_s']}/{one['mode']}/{one['confidence']}",
             "pool": one["pool"],
             "window": f"{one['window_s'] / 60.0:.0f} min",
+            "mode": MODES[one["mode"]],
             "said": share(one["confidence"]),
             "reached": _interval(one),
             "forecasts": one["forecasts"],

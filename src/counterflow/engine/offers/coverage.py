@@ -41,7 +41,7 @@ def judged(day: CoverageDay, said_w: Sequence[float], guarded_w: float, there_w:
 
 
 def views(days: Iterable[CoverageDay], today: int, guard_factor: float, forecast_every_s: float) -> list[CoverageView]:
-    """The record of one pool and window length: a line for each of `LEVELS`. `days` must not be empty."""
+    """The record of one pool, window length and mode: a line for each of `LEVELS`. `days` must not be empty."""
     known = list(days)
     counted = [day for day in known if today - DAYS_SHOWN < day.day <= today]
     count = sum(day.forecasts for day in counted)
@@ -56,6 +56,7 @@ def views(days: Iterable[CoverageDay], today: int, guard_factor: float, forecast
             CoverageView(
                 pool=known[0].pool,
                 window_s=known[0].window_s,
+                mode=known[0].mode,
                 confidence=confidence,
                 forecasts=count,
                 effective_forecasts=effective,

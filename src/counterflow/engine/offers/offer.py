@@ -11,7 +11,7 @@ from counterflow.domain.offers import LEVELS, OfferGrounds, OfferLevel
 from counterflow.domain.reasons import Reason
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.control.grid import export_limits, overrun
-from counterflow.engine.dispatch.limits import cap_proportionally
+from counterflow.engine.dispatch.limits import Limits, cap_proportionally
 from counterflow.engine.fleet.capability import Capability
 from counterflow.engine.fleet.eligibility import MUST_CHARGE_REASONS
 from counterflow.engine.fleet.reckoning import run_within_s
@@ -39,6 +39,10 @@ class Stock(Struct, frozen=True, kw_only=True):
     given_up_power_w: float
     against_power_w: float
     limits: tuple[str, ...]
+    spared_w: F8
+    """Of the power of each of `cars` (K,), what it gives by charging less."""
+    reduces: B1
+    """Which of them (K,) are not discharged and give by that alone."""
 
 
 class Promise(Struct, frozen=True, kw_only=True):
@@ -61,9 +65,11 @@ def stock_of(
     *,
     mode: DispatchMode = DispatchMode.NET_EXPORT,
     charging: ChargingTerms | None = None,
+    limits: Limits | None = None,
 ) -> Stock:
     """The rows `in_pool` and `free` (N,) that may be discharged; `able` is of a window of this length that begins now. For RELATIVE also
-    what cars give by charging less than they would by their plans, which are simulated with `charging`.
+    what cars give by charging less than they would by their plans, which are simulated with `charging`. `limits` on export are those of the
+    window; None = they are looked up.
 
     While it waits a car charges, which keeps its laxity, until it is done; from then on laxity passes with time. One that could not make
     its departure any more after the whole window is counted for a window to come not at all, for one that begins now until it must charge.
@@ -73,8 +79,7 @@ def stock_of(
     counted = ready & ((then_s > able.guard_s + span.window_s) if span.lead_s > 0.0 else True)
     ahead_w = np.where(image.external_ahead_s < image.at_s + span.lead_s + span.window_s, image.external_ahead_w, np.nan)
     rated_w = np.where(counted, np.fmin(able.max_power_w, ahead_w), 0.0)
-    begin_s = image.at_s + span.lead_s
-    limits = export_limits(image, topology, begin_s, begin_s + span.window_s)
+    limits = limits_over(image, topology, span) if limits is None else limits
     limited_w = cap_proportionally(rated_w, np.maximum(rated_w, 1.0), limits)
     must_charge = in_pool & np.isin(able.reason, MUST_CHARGE_REASONS) & ~np.isnan(image.power_w)
     energy_wh, until_s = _lasting(able, rated_w, span, settings)
@@ -105,7 +110,15 @@ def stock_of(
         given_up_power_w=given_up_w,
         against_power_w=against_w,
         limits=overrun(limits, rated_w, topology, short=True),
+        spared_w=spared_w[rows],
+        reduces=(reduces & ~counted)[rows],
     )
+
+
+def limits_over(image: FleetImage, topology: Topology, span: Span) -> Limits:
+    """The limits on export in a window."""
+    begin_s = image.at_s + span.lead_s
+    return export_limits(image, topology, begin_s, begin_s + span.window_s)
 
 
 def promise(
@@ -163,6 +176,15 @@ def _lasting(able: Capability, rated_w: F8, span: Span, settings: CapabilitySett
     return np.nan_to_num(energy_wh, nan=0.0), np.minimum(until_s, able.open_s) - span.lead_s
 
 
-def there_w(cars: Cars, stayed_s: F8, window_s: float, against_w: float) -> float:
-    """What would have been held over a window that is over, W: by how long each of the cars (N,) was there, as far as it could be seen."""
-    return max(0.0, float(firm_power_w(cars.power_w, cars.energy_wh, np.minimum(cars.until_s, stayed_s), window_s)) - against_w)
+def there_w(stock: Stock, stayed_s: F8, drew_s: F8, window_s: float) -> float:
+    """What would have been held over a window that is over, W: by how long each of the cars (K,) was there, and for how long it drew what
+    it could give up, as far as they could be seen."""
+    cars = stock.cars
+    power_w, energy_wh, until_s = cars.power_w, cars.energy_wh, np.minimum(cars.until_s, stayed_s)
+    if stock.spared_w.any():
+        # Discharge and charging that is given up run for the same time, each by itself as by both.
+        share = np.divide(stock.spared_w, power_w, out=np.zeros(len(cars)), where=power_w > 0.0)
+        energy_wh = np.concatenate([energy_wh * (1.0 - share), energy_wh * share])
+        until_s = np.concatenate([until_s, np.minimum(until_s, drew_s)])
+        power_w = np.concatenate([power_w - stock.spared_w, stock.spared_w])
+    return max(0.0, float(firm_power_w(power_w, energy_wh, until_s, window_s)) - stock.against_power_w)

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from counterflow.domain.instructions import DispatchMode
+
 
 class OfferSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How sure an offer is, and what is assumed where little was learned yet."""
@@ -133,6 +135,15 @@ class OfferSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         tuple[Annotated[float, Meta(ge=300, le=86_400)], ...],
         Meta(description="Lengths of the windows that are forecast and judged.", extra={"unit": "s"}, max_length=6),
     ] = (900.0, 3600.0)
+    forecast_modes: Annotated[
+        tuple[DispatchMode, ...],
+        Meta(
+            description="Modes in which every pool is forecast and judged; how cars answer is learned by the first of them.",
+            extra={"unit": "-"},
+            min_length=1,
+            max_length=3,
+        ),
+    ] = (DispatchMode.NET_EXPORT, DispatchMode.GROSS_EXPORT, DispatchMode.RELATIVE)
     look_every_s: Annotated[
         float,
         Meta(description="While a window runs it is looked this often which cars are still there.", extra={"unit": "s"}, ge=1, le=300),
