@@ -346,6 +346,17 @@ def test_stations_that_only_cannot_tell_who_else_steers_them_are_left_out_on_req
     assert client.ask("GET", "/conflicts", params={"untold": "perhaps"}).status_code == 422
 
 
+def test_what_routes_need_is_worked_out_before_anybody_asks(make_app, make_client, monkeypatch):
+    client, _ = make_client(make_app())
+
+    def late(**_: object) -> None:
+        pytest.fail("The first request would hold up control.")
+
+    monkeypatch.setattr("fastapi.routing.get_dependant", late)
+    for path in ("/fleet", "/stations", "/conflicts", "/limits", "/dispatches", "/telemetry?pool=all", "/whoami", "/nothing"):
+        assert client.ask("GET", path).status_code == (404 if path == "/nothing" else 200)
+
+
 def test_a_profile_with_ramps_reaches_the_engine_as_steps(client, operations):
     steps = [
         {"after_s": "15min", "discharge_power_w": "2MW"},
