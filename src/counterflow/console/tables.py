@@ -58,6 +58,10 @@ class Rows(ui.table):
         self.rows = []
         self.update()
 
+    def stay(self, told: events.ValueChangeEventArguments[dict[str, Any]]) -> None:
+        """A browser tells of the first page as it makes the table, maybe after the viewer turned it: what was asked counts."""
+        self.pagination = told.previous_value or self.pagination
+
     def _bring(self, rows: list[dict[str, Any]], pagination: dict[str, Any]) -> None:
         if self._is_known and rows == self.rows and pagination == self.pagination:
             return
@@ -92,6 +96,7 @@ def paged_table(
         for field, title, by in columns
     ]
     made = Rows(told, row_key, empty, {"rowsPerPage": rows, "page": 1, "rowsNumber": 0})
+    made.on_pagination_change(made.stay)
     made.props(':rows-per-page-options="[25,50,100]"')
     made.add_slot("header-cell", _SORTS_BY_KEY)
     made.add_slot(
