@@ -9,6 +9,7 @@ import pytest
 from counterflow.console import feed as module
 from counterflow.console.api import ApiError
 from counterflow.console.feed import Feed
+from counterflow.console.frame import old_words, trouble_words
 
 NOW_S = 1_800_000_000.0
 INSTRUCTION = {"dispatch_id": "d-1", "state": "running", "pool": "unrecorded", "start_s": NOW_S - 100.0, "end_s": NOW_S + 7100.0}
@@ -126,3 +127,54 @@ def test_what_was_before_is_read_back_once_somebody_looks_and_joins_what_is_hear
     ]
     assert feed.meter_age_s("unrecorded") == 5.0, "of the whole fleet, since its pool is not recorded"
     assert feed.meter_age_s("all") == 5.0
+
+
+def test_a_stream_that_is_refused_stays_in_sight_until_it_is_open_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing happens that it could tell: an open stream is enough."""
+    monkeypatch.setattr(module, "RETRY_S", 0.0)
+    opens = asyncio.Event()
+
+    class Refusing(Server):
+        async def events(self, token: str, after: str | None) -> AsyncIterator[tuple[str | None, dict[str, Any] | None]]:
+            if not opens.is_set():
+                raise ApiError("Too many listen.")
+            yield None, None
+            await asyncio.Event().wait()
+
+    async def life() -> Feed:
+        feed = Feed(Refusing(), "token", lambda: NOW_S)  # type: ignore[arg-type]
+        keeping = asyncio.create_task(feed._keep_listening())
+        while not feed._not_heard:
+            await asyncio.sleep(0)
+        await feed.look()
+        assert feed.trouble == "Too many listen.", "the course of a dispatch stands still, though the rest is fresh"
+        opens.set()
+        while feed.trouble:
+            await asyncio.sleep(0)
+        keeping.cancel()
+        return feed
+
+    assert not asyncio.run(asyncio.wait_for(life(), 60.0)).notices
+
+
+def test_a_server_that_hangs_is_no_longer_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_WITHIN_S", 0.01)
+
+    class Hanging(Server):
+        async def health(self) -> Any:
+            await asyncio.Event().wait()
+
+    feed = Feed(Hanging(), "token", lambda: NOW_S)  # type: ignore[arg-type]
+    asyncio.run(feed.look())
+    assert feed.trouble == "The server does not answer."
+    assert trouble_words(feed, NOW_S) == "The server does not answer. Nothing is known yet."
+    assert old_words(feed, NOW_S) == "not known yet"
+
+
+def test_what_is_old_says_of_when_it_is() -> None:
+    now = [NOW_S]
+    feed = Feed(Server(), "token", lambda: now[0])  # type: ignore[arg-type]
+    asyncio.run(feed.look())
+    assert trouble_words(feed, NOW_S + 4.0) == ""
+    assert trouble_words(feed, NOW_S + 7.0) == "The server does not answer. What is shown is of 08:00:00 UTC."
+    assert old_words(feed, NOW_S + 7.0) == "7 s"

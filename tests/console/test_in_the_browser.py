@@ -158,7 +158,7 @@ def test_who_signs_in_and_out(browser: Browser, place: Place) -> None:
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url(re.compile("/sign-in$"))
     page.goto(place.console + "/fleet")
-    expect(page).to_have_url(re.compile("/sign-in$"))
+    expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Ffleet$"))
     page.context.close()
 
 

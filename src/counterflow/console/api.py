@@ -53,14 +53,15 @@ class Api:
         """The Prometheus page."""
         return (await self._ask(token, "GET", "/metrics", prefix="")).decode()
 
-    async def events(self, token: str, after: str | None) -> AsyncIterator[tuple[str | None, dict[str, Any]]]:
-        """(id, notice) as they come. Raises `ApiError` when the stream cannot be had or breaks."""
+    async def events(self, token: str, after: str | None) -> AsyncIterator[tuple[str | None, dict[str, Any] | None]]:
+        """(id, notice) as they come, after one without a notice once it is open. Raises `ApiError` when it cannot be had or breaks."""
         headers = {"Authorization": f"Bearer {token}", **({"Last-Event-ID": after} if after else {})}
         try:
             async with self._http.stream("GET", PREFIX + "/events", headers=headers, timeout=httpx.Timeout(TIMEOUT_S, read=60.0)) as answer:
                 if answer.status_code != 200:
                     raise ApiError(_sentence(answer.status_code, await answer.aread()), answer.status_code)
                 number: str | None = None
+                yield None, None
                 async for line in answer.aiter_lines():
                     if line.startswith("id:"):
                         number = line[3:].strip()

@@ -44,8 +44,7 @@ class Asked(Generic[Answer]):
 
     async def ask(self) -> None:
         """What is there now, in place of whatever was asked before."""
-        if self._under_way is not None:
-            self._under_way.cancel()
+        self.drop()
         mine = self._under_way = asyncio.create_task(self._question())
         try:
             await asyncio.wait({mine}, timeout=self._within_s)
@@ -55,6 +54,12 @@ class Asked(Generic[Answer]):
             mine.cancel()
             if self._under_way is mine:
                 self._under_way = None
+
+    def drop(self) -> None:
+        """What is being asked is not asked any more; its answer is not shown."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+            self._under_way = None
 
     def _finish(self, mine: asyncio.Task[Answer]) -> None:
         try:

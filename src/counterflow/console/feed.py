@@ -25,6 +25,8 @@ ALL = "all"
 """The pool of the whole fleet."""
 NOTICES_KEPT = 500
 RETRY_S = 2.0
+LOOK_WITHIN_S = 15.0
+"""Longer than a server takes that is busy: one that takes longer hangs."""
 OPEN = frozenset({"scheduled", "running", "resuming"})
 OTHERS = frozenset({"conflicts.found", "conflicts.priority", "station.held_out", "station.released"})
 """Notices after which it may be another who steers, or leads."""
@@ -128,13 +130,18 @@ class Feed:
         self.others_told = 0
         """How often anything was heard of who else steers."""
         self.courses: dict[str, Course] = {}
-        self.trouble = "The server has not been asked yet."
-        """Why what is shown is old, in a sentence; empty = it is fresh."""
+        self._not_seen = "The server has not been asked yet."
+        self._not_heard = ""
         self.looked_at_s = 0.0
 
     async def keep(self) -> None:
         """Until cancelled."""
         await asyncio.gather(self._keep_looking(), self._keep_listening())
+
+    @property
+    def trouble(self) -> str:
+        """Why what is shown is old, in a sentence; empty = it is fresh."""
+        return self._not_seen or self._not_heard
 
     @property
     def is_known(self) -> bool:
@@ -167,17 +174,24 @@ class Feed:
         return None if record is None or age_s is None else age_s + max(0.0, self._now_s() - record["at_s"])
 
     async def look(self) -> None:
-        """Ask for everything once."""
+        """Ask for everything once; whatever comes of it, it ends and is said."""
         try:
-            self.health = await self._api.health()
-            self.fleet = await self._api.get(self._token, "/fleet")
-            self.dispatches = await self._api.get(self._token, "/dispatches")
-            self.limits = await self._api.get(self._token, "/limits")
-            await self._look_closely()
+            async with asyncio.timeout(LOOK_WITHIN_S):
+                await self._look()
         except ApiError as error:
-            self.trouble = error.sentence
-            return
-        self.trouble, self.looked_at_s = "", self._now_s()
+            self._not_seen = error.sentence
+        except TimeoutError:
+            self._not_seen = "The server does not answer."
+        except Exception as error:  # noqa: BLE001  # an answer that is not understood must not end the feed of all pages
+            self._not_seen = f"An answer of the server is not understood ({type(error).__name__})."
+
+    async def _look(self) -> None:
+        self.health = await self._api.health()
+        self.fleet = await self._api.get(self._token, "/fleet")
+        self.dispatches = await self._api.get(self._token, "/dispatches")
+        self.limits = await self._api.get(self._token, "/limits")
+        await self._look_closely()
+        self._not_seen, self.looked_at_s = "", self._now_s()
         known = {view["instruction"]["dispatch_id"] for view in self.dispatches}
         for gone in self.courses.keys() - known:
             del self.courses[gone]
@@ -230,10 +244,7 @@ class Feed:
 
     async def _keep_looking(self) -> None:
         while True:
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001  # an answer that is not understood must not end the feed of all pages
-                self.trouble = f"An answer of the server is not understood ({type(error).__name__})."
+            await self.look()
             for _ in range(round((LOOK_EVERY_S if self.viewers else LOOK_IDLE_S) / LOOK_EVERY_S)):
                 await asyncio.sleep(LOOK_EVERY_S)
                 if self.viewers:
@@ -245,9 +256,11 @@ class Feed:
             try:
                 async for number, notice in self._api.events(self._token, after):
                     after = number or after
-                    self.hear(notice)
+                    if notice is not None:
+                        self.hear(notice)
+                    self._not_heard = ""
             except ApiError as error:
-                self.trouble = error.sentence
+                self._not_heard = error.sentence
             except Exception as error:  # noqa: BLE001  # the same; the stream is read on from the notice behind
-                self.trouble = f"A notice of the server is not understood ({type(error).__name__})."
+                self._not_heard = f"A notice of the server is not understood ({type(error).__name__})."
             await asyncio.sleep(RETRY_S)

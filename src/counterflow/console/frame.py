@@ -1,6 +1,7 @@
 """What is around every page: who is signed in, where one can go, alarms, how fresh it all is, and the emergency stop, always in sight."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +11,18 @@ from nicegui import background_tasks, ui
 from counterflow.console.api import ApiError
 from counterflow.console.asking import Asked
 from counterflow.console.charts import WALL_FROM_PX
+from counterflow.console.cut import MARK, SCRIPT
+from counterflow.console.feed import Feed
 from counterflow.console.house import House
-from counterflow.console.signing import COOKIE, Visitor
+from counterflow.console.signing import COOKIE, Visitor, way_in
+from counterflow.console.words import age, clock, counted
 
 PLACES = (("/", "Dispatch"), ("/fleet", "Fleet"), ("/sites", "Sites"), ("/offers", "Offers and reports"), ("/health", "Health"))
 STALE_AFTER_S = 5.0
+ENDS_SOON_S = 300.0
+"""So long before it ends a sign-in says so: whoever begins something then may be interrupted."""
+WORD_AFTER_S = 1.0
+"""An order that has had no answer for so long says that it has none."""
 FIRST_WITHIN_S = 0.3
 """So long a page that is opened waits for each of its first answers; the framework gives up a page that takes 3 s."""
 PRIMARY, NEGATIVE = "#0069A8", "#B3261E"
@@ -61,6 +69,17 @@ header .q-btn:focus-visible {{ box-shadow: 0 0 0 2px {BAR}, 0 0 0 5px {FOCUS_DAR
   .cf-bar {{ height: 16px; }}
   .cf-figure {{ font-size: 3.4rem; }}
 }}
+.{MARK} {{ font-size: .85rem; white-space: nowrap; padding: .1rem .5rem; border-radius: 3px; }}
+.{MARK}::before {{ content: "●"; margin-right: .4em; color: #7CE0A8; }}
+.{MARK}.cf-old, .cf-cut .{MARK} {{ background: {ALARM}; font-weight: 600; outline: 1px solid white; }}
+.{MARK}.cf-old::before {{ content: "⚠"; color: white; }}
+.cf-cut .{MARK} {{ font-size: 0; }}
+.cf-cut .{MARK}::before {{ content: "⚠ old: " attr(data-age) " s"; color: white; font-size: .85rem; margin: 0; }}
+.cf-cut #cf-main, .cf-cut .q-dialog__inner {{ opacity: .55; }}
+#cf-cut {{
+  position: fixed; inset: auto 0 0 0; z-index: 10000; background: {ALARM}; color: white; padding: .8rem 1.5rem; font-size: 1.1rem;
+}}
+#popup {{ display: none; }}
 .cf-skip {{ position: absolute; left: -100vw; }}
 .cf-skip:focus {{ left: 1rem; top: .5rem; z-index: 9999; background: {PAPER}; color: {LINK}; padding: .5rem 1rem; }}
 """
@@ -89,13 +108,21 @@ _SIGN_OUT = (
 _ALARM = f"background: {ALARM}; color: white"
 
 
+_log = logging.getLogger("counterflow.console")
+
+
 def visitor_of(house: House) -> Visitor | None:
     """Whoever opened this page. None: they have been sent to the sign-in page."""
     request = ui.context.client.request
     visitor = house.visitors.find(request.cookies.get(COOKIE))
     if visitor is None:
-        ui.navigate.to("/sign-in")
+        _to_sign_in()
     return visitor
+
+
+def _to_sign_in() -> None:
+    """And back to this page afterwards."""
+    ui.navigate.to(way_in(ui.context.client.request.url.path, is_over=True))
 
 
 @contextmanager
@@ -104,6 +131,7 @@ def page(house: House, visitor: Visitor, title: str, place: str) -> Iterator[Non
     ui.page_title(f"{title} – Counterflow")
     ui.add_css(STYLE)
     ui.add_head_html(_KEEPS_FOCUS)
+    ui.add_head_html(SCRIPT)
     ui.dark_mode(None)
     ui.colors(primary=PRIMARY, negative=NEGATIVE)
     _count_viewer(house)
@@ -116,7 +144,7 @@ def page(house: House, visitor: Visitor, title: str, place: str) -> Iterator[Non
                 if path == place:
                     link.style("background: rgba(255,255,255,.18)").props('aria-current="page"')
         ui.space()
-        fresh = ui.label().classes("text-caption")
+        fresh = ui.label().classes(MARK)
         ui.label(f"{visitor.name} ({visitor.role.name.lower()})").classes("text-caption q-mx-sm")
         ui.html(_SIGN_OUT, sanitize=False)
         stop = ui.button("Emergency stop").props('color="negative" unelevated').classes("q-ml-sm")
@@ -165,14 +193,17 @@ def _keep(house: House, visitor: Visitor, fresh: ui.label, alarms: ui.column, st
 
     def update() -> None:
         if house.visitors.find(visitor.key) is None:
-            ui.navigate.to("/sign-in")
+            _to_sign_in()
             return
-        feed = house.feed
-        age_s = house.now_s() - feed.looked_at_s
-        fresh.set_text("live" if age_s < STALE_AFTER_S and not feed.trouble else f"old: {age_s:.0f} s")
+        feed, now_s = house.feed, house.now_s()
+        trouble = trouble_words(feed, now_s)
+        # It names the second: by that the page sees that it is still heard.
+        fresh.set_text(f"live {clock(now_s)}" if not trouble else f"old: {old_words(feed, now_s)}, at {clock(now_s)}")
+        fresh.classes(add="cf-old" if trouble else None, remove=None if trouble else "cf-old")
         is_stopped = bool(feed.fleet.get("emergency_stop"))
         stop.set_text("Reset emergency stop" if is_stopped else "Emergency stop")
-        said = tuple(([feed.trouble] if feed.trouble else []) + list(feed.health.get("alarms", [])))
+        ends = ending_words(house.visitors.ends_in_s(visitor))
+        said = (*([trouble] if trouble else []), *feed.health.get("alarms", ()), *([ends] if ends else []))
         if said != shown[0]:
             shown[0] = said
             alarms.clear()
@@ -183,6 +214,27 @@ def _keep(house: House, visitor: Visitor, fresh: ui.label, alarms: ui.column, st
                         ui.label(sentence)
 
     every_second(update)
+
+
+def trouble_words(feed: Feed, now_s: float) -> str:
+    """Why what is shown is old, and of when it is; empty = it is fresh."""
+    trouble = feed.trouble or ("The server does not answer." if now_s - feed.looked_at_s > STALE_AFTER_S else "")
+    if not trouble:
+        return ""
+    return f"{trouble} What is shown is of {clock(feed.looked_at_s)}." if feed.is_known else f"{trouble} Nothing is known yet."
+
+
+def old_words(feed: Feed, now_s: float) -> str:
+    """How old what is shown is."""
+    return age(now_s - feed.looked_at_s) if feed.is_known else "not known yet"
+
+
+def ending_words(ends_in_s: float) -> str:
+    """That a sign-in ends soon; empty = it does not."""
+    if ends_in_s > ENDS_SOON_S:
+        return ""
+    minutes = max(1, round(ends_in_s / 60.0))
+    return f"Your sign-in ends in {counted(minutes, 'minute')}. Sign out and in again before you begin something."
 
 
 def _ask_stop(house: House, visitor: Visitor) -> None:
@@ -211,13 +263,29 @@ def _ask_stop(house: House, visitor: Visitor) -> None:
 async def act(house: House, visitor: Visitor, method: str, path: str, done: str, body: object = None, **headers: str) -> object | None:
     """Do something in the visitor's name and say what came of it; None = it was not done."""
     if house.visitors.find(visitor.key) is None:
-        ui.navigate.to("/sign-in")
+        _to_sign_in()
         return None
+    sending = asyncio.create_task(house.api.send(visitor.token, method, path, body, **headers))
+    await asyncio.wait({sending}, timeout=WORD_AFTER_S)
+    waits = None
+    if not sending.done():
+        waits = ui.notification("Asked. The server has not answered yet: whether it is done is not known.", spinner=True, timeout=None)
     try:
-        answer: object = await house.api.send(visitor.token, method, path, body, **headers)
+        answer: object = await sending
     except ApiError as error:
-        ui.notify(error.sentence, type="negative", multi_line=True, timeout=15_000, close_button="Close")
+        _say_no(error.sentence)
         return None
+    except Exception as error:  # noqa: BLE001  # a click is never without a word
+        _log.exception("%s %s", method, path)
+        _say_no(f"The answer of the server is not understood ({type(error).__name__}); whether it was done is not known.")
+        return None
+    finally:
+        if waits is not None:
+            waits.dismiss()
     ui.notify(done, type="positive")
     await house.feed.look()
     return answer or {}
+
+
+def _say_no(sentence: str) -> None:
+    ui.notify(sentence, type="negative", multi_line=True, timeout=15_000, close_button="Close")

@@ -12,10 +12,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from counterflow.console.signing import COOKIE
+from counterflow.console.signing import COOKIE, SIGN_IN, way_in
 
 SOCKETS = "/_nicegui_ws"
-SIGN_IN = "/sign-in"
 _LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 _HEADERS = {
     "Content-Security-Policy": (
@@ -48,7 +47,8 @@ class Guard:
             return
         why = self._why_not(scope)
         if why is None and scope["type"] == "http" and self._needs_sign_in(scope):
-            await RedirectResponse(SIGN_IN, status_code=303)(scope, receive, send)
+            where = way_in(scope["path"], is_over=_cookie(Headers(scope=scope)) is not None)
+            await RedirectResponse(where, status_code=303)(scope, receive, send)
         elif why is None:
             await self._app(scope, receive, _with_headers(send))
         elif scope["type"] == "websocket":

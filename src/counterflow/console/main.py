@@ -13,11 +13,12 @@ from nicegui import ui
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from counterflow.console.api import ApiError
+from counterflow.console.cut import ALIVE
 from counterflow.console.guard import Guard
 from counterflow.console.house import House
 from counterflow.console.pages import delivered, dispatch_room, fleet, health, offers, replay, session, sites, stations
 from counterflow.console.settings import ConsoleOrders
-from counterflow.console.signing import COOKIE
+from counterflow.console.signing import COOKIE, SIGN_IN, way_back
 
 PAGES = (dispatch_room, fleet, session, stations, sites, offers, delivered, health, replay)
 IDLE_CONNECTION_S = 75
@@ -29,10 +30,14 @@ _SIGN_IN = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>
 <style>:root{color-scheme:light dark}body{font-family:system-ui,sans-serif;display:grid;place-items:center;min-height:90vh;margin:0}
 form{width:min(26rem,90vw);display:grid;gap:.8rem}input,button{font:inherit;padding:.6rem;border-radius:.4rem;border:1px solid #888}
 button{background:#0072B2;color:white;border:0}.no{color:#b00020}</style></head><body><form method="post" action="/sign-in">
+<input type="hidden" name="next" value="%s">
 <h1>Counterflow</h1><p>Sign in with an API token. The server keeps its first one in the file <code>api-token</code> of its data folder;
 <code>counterflow tokens add NAME --role viewer</code> makes further ones.</p>%s
 <label for="token">Token</label><input id="token" name="token" type="password" autocomplete="current-password" autofocus required>
 <button>Sign in</button></form></body></html>"""
+
+
+_OVER = "Your sign-in is over. Sign in again; what had not been sent was not done."
 
 
 def build(orders: ConsoleOrders) -> tuple[FastAPI, House]:
@@ -61,29 +66,40 @@ def build(orders: ConsoleOrders) -> tuple[FastAPI, House]:
 
 
 def _add_sign_in(app: FastAPI, house: House, *, secure: bool) -> None:
-    @app.get("/sign-in")
-    async def form() -> Response:
-        return HTMLResponse(_SIGN_IN % "")
+    @app.get(SIGN_IN)
+    async def form(request: Request) -> Response:
+        asked = request.query_params
+        return _form(asked.get("next", "/"), _OVER if asked.get("over") else "")
 
-    @app.post("/sign-in")
+    @app.post(SIGN_IN)
     async def sign_in(request: Request) -> Response:
-        token = str((await request.form()).get("token", "")).strip()
+        told = await request.form()
+        token, back = str(told.get("token", "")).strip(), way_back(str(told.get("next", "/")))
         try:
             who = await house.api.get(token if token.isascii() and token.isprintable() else "", "/whoami")
         except ApiError as error:
             why = "This token is not known to the server." if error.status == 401 else error.sentence
-            return HTMLResponse(_SIGN_IN % f'<p class="no" role="alert">{escape(why)}</p>', status_code=403)
+            return _form(back, why, status=403)
         visitor = house.visitors.enter(token, who["name"], who["role"])
-        answer = RedirectResponse("/", status_code=303)
+        answer = RedirectResponse(back, status_code=303)
         answer.set_cookie(COOKIE, visitor.key, httponly=True, samesite="strict", secure=secure)
         return answer
+
+    @app.get(ALIVE)
+    async def alive() -> Response:
+        return Response(status_code=204)
 
     @app.post("/sign-out")
     async def sign_out(request: Request) -> Response:
         house.visitors.leave(request.cookies.get(COOKIE))
-        answer = RedirectResponse("/sign-in", status_code=303)
+        answer = RedirectResponse(SIGN_IN, status_code=303)
         answer.delete_cookie(COOKIE)
         return answer
+
+
+def _form(back: str, why: str, *, status: int = 200) -> Response:
+    said = f'<p class="no" role="alert">{escape(why)}</p>' if why else ""
+    return HTMLResponse(_SIGN_IN % (escape(back), said), status_code=status)
 
 
 async def serve(orders: ConsoleOrders) -> None:

@@ -2,12 +2,26 @@
 
 from collections.abc import Callable
 from secrets import token_urlsafe
+from urllib.parse import urlencode
 
 from msgspec import Struct
 
 from counterflow.domain.access import ROLE_WORDS, Role
 
 COOKIE = "counterflow_console"
+SIGN_IN = "/sign-in"
+
+
+def way_in(path: str, *, is_over: bool) -> str:
+    """The sign-in page, which leads back to `path`; `is_over` = it says that a sign-in has ended."""
+    told = ({"next": path} if path != "/" else {}) | ({"over": "1"} if is_over else {})
+    return f"{SIGN_IN}?{urlencode(told)}" if told else SIGN_IN
+
+
+def way_back(path: str) -> str:
+    """Where a sign-in leads to: a page of this console, whatever was asked for."""
+    is_ours = path.startswith("/") and not path.startswith(("//", SIGN_IN)) and "\\" not in path and path.isprintable()
+    return path if is_ours else "/"
 
 
 class Visitor(Struct):
@@ -57,6 +71,10 @@ class Visitors:
             return None
         visitor.seen_at_s = self._now_s()
         return visitor
+
+    def ends_in_s(self, visitor: Visitor) -> float:
+        """How long the sign-in lasts still, with a page open all the time."""
+        return visitor.since_s + self._session_s - self._now_s()
 
     def leave(self, key: str | None) -> None:
         """Signed out."""

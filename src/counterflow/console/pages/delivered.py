@@ -124,6 +124,7 @@ class OneReport:
                 ui.link("Replay", f"/replay/{name}")
                 ui.button("Verify", on_click=self._verify).props("outline dense no-caps").classes("q-px-sm")
             self._told = ui.column().classes("w-full gap-0").props('role="status"')
+            self._verdict = ui.column().classes("w-full gap-0").props('role="status"')
             self._picture = ui.column().classes("w-full")
         self._fold.move(target_index=0)
         self._fold.on_value_change(lambda event: self._unfolded(event.value))
@@ -135,8 +136,8 @@ class OneReport:
             self._fold.set_text(title)
 
     async def _unfolded(self, is_open: bool) -> None:
-        self._told.clear()
-        self._picture.clear()
+        for part in (self._told, self._verdict, self._picture):
+            part.clear()
         if not is_open:
             return
         with self._picture:
@@ -157,12 +158,19 @@ class OneReport:
             self._tell(version_words(versions))
 
     async def _verify(self) -> None:
+        self._judge(["Making it again from log and meter values."])
         try:
             verdict = await self._house.api.get(self._visitor.token, f"{self._path}/verification")
         except ApiError as error:
-            ui.notify(error.sentence, type="negative")
+            self._judge([error.sentence], "text-negative")
             return
-        self._tell(verdict_words(verdict), "text-weight-medium" + ("" if verdict["holds"] else " text-negative"))
+        self._judge(verdict_words(verdict), "text-weight-medium" + ("" if verdict["holds"] else " text-negative"))
+
+    def _judge(self, sentences: list[str], classes: str = "") -> None:
+        self._verdict.clear()
+        with self._verdict:
+            for sentence in sentences:
+                ui.label(sentence).classes(classes)
 
     def _tell(self, sentences: list[str], classes: str = "") -> None:
         with self._told:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from nicegui import ui
 
-from counterflow.console.api import ApiError
+from counterflow.console.asking import Asked
 from counterflow.console.frame import act
 from counterflow.console.house import House
 from counterflow.console.signing import Visitor
@@ -24,6 +24,9 @@ class OrderDialog:
         self._visitor = visitor
         self._ordered = ordered
         self._key = str(uuid4())
+        self._previewed: dict[str, Any] | None = None
+        """What the preview was of: that and nothing else is ordered."""
+        self._asked: Asked[dict[str, Any]] = Asked(self._find, self._show, self._say)
         with ui.dialog() as self._dialog, ui.card().style("width: 36rem; max-width: 95vw"):
             ui.label("New dispatch").classes("text-h6")
             with ui.element("div").classes("w-full").style(GRID):
@@ -40,41 +43,61 @@ class OrderDialog:
                 self._confirm = ui.button("Order it", on_click=self._order).props('color="primary"')
         self._confirm.set_enabled(False)
         for field in (self._amount, self._duration, self._start, self._priority, self._pool, self._mode):
-            field.on_value_change(lambda: self._confirm.set_enabled(False))
+            field.on_value_change(self._changed)
         self._dialog.open()
 
-    def _body(self, *, dry_run: bool) -> dict[str, Any]:
+    def _body(self) -> dict[str, Any]:
         body = {
             "discharge_power_w": self._amount.value.strip(),
             "duration_s": self._duration.value.strip(),
             "priority": int(self._priority.value or 0),
             "pool": self._pool.value.strip() or "all",
             "mode": self._mode.value,
-            "dry_run": dry_run,
         }
         start = self._start.value.strip()
         return body | ({"start": start} if start else {})
 
-    async def _preview(self) -> None:
+    def _changed(self) -> None:
+        """What was worked out is of something else, and so is what is being worked out."""
+        self._asked.drop()
+        self._previewed = None
         self._told.clear()
         self._confirm.set_enabled(False)
-        try:
-            answer = await self._house.api.send(self._visitor.token, "POST", "/dispatches", self._body(dry_run=True))
-        except ApiError as error:
-            with self._told:
-                ui.label(error.sentence).classes("text-negative")
-            return
-        against = obstacle_words(answer)
+
+    async def _preview(self) -> None:
+        self._changed()
+        self._tell("Working it out.")
+        await self._asked.ask()
+
+    async def _find(self) -> dict[str, Any]:
+        self._previewed = self._body()
+        answer: dict[str, Any] = await self._house.api.send(self._visitor.token, "POST", "/dispatches", self._previewed | {"dry_run": True})
+        return answer
+
+    def _show(self, answer: dict[str, Any]) -> None:
+        against, sentences = obstacle_words(answer), preview_words(answer)
+        self._told.clear()
         with self._told:
             if against:
                 ui.label(with_clocks(against, self._house.now_s())).classes("text-negative text-weight-medium")
-            for sentence in preview_words(answer):
+            for sentence in sentences:
                 ui.label(sentence)
         self._confirm.set_enabled(not against)
 
+    def _say(self, why_not: str) -> None:
+        if why_not:
+            self._tell(why_not, "text-negative")
+
+    def _tell(self, sentence: str, classes: str = "") -> None:
+        self._told.clear()
+        with self._told:
+            ui.label(sentence).classes(classes)
+
     async def _order(self) -> None:
-        headers = {"Idempotency-Key": self._key}
-        answer = await act(self._house, self._visitor, "POST", "/dispatches", "Ordered.", self._body(dry_run=False), **headers)
+        if self._previewed is None:
+            return
+        body, headers = self._previewed | {"dry_run": False}, {"Idempotency-Key": self._key}
+        answer = await act(self._house, self._visitor, "POST", "/dispatches", "Ordered.", body, **headers)
         if isinstance(answer, dict):
             self._dialog.close()
             self._ordered(answer["dispatch"]["instruction"]["dispatch_id"])
