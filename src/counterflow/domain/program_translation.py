@@ -165,6 +165,7 @@ class Terms:
             confidence=offer.confidence,
             power=offer.power_w / per,
             energy=offer.energy_wh / per,
+            mode=offer.mode,
             levels=tuple(
                 OfferLevelWords(confidence=one.confidence, power=one.power_w / per, energy=one.energy_wh / per) for one in offer.levels
             ),

@@ -182,6 +182,7 @@ class OfferWords(Struct, frozen=True, kw_only=True):
     confidence: Annotated[float, Meta(description="Probability that `power` is there for the whole window, 0..1.")]
     power: Annotated[float, Meta(description="What is offered, all counted: export, a magnitude.")]
     energy: Annotated[float, Meta(description="That power over the window, in `unit` times one hour, a magnitude.")]
+    mode: Annotated[DispatchMode, Meta(description="What counts as delivery; relative adds charging that is given up.")]
     levels: Annotated[tuple[OfferLevelWords, ...], Meta(description="What the model says at P50, P90, P95 and P99.")]
     scenarios: Annotated[int, Meta(description="Courses of the window that it was worked out from.")]
     method: Annotated[str, Meta(description="quantile or cvar.")]

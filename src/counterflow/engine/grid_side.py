@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from counterflow.domain.dispatch_views import DispatchView
 from counterflow.domain.grid import CapacityBound, GridAnswer, GridOrder, GridOrderRecord, PoolTelemetry, Program, Wire
 from counterflow.domain.ids import DispatchId, PoolId
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Offer
 from counterflow.domain.settlement import IntervalFigures
 from counterflow.domain.views import Notice, Refusal
@@ -75,8 +76,15 @@ class GridSide(Protocol):
         """
         ...
 
-    async def offer(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
-        """What a pool can surely give over a window from `start_s` (None = now) on, dispatches within it included.
+    async def offer(
+        self,
+        pool: PoolId,
+        window_s: float,
+        confidence: float | None = None,
+        start_s: float | None = None,
+        mode: DispatchMode = DispatchMode.NET_EXPORT,
+    ) -> Offer | Refusal:
+        """What a pool can surely give over a window from `start_s` (None = now) on as `mode` counts it, dispatches within it included.
 
         P50, P90, P95 and P99 are in its `levels`, with the pool as a storage at the window's end; what counts at `confidence` (None = 0.9,
         as the settings say) is `power_w`. It takes part of a second, and nothing is kept of it.

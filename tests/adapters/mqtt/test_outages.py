@@ -118,6 +118,7 @@ def test_nothing_is_lost_whoever_dies(brokers: Any, serve: Any, peer: Any, until
             assert operator.on("telemetry")[-1]["quality"] == "good"
             (offer, *_) = await until(lambda: operator.on("offers"))
             assert [one["window_s"] for one in offer["offers"]] == [900.0, 3_600.0, 14_400.0]
+            assert {one["mode"] for one in offer["offers"]} == {"net_export"}
             assert (offer["unit"], [level["confidence"] for level in offer["offers"][0]["levels"]]) == ("kW", [0.5, 0.9, 0.95, 0.99])
             await asyncio.sleep(1.2)  # the broker has its sessions on disk
             broker.kill()

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from counterflow.adapters.openadr.client import VtnClient
 from counterflow.adapters.openadr.introduction import Followed, Introduction
@@ -28,6 +29,7 @@ from counterflow.adapters.openadr.settings import FollowedProgram, VtnSettings
 from counterflow.adapters.openadr.times import NOW_S
 from counterflow.domain.grid import GridOrder, GridOrderRecord, GridOutcome, GridStep, GridUnit, PoolTelemetry, Program, Sign, Wire
 from counterflow.domain.ids import DispatchId, PoolId
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Offer
 from counterflow.domain.settlement import IntervalFigures, Quality
 from counterflow.domain.views import Refusal, RefusalKind
@@ -52,6 +54,7 @@ class Grid:
         self.pool: list[PoolTelemetry] = []
         self.asked: list[Sequence[float]] = []
         self.offers: list[tuple[float, float | None]] = []
+        self.modes: list[DispatchMode] = []
 
     def now_s(self) -> float:
         return self.at_s
@@ -87,8 +90,11 @@ class Grid:
             found.append(figures)
         return found
 
-    async def offer(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
+    async def offer(
+        self, pool: PoolId, window_s: float, confidence: float | None, start_s: float | None, mode: DispatchMode
+    ) -> Offer | Refusal:
         self.offers.append((window_s, start_s))
+        self.modes.append(mode)
         return Refusal(kind=RefusalKind.CONFLICT, sentence="Nothing is plugged in.", remedy="Wait.")
 
     def telemetry(self, pool: PoolId) -> PoolTelemetry:
@@ -387,6 +393,30 @@ def test_what_telemetry_told_stands_when_a_part_of_its_records_is_gone(stage: St
     for wait_s in (40.0, 120.0, 400.0):
         stage.at(T0 + 2 * QUARTER + wait_s)
     assert stage.reports()["disp/0.0"] == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "payload_type", "modes"),
+    [
+        (DispatchMode.NET_EXPORT, "UP_REGULATION_AVAILABLE", [DispatchMode.NET_EXPORT]),
+        (DispatchMode.GROSS_EXPORT, "GENERATION_DELTA_AVAILABLE", [DispatchMode.GROSS_EXPORT]),
+        (DispatchMode.RELATIVE, "GENERATION_DELTA_AVAILABLE", [DispatchMode.NET_EXPORT]),
+        (DispatchMode.RELATIVE, "UP_REGULATION_AVAILABLE", [DispatchMode.NET_EXPORT, DispatchMode.RELATIVE]),
+    ],
+)
+def test_offers_are_asked_in_the_mode_that_counts_for_the_program(
+    stage: Stage, mode: DispatchMode, payload_type: str, modes: list[DispatchMode]
+) -> None:
+    wish = ReportDescriptor(payload_type=payload_type, historical=False)
+    stage.post(wish, intervals=(), interval_period=IntervalPeriod(start_s=T0, duration_s=3600.0))
+    assert stage.introduction is not None
+    followed = {
+        name: replace(one, ours=tuple((follow, replace(program, mode=mode)) for follow, program in one.ours))
+        for name, one in stage.introduction.followed.items()
+    }
+    stage.introduction = replace(stage.introduction, followed=followed)
+    stage.at(T0 + 600.0)
+    assert stage.grid.modes == modes * 25
 
 
 def test_offers_are_asked_for_each_interval_of_a_forecast_that_is_near(stage: Stage) -> None:

@@ -217,6 +217,10 @@ def test_p50_p90_and_p99_stand_in_reports_of_their_own() -> None:
         ]
     assert report_of(asked, told, author()) is None
     assert report_of(asked, told, author(), 0.42) is None
+    # For a program that counts from what cars would have drawn, upward is more than generation.
+    upward = [replace(told[0], upward=replace(offer(), levels=tuple(replace(one, power_w=5e6) for one in offer().levels)))]
+    [both] = values(report_of(asked, upward, author(), 0.9))
+    assert (both["GENERATION_DELTA_AVAILABLE"], both["UP_REGULATION_AVAILABLE"]) == (2000.0, 5000.0)
 
 
 def test_what_is_there_now_is_told_of_the_interval_around_now() -> None:

@@ -22,8 +22,10 @@ class OffersOut:
     async def run(self, line: Line) -> None:
         """Until the line is gone. Raises MqttError. What cannot be told now is left out, and told the next time."""
         pool, settings = self._terms.program.pool, self._settings
+        modes = settings.offer_modes or (self._terms.program.mode,)
+        wanted = [(window_min * 60.0, mode) for mode in modes for window_min in settings.offer_windows_min]
         while True:
-            found = [await self._grid.offer(pool, window_min * 60.0) for window_min in settings.offer_windows_min]
+            found = [await self._grid.offer(pool, window_s, mode=mode) for window_s, mode in wanted]
             words = OffersWords(
                 program=self._terms.program.called,
                 pool=pool,

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from counterflow.domain.grid import Program
+from counterflow.domain.instructions import DispatchMode
 
 TOPIC = "^[A-Za-z0-9._:-]+(/[A-Za-z0-9._:-]+)*$"
 
@@ -90,6 +91,14 @@ class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         tuple[Annotated[float, Meta(ge=5, le=1_440)], ...],
         Meta(description="Over windows of these lengths, from now on; none = it is not told.", extra={"unit": "min"}),
     ] = (15.0, 60.0, 240.0)
+    offer_modes: Annotated[
+        tuple[DispatchMode, ...],
+        Meta(
+            description="In each of these modes; none = in the one that counts for the program (`programs.mode`).",
+            extra={"unit": "-"},
+            max_length=3,
+        ),
+    ] = ()
     replay_batch: Annotated[
         int, Meta(description="Records in one message of those that are sent after an outage.", extra={"unit": "-"}, ge=1, le=1_000)
     ] = 200

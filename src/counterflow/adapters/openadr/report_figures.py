@@ -42,7 +42,9 @@ class SpanFigures(Struct, frozen=True, kw_only=True):
     at_end: PoolTelemetry | None = None
     """What telemetry saw last in the interval; None in forecasts."""
     offer: Offer | None = None
-    """What can surely be given in the interval; only in forecasts."""
+    """What can surely be given in the interval, beside charging; only in forecasts."""
+    upward: Offer | None = None
+    """The same with charging that is given up, where that counts for the program; None = it is `offer`, too."""
 
     @property
     def duration_s(self) -> float:

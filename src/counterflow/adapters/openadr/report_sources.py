@@ -11,11 +11,12 @@ from counterflow.adapters.openadr.models import Event
 from counterflow.adapters.openadr.report_figures import SpanFigures, operating_state, planned_power_w, seen_by_telemetry, settled
 from counterflow.adapters.openadr.report_plan import MOST_SPANS, DueReport, pieces
 from counterflow.adapters.openadr.report_settings import ReportSettings
-from counterflow.adapters.openadr.reports import STATE, needs_offers
+from counterflow.adapters.openadr.reports import STATE, UPWARD, needs_offers
 from counterflow.adapters.openadr.schedule import event_of
 from counterflow.adapters.openadr.timeline import Span
 from counterflow.domain.grid import GridOrderRecord, GridOutcome, PoolTelemetry, Program
 from counterflow.domain.ids import DispatchId, PoolId
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Offer
 from counterflow.domain.settlement import IntervalFigures
 from counterflow.domain.views import Refusal
@@ -73,8 +74,8 @@ class Sources:
         found = [[one_past(span) for span in spans] for spans in cut]
         for due, figures in zip(dues, found, strict=True):
             if figures and needs_offers(due):
-                offer = await self._offer(program.pool, figures[-1].duration_s, None)
-                figures[-1] = replace(figures[-1], offer=offer, live=self._live(program.pool))
+                offer, upward = await self._offers(program, due, figures[-1].duration_s, None)
+                figures[-1] = replace(figures[-1], offer=offer, upward=upward, live=self._live(program.pool))
         return found
 
     def _records_of(self, event: Event, program: Program) -> tuple[Sequence[GridOrderRecord], bool]:
@@ -127,10 +128,11 @@ class Sources:
         for span in due.spans:
             start_s = max(span.from_s, now_s)
             offer: Offer | None = None
+            upward: Offer | None = None
             near = span.to_s - start_s >= _LEAST_WINDOW_S and start_s <= now_s + _HORIZON_S
             if needs_offers(due) and near and offers < self._settings.most_offers:
                 offers += 1
-                offer = await self._offer(program.pool, span.to_s - start_s, start_s if start_s > now_s else None)
+                offer, upward = await self._offers(program, due, span.to_s - start_s, start_s if start_s > now_s else None)
                 await asyncio.sleep(0)
             around_now = span.from_s <= now_s < span.to_s
             live = self._live(program.pool) if around_now else None
@@ -143,12 +145,21 @@ class Sources:
                     state=None if live is None else operating_state(live, None, refused=False),
                     live=live,
                     offer=offer,
+                    upward=upward,
                 )
             )
         return found
 
-    async def _offer(self, pool: PoolId, window_s: float, start_s: float | None) -> Offer | None:
-        answer = await self._grid.offer(pool, window_s, None, start_s)
+    async def _offers(self, program: Program, due: DueReport, window_s: float, start_s: float | None) -> tuple[Offer | None, Offer | None]:
+        """What can be exported more, and, where it is asked for, what of that and of charging that is given up counts for the program."""
+        relative = program.mode is DispatchMode.RELATIVE
+        offer = await self._offer(program.pool, window_s, start_s, DispatchMode.NET_EXPORT if relative else program.mode)
+        if not relative or all(one.payload_type != UPWARD for one in due.descriptors):
+            return offer, None
+        return offer, await self._offer(program.pool, window_s, start_s, DispatchMode.RELATIVE)
+
+    async def _offer(self, pool: PoolId, window_s: float, start_s: float | None, mode: DispatchMode) -> Offer | None:
+        answer = await self._grid.offer(pool, window_s, None, start_s, mode)
         return None if isinstance(answer, Refusal) else answer
 
     def _live(self, pool: PoolId) -> PoolTelemetry | None:

@@ -27,6 +27,7 @@ from counterflow.domain.offers import Offer, OfferLevel
 from counterflow.domain.settlement import Quality
 
 STATE = "OPERATING_STATE"
+UPWARD = "UP_REGULATION_AVAILABLE"
 _DIGITS = 6
 
 
@@ -103,7 +104,7 @@ def _shed_w(figures: SpanFigures, _wish: ReportDescriptor, _confidence: float) -
 
 
 def _up_w(figures: SpanFigures, wish: ReportDescriptor, confidence: float) -> float | None:
-    level = level_of(figures.offer, confidence)
+    level = level_of(figures.upward or figures.offer, confidence)
     if level is not None:
         return level.power_w
     return figures.live.up_power_w if figures.live is not None and wish.historical else None
@@ -143,7 +144,7 @@ PAYLOADS: Mapping[str, Told] = {
     DATA_QUALITY: Told(Dimension.TEXT, lambda _figures, _wish, _confidence: None),  # `_payloads` says it, of the others
     "GENERATION_DELTA_AVAILABLE": Told(Dimension.POWER, _offered(lambda level: level.power_w), flows=False, firm=True),
     "LOAD_SHED_DELTA_AVAILABLE": Told(Dimension.POWER, _shed_w, flows=False),
-    "UP_REGULATION_AVAILABLE": Told(Dimension.POWER, _up_w, flows=False, firm=True),
+    UPWARD: Told(Dimension.POWER, _up_w, flows=False, firm=True),
     "DOWN_REGULATION_AVAILABLE": Told(Dimension.POWER, _down_w, flows=False),
     "STORAGE_USABLE_CAPACITY": Told(Dimension.ENERGY, _offered(lambda level: level.deliverable_energy_wh), flows=False, firm=True),
     "STORAGE_CHARGE_LEVEL": Told(Dimension.SHARE, _charge_level, flows=False, storage=True),

@@ -28,6 +28,7 @@ from counterflow.domain.grid import (
     WireNote,
 )
 from counterflow.domain.ids import DispatchId, PoolId
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import Offer
 from counterflow.domain.records import DocumentKind
 from counterflow.domain.settlement import IntervalFigures
@@ -196,9 +197,16 @@ class GridDesk:
         """What was delivered between each two of `edges_s`."""
         return await self._operations.intervals(dispatch_id, edges_s)
 
-    async def offer(self, pool: PoolId, window_s: float, confidence: float | None = None, start_s: float | None = None) -> Offer | Refusal:
+    async def offer(
+        self,
+        pool: PoolId,
+        window_s: float,
+        confidence: float | None = None,
+        start_s: float | None = None,
+        mode: DispatchMode = DispatchMode.NET_EXPORT,
+    ) -> Offer | Refusal:
         """What a pool can surely give over a window, dispatches within it included."""
-        return await self._operations.firm(pool, window_s, confidence, start_s, storage=True)
+        return await self._operations.firm(pool, window_s, confidence, start_s, mode=mode, storage=True)
 
     def note(self, wire: Wire, key: str, body: Any) -> None:
         """Keep something over restarts; None drops it."""
