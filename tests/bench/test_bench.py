@@ -38,6 +38,7 @@ TINY = Sizes(
     console_sessions=30,
     console_pairs=1,
     console_window_s=5.0,
+    console_settle_s=0.5,
 )
 
 

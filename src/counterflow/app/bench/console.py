@@ -40,6 +40,7 @@ def measure(stage: Stage) -> Iterator[Figure]:
         found = stage.ask(server, "dispatch", share=SHARE, policy=POLICY, within_s=_WITHIN_S)
         if "refused" in found:
             raise ChildError(f"The dispatch was refused: {found['refused']}")
+        stage.rest(sizes.console_settle_s)  # how cars follow is learned from their first answers, which costs as much again as metering
         for number in range(sizes.console_pairs):
             stage.say(f"console: {VIEWERS} viewers and none, {number + 1} of {sizes.console_pairs}")
             for watched in (False, True) if number % 2 == 0 else (True, False):

@@ -49,6 +49,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     console_sessions: int = 10_000
     console_pairs: int = 5
     console_window_s: float = 12.0
+    console_settle_s: float = 16.0
 
 
 FULL = Sizes()
@@ -65,6 +66,7 @@ QUICK = Sizes(
     console_sessions=2_000,
     console_pairs=2,
     console_window_s=6.0,
+    console_settle_s=6.0,
 )
 
 
