@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -150,13 +149,11 @@ def test_processes_and_folders_go_on_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_process_that_does_not_answer_in_time_is_told_and_ended(tmp_path: Path) -> None:
-    started_s = time.monotonic()
     with (
         Child(LOAD, min(os.sched_getaffinity(0)), tmp_path / "log") as child,
         pytest.raises(ChildError, match=r"did not answer 'count' within"),
     ):
         child.ask("count", 0.001)
-    assert time.monotonic() - started_s < 10.0
     assert not Path(f"/proc/{child.pid}").exists()
 
 

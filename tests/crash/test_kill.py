@@ -4,9 +4,13 @@ dispatch goes on, and without the server every order ends by itself."""
 import asyncio
 import contextlib
 import functools
+import json
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +49,8 @@ min_duration_s = 5.0
 commit_interval_s = 0.01
 """
 STATIONS = 20
-BACK_WITHIN_S = 30.0
+BACK_WITHIN_READINGS = 30
+"""So many times a station is metered until those that are left deliver what was ordered again: once a second."""
 OPTIONS = ("--accept-unknown-stations", "--default-consent")
 
 Until = Callable[..., Awaitable[Any]]
@@ -183,14 +188,15 @@ async def _goes_on(served: Any, until: Until) -> None:
         assert_all_stored(served.data_dir, notes.answered)
         await served.restart()
         await until(lambda: fleet.progress().connected == STATIONS)
-        back_s = time.monotonic()
+        back_s = time.time()
         assert names_of(await json_of(api.get("/api/v1/sessions"))) == sessions
         assert placed >= 2 * STATIONS
         assert (await json_of(api.get("/api/v1/fleet")))["profiles_placed"] == placed
         gone = fleet.drop_out(0.2, 0.0)  # others must take over, so that going on shows
         assert len(gone) == 4
-        await until(on_target, BACK_WITHIN_S)
-        assert time.monotonic() - back_s <= BACK_WITHIN_S
+        await until(on_target, 120.0)
+        metered = Counter(station_id for station_id, _, _, at_s in notes.answered if at_s > back_s)
+        assert max(metered.values()) <= BACK_WITHIN_READINGS
         view = await json_of(api.get(f"/api/v1/dispatches/{dispatch_id}"))
         assert (view["instruction"]["state"], view["drop_outs"]) == ("running", len(gone))
         owners = {one["dispatch_id"] for one in await json_of(api.get("/api/v1/sessions")) if one["setpoint_w"]}
@@ -215,11 +221,13 @@ def test_when_the_server_dies_in_its_fan_out_for_good_every_order_ends_by_itself
 async def _dies_for_good(served: Any, until: Until) -> None:
     async with standing(served, until) as (fleet, notes, api):
         received = 0
+        lasts_s: list[float] = []
 
         def receive_until_enough(receive: Callable[..., None], text: bytes, now_s: float) -> None:
             nonlocal received
             if b"SetChargingProfile" in text:
                 received += 1
+                lasts_s.extend(discharge_lasts_s(json.loads(text)[3]["chargingProfile"], now_s))
                 if received == STATIONS + STATIONS // 2:
                     served.kill()
             if received <= STATIONS + STATIONS // 2:
@@ -227,7 +235,6 @@ async def _dies_for_good(served: Any, until: Until) -> None:
 
         for station in fleet.fleet.stations:
             station.receive = functools.partial(receive_until_enough, station.receive)  # type: ignore[method-assign]  # a spy
-        ordered_s = time.time()
         with contextlib.suppress(httpx.HTTPError):  # it may die before its answer is out
             await order(api, 10.0)
         await until(lambda: not served.alive)
@@ -235,8 +242,17 @@ async def _dies_for_good(served: Any, until: Until) -> None:
         assert 0 < sum(fleet.fleet.plant.power_w < 0.0) < STATIONS
         assert_all_stored(served.data_dir, notes.answered)
         await until(lambda: bool((fleet.fleet.plant.power_w > 0.0).all()))
-        assert time.time() - ordered_s < 10.0 + 4.0 + 10.0  # window, hold, and a slow machine
+        assert lasts_s
+        assert max(lasts_s) < 10.0 + 4.0 + 1.0, "window, hold, and what two clocks are apart"
         assert fleet.violations() == []
+
+
+def discharge_lasts_s(profile: Fields, now_s: float) -> Iterator[float]:
+    """How long from now on the discharge of a profile goes on by itself; inf = for ever."""
+    for schedule in profile["chargingSchedule"]:
+        if any(period.get("setpoint", 0.0) < 0.0 for period in schedule["chargingSchedulePeriod"]):
+            begins_s = datetime.fromisoformat(schedule["startSchedule"]).timestamp()
+            yield begins_s + schedule.get("duration", inf) - now_s
 
 
 def test_the_emergency_stop_outlives_a_crash(serve: Any, until: Until) -> None:

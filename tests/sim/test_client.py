@@ -192,7 +192,7 @@ async def test_stations_come_back_by_themselves_without_booting_again_and_bring_
         await server.stop()
         await until(lambda: client.progress().connected == 0)
         server.seen.clear()
-        await asyncio.sleep(2.1)  # real seconds, in which the cars are metered
+        await until(lambda: all(len(station.uplink.events) > 1 for station in client.fleet.stations))  # metered meanwhile
         await server.start()
         await until(lambda: client.progress().connected == 2 and len(server.events("SIM-00001")) > 3)
         assert not any(action == "BootNotification" for _, action, _ in server.seen)

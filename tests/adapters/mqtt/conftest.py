@@ -54,6 +54,11 @@ class Broker:
             assert time.monotonic() < deadline_s, self.log
             time.sleep(0.01)
 
+    def saved_since(self, at_s: float) -> bool:
+        """Its sessions have been written to disk since then (`time.time()`)."""
+        kept = self._folder / "mosquitto.db"
+        return kept.exists() and kept.stat().st_mtime > at_s
+
     def kill(self) -> None:
         """`kill -9`."""
         assert self._process is not None

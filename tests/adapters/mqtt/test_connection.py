@@ -40,12 +40,10 @@ def place() -> Replay:
 async def alarm_of(place: Replay, wire: MqttWire) -> str:
     running = asyncio.create_task(wire.run())
     try:
-        for _ in range(200):
-            found = [text for text in place.operations.health().alarms if "MQTT" in text]
-            if found:
-                return found[0]
-            await asyncio.sleep(0.02)
-        return ""
+        async with asyncio.timeout(60.0):
+            while not (found := [text for text in place.operations.health().alarms if "MQTT" in text]):
+                await asyncio.sleep(0.02)
+        return found[0]
     finally:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -2,6 +2,7 @@
 are recognisable."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -120,7 +121,8 @@ def test_nothing_is_lost_whoever_dies(brokers: Any, serve: Any, peer: Any, until
             assert [one["window_s"] for one in offer["offers"]] == [900.0, 3_600.0, 14_400.0]
             assert {one["mode"] for one in offer["offers"]} == {"net_export"}
             assert (offer["unit"], [level["confidence"] for level in offer["offers"][0]["levels"]]) == ("kW", [0.5, 0.9, 0.95, 0.99])
-            await asyncio.sleep(1.2)  # the broker has its sessions on disk
+            heard_s = time.time()
+            await until(lambda: broker.saved_since(heard_s))
             broker.kill()
         await asyncio.sleep(2.1)
         broker.start()

@@ -32,7 +32,7 @@ def settings_of(folder: Path, name: str, url: str, program: str, **more: Any) ->
         client_id=VEN.client_id,
         client_secret_file=str(secret),
         poll_s=0.2,
-        timeout_s=0.5,
+        timeout_s=30.0,
         missed_polls=1,
         **more,
     )

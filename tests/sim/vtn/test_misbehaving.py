@@ -160,7 +160,7 @@ def test_faults_strike_the_requests_they_are_for(vtn: Vtn, operator: Any, ven: A
     assert [ven("GET", "/events").status_code for _ in range(3)] == [503, 503, 200]
     vtn.house.faults.add(Fault(path="/programs", delay_s=0.3))
     with pytest.raises(httpx.ReadTimeout):
-        ven.http.get("/programs", timeout=0.05)
+        ven.http.get("/programs", timeout=httpx.Timeout(30.0, read=0.05))
     assert ven("GET", "/programs").status_code == 200
     assert vtn.house.faults.requests[-1] == ("GET", "/openadr3/3.1.0/programs")
 

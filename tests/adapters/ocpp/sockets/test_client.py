@@ -113,6 +113,7 @@ def test_nobody_there_is_an_os_error_and_no_answer_a_timeout(stage: Any) -> None
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(TimeoutError):
             await Ears().connect(f"ws://127.0.0.1:{port}/ocpp/CS1", handshake_timeout_s=0.05)
+        await stage.until(lambda: mute != [])
         mute[0].close()
         server.close()
         await server.wait_closed()
@@ -164,9 +165,16 @@ def test_without_a_common_version_the_client_hears_the_close(stage: Any) -> None
 
 def test_a_server_ping_is_answered(stage: Any) -> None:
     async def story() -> None:
-        async with stage.gateway(ping_interval_s=0.25, ping_timeout_s=0.25) as (gateway, recorder):
+        async with stage.gateway(ping_interval_s=0.25, ping_timeout_s=1.5) as (gateway, recorder):
             await Ears().connect(f"ws://127.0.0.1:{gateway.port}/ocpp/CS1")
-            await asyncio.sleep(0.8)
+            heard_at_s: set[float] = set()
+
+            def heard_often() -> bool:
+                """It says nothing but its answers to pings."""
+                heard_at_s.add(recorder.lines["CS1"]._heard_at_s)
+                return len(heard_at_s) > 3 or recorder.ends("CS1") != []
+
+            await stage.until(heard_often)
             assert recorder.ends("CS1") == []
             assert gateway.counters.silent == 0
 

@@ -233,7 +233,7 @@ def test_a_station_that_pings_without_reading_the_pongs_is_cut_off_too(stage: An
 
 def test_a_silent_station_is_pinged_and_stays_if_it_answers_but_not_otherwise(stage: Any) -> None:
     async def story() -> None:
-        async with stage.gateway(ping_interval_s=0.3, ping_timeout_s=0.3) as (gateway, recorder):
+        async with stage.gateway(ping_interval_s=0.3, ping_timeout_s=1.5) as (gateway, recorder):
             answering = await stage.station(gateway, "CS1")
             mute = await stage.station(gateway, "CS2")
             assert (await mute.read())[0] == PING
@@ -251,7 +251,7 @@ def test_a_silent_station_is_pinged_and_stays_if_it_answers_but_not_otherwise(st
 
 def test_a_frame_that_comes_byte_by_byte_is_no_sign_of_life(stage: Any) -> None:
     async def story() -> None:
-        async with stage.gateway(ping_interval_s=0.3, ping_timeout_s=0.3) as (gateway, recorder):
+        async with stage.gateway(ping_interval_s=0.3, ping_timeout_s=1.5) as (gateway, recorder):
             slow, good = await stage.station(gateway, "SLOW"), await stage.station(gateway, "GOOD")
 
             async def trickle() -> None:
@@ -277,9 +277,9 @@ def test_a_frame_that_comes_byte_by_byte_is_no_sign_of_life(stage: Any) -> None:
 
 def test_a_station_that_talks_is_not_pinged(stage: Any) -> None:
     async def story() -> None:
-        async with stage.gateway(ping_interval_s=0.5, ping_timeout_s=0.3) as (gateway, recorder):
+        async with stage.gateway(ping_interval_s=1.5, ping_timeout_s=0.3) as (gateway, recorder):
             client = await stage.station(gateway)
-            for _ in range(40):
+            for _ in range(100):
                 client.send(TEXT, b"busy")
                 await asyncio.sleep(0.02)
             recorder.lines["CS1"].send(b"done")
