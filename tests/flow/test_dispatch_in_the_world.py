@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from counterflow.domain.dispatch_views import DispatchView
+from counterflow.domain.dispatch_views import DispatchAnswer, DispatchView
 from counterflow.domain.instructions import AllocationPolicy, Amendment, DispatchMode, DispatchOrder, DispatchState
 from counterflow.domain.notices import NOTICES
 from counterflow.domain.views import Refusal, RefusalKind
@@ -383,6 +383,19 @@ def test_a_start_to_come_is_committed_by_what_is_there_then(town: Any, ideal: di
     assert at.delivered_w() == pytest.approx(0.6 * now_w, rel=0.05)
     at.run(40 + END_S)
     assert at.left_behind() == []
+
+
+def test_an_order_with_an_end_of_its_own_is_the_same_when_it_is_repeated(town: Any) -> None:
+    at = town(10, 18)
+    order = DispatchOrder(discharge_power_w=5_000.0, duration_s=600.0, start_s=at.now_s - 5.0, end_s=at.now_s + 300.0)
+    first = at.do(at.operations.order(order, "key", False))
+    at.run(20)
+    again = at.do(at.operations.order(order, "key", False))
+    assert isinstance(again, DispatchAnswer), again
+    assert again.repeated
+    assert again.dispatch.instruction.dispatch_id == first.dispatch.instruction.dispatch_id
+    at.restart()
+    assert at.do(at.operations.order(order, "key", False)).repeated
 
 
 def test_the_same_idempotency_key_is_the_same_dispatch(town: Any) -> None:

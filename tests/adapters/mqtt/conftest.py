@@ -89,6 +89,39 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         one.kill()
 
 
+QUICK = """
+[ocpp]
+sampling_interval_s = 1
+[control]
+tick_interval_s = 1.0
+[response]
+prior_gain = 1.0
+settle_base_s = 3.0
+[telemetry]
+period_s = 1
+look_s = 1
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+tls = false
+retry_min_s = 0.1
+retry_max_s = 0.3
+"""
+
+
+@pytest.fixture(scope="session")
+def settings_at() -> Callable[..., str]:
+    """`settings_at(port, replay_batch=2)`: of a server whose cars answer at once and that finds its broker again soon, with more of
+    `[mqtt]`; what a test has beside that is put behind it."""
+    return lambda port, **mqtt: QUICK.format(port=port) + "".join(f"{name} = {value}\n" for name, value in mqtt.items())
+
+
+@pytest.fixture(scope="session")
+def program() -> dict[str, Any]:
+    """The program of an operator that speaks MQTT."""
+    return {"name": "north", "wire": "mqtt", "sign": "load", "unit": "kW", "max_discharge_power_w": 1e6}
+
+
 class Peer:
     """The operator's system: says things, and keeps all that it hears, by topic, in the order of arrival."""
 

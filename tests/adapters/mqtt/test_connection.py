@@ -18,8 +18,6 @@ from counterflow.app.replay import Replay
 from counterflow.app.security.secret_files import SecretError, secret
 from counterflow.sim.settings import WorldSettings
 
-PROGRAM = {"name": "north", "wire": "mqtt", "sign": "load", "unit": "kW", "max_discharge_power_w": 1e6}
-
 
 def settings_of(broker: Any, **more: Any) -> MqttSettings:
     fields: dict[str, Any] = {"host": "127.0.0.1", "port": broker.port, "tls": False, "retry_min_s": 0.05, "retry_max_s": 0.1}
@@ -32,8 +30,8 @@ async def joined(settings: MqttSettings, password: str | None = None) -> None:
 
 
 @pytest.fixture
-def place() -> Replay:
-    settings = msgspec.convert({"programs": [PROGRAM]}, Settings)
+def place(program: dict[str, Any]) -> Replay:
+    settings = msgspec.convert({"programs": [program]}, Settings)
     return Replay(settings, msgspec.convert({"stations": 1}, WorldSettings), 1, journal=MemoryJournal())
 
 

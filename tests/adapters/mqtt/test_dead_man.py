@@ -16,20 +16,10 @@ stream_hold_s = 0.5
 stream_ramp_down_s = 0.5
 """
 SETTINGS = """
-[ocpp]
-sampling_interval_s = 1
-[control]
-tick_interval_s = 1.0
-[response]
-prior_gain = 1.0
-settle_base_s = 3.0
 [resume]
 resume_over_s = 2.0
 [orders.targets]
 min_timeout_s = 2.0
-[telemetry]
-period_s = 1
-look_s = 1
 [[programs]]
 name = "slow"
 wire = "mqtt"
@@ -39,12 +29,6 @@ name = "fast"
 wire = "http"
 priority = 5
 {stream}
-[mqtt]
-host = "127.0.0.1"
-port = {port}
-tls = false
-retry_min_s = 0.1
-retry_max_s = 0.3
 """
 MIX = MixSettings(
     sizes_w=(11_000.0,), size_shares=(1.0,), soc_min=0.6, soc_max=0.65, target_soc_min=0.8, target_soc_max=0.8, departure_min_s=36_000.0,
@@ -52,9 +36,9 @@ MIX = MixSettings(
 )  # fmt: skip
 
 
-def test_sources_that_fall_silent_let_their_cars_go(brokers: Any, serve: Any, peer: Any, until: Any) -> None:
+def test_sources_that_fall_silent_let_their_cars_go(brokers: Any, serve: Any, settings_at: Any, peer: Any, until: Any) -> None:
     broker = brokers()
-    served = serve(SETTINGS.format(port=broker.port, stream=STREAM), "--accept-unknown-stations", "--default-consent")
+    served = serve(settings_at(broker.port) + SETTINGS.format(stream=STREAM), "--accept-unknown-stations", "--default-consent")
     asyncio.run(_life(broker, served, peer, until))
 
 

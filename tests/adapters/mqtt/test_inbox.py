@@ -17,7 +17,6 @@ from counterflow.app.replay import Replay
 from counterflow.domain.grid import Wire
 from counterflow.sim.settings import WorldSettings
 
-PROGRAM = {"name": "north", "wire": "mqtt", "sign": "load", "unit": "kW", "max_discharge_power_w": 1e6}
 BACK = b'{"key": "o-1"}'
 
 
@@ -45,8 +44,8 @@ class FakeLine:
 
 
 @pytest.fixture
-def place() -> Replay:
-    settings = msgspec.convert({"programs": [PROGRAM]}, Settings)
+def place(program: dict[str, Any]) -> Replay:
+    settings = msgspec.convert({"programs": [program]}, Settings)
     return Replay(settings, msgspec.convert({"stations": 1}, WorldSettings), 1, journal=MemoryJournal())
 
 

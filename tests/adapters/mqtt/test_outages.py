@@ -14,30 +14,13 @@ from paho.mqtt.properties import Properties
 from counterflow.sim.client import FleetClient
 from counterflow.sim.settings import FleetClientSettings, MixSettings, PlantSettings, StationSettings
 
-SETTINGS = """
-[ocpp]
-sampling_interval_s = 1
-[control]
-tick_interval_s = 1.0
-[response]
-prior_gain = 1.0
-settle_base_s = 3.0
+PROGRAM = """
 [[programs]]
 name = "north"
 wire = "mqtt"
 sign = "generator"
 unit = "kW"
 max_discharge_power_w = 2_000_000
-[telemetry]
-period_s = 1
-look_s = 1
-[mqtt]
-host = "127.0.0.1"
-port = {port}
-tls = false
-retry_min_s = 0.1
-retry_max_s = 0.3
-replay_batch = 2
 """
 STATIONS = 6
 
@@ -91,9 +74,9 @@ def is_whole(records: dict[int, Any]) -> bool:
     return len(records) == max(records) - min(records) + 1
 
 
-def test_nothing_is_lost_whoever_dies(brokers: Any, serve: Any, peer: Any, until: Any) -> None:
+def test_nothing_is_lost_whoever_dies(brokers: Any, serve: Any, settings_at: Any, peer: Any, until: Any) -> None:
     broker = brokers()
-    served = serve(SETTINGS.format(port=broker.port), "--accept-unknown-stations", "--default-consent")
+    served = serve(settings_at(broker.port, replay_batch=2) + PROGRAM, "--accept-unknown-stations", "--default-consent")
     heard: list[tuple[str, Any]] = []
 
     async def life() -> None:

@@ -23,14 +23,6 @@ unit = "MW"
 max_discharge_power_w = 2_000_000
 [mqtt.programs.south]
 topics = "tso/area-7/vpp"
-[telemetry]
-period_s = 1
-[mqtt]
-host = "127.0.0.1"
-port = {port}
-tls = false
-retry_min_s = 0.1
-retry_max_s = 0.3
 """
 
 
@@ -48,8 +40,8 @@ def broker(brokers: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def served(broker: Any, serve_all: Any) -> Any:
-    return serve_all(PROGRAM.format(port=broker.port))
+def served(broker: Any, settings_at: Any, serve_all: Any) -> Any:
+    return serve_all(settings_at(broker.port) + PROGRAM)
 
 
 @pytest.fixture

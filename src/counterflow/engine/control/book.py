@@ -105,8 +105,7 @@ def draw_up(
 ) -> DispatchInstruction | Refusal:
     """Turn an order into an instruction, or say in a sentence what is wrong with it. Looks at the order alone."""
     start_s = now_s if order.start_s is None else max(now_s, order.start_s)
-    if order.end_s is not None:
-        order = replace(order, duration_s=order.end_s - start_s)
+    end_s = start_s + order.duration_s if order.end_s is None else order.end_s
     if order.start_s is not None and order.start_s < now_s - settings.late_start_s:
         return invalid(
             f"The start {format_instant(order.start_s)} lies in the past.", "Leave the start out to begin now, or name one that is to come."
@@ -115,9 +114,10 @@ def draw_up(
         return invalid(f"The start lies more than {settings.max_lead_s / 86400:g} days ahead.", "Order closer to the time.")
     if not 0.0 < order.discharge_power_w < float("inf"):
         return invalid("The discharge power must be above zero.", "Write the power to be delivered as a positive number, such as 1400kW.")
-    if not settings.min_duration_s <= order.duration_s <= MAX_DURATION_S:
+    duration_s = order.duration_s if order.end_s is None else end_s - start_s
+    if not settings.min_duration_s <= duration_s <= MAX_DURATION_S:
         return invalid(
-            f"A window of {order.duration_s:g} s cannot be dispatched.",
+            f"A window of {duration_s:g} s cannot be dispatched.",
             f"Order between {settings.min_duration_s:g} s and {MAX_DURATION_S / 86400:g} days.",
         )
     if order.pool != ALL_SITES and order.pool not in topology.pools():
@@ -128,13 +128,13 @@ def draw_up(
             f"The baseline {order.baseline} belongs to a relative order; this one is {order.mode} and counts from zero.",
             "Order it with the mode relative, or leave the baseline out.",
         )
-    steps = target_steps(order, start_s, settings.targets)
+    steps = target_steps(order, start_s, duration_s, settings.targets)
     if isinstance(steps, Refusal):
         return steps
     return DispatchInstruction(
         dispatch_id=dispatch_id,
         start_s=start_s,
-        end_s=start_s + order.duration_s if order.end_s is None else order.end_s,
+        end_s=end_s,
         steps=steps,
         pool=order.pool,
         policy=order.policy,

@@ -20,12 +20,13 @@ class TargetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_timeout_s: Annotated[float, Meta(description="Longest dead-man of a stream.", extra={"unit": "s"}, gt=0)] = 900.0
 
 
-def target_steps(order: DispatchOrder, start_s: float, settings: TargetSettings) -> tuple[TargetStep, ...] | Refusal:
-    """The steps of an order that starts at `start_s`, ordered by time; or what is wrong with its target, in a sentence."""
-    wrong = _wrong_form(order, settings)
+def target_steps(order: DispatchOrder, start_s: float, duration_s: float, settings: TargetSettings) -> tuple[TargetStep, ...] | Refusal:
+    """The steps of an order that starts at `start_s` and lasts `duration_s`, ordered by time; or what is wrong with its target, in a
+    sentence."""
+    wrong = _wrong_form(order, duration_s, settings)
     if wrong is not None:
         return wrong
-    end_s = start_s + order.duration_s
+    end_s = start_s + duration_s
     steps = [TargetStep(from_s=start_s, discharge_power_w=order.discharge_power_w)]
     for number, step in enumerate(order.steps, start=2):
         from_s = _from_s(step, start_s)
@@ -52,7 +53,7 @@ def _from_s(step: OrderStep, start_s: float) -> float | None:
     return step.from_s if step.from_s is not None else start_s + (step.after_s or 0.0)
 
 
-def _wrong_form(order: DispatchOrder, settings: TargetSettings) -> Refusal | None:
+def _wrong_form(order: DispatchOrder, duration_s: float, settings: TargetSettings) -> Refusal | None:
     moving = bool(order.steps) or order.stream is not None or order.ramp_w_per_s is not None or order.ramp_out_s > 0.0
     if moving and order.control_path is not ControlPath.CENTRAL:
         return invalid(
@@ -65,7 +66,7 @@ def _wrong_form(order: DispatchOrder, settings: TargetSettings) -> Refusal | Non
         return invalid(f"A profile has at most {settings.max_steps} steps.", "Order a part of it now, the rest as a later dispatch.")
     if order.ramp_w_per_s is not None and not (isfinite(order.ramp_w_per_s) and order.ramp_w_per_s > 0.0):
         return invalid("The ramp must be above zero.", "Write how fast the target may move, such as 20kW/s, or leave it out.")
-    if not 0.0 <= order.ramp_out_s <= order.duration_s:
+    if not 0.0 <= order.ramp_out_s <= duration_s:
         return invalid("The ramp-out must fit into the window.", "Name a shorter one, or a longer window.")
     if order.headroom is not None and not _is_headroom(order.headroom):
         return invalid("The headroom cannot be had.", "Name a share below 1 (headroom_frac) or a power of zero or more (headroom_power_w).")
