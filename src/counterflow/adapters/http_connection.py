@@ -1,4 +1,5 @@
-"""A connection of our HTTP servers (API, OpenADR's webhook) that does not wait for ever for the rest of a request, as uvicorn's does."""
+"""A connection of our HTTP servers (API, console, OpenADR's webhook) that does not wait for ever for the rest of a request, as uvicorn's
+does."""
 
 import asyncio
 from typing import Any
@@ -31,6 +32,8 @@ class HttpConnection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # cho
 
     def _waits(self) -> bool:
         """For the client: neither is a whole request at work, nor does the limit of idle connections hold."""
+        if self.transport.get_protocol() is not self:
+            return False  # it has become a WebSocket
         if self.cycle is None:
             return True
         if self.cycle.response_complete:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from html import escape
 
 import msgspec
@@ -12,6 +13,7 @@ from fastapi import FastAPI, Request
 from nicegui import ui
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from counterflow.adapters.http_connection import HttpConnection
 from counterflow.console.api import ApiError
 from counterflow.console.cut import ALIVE
 from counterflow.console.guard import Guard
@@ -23,6 +25,8 @@ from counterflow.console.signing import COOKIE, SIGN_IN, way_back
 PAGES = (dispatch_room, fleet, session, stations, sites, offers, delivered, health, replay)
 IDLE_CONNECTION_S = 75
 """An idle connection is closed after this: longer than what a proxy in front keeps idle connections."""
+REQUEST_WITHIN_S = 60.0
+"""A request that is not whole after this is cut off with its connection."""
 READY = "ready "
 """What the process writes first, followed by its port."""
 _SIGN_IN = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in – Counterflow</title>
@@ -113,6 +117,7 @@ async def serve(orders: ConsoleOrders) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
+            http=partial(HttpConnection, request_within_s=REQUEST_WITHIN_S),  # type: ignore[arg-type]  # called as a class is
             timeout_keep_alive=IDLE_CONNECTION_S,
             timeout_graceful_shutdown=2,
         )
