@@ -11,8 +11,10 @@ from nicegui import Client, ui
 from counterflow.console.api import ApiError
 from counterflow.console.asking import NOT_YET
 from counterflow.console.facts import Facts
+from counterflow.console.figures import SHORT, Figure
+from counterflow.console.frame import every_second
 from counterflow.console.listed import Listed
-from counterflow.console.pages.fleet import Sessions
+from counterflow.console.pages.fleet import Sessions, state_words
 from counterflow.console.pages.health import alarms_words
 from counterflow.console.pages.sites import Conflicts
 from counterflow.console.pages.stations import OneStation, Stations
@@ -145,7 +147,51 @@ def test_facts_are_not_known_until_they_came_and_say_when_they_are_old(house: An
     assert not facts._trouble.visible
 
 
+def test_what_cannot_be_shown_is_logged_once_said_and_does_not_end_the_page(house: Any, caplog: pytest.LogCaptureFixture) -> None:
+    odd = [True]
+
+    def update() -> None:
+        if odd:
+            raise KeyError("stations_connected")
+
+    with ui.column() as place:
+        every_second(update)
+    trouble, timer = place.default_slot.children
+    assert isinstance(trouble, ui.label)
+    assert isinstance(timer, ui.timer)
+    assert timer.callback is not None
+    assert trouble.visible
+    assert trouble.text.startswith("A part of this page cannot be shown (KeyError)")
+    timer.callback()
+    assert len(caplog.records) == 1
+    odd.clear()
+    timer.callback()
+    assert not trouble.visible
+
+
 def test_no_alarm_is_said_only_while_the_server_is_heard() -> None:
     assert alarms_words("", 0) == "There is no alarm."
     assert alarms_words(AWAY, 0) == f"Whether there is an alarm now is not known: {AWAY}"
     assert alarms_words(AWAY, 2).endswith("Those that were known before:")
+
+
+@pytest.mark.parametrize(
+    ("phase", "power_w", "words"),
+    [
+        ("charging", 7e3, "discharging"),
+        ("charging", -7e3, "charging"),
+        ("charging", None, "charging"),
+        ("ev_connected", 1.0, "ev connected"),
+    ],
+)
+def test_which_way_a_car_goes_only_its_meter_knows(phase: str, power_w: float | None, words: str) -> None:
+    assert state_words({"phase": phase, "power_w": power_w}) == words
+
+
+def test_a_figure_grows_smaller_with_its_digits(house: Any) -> None:
+    figure = Figure("sessions following", "following")
+    assert figure._shown.text == "–"
+    figure.set_text("5,400 of 10,000")
+    assert figure._shown.style["--cf-letters"] == "15"
+    figure.set_text("0 W")
+    assert figure._shown.style["--cf-letters"] == str(SHORT)

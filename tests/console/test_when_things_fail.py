@@ -267,8 +267,10 @@ def test_a_server_that_is_away_is_said_everywhere(page: Page, console: Console, 
 def test_a_server_that_does_not_answer_keeps_no_page_from_opening_and_no_click_without_a_word(
     page: Page, console: Console, api: Api
 ) -> None:
-    api.held = {"/fleet/stations", "/emergency-stop"}
+    api.held = {"/fleet/stations", "/emergency-stop", "/series"}
     try:
+        page.goto(console.url + "/replay/d-1")
+        expect(page.get_by_text("Not known yet: the server has not answered so far.")).to_be_visible()
         page.goto(console.url + "/stations")
         expect(page.get_by_text("Not known yet: the server has not answered so far.")).to_be_visible()
         page.get_by_role("button", name="Emergency stop").click()
@@ -290,6 +292,30 @@ def test_a_server_that_hangs_makes_everything_old(page: Page, api: Api) -> None:
     finally:
         api.held = set()
     is_live(page)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (1920, 1080)])
+def test_nothing_is_cut_off(page: Page, console: Console, width: int, height: int) -> None:
+    """Figures of many digits fit their cards; where a table goes on below the window, its pages can be turned without scrolling."""
+    page.set_viewport_size({"width": width, "height": height})
+    figures = page.locator(".cf-figure")
+    expect(figures.first).to_have_text("–")
+    for figure, text in zip(figures.all(), ("-1,234.5 kW", "100.42 kWh", "10,000 of 10,000", "123.4 MW", "10 min"), strict=True):
+        fits = figure.evaluate(
+            """(found, text) => {
+                found.innerText = text;
+                found.style.setProperty("--cf-letters", Math.max(8, text.length));
+                return found.scrollWidth <= found.clientWidth && found.getBoundingClientRect().width > 0;
+            }""",
+            text,
+        )
+        assert fits, text
+    page.goto(console.url + "/stations")
+    expect(page.get_by_role("link", name="CS-000")).to_be_visible()
+    turn = page.get_by_role("button", name="Next page").bounding_box()
+    assert turn is not None
+    assert turn["y"] + turn["height"] <= height
+    assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
 
 
 def test_the_answer_to_an_older_question_is_not_shown_under_the_new_page(page: Page, console: Console, api: Api) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nicegui import background_tasks, ui
 
+from counterflow.console import figures
 from counterflow.console.api import ApiError
 from counterflow.console.asking import Asked
 from counterflow.console.charts import WALL_FROM_PX
@@ -33,13 +34,22 @@ PAPER, PAPER_DARK = "#FFFFFF", "#121212"
 MUTED, MUTED_DARK = "#595959", "#B8B8B8"
 FOCUS, FOCUS_DARK = "#B35900", "#E69F00"
 STYLE = f"""
-:root {{ --cf-link: {LINK}; --cf-muted: {MUTED}; --cf-focus: {FOCUS}; --cf-paper: {PAPER}; }}
+:root {{ --cf-figure: clamp(1.5rem, 2.1vw, 3rem); --cf-link: {LINK}; --cf-muted: {MUTED}; --cf-focus: {FOCUS}; --cf-paper: {PAPER}; }}
 .body--dark {{
   --cf-link: {LINK_DARK}; --cf-muted: {MUTED_DARK}; --cf-focus: {FOCUS_DARK}; --cf-paper: {PAPER_DARK};
 }}
 body {{ font-variant-numeric: tabular-nums; }}
 .nicegui-content {{ padding: 0; gap: 0; }}
-.cf-figure {{ font-size: clamp(1.5rem, 2.1vw, 3rem); font-weight: 600; line-height: 1.1; white-space: nowrap; }}
+{figures.STYLE}
+.cf-lines .q-item {{ padding: .15rem 0; min-height: 0; }}
+.cf-lines .q-item__section--side {{ min-width: 6rem; padding-right: .5rem; align-items: start; }}
+.cf-paged {{ max-height: calc(100vh - 10rem); }}
+.cf-paged tbody td {{ height: 27px; padding-top: 1px; padding-bottom: 1px; }}
+.cf-paged thead th {{ position: sticky; top: 0; z-index: 1; background: var(--cf-paper); }}
+.q-btn.disabled {{ opacity: .5 !important; filter: grayscale(1); }}
+.q-btn-toggle {{ border: 1px solid var(--cf-muted); box-shadow: none; }}
+.cf-cards {{ display: grid; grid-template-columns: repeat(6, 1fr); gap: .75rem; }}
+@media (max-width: 1100px) {{ .cf-cards {{ grid-template-columns: repeat(4, 1fr); }} }}
 .cf-name, .cf-chart text {{ color: var(--cf-muted); fill: var(--cf-muted); }}
 .cf-name {{ font-size: .85rem; }}
 .cf-name.w-56 {{ flex: none; }}
@@ -67,7 +77,7 @@ header .q-btn:focus-visible {{ box-shadow: 0 0 0 2px {BAR}, 0 0 0 5px {FOCUS_DAR
   .q-table th {{ font-size: .9rem; }}
   .q-field__label, .q-field__native, .q-field__input {{ font-size: .9rem; }}
   .cf-bar {{ height: 16px; }}
-  .cf-figure {{ font-size: 3.4rem; }}
+  :root {{ --cf-figure: 3.4rem; }}
 }}
 .{MARK} {{ font-size: .85rem; white-space: nowrap; padding: .1rem .5rem; border-radius: 3px; }}
 .{MARK}::before {{ content: "●"; margin-right: .4em; color: #7CE0A8; }}
@@ -157,9 +167,26 @@ def page(house: House, visitor: Visitor, title: str, place: str) -> Iterator[Non
 
 
 def every_second(update: Callable[[], None]) -> None:
-    """Now, and once a second for as long as the page is open."""
-    update()
-    ui.timer(1.0, update, immediate=False)
+    """Now, and once a second for as long as the page is open, whatever came of the last time."""
+    trouble = ui.label().classes("text-negative")
+    trouble.set_visibility(False)
+    logged: set[str] = set()
+
+    def go_on() -> None:
+        try:
+            update()
+        except Exception as error:  # noqa: BLE001  # one odd answer must not take the page, with the emergency stop on it
+            told = f"{type(error).__name__}: {error}"
+            if told not in logged:
+                logged.add(told)
+                _log.error("a part of a page cannot be shown: %s", told, exc_info=error)
+            trouble.set_text(f"A part of this page cannot be shown ({type(error).__name__}): what is here may be old.")
+            trouble.set_visibility(True)
+        else:
+            trouble.set_visibility(False)
+
+    go_on()
+    ui.timer(1.0, go_on, immediate=False)
 
 
 async def keep_asking(every_s: float, asked: Asked[Any]) -> None:

@@ -20,7 +20,7 @@ class Lines:
         self._shown: list[Line] | None = None
         with ui.column().classes("col gap-1"):
             ui.label(title).classes("text-subtitle1 q-mt-sm")
-            self._list = ui.list().props(f'dense data-testid="{mark}"').classes("w-full")
+            self._list = ui.list().props(f'dense data-testid="{mark}"').classes("w-full cf-lines")
 
     def show(self, lines: list[Line]) -> None:
         """Drawn anew only when there is something new."""

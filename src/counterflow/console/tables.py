@@ -97,7 +97,7 @@ def paged_table(
     ]
     made = Rows(told, row_key, empty, {"rowsPerPage": rows, "page": 1, "rowsNumber": 0})
     made.on_pagination_change(made.stay)
-    made.props(':rows-per-page-options="[25,50,100]"')
+    made.classes("cf-paged").props(':rows-per-page-options="[25,50,100]"')
     made.add_slot("header-cell", _SORTS_BY_KEY)
     made.add_slot(
         f"body-cell-{columns[0][0]}",

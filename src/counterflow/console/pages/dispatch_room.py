@@ -7,6 +7,7 @@ from nicegui import ui
 from counterflow.console import charts
 from counterflow.console.asking import NOT_YET
 from counterflow.console.feed import about, told
+from counterflow.console.figures import Figure
 from counterflow.console.frame import act, every_second, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.lines import Lines, lines_of
@@ -40,11 +41,11 @@ class Room:
         self._chosen: str | None = None
         self._span = "15 min"
         with ui.row().classes("w-full items-stretch gap-3"):
-            self._now = _figure("power now", "now")
-            self._energy = _figure("delivered so far", "energy")
-            self._following = _figure("sessions following", "following")
-            self._short = _figure("shortfall", "shortfall")
-            self._age = _figure("oldest meter value", "age")
+            self._now = Figure("power now", "now", "col")
+            self._energy = Figure("delivered so far", "energy", "col")
+            self._following = Figure("sessions following", "following", "col")
+            self._short = Figure("shortfall", "shortfall", "col")
+            self._age = Figure("oldest meter value", "age", "col")
         with ui.row().classes("w-full items-center gap-3"):
             self._select = ui.select({}, label="Dispatch", on_change=lambda event: self._choose(event.value)).style("width: 30rem")
             ui.toggle(list(SPANS), value=self._span, on_change=lambda event: self._set_span(event.value)).props('aria-label="Span of time"')
@@ -100,6 +101,7 @@ class Room:
         self._age.set_text(age(feed.meter_age_s("all" if view is None else view["instruction"]["pool"])))
 
     def _show_course(self, view: dict[str, Any] | None) -> None:
+        self._chart.set_visibility(view is not None)
         if view is None:
             none = "No dispatch yet. “New dispatch” shows what is feasible before anything is ordered."
             self._said.set_text(none if self._house.feed.is_known else NOT_YET)
@@ -195,9 +197,3 @@ def _title(view: dict[str, Any]) -> str:
     instruction = view["instruction"]
     asked_w = max((step["discharge_power_w"] for step in instruction["steps"]), default=0.0)
     return f"{instruction['dispatch_id']}: {power(asked_w)} from {day_and_clock(instruction['start_s'])}, {instruction['state']}"
-
-
-def _figure(name: str, mark: str) -> ui.label:
-    with ui.card().classes("col").props("flat bordered"):
-        ui.label(name).classes("cf-name")
-        return ui.label("–").classes("cf-figure").props(f'data-testid="{mark}"')

@@ -100,9 +100,15 @@ def row_of(view: dict[str, Any]) -> dict[str, Any]:
         "power": power(power_w),
         "error": power(error_w),
         "heard": age(view["power_age_s"]),
-        "state": view["phase"].replace("_", " "),
+        "state": state_words(view),
         "reason": why_words(view),
     }
+
+
+def state_words(view: dict[str, Any]) -> str:
+    """What its car does: stations say that it charges also of one that discharges, and only the meter knows the way."""
+    phase, power_w = view["phase"], view["power_w"]
+    return "discharging" if phase == "charging" and power_w is not None and power_w > 0.0 else phase.replace("_", " ")
 
 
 def why_words(view: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from counterflow.console.asking import Asked
+from counterflow.console.figures import Figure
 from counterflow.console.frame import every_second, keep_asking, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.listed import Listed, Row
@@ -31,9 +32,10 @@ def show(house: House) -> None:
         if visitor is None:
             return
         with page(house, visitor, "Health", "/health"):
-            show_figures = _figures(house)
-            ui.label("Alarms").classes("text-h6 q-mt-md")
+            ui.label("Alarms").classes("text-h6")
             _alarms(house)
+            ui.label("Now").classes("text-h6 q-mt-md")
+            show_figures = _figures(house)
             ui.label("Storage").classes("text-h6 q-mt-md")
             await _storage(house, visitor)
             ui.label("What is measured").classes("text-h6 q-mt-md")
@@ -57,13 +59,9 @@ NUMBERS: tuple[tuple[str, str, bool, str], ...] = (
 
 def _figures(house: House) -> Callable[[list[dict[str, Any]]], None]:
     """Cards of the fleet, each second; and those of the metrics, by what is called with their rows."""
-    shown: dict[str, ui.label] = {}
     names = ("stations connected", "sessions ready", "profiles at stations", "messages sent", *(name for name, *_ in NUMBERS))
-    with ui.element("div").classes("w-full").style("display: grid; grid-template-columns: repeat(4, 1fr); gap: .75rem"):
-        for name in names:
-            with ui.card().props("flat bordered").classes("q-pa-md"):
-                ui.label(name).classes("cf-name")
-                shown[name] = ui.label(UNKNOWN).classes("cf-figure").props(f'data-testid="{name}"')
+    with ui.element("div").classes("w-full cf-cards"):
+        shown = {name: Figure(name, name) for name in names}
 
     def update() -> None:
         fleet = house.feed.fleet

@@ -6,13 +6,15 @@ from urllib.parse import quote
 from nicegui import ui
 
 from counterflow.console import charts
-from counterflow.console.api import ApiError
+from counterflow.console.asking import NOT_YET, Asked
 from counterflow.console.feed import Mark, Point, located
-from counterflow.console.frame import page, visitor_of
+from counterflow.console.frame import keep_asking, page, visitor_of
 from counterflow.console.house import House
 from counterflow.console.lines import Lines, lines_of
+from counterflow.console.signing import Visitor
 from counterflow.console.words import clock, counted, energy, power
 
+AGAIN_EVERY_S = 5.0
 SPEEDS = {"1×": 1, "10×": 10, "60×": 60}
 
 
@@ -25,15 +27,31 @@ def show(house: House) -> None:
         if visitor is None:
             return
         with page(house, visitor, f"Replay of {dispatch_id}", "/offers"):
-            path = f"/dispatches/{quote(dispatch_id, safe='')}"
-            try:
-                series = await house.api.get(visitor.token, f"{path}/series", step_s=1)
-                course = await house.api.get(visitor.token, f"{path}/course")
-                view = await house.api.get(visitor.token, path)
-            except ApiError as error:
-                ui.label(error.sentence).classes("text-negative")
-                return
-            Replay(series, course, view)
+            await _load(house, visitor, dispatch_id)
+
+
+async def _load(house: House, visitor: Visitor, dispatch_id: str) -> None:
+    """Asked until it was answered once: what has passed stays as it is."""
+    trouble = ui.label(NOT_YET)
+    body = ui.column().classes("w-full gap-3")
+    path = f"/dispatches/{quote(dispatch_id, safe='')}"
+    shown: list[Replay] = []
+
+    async def find() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]] | None:
+        if shown:
+            return None
+        series = await house.api.get(visitor.token, f"{path}/series", step_s=1)
+        course = await house.api.get(visitor.token, f"{path}/course")
+        return series, course, await house.api.get(visitor.token, path)
+
+    def show(found: tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]] | None) -> None:
+        if found is not None:
+            body.clear()
+            with body:
+                shown.append(Replay(*found))
+            trouble.set_visibility(False)
+
+    await keep_asking(AGAIN_EVERY_S, Asked(find, show, lambda why_not: trouble.set_text(why_not)))
 
 
 class Replay:

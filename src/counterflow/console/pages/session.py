@@ -45,22 +45,24 @@ class OneSession:
         self._why_shown: list[str] = []
         self._asked = Asked(self._find, self._show, self._say_why)
         with ui.row().classes("w-full items-center gap-3"):
-            ui.label(f"{station_id}, transaction {transaction_id}").classes("text-h6")
+            ui.label(f"{station_id}, transaction {transaction_id}").classes("text-h5")
             ui.link("Its station", f"/stations/{quote(station_id, safe='')}")
         with ui.row().classes("w-full items-start gap-6"):
-            self._facts = Facts("col")
             with ui.column().classes("col gap-1"):
-                ui.label("Why this setpoint").classes("text-subtitle1")
+                ui.label("What is known of it").classes("text-h6")
+                self._facts = Facts("w-full")
+            with ui.column().classes("col gap-1"):
+                ui.label("Why this setpoint").classes("text-h6")
                 self._why = ui.column().classes("w-full gap-0")
                 self._add_driver()
-        ui.label("Power and state of charge").classes("text-subtitle1")
+        ui.label("Power and state of charge").classes("text-h6")
         self._chart = ui.echart({"series": []}, renderer="svg").classes("w-full cf-chart").style("height: 34vh; min-height: 260px")
-        ui.label("Orders to it").classes("text-subtitle1")
+        ui.label("Orders to it").classes("text-h6")
         self._orders = table(ORDERS, [], row_key="key", empty="Nothing was asked of it in the last hours.")
         self._orders.pagination = {"rowsPerPage": 10}
 
     def _add_driver(self) -> None:
-        ui.label("The driver says").classes("text-subtitle1 q-mt-sm")
+        ui.label("The driver says").classes("text-h6 q-mt-sm")
         with ui.row().classes("items-center gap-3"):
             stop = ui.button("Driver: stop discharging", on_click=lambda: self._say({"say": "stop"})).props('outline color="negative"')
             again = ui.button("Take the driver's word back", on_click=lambda: self._say({"say": "clear"})).props("outline")

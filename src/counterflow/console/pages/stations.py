@@ -68,9 +68,8 @@ class Stations:
             self._count = ui.label().classes("text-caption").props('role="status"')
             ui.space()
             ui.link("Sessions", "/fleet")
-        self._table = paged_table(
-            COLUMNS, rows=ROWS, row_key="station", empty="No station. It may connect once it is registered: counterflow stations add"
-        )
+        empty = "No station. It may connect once it is registered: counterflow stations add"
+        self._table = paged_table(COLUMNS, rows=ROWS, row_key="station", empty=empty, numbers=("sessions", "profiles"))
         self._asked: Asked[dict[str, Any]] = Asked(self._find, self._show, self._say)
         keep_up(self._table, (self._search, self._only), self._asked.ask)
 
@@ -134,7 +133,7 @@ class OneStation:
         self._asked = Asked(self._find, self._show, self._say)
         self._asked_frames = Asked(self._find_frames, self._show_frames, self._say_frames)
         with ui.row().classes("w-full items-center gap-3"):
-            ui.label(f"Station {station_id}").classes("text-h6")
+            ui.label(f"Station {station_id}").classes("text-h5")
             ui.space()
             ask = ui.button("Ask anew what it can do", on_click=self._ask_anew).props("outline")
             ask.set_enabled(visitor.may_operate)
