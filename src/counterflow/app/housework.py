@@ -1,4 +1,4 @@
-"""What the server does beside control, at its own steady pace: retention, reports of what has ended, forecasts."""
+"""What the server does beside control, at its own steady pace: retention, reports of what has ended, forecasts, identification of cars."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,14 +7,17 @@ from math import inf
 from counterflow.adapters.storage.retention import Retention
 from counterflow.app.config import Settings
 from counterflow.app.control_room import ControlRoom
+from counterflow.app.dispatching.dispatcher import IDENTIFICATION
 from counterflow.app.offers.firm_figures import FirmFigures
 from counterflow.app.offers.forecasting import was_there_w, worked_out
 from counterflow.app.settlement.settling import Settling
 from counterflow.domain.units import DAY_S
+from counterflow.engine.control.identification import identify
 
 RETENTION_PAUSE_S = 30.0
 RETENTION_STEP_S = 0.2
 SETTLE_PAUSE_S = 1.0
+IDENTIFY_PAUSE_S, IDENTIFY_STEP_S = 2.0, 0.02
 
 
 class Housework:
@@ -74,3 +77,14 @@ class Housework:
                     dispatcher.forecasting.begin(made)
                 await self._firm.refresh(now_s)
             await asyncio.sleep(self._settings.dispatcher.offers.look_every_s)
+
+    async def identify(self) -> None:
+        """Between events, how late each car follows: a slice of cars at a time, off the loop."""
+        dispatcher = self._room.dispatcher
+        while True:
+            batch, now_s = None, self._now_s()
+            with dispatcher.faults.guard(IDENTIFICATION, now_s):
+                batch = dispatcher.outlook.to_identify(now_s)
+                if batch is not None:
+                    dispatcher.outlook.identified(batch, await asyncio.to_thread(identify, batch.trace), self._now_s())
+            await asyncio.sleep(IDENTIFY_PAUSE_S if batch is None else IDENTIFY_STEP_S)

@@ -136,6 +136,7 @@ class Replay:
         until_s = self.now_s + seconds
         while self.now_s < until_s:
             self.world.run_until(min(until_s, self.now_s + 1.0))
+            self.room.dispatcher.identify(self.now_s)
             self.power_w.append(self.world.true_power_w())
             for look in self.each_second:
                 look()

@@ -202,6 +202,7 @@ class Server:
         self._spawn(housework.keep_house())
         self._spawn(housework.settle())
         self._spawn(housework.forecast())
+        self._spawn(housework.identify())
         self._spawn(self.grid.keep())
         await self.wires.open(self._spawn)
         self.lines.kick()

@@ -99,8 +99,8 @@ def test_without_noise_delay_and_ramp_are_found_as_they_are(every_s: float, dela
     moves = MOVES if every_s > 1.0 else MOVES[:2]
     exact = record(delay_s, ramp_w_per_s, moves, every_s=every_s)
     found_s, found_w_per_s = told(identify(exact, EXACT)[0])
-    assert found_s == pytest.approx(delay_s, abs=0.08)
-    assert found_w_per_s == pytest.approx(ramp_w_per_s, rel=0.06)
+    assert found_s == pytest.approx(delay_s, abs=0.15)
+    assert found_w_per_s == pytest.approx(ramp_w_per_s, rel=0.12)
     found_s, found_w_per_s = told(identify(exact)[0])
     assert found_s == pytest.approx(delay_s, abs=0.3)
     assert found_w_per_s == pytest.approx(ramp_w_per_s, rel=0.2)

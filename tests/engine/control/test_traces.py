@@ -137,7 +137,8 @@ def test_a_dense_meter_leaves_room_for_other_orders(image: Any) -> None:
 def test_an_event_is_over_for_a_car_that_was_handed_back_and_has_settled_or_had_its_time(road: Road) -> None:
     assert road.due() == []
     road.told(np.nan, 40.0).told(7_000.0, 60.0)
-    assert road.due(1e6) == [], "an order is in force"
+    assert road.due(1e4) == [], "an order is in force"
+    assert road.due(1e6) == [0], "it has ended by itself, and no tick has come since"
     road.told(np.nan, 8.0)
     assert road.due() == []
     assert road.due(PATIENCE_S + 8.0) == [0]
@@ -155,9 +156,16 @@ def test_a_car_that_nothing_was_asked_of_leaves_nothing(road: Road) -> None:
     assert not road.traces.holds(0, 7), "its station moves it by a curve"
 
 
+def test_an_order_that_moves_nothing_is_left_out(road: Road) -> None:
+    road.told(np.nan, 40.0).told(0.0, 100.0)
+    assert not road.traces.holds(0, 7), "a car of the reserve, all the time"
+    road.told(7_000.0, 100.0).told(7_100.0, 100.0)
+    assert known(road.cut().level_w[0]) == [7_000.0]
+
+
 def test_another_session_in_the_row_begins_anew(road: Road) -> None:
     road.told(np.nan, 40.0).told(7_000.0, 60.0)
-    road.told(7_000.0, 60.0, uid=[8])
+    road.told(1_000.0, 60.0, uid=[8])
     assert not road.traces.holds(0, 7)
     trace = road.cut()
     assert trace.uid.tolist() == [8]

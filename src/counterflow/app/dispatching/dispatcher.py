@@ -32,6 +32,7 @@ from counterflow.app.dispatching.taking_up import TakingUp
 from counterflow.app.dispatching.tasks import Book, RunningTask
 from counterflow.app.drivers.departure_lessons import DepartureLessons
 from counterflow.app.drivers.experience import Experience
+from counterflow.app.drivers.identifying import Identifying
 from counterflow.app.offers.commitments import Commitments
 from counterflow.app.offers.forecasting import Forecasting
 from counterflow.app.offers.offering import Offering
@@ -48,6 +49,7 @@ from counterflow.domain.views import Notice, Refusal
 from counterflow.engine.control.book import LIVE_STATES, Move, with_feasibility
 from counterflow.engine.control.curves import CurveSettings
 from counterflow.engine.control.feasibility import FeasibilitySettings
+from counterflow.engine.control.identification import identify
 from counterflow.engine.control.lead import ScheduledStartSettings
 from counterflow.engine.control.resume import ResumeSettings
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
@@ -59,6 +61,8 @@ from counterflow.engine.fleet.topology import Topology
 from counterflow.engine.fleet.undisturbed import ChargingTerms
 from counterflow.engine.grid.telemetry import TelemetrySettings
 from counterflow.engine.ports import Journal
+
+IDENTIFICATION = "the identification of cars"
 
 
 class Dispatcher:
@@ -94,6 +98,7 @@ class Dispatcher:
         steered = partial(steered_rows, capability_of=capability_of, paths=placement.paths)
         self.lessons = DepartureLessons(journal, settings.offers, capability_settings.laxity_margin_s)
         self.commitments = Commitments(topology, journal, notify, settings.offers.kept_days)
+        self.identifying = Identifying(experience, response)
         self.outlook = Outlook(
             fleet=fleet,
             topology=topology,
@@ -104,6 +109,7 @@ class Dispatcher:
             response=response,
             feasibility=feasibility,
             experience=experience,
+            identifying=self.identifying,
             lessons=self.lessons,
             commitments=self.commitments,
             charging=charging,
@@ -252,6 +258,8 @@ class Dispatcher:
             self._move_by_time(now_s)
             image = self._fleet.snapshot(now_s)
             self.outlook.learn(image)
+            with self.faults.guard(IDENTIFICATION, now_s):
+                self.outlook.take_down(image)
             for instruction in self.book.in_state(DispatchState.SCHEDULED):
                 if self._times.first_tick_s(instruction) <= now_s < instruction.start_s:
                     with self._guard(instruction, now_s):
@@ -268,6 +276,15 @@ class Dispatcher:
             self.plan_next(now_s)
         self.ticks += 1
         self.last_tick_took_s = self._stopwatch() - began_s
+
+    def identify(self, now_s: float) -> bool:
+        """One slice of what is to be identified between events, here and now (the server does it in a thread); whether there was one."""
+        with self.faults.guard(IDENTIFICATION, now_s):
+            batch = self.outlook.to_identify(now_s)
+            if batch is not None:
+                self.outlook.identified(batch, identify(batch.trace), now_s)
+                return True
+        return False
 
     # --- commands ------------------------------------------------------------------------------------------------------------
 

@@ -6,17 +6,29 @@ where the drivers' terms name one (no station tells it).
 
 from collections.abc import Callable, Iterable
 from math import inf
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from counterflow.domain.ids import SessionUid, StationId
-from counterflow.domain.records import DocumentKind, LearnedResponse, SessionRecord
+from counterflow.domain.records import NO_TRANSITIONS, DocumentKind, LearnedResponse, SessionRecord, Transitions
 from counterflow.domain.units import DAY_S
-from counterflow.engine.control.priors import PriorSettings, Start, begin, for_model, learned_of, merged, start_of, taught
+from counterflow.engine.control.priors import PriorSettings, Start, begin, for_model, learned_of, merged, start_of, taught, with_transitions
 from counterflow.engine.control.response import ResponseMemory
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.fleet.snapshot import FleetImage
 from counterflow.engine.ports import Journal
 
-VEHICLE = "vehicle:"
+VEHICLE, EVSE = "vehicle:", "evse:"
+
+
+class Begun(NamedTuple):
+    """An open session: its row, whose answers its own are, under which names those of its models are kept, and what it began with."""
+
+    row: int
+    subject: str
+    models: tuple[str, ...]
+    start: Start
 
 
 class Experience:
@@ -31,8 +43,8 @@ class Experience:
         self._response = response
         self._model_of = model_of
         self._records: dict[str, LearnedResponse] = {}
-        self._expected: dict[SessionUid, tuple[str, Start]] = {}
-        self._begun: dict[SessionUid, tuple[int, str, Start]] = {}
+        self._expected: dict[SessionUid, Begun] = {}
+        self._begun: dict[SessionUid, Begun] = {}
 
     def restore(self) -> None:
         """Everything from the journal."""
@@ -47,42 +59,63 @@ class Experience:
         """A session is open, or has changed: whose car it is may be known only now. What it begins with is worked out here, so that the
         first tick after many have come (a restart) need not."""
         uid, subject = record.session_uid, subject_of(record)
-        known = self._begun[uid][1] if uid in self._begun else self._expected[uid][0] if uid in self._expected else None
-        if subject != known:
+        known = self._begun.get(uid) or self._expected.get(uid)
+        if known is None or subject != known.subject:
             own, model, vehicles = (self._records.get(one) for one in (subject, self._model(record), vehicles_of(record)))
             same_car = subject.startswith(VEHICLE)
-            self._expected[uid] = subject, start_of(own, model, now_s, self._settings, self._response, same_car=same_car, vehicles=vehicles)
+            start = start_of(own, model, now_s, self._settings, self._response, same_car=same_car, vehicles=vehicles)
+            self._expected[uid] = Begun(-1, subject, self._models(record), start)
 
     def welcome(self, image: FleetImage, row_of: Callable[[SessionUid], int | None], response: ResponseMemory) -> ResponseMemory:
         """The memory, with what the sessions that came since the last time begin with. Nothing to do when none came."""
         if not self._expected:
             return response
         starts: dict[int, Start] = {}
-        unseen: dict[SessionUid, tuple[str, Start]] = {}
-        for uid, (subject, start) in self._expected.items():
+        unseen: dict[SessionUid, Begun] = {}
+        for uid, expected in self._expected.items():
             row = row_of(uid)
             if row is None or row >= len(image) or image.uid[row] != uid:
-                unseen[uid] = subject, start
+                unseen[uid] = expected
             elif not self._has_taught(uid, row, response):
-                starts[row] = start
-                self._begun[uid] = row, subject, start
+                starts[row] = expected.start
+                self._begun[uid] = expected._replace(row=row)
         self._expected = unseen
         return begin(image, response, starts, self._response) if starts else response
 
-    def over(self, record: SessionRecord, response: ResponseMemory) -> None:
-        """A session has ended: what it taught is kept."""
+    def begun(self, uid: SessionUid) -> Begun | None:
+        """What an open session that a tick has seen began with."""
+        return self._begun.get(uid)
+
+    def over(self, record: SessionRecord, response: ResponseMemory, *, without_transitions: bool = False) -> Transitions:
+        """A session has ended: what it taught is kept. Returns its transitions, which `taught_later` may be told instead of keeping them
+        here (`without_transitions`)."""
         self._expected.pop(record.session_uid, None)
         begun = self._begun.pop(record.session_uid, None)
-        if begun is None or response.uid[begun[0]] != record.session_uid:
-            return
-        row, _, start = begun
+        if begun is None or response.uid[begun.row] != record.session_uid:
+            return NO_TRANSITIONS
         subject = subject_of(record)
-        session = learned_of(subject, record.ended_s or response.last_observed_at_s[row], response, row, start)
-        if not taught(session):
-            return
+        session = learned_of(subject, record.ended_s or response.last_observed_at_s[begun.row], response, begun.row, begun.start)
+        transitions = session.transitions
+        if without_transitions:
+            session = replace(session, transitions=NO_TRANSITIONS)
+        elif not taught(session):
+            return NO_TRANSITIONS
         self._keep(merged(self._records.get(subject), session, self._settings.car_readings))
-        for model in filter(None, (self._model(record), vehicles_of(record))):
+        for model in self._models(record):
             self._keep(for_model(self._records.get(model), model, session, self._settings))
+        return transitions
+
+    def taught_later(self, record: SessionRecord, transitions: Transitions) -> None:
+        """What was identified of a session that is over; nothing is kept of a car that was forgotten meanwhile."""
+        known = [subject for subject in (subject_of(record), *self._models(record)) if subject in self._records]
+        self._teach(known, transitions, record.ended_s or 0.0)
+
+    def identified(self, uid: SessionUid, transitions: Transitions, now_s: float) -> None:
+        """What was identified of an open session is kept at once, and counts from now on as what it began with."""
+        begun = self._begun[uid]
+        self._teach((begun.subject, *begun.models), transitions, now_s)
+        both = tuple(one + other for one, other in zip(begun.start.transitions, transitions, strict=True))
+        self._begun[uid] = begun._replace(start=replace(begun.start, transitions=both))
 
     def erase(self, subjects: Iterable[str]) -> int:
         """Forget cars, by pseudonym. Returns how many were known."""
@@ -103,6 +136,16 @@ class Experience:
             return False
         return bool(response.readings[row] > 0 or response.not_responding_until_s[row] > -inf)
 
+    def _teach(self, subjects: Iterable[str], transitions: Transitions, at_s: float) -> None:
+        for subject in subjects:
+            most = self._settings.model_readings, self._settings.session_readings
+            if subject.startswith((VEHICLE, EVSE)):
+                most = self._settings.car_readings, self._settings.car_readings
+            self._keep(with_transitions(self._records.get(subject), subject, at_s, transitions, most))
+
+    def _models(self, record: SessionRecord) -> tuple[str, ...]:
+        return tuple(filter(None, (self._model(record), vehicles_of(record))))
+
     def _model(self, record: SessionRecord) -> str:
         model = self._model_of(record.station_id)
         return f"model:{model}" if model else ""
@@ -120,7 +163,7 @@ class Experience:
 
 def subject_of(record: SessionRecord) -> str:
     """Whose answers a session's are: the car's where it is known, else the EVSE's."""
-    return VEHICLE + record.evccid_hash if record.evccid_hash else f"evse:{record.station_id}/{record.evse_id}"
+    return VEHICLE + record.evccid_hash if record.evccid_hash else f"{EVSE}{record.station_id}/{record.evse_id}"
 
 
 def vehicles_of(record: SessionRecord) -> str:

@@ -9,6 +9,7 @@ from counterflow.app.dispatching.control_paths import by_curve_only
 from counterflow.app.dispatching.tasks import Book, RunningTask
 from counterflow.app.drivers.departure_lessons import DepartureLessons
 from counterflow.app.drivers.experience import Experience
+from counterflow.app.drivers.identifying import Batch, Identifying
 from counterflow.app.offers.commitments import Commitments
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import ControlPath, DispatchInstruction, DispatchMode, DispatchState, Feasibility
@@ -51,6 +52,7 @@ class Outlook:
         response: ResponseSettings,
         feasibility: FeasibilitySettings,
         experience: Experience,
+        identifying: Identifying,
         lessons: DepartureLessons,
         commitments: Commitments,
         charging: ChargingTerms,
@@ -65,6 +67,7 @@ class Outlook:
         self._response_settings = response
         self._feasibility = feasibility
         self._experience = experience
+        self._identifying = identifying
         self._lessons = lessons
         self._commitments = commitments
         self._charging = charging
@@ -73,6 +76,18 @@ class Outlook:
         """Take in what the cars' meters say about how they follow, and how soon."""
         self._welcome(image)
         self.response = observe(image, self.response, image.at_s, self._response_settings)
+
+    def take_down(self, image: FleetImage) -> None:
+        """Keep what the image shows of cars on their way, for the identification after the event."""
+        self._identifying.take(image, self.response)
+
+    def to_identify(self, now_s: float) -> Batch | None:
+        """Records of cars whose event is over; `identify` says what they tell, and may be asked elsewhere. None = there are none now."""
+        return self._identifying.next(now_s, self.response)
+
+    def identified(self, batch: Batch, found: F8, now_s: float) -> None:
+        """What `identify` says of these records: what each car's next event begins with."""
+        self.response = self._identifying.done(batch, found, self.response, now_s)
 
     def capability_now(self, image: FleetImage, window_end_s: float, must_charge_before: B1 | None = None) -> Capability:
         """What each session can be asked until `window_end_s`; `must_charge_before`: rows that had to charge at the last look, (N,)."""
@@ -115,7 +130,7 @@ class Outlook:
         if record.ended_s is None:
             self._experience.expect(record, now_s)
         else:
-            self._experience.over(record, self.response)
+            self._identifying.over(record, self.response)
             self._lessons.over(record)
 
     def _welcome(self, image: FleetImage) -> None:

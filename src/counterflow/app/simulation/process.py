@@ -147,8 +147,9 @@ class ServerProcess:
         return None if due_s is None else max(self._universe.now_s, self._universe.now_s + due_s - self.now_s + ROUNDING_S)
 
     def advance(self) -> None:
-        """Whatever is due."""
+        """Whatever is due, and what the live server does in a thread meanwhile."""
         self.enter(lambda: self.room.advance(self.now_s))
+        self.enter(lambda: self.room.dispatcher.identify(self.now_s))
 
     def commit(self, life: int) -> None:
         """The writer's thread commits a group."""

@@ -58,6 +58,7 @@ class _Course(NamedTuple):
     order_s: F4
     rest_w: F4
     from_w: F4
+    usable: B1
     belongs: NDArray[np.intp]
     at_s: F4
     power_w: F4
@@ -92,13 +93,10 @@ def _course(trace: Trace, most: int, off: Off) -> _Course:
     rests = ~np.isnan(at_s) & (belongs >= 0)
     rests &= at_s - _pick(order_s, belongs) > _pick(trace.rest_s, belongs)
     rest_w = _rest_w(trace, belongs, rests, net_ws, off)
-    first, anchor, from_w = _start(trace, order_s, belongs, rests)
-    # Orders before the first that can be told count as none, so do readings before the one where the car stood.
-    readings, early = np.arange(at_s.shape[1]), np.arange(ORDERS) < first[:, None]
-    order_s = np.where(early, _pick(order_s, np.minimum(first, ORDERS - 1)[:, None]), order_s)
-    rest_w = np.where(early, from_w[:, None], rest_w)
-    void = _pick(trace.void & ~early, belongs)
-    told = ~np.isnan(at_s) & (readings > anchor[:, None]) & ~void & (first < ORDERS)[:, None]
+    usable, before_w = _usable(trace, order_s, belongs, rests)
+    # The others are not gone into: after them the car is where it stood before the next one.
+    rest_w[:, :-1] = np.where(usable[:, :-1], rest_w[:, :-1], before_w[:, 1:])
+    told = ~np.isnan(at_s) & (belongs >= 0) & _pick(usable, belongs)
     metered = told & ~np.isnan(net_ws)
     metered[:, 1:] &= ~np.isnan(net_ws[:, :-1])
     metered[:, 0] = False
@@ -108,8 +106,9 @@ def _course(trace: Trace, most: int, off: Off) -> _Course:
     return _Course(
         order_s=order_s,
         rest_w=rest_w.astype(np.float32),
-        from_w=from_w.astype(np.float32),
-        belongs=np.where(belongs >= first[:, None], belongs, -1),
+        from_w=before_w[:, 0].astype(np.float32),
+        usable=usable,
+        belongs=belongs,
         at_s=np.nan_to_num(at_s),
         power_w=np.nan_to_num(power_w),
         net_ws=np.nan_to_num(net_ws),
@@ -150,25 +149,25 @@ def _rest_w(trace: Trace, belongs: NDArray[np.intp], rests: B1, net_ws: F4, off:
         last = here.shape[1] - 1 - here[:, ::-1].argmax(axis=1)
         last_w = np.where(here.any(axis=1), trace.power_w[row, last], 0.0)
         asked_w = np.where(level_w > 0.0, trace.gain * level_w, np.where(level_w == 0.0, trace.idle_w, last_w))
-        asked_w = np.where(trace.void[:, place], last_w, asked_w)
         by_order[:, place] = np.where((took_s >= 30.0) & alike, metered_w, np.where(seen, rest_w, asked_w))
     return by_order
 
 
-def _start(trace: Trace, order_s: F4, belongs: NDArray[np.intp], rests: B1) -> tuple[NDArray[np.intp], NDArray[np.intp], F8]:
-    """The first order before which the car was seen at rest (n,), `ORDERS` = none was; the last reading before it, and its power."""
-    first = np.full(len(trace), ORDERS)
-    anchor, from_w, row = np.zeros(len(trace), dtype=np.intp), np.zeros(len(trace)), np.arange(len(trace))
-    known = ~np.isnan(trace.at_s)
-    for place in reversed(range(ORDERS)):
+def _usable(trace: Trace, order_s: F4, belongs: NDArray[np.intp], rests: B1) -> tuple[B1, F8]:
+    """Orders (n, K) that say something: carried out for sure, before which the car was at rest, or on the way of another such order. A car
+    that is handed back moves when and where it likes. And the last reading before each, W."""
+    usable, before_w = np.zeros(order_s.shape, dtype=np.bool_), np.zeros(order_s.shape)
+    known, row = ~np.isnan(trace.at_s), np.arange(len(trace))
+    for place in range(ORDERS):
         before = known & (trace.at_s <= order_s[:, place, None])
         last = before.shape[1] - 1 - before[:, ::-1].argmax(axis=1)
-        fit = before.any(axis=1) & (order_s[:, place] < _NEVER_S)
+        seen = before.any(axis=1)
+        before_w[:, place] = np.where(seen, trace.power_w[row, last], 0.0)
         # Of what was before the first order there is no more than one reading: the car had been left alone.
-        fit &= rests[row, last] & (belongs[row, last] == place - 1) if place else ~trace.lost
-        first, anchor = np.where(fit, place, first), np.where(fit, last, anchor)
-        from_w = np.where(fit, trace.power_w[row, last], from_w)
-    return first, anchor, from_w
+        stood = seen & (rests[row, last] & (belongs[row, last] == place - 1) if place else ~trace.lost)
+        given = (order_s[:, place] < _NEVER_S) & ~trace.void[:, place] & ~np.isnan(trace.level_w[:, place])
+        usable[:, place] = given & (stood | usable[:, place - 1])
+    return usable, before_w
 
 
 def _resolution_ws(net_ws: F4) -> F8:
@@ -261,6 +260,7 @@ def _begun(course: _Course, w_per_s: F4) -> tuple[F4, F4, F4]:
     lasts_s = np.diff(course.order_s, axis=1, append=_NEVER_S)
     at_w, at_ws = course.from_w, np.zeros_like(course.from_w)
     for place in range(ORDERS):
+        at_w = np.where(course.usable[:, place], at_w, course.rest_w[:, place])
         power_w[:, place], net_ws[:, place] = at_w, at_ws
         step_w = course.rest_w[:, place] - at_w
         ramped_s = np.minimum(lasts_s[:, place], np.abs(step_w) / w_per_s)

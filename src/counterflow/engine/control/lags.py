@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from counterflow.domain.units import WH_PER_WS
 from counterflow.engine.control.decision import grown, renewed
 from counterflow.engine.control.lead import ScheduledStartSettings, lead_s
+from counterflow.engine.dispatch.limits import Rows
 from counterflow.engine.fleet.snapshot import B1, F8, I8, FleetImage
 
 LEAST_STEP_W = 2_000.0
@@ -30,6 +31,9 @@ ASSUMED = 5.0
 """What is assumed of the fleet before anything was seen counts like so many transitions."""
 STEP_W = 7_000.0
 """The default counts like transitions of this size and of none."""
+
+SUMS = ("count", "half_w", "half_w2", "lag_s", "lag_half")
+"""The columns of what was learned, as `Transitions` has them."""
 
 
 class LagMemory(Struct, frozen=True, kw_only=True):
@@ -62,7 +66,7 @@ class LagMemory(Struct, frozen=True, kw_only=True):
     @classmethod
     def fresh(cls, rows: int) -> Self:
         """Nothing learned yet."""
-        sums = {name: np.zeros(rows) for name in ("count", "half_w", "half_w2", "lag_s", "lag_half")}
+        sums = {name: np.zeros(rows) for name in SUMS}
         unknown = (
             "since_s",
             "level_since_s",
@@ -138,6 +142,14 @@ def learn(image: FleetImage, level_w: F8, level_since_s: F8, settled_w: F8, memo
         power_w=renewed(known.power_w, rests, gives_w),
         net_wh=renewed(known.net_wh, rests, net_wh),
     )
+
+
+def with_more(memory: LagMemory, rows: Rows, more: F8) -> LagMemory:
+    """The memory with these sums (K, 5: count, half steps, their squares, lags, lags times half steps) on top of those of some rows."""
+    sums = {name: getattr(memory, name).copy() for name in SUMS}
+    for place, column in enumerate(sums.values()):
+        column[rows] += more[:, place]
+    return replace(memory, **sums)
 
 
 def _begun(known: LagMemory, begins: B1, level_since_s: F8) -> LagMemory:

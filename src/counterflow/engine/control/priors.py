@@ -15,13 +15,12 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from counterflow.domain.records import NO_TRANSITIONS, LearnedResponse, Transitions
+from counterflow.engine.control.lags import SUMS
 from counterflow.engine.control.lags import for_sessions as lags_for_sessions
 from counterflow.engine.control.response import RUNS_ON_W, ResponseMemory
 from counterflow.engine.control.response import for_sessions as response_for_sessions
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.fleet.snapshot import FleetImage
-
-_SUMS = ("count", "half_w", "half_w2", "lag_s", "lag_half")
 
 
 class PriorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,9 +120,9 @@ def begin(image: FleetImage, response: ResponseMemory, starts: Mapping[int, Star
 
     for name, source in _COLUMNS.items():
         response = put(response, name, source)
-    sums = np.array([start.transitions for start in starts.values()]).reshape(-1, len(_SUMS))
-    columns = {name: getattr(lags, name).copy() for name in _SUMS}
-    for at, name in enumerate(_SUMS):
+    sums = np.array([start.transitions for start in starts.values()]).reshape(-1, len(SUMS))
+    columns = {name: getattr(lags, name).copy() for name in SUMS}
+    for at, name in enumerate(SUMS):
         columns[name][rows] = sums[:, at]
     return replace(response, lags=replace(lags, **columns))
 
@@ -141,7 +140,7 @@ _COLUMNS = {
 def learned_of(subject: str, at_s: float, response: ResponseMemory, row: int, start: Start) -> LearnedResponse:
     """What the session in this row has taught, without what it began with."""
     until_s = float(response.not_responding_until_s[row])
-    sums = (0.0,) * len(_SUMS) if row >= len(response.lags.uid) else tuple(float(getattr(response.lags, name)[row]) for name in _SUMS)
+    sums = (0.0,) * len(SUMS) if row >= len(response.lags.uid) else tuple(float(getattr(response.lags, name)[row]) for name in SUMS)
     count, half_w, half_w2, lag_s, lag_half = (max(0.0, now - then) for now, then in zip(sums, start.transitions, strict=True))
     return LearnedResponse(
         subject=subject,
@@ -187,6 +186,17 @@ def for_model(before: LearnedResponse | None, subject: str, session: LearnedResp
     """What is known of a model of EVSE, with one session more; a car that is left out says nothing about the others."""
     one = merged(None, replace(session, subject=subject, out_until_s=None), settings.session_readings)
     return merged(before, one, settings.model_readings)
+
+
+def with_transitions(
+    before: LearnedResponse | None, subject: str, at_s: float, transitions: Transitions, most: tuple[float, float]
+) -> LearnedResponse:
+    """What is known of a subject, with transitions that were identified between events; `most`: so many are remembered of it in all, and
+    so many of these."""
+    before = before or LearnedResponse(subject=subject, at_s=at_s)
+    in_all, at_once = most
+    added = _faded(transitions, at_once)
+    return replace(before, at_s=max(before.at_s, at_s), transitions=_added(_faded(before.transitions, in_all - added[0]), added))
 
 
 def _shrunk(mean: float, readings: float, wider: float, weight: float) -> float:

@@ -5,6 +5,7 @@ adds nothing. The newest `ORDERS` orders and `SAMPLES` readings of a session are
 however long an event lasts. Rows are taken when their first order comes.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -23,7 +24,9 @@ OLDEST_S = 240.0
 """A reading that was older when the order came says nothing of where the car was."""
 RETURN_S = 45.0
 """What a car that is handed back does is its own affair; it is taken to have found its power after this."""
-PATIENCE_S = 120.0
+STILL_W = 300.0
+"""An order that leaves a car where it stands moves nothing, and tells nothing."""
+PATIENCE_S = 60.0
 """An event is over for a car that has been without an order for so long, whether it was seen at rest or not."""
 
 F4 = NDArray[np.float32]
@@ -58,6 +61,11 @@ class Trace(Struct, frozen=True, kw_only=True):
         """These of them."""
         return type(self)(**{name: getattr(self, name)[which] for name in self.__struct_fields__})
 
+    @classmethod
+    def joined(cls, traces: Sequence[Self]) -> Self:
+        """Several as one, in order."""
+        return cls(**{name: np.concatenate([getattr(one, name) for one in traces]) for name in cls.__struct_fields__})
+
 
 class _Readings(NamedTuple):
     """The readings of an image (N,), which it leaves as they are."""
@@ -88,11 +96,13 @@ class Traces:
         self._order_s, self._level_w, self._rest_s = (np.zeros((0, ORDERS), dtype=np.float32) for _ in range(3))
         self._void = np.zeros((0, ORDERS), dtype=np.bool_)
         self._seen: _Readings | None = None
+        self._ends = np.zeros(0), np.zeros(0)
+        """When the orders of the last image end by themselves: discharge, and hold."""
 
     def take(self, image: FleetImage, memory: ResponseMemory, settings: ResponseSettings) -> None:
         """Take in what is new in `image`, with the memory as it is after it. Call it once a tick."""
         before, seen = self._seen, _Readings(image.power_at_s, image.power_w, image.export_wh, image.import_wh, image.register_at_s)
-        self._seen = seen
+        self._seen, self._ends = seen, (image.discharge_until_s, image.hold_until_s)
         moved = np.not_equal(memory.level_since_s, self._grown(len(image))) & image.occupied
         rows = np.flatnonzero(moved)
         rows = rows[np.isfinite(memory.level_since_s[rows])]
@@ -108,11 +118,13 @@ class Traces:
             self._read(rows, seen, memory)
 
     def due(self, now_s: float, memory: ResponseMemory) -> Rows:
-        """Rows whose event is over: nothing of ours is in force, and the last order has settled, or has had its time."""
-        rows = np.flatnonzero(self._orders)
+        """Rows whose event is over: nothing of ours is in force, and the last order has settled, or has had its time. Ticks end with the
+        last event, so that the last image may still show an order that has ended by itself since."""
+        rows = np.flatnonzero(self._orders[: len(self._ends[0])])
         rows = rows[self._uid[rows] == memory.uid[rows]]
         settled = (self._left[rows] == 0) | (now_s - self._since_s[rows] > PATIENCE_S)
-        return np.asarray(rows[np.isnan(memory.level_w[rows]) & settled])
+        ended = np.isnan(memory.level_w[rows]) | ~(now_s < np.fmax(self._ends[0][rows], self._ends[1][rows]))
+        return np.asarray(rows[ended & settled])
 
     def holds(self, row: int, uid: int) -> bool:
         """Whether there is anything of this session."""
@@ -172,8 +184,10 @@ class Traces:
         self._uid[other] = memory.uid[other]
         self._since_s[rows] = since_s = memory.level_since_s[rows]
         # A car that nothing was ever asked of is handed back to nothing.
-        asked = ~image.self_steered[rows] & (~np.isnan(memory.level_w[rows]) | (self._orders[rows] > 0))
+        level_w = memory.level_w[rows]
+        asked = ~image.self_steered[rows] & (~np.isnan(level_w) | (self._orders[rows] > 0))
         self._left[rows[~asked]] = 0
+        asked &= (self._left[rows] > 0) | ~(np.abs(level_w + image.power_w[rows]) < STILL_W)
         rows, since_s = rows[asked], since_s[asked]
         at_s, power_w, net_wh = seen.of(rows)
         if before is not None and len(before.at_s) == len(image):

@@ -1,0 +1,107 @@
+"""Between two events what a car's record of the last one tells is identified, kept with the car, and what its next event begins with.
+
+A tick only takes down what it has seen. The identification itself runs off the control's thread, a few hundred sessions at a time: those
+that nothing of ours is in force at any more, and those that have ended. A crash loses records that were not identified yet, and no more.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+from msgspec.structs import replace
+
+from counterflow.app.drivers.experience import Begun, Experience
+from counterflow.domain.ids import SessionUid
+from counterflow.domain.records import SessionRecord, Transitions
+from counterflow.engine.control.identification import AT_ONCE
+from counterflow.engine.control.lags import SUMS, with_more
+from counterflow.engine.control.response import ResponseMemory
+from counterflow.engine.control.settings import ResponseSettings
+from counterflow.engine.control.traces import Trace, Traces
+from counterflow.engine.fleet.snapshot import F8, FleetImage
+
+MOST_ENDED = 20_000
+"""So many ended sessions wait at most (15 MB); of more that end at once, what was learned within the event is kept as it is."""
+
+
+class _Open(NamedTuple):
+    """A session that goes on: what it had begun with, and its sums when the record was cut."""
+
+    uid: SessionUid
+    begun: Begun | None
+    sums: F8
+
+
+class _Ended(NamedTuple):
+    """A session that is over, with what was learned within its last event, should its record tell nothing."""
+
+    record: SessionRecord
+    trace: Trace
+    learned: Transitions
+
+
+class Batch(NamedTuple):
+    """Records to be identified, and whose they are, in the same order."""
+
+    trace: Trace
+    whose: tuple[_Open | _Ended, ...]
+
+
+class Identifying:
+    """Single writer of the records. `identified` counts sessions whose record told something, `empty` those whose did not."""
+
+    def __init__(self, experience: Experience, response: ResponseSettings) -> None:
+        self.identified = self.empty = 0
+        self._experience = experience
+        self._response = response
+        self._traces = Traces()
+        self._ended: deque[_Ended] = deque()
+
+    def take(self, image: FleetImage, response: ResponseMemory) -> None:
+        """Take down what a tick has seen."""
+        self._traces.take(image, response, self._response)
+
+    def over(self, record: SessionRecord, response: ResponseMemory) -> None:
+        """A session has ended: what it taught is kept, how late its car follows once that is identified."""
+        begun = self._experience.begun(record.session_uid)
+        known = begun is not None and begun.row < len(response.uid) and response.uid[begun.row] == record.session_uid
+        if begun is None or not known or not self._traces.holds(begun.row, record.session_uid) or len(self._ended) >= MOST_ENDED:
+            self._experience.over(record, response)
+            return
+        trace = self._traces.cut(np.array([begun.row]), response)
+        self._ended.append(_Ended(record, trace, self._experience.over(record, response, without_transitions=True)))
+
+    def next(self, now_s: float, response: ResponseMemory) -> Batch | None:
+        """The next records to be identified, None = there are none now."""
+        whose: list[_Open | _Ended] = [self._ended.popleft() for _ in range(min(len(self._ended), AT_ONCE))]
+        traces = [one.trace for one in whose if isinstance(one, _Ended)]
+        rows = self._traces.due(now_s, response)[: AT_ONCE - len(whose)]
+        if rows.size:
+            traces.append(self._traces.cut(rows, response))
+            sums = np.stack([getattr(response.lags, name)[rows] for name in SUMS], axis=1)
+            whose += [
+                _Open(SessionUid(uid), self._experience.begun(SessionUid(uid)), one)
+                for uid, one in zip(traces[-1].uid.tolist(), sums, strict=True)
+            ]
+        return Batch(Trace.joined(traces), tuple(whose)) if whose else None
+
+    def done(self, batch: Batch, found: F8, response: ResponseMemory, now_s: float) -> ResponseMemory:
+        """The memory, with what was found, sums over transitions (n, 5), in place of what was learned within the event."""
+        rows: list[int] = []
+        more: list[F8] = []
+        for one, sums in zip(batch.whose, found, strict=True):
+            told = _transitions(sums)
+            tells = told[0] > 0.0
+            self.identified, self.empty = self.identified + tells, self.empty + (not tells)
+            if isinstance(one, _Ended):
+                self._experience.taught_later(one.record, told if tells else one.learned)
+            elif tells and one.begun is not None and self._experience.begun(one.uid) is one.begun:
+                self._experience.identified(one.uid, told, now_s)
+                rows.append(one.begun.row)
+                more.append(sums + np.array(one.begun.start.transitions) - one.sums)
+        return replace(response, lags=with_more(response.lags, np.array(rows), np.array(more))) if rows else response
+
+
+def _transitions(sums: F8) -> Transitions:
+    count, half_w, half_w2, lag_s, lag_half = sums.tolist()
+    return count, half_w, half_w2, lag_s, lag_half
