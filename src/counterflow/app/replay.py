@@ -37,22 +37,6 @@ def message_ids(seed: int) -> Callable[[], str]:
     return lambda: str(UUID(int=random.getrandbits(128), version=4))
 
 
-def build_world(
-    settings: Settings,
-    world: WorldSettings,
-    seed: int,
-    *,
-    start_s: float = START_S,
-    journal: MemoryJournal | None = None,
-    notify: Callable[[Notice], None] = lambda _notice: None,
-) -> tuple[World, ControlRoom]:
-    """A world and its control room, joined, at `start_s`; stations are plugged in and connect over the first seconds."""
-    journal = journal if journal is not None else MemoryJournal()
-    room = ControlRoom(settings, journal, new_message_id=message_ids(seed), notify=notify)
-    room.restore(start_s)
-    return World(room, world, seed, start_s), room
-
-
 class Sent(NamedTuple):
     """One CALL of ours on its way to a station."""
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from counterflow.adapters.iec104.checks import mistakes as iec104_mistakes
 from counterflow.adapters.ocpp.messages import MeasurandEnumType
 from counterflow.adapters.openadr.settings import complaints as openadr_complaints
-from counterflow.adapters.openadr2.settings import LEVELS
+from counterflow.adapters.openadr2.settings import LEVELS, OpenAdr2Settings
 from counterflow.domain.grid import Wire
 from counterflow.domain.ids import SiteId
 from counterflow.engine.fleet.topology import Topology
@@ -197,13 +197,7 @@ def _openadr2(settings: "Settings") -> Iterator[str]:
         yield "The [openadr2] section needs the package openleadr; install counterflow[openadr2]."
     if not named:
         yield 'There is an [openadr2] section and no [[programs]] entry with wire = "openadr2": nothing could be ordered by it.'
-    if len({bool(ven.certificate), bool(ven.key), bool(ven.authority)}) > 1:
-        yield "The settings 'openadr2.certificate', 'openadr2.key' and 'openadr2.authority' go together: name all three files, or none."
-    if ven.sign and not ven.certificate:
-        yield "The setting 'openadr2.sign' needs 'openadr2.certificate' and 'openadr2.key' to sign with."
-    for setting in ("certificate", "key", "authority"):
-        if (name := getattr(ven, setting)) and not os.access(name, os.R_OK):
-            yield f"The setting 'openadr2.{setting}' names the file {name}, which cannot be read."
+    yield from _openadr2_files(ven)
     if len(ven.simple_discharge_frac) not in (0, LEVELS):
         yield f"The setting 'openadr2.simple_discharge_frac' has {len(ven.simple_discharge_frac)} shares; there are four levels, 0 to 3."
     if ven.sampling_min_s > ven.sampling_max_s:
@@ -214,6 +208,16 @@ def _openadr2(settings: "Settings") -> Iterator[str]:
             f"The VTN at {ven.vtn_url} would be spoken to in the clear. Use https://, or set 'openadr2.plain_http_beyond_this_host' where "
             "nobody else can listen in."
         )
+
+
+def _openadr2_files(ven: OpenAdr2Settings) -> Iterator[str]:
+    if len({bool(ven.certificate), bool(ven.key), bool(ven.authority)}) > 1:
+        yield "The settings 'openadr2.certificate', 'openadr2.key' and 'openadr2.authority' go together: name all three files, or none."
+    if ven.sign and not ven.certificate:
+        yield "The setting 'openadr2.sign' needs 'openadr2.certificate' and 'openadr2.key' to sign with."
+    for setting in ("certificate", "key", "authority"):
+        if (name := getattr(ven, setting)) and not os.access(name, os.R_OK):
+            yield f"The setting 'openadr2.{setting}' names the file {name}, which cannot be read."
 
 
 def _webhooks(settings: "Settings") -> Iterator[str]:

@@ -64,8 +64,6 @@ class World:
         self.now_s = start_s
         self.fleet = Fleet(settings.stations, settings.prefix, seed, settings.plant, settings.station, settings.mix, cars=cars)
         self._latency_s = settings.line_latency_s
-        self.frames_up = 0
-        self.frames_down = 0
         self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._sequence = 0
         self._seats = {station.station_id: _Seat(station) for station in self.fleet.stations}
@@ -220,12 +218,10 @@ class World:
         self._plant_at(self.now_s + PLANT_STEP_S)
 
     def _arrive_at_csms(self, seat: _Seat, frame: bytes) -> None:
-        self.frames_up += 1
         self.csms.received(seat.station.station_id, frame, self.now_s)
         self._drain_csms()
 
     def _arrive_at_station(self, seat: _Seat, frame: bytes) -> None:
-        self.frames_down += 1
         seat.station.receive(frame, self.now_s)
         self._flush(seat)
 

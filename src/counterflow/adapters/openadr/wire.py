@@ -53,11 +53,6 @@ class VtnLine:
             self._ear is not None and self._ear.connected
         )
 
-    @property
-    def webhook_port(self) -> int | None:
-        """Where notifications come in."""
-        return self._listener.port if self._listener is not None and self._listener.listening else None
-
     def troubles(self) -> Sequence[str]:
         """Why something does not hint at news that should, in sentences."""
         return [text for text in (self._trouble, self._ear.trouble if self._ear is not None else None) if text is not None]

@@ -54,7 +54,6 @@ class Load:
         self._stations: list[_Station] = []
         self._until = _Step.READY
         self._arrived = 0
-        self._boots = 0
         self._last_boot_s = 0.0
         self._answered = 0
         self._saturating = False
@@ -194,7 +193,6 @@ class Load:
         now_s = time.time()
         match station.step:
             case _Step.BOOTED:
-                self._boots += 1
                 self._last_boot_s = time.monotonic()
                 if self._until is _Step.BOOTED:
                     station.step = _Step.READY

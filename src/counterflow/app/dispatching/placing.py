@@ -238,11 +238,6 @@ class Placement:
         """A dispatch is not kept any longer, nor is the count of its messages; `messages_sent` has them for good."""
         self.messages_by_dispatch.pop(dispatch_id, None)
 
-    def dispatch_of(self, uid: SessionUid) -> str:
-        """The dispatch that the newest order of this session belongs to, or ""."""
-        latest = self._latest.get(uid)
-        return latest.dispatch_id if latest else ""
-
     def restore(self, record: ProfileRecord) -> None:
         """An entry from the journal. Tombstones wait for their station."""
         self.ledger.restore(record)

@@ -11,7 +11,7 @@ from counterflow.app.simulation.settings import UNWILLING_EVERY, YARD_EVERY, YAR
 from counterflow.domain.commands import ProfileKind
 from counterflow.domain.ids import DispatchId
 from counterflow.domain.instructions import DispatchState
-from counterflow.domain.records import Latch, ProfileState
+from counterflow.domain.records import Latch, ProfileRecord, ProfileState
 
 if TYPE_CHECKING:
     from counterflow.app.simulation.seat import Seat
@@ -94,8 +94,11 @@ class Watch:
             self.breach(f"ledger {seat.name}: profile {profile['id']} leaves and is not in the ledger")
         [schedule] = profile["chargingSchedule"]
         setpoints_w = [period["setpoint"] for period in schedule["chargingSchedulePeriod"] if "setpoint" in period]
-        if not any(setpoint_w < 0.0 for setpoint_w in setpoints_w):
-            return
+        if any(setpoint_w < 0.0 for setpoint_w in setpoints_w):
+            self._discharge_leaves(seat, record, schedule, setpoints_w)
+
+    def _discharge_leaves(self, seat: Seat, record: ProfileRecord | None, schedule: dict[str, Any], setpoints_w: list[float]) -> None:
+        now_s, universe = self._universe.now_s, self._universe
         if seat.row % UNWILLING_EVERY == 0:
             self.breach(f"I4 {seat.name}: a discharge without consent")
         if any(setpoint_w > 0.0 for setpoint_w in setpoints_w):

@@ -149,11 +149,6 @@ class Looks:
         self.gone(station_id)
         self._looks.pop(station_id, None)
 
-    def asked_at_s(self, station_id: StationId) -> float:
-        """When the station was last asked; -inf = never."""
-        look = self._looks.get(station_id)
-        return -inf if look is None else look.last_s
-
     def next_due_s(self, *, paused: bool) -> float | None:
         """When to come back; None = nothing is due. While all places are taken, or looks are `paused`, only time-outs count."""
         while self._deadlines and self._deadline_s(self._deadlines[0][2]) != self._deadlines[0][0]:

@@ -67,7 +67,7 @@ class BestPossible:
     beforehand: who is there, what each can give, its energy above its floor, and (`from_start`) its delay and ramp at the begin."""
 
     def __init__(self, stage: Stage, seconds: int, *, from_start: bool, every: int = 10) -> None:
-        self._plant, self._every, self._from_start = stage.plant, every, from_start
+        self._every, self._from_start = every, from_start
         self._able_w = np.zeros((seconds // every, len(stage.plant.fleet)))
         self._energy_wh = stage.plant.above_floor_wh()
 
