@@ -1,7 +1,8 @@
 """The whole house on a virtual clock: control room, simulated fleet, and everything that happened in between."""
 
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -56,6 +57,26 @@ class Town(Replay):
         steps = (to_s - from_s) // mean_s
         means_w = -np.array(self.power_w[from_s : from_s + steps * mean_s]).reshape(steps, mean_s).mean(axis=1)
         return float(np.abs(means_w / target_w - 1.0).max())
+
+    def answering(
+        self,
+        action: str,
+        way: Callable[[Any], Any],
+        rows: Iterable[int] | None = None,
+        only: Callable[[Any], bool] = lambda _payload: True,
+    ) -> None:
+        """Stations (None = all) answer an action their own way, where `only` lets its payload through: `way(frame)`, None = not at all."""
+        for row in range(len(self.world.stations)) if rows is None else rows:
+            station = self.world.stations[row]
+
+            def hear(text: bytes, now_s: float, station: Any = station, receive: Any = station.receive) -> None:
+                frame = json.loads(text)
+                if frame[0] != 2 or frame[2] != action or not only(frame[3]):
+                    receive(text, now_s)
+                elif (answer := way(frame)) is not None:
+                    self.world.at(now_s, lambda: self.world.csms.received(station.station_id, json.dumps(answer).encode(), self.now_s))
+
+            station.receive = hear  # type: ignore[method-assign]
 
     def calls(self, station_id: str | None = None, since_s: float = 0.0) -> Counter[str]:
         """How often each action was sent."""

@@ -29,23 +29,6 @@ def barred(at: Any, reason: Reason) -> set[str]:
     return {station for station, name in reasons(at).items() if name == reason.name.lower()}
 
 
-def answering(at: Any, action: str, way: Callable[[Any], Any]) -> None:
-    """All stations answer `action` their own way; None = not at all."""
-    for station in at.world.stations:
-        receive = station.receive
-
-        def hear(text: bytes, now_s: float, station: Any = station, receive: Any = receive) -> None:
-            frame = json.loads(text)
-            if frame[0] == 2 and frame[2] == action:
-                answer = way(frame)
-                if answer is not None:
-                    at.world.at(now_s, lambda: at.world.csms.received(station.station_id, json.dumps(answer).encode(), at.now_s))
-                return
-            receive(text, now_s)
-
-        station.receive = hear
-
-
 def rivals(at: Any, rows: range, **profile: Any) -> list[Rival]:
     """A foreign transaction profile at these stations, which nobody has told us of."""
     found = []
@@ -75,7 +58,7 @@ def test_every_session_is_looked_at_once_before_it_may_be_discharged(town: Any, 
 def test_until_the_station_has_told_its_car_is_not_discharged_and_silence_is_asked_ever_more_rarely(
     town: Any, ideal: dict[str, Any]
 ) -> None:
-    at = town(4, 1, plant=ideal, ready=lambda at: answering(at, "GetChargingProfiles", lambda _frame: None))
+    at = town(4, 1, plant=ideal, ready=lambda at: at.answering("GetChargingProfiles", lambda _frame: None))
     assert barred(at, Reason.PROFILES_UNSEEN) == set(reasons(at))
     at.order(600.0, power_w=5_000.0)
     at.run(590)
@@ -84,7 +67,7 @@ def test_until_the_station_has_told_its_car_is_not_discharged_and_silence_is_ask
 
 
 def test_k09_a_report_that_never_comes_is_unknown(town: Any, ideal: dict[str, Any]) -> None:
-    at = town(4, 1, plant=ideal, ready=lambda at: answering(at, "GetChargingProfiles", lambda frame: [3, frame[1], {"status": "Accepted"}]))
+    at = town(4, 1, plant=ideal, ready=lambda at: at.answering("GetChargingProfiles", lambda frame: [3, frame[1], {"status": "Accepted"}]))
     at.run(120)
     assert barred(at, Reason.PROFILES_UNSEEN) == set(reasons(at))
 
@@ -99,7 +82,7 @@ def test_a_station_that_cannot_tell_is_dealt_with_by_the_setting_and_shown(
         1,
         plant=ideal,
         settings={"conflicts": {"discharge_untold": allowed}},
-        ready=lambda at: answering(at, "GetChargingProfiles", lambda frame: [4, frame[1], code, "", {}]),
+        ready=lambda at: at.answering("GetChargingProfiles", lambda frame: [4, frame[1], code, "", {}]),
     )
     assert barred(at, Reason.NOT_TELLING) == (set() if allowed else set(reasons(at)))
     views = at.do(at.operations.conflicts())
@@ -117,9 +100,7 @@ def test_who_else_steers_is_looked_up_in_portions_between_which_control_has_its_
     town: Any, ideal: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conflict_views, "STATIONS_AT_ONCE", 4)
-    at = town(
-        10, 1, plant=ideal, ready=lambda at: answering(at, "GetChargingProfiles", lambda frame: [4, frame[1], "NotSupported", "", {}])
-    )
+    at = town(10, 1, plant=ideal, ready=lambda at: at.answering("GetChargingProfiles", lambda frame: [4, frame[1], "NotSupported", "", {}]))
     judged = Mock(wraps=at.room.conflicts.conflict_of)
     monkeypatch.setattr(at.room.conflicts, "conflict_of", judged)
     portions: list[int] = []
@@ -135,9 +116,7 @@ def test_who_else_steers_is_looked_up_in_portions_between_which_control_has_its_
 
 
 def test_another_callerror_is_no_word_about_what_is_installed(town: Any, ideal: dict[str, Any]) -> None:
-    at = town(
-        4, 1, plant=ideal, ready=lambda at: answering(at, "GetChargingProfiles", lambda frame: [4, frame[1], "InternalError", "", {}])
-    )
+    at = town(4, 1, plant=ideal, ready=lambda at: at.answering("GetChargingProfiles", lambda frame: [4, frame[1], "InternalError", "", {}]))
     assert barred(at, Reason.PROFILES_UNSEEN) == set(reasons(at))
 
 
@@ -229,7 +208,7 @@ def test_k02_a_foreign_profile_dies_with_its_transaction_and_the_next_session_is
 def test_a_new_session_at_a_station_that_told_before_waits_until_it_tells_again(town: Any, ideal: dict[str, Any]) -> None:
     at = town(2, 6, plant=ideal)
     station = at.world.stations[0]
-    answering(at, "GetChargingProfiles", lambda _frame: None)
+    at.answering("GetChargingProfiles", lambda _frame: None)
     at.world.at(at.now_s, lambda: station.unplug(at.now_s))
     at.run(5)
     at.world.at(at.now_s, lambda: station.plug_in(at.now_s))
@@ -397,7 +376,7 @@ def test_k08_our_own_watchdog_and_fallback_in_the_composite_schedule_cost_no_car
 def test_k08_a_cap_that_nobody_told_is_proved_by_the_composite_schedule_and_not_promised(town: Any, ideal: dict[str, Any]) -> None:
     """The station neither tells the limit nor lists its profile: only its composite schedule shows it."""
     nothing = {"status": "NoProfiles"}
-    at = town(4, 26, plant=ideal, ready=lambda at: answering(at, "GetChargingProfiles", lambda frame: [3, frame[1], nothing]))
+    at = town(4, 26, plant=ideal, ready=lambda at: at.answering("GetChargingProfiles", lambda frame: [3, frame[1], nothing]))
     rival = Rival(at.world.stations[0])
     at_once(at, lambda now_s: rival.limit(now_s, (0, 400.0), quiet=True))
     believed_w = at.offer_w(300.0)

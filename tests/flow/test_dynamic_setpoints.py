@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -20,22 +19,6 @@ def dynamic_profiles(at: Any, since_s: float = 0.0) -> list[dict[str, Any]]:
     """Dynamic profiles that were sent."""
     placed = [one.payload["chargingProfile"] for one in at.sent if one.action == "SetChargingProfile" and one.at_s >= since_s]
     return [profile for profile in placed if profile["chargingProfileKind"] == "Dynamic"]
-
-
-def answering(at: Any, rows: range, action: str, way: Callable[[Any], Any]) -> None:
-    """These stations treat one action their own way."""
-    for row in rows:
-        station = at.world.stations[row]
-
-        def hear(text: bytes, now_s: float, station: Any = station, receive: Any = station.receive) -> None:
-            frame = json.loads(text)
-            answer = way(frame) if frame[0] == 2 and frame[2] == action else None
-            if answer is None:
-                receive(text, now_s)
-            else:
-                at.world.at(now_s, lambda: at.world.csms.received(station.station_id, json.dumps(answer).encode(), at.now_s))
-
-        station.receive = hear
 
 
 def test_k28_fr_02_a_moving_target_is_followed_by_updates_of_one_profile(town: Any, ideal: dict[str, Any]) -> None:
@@ -107,7 +90,7 @@ def test_k28_fr_05_updates_that_are_refused_end_in_absolute_profiles_with_the_re
             return [4, frame[1], code, "", {}]
         return [3, frame[1], {"status": "Rejected", "statusInfo": {"reasonCode": code}}]
 
-    answering(at, range(4), "UpdateDynamicSchedule", refuse)
+    at.answering("UpdateDynamicSchedule", refuse, range(4))
     order = at.order(400.0, 0.7)
     at.run(200)
     for row in range(4):

@@ -1,7 +1,5 @@
 """aFRR signals and local frequency on the virtual clock: stations find their power by curves, and the driver's floor holds at the worst."""
 
-import json
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -41,22 +39,6 @@ def band_w(at: Any) -> float:
         for period in one.profile.charging_schedule[0].charging_schedule_period[:1]
         if period.operation_mode == "LocalFrequency"
     )
-
-
-def answering(at: Any, rows: range, action: str, way: Callable[[Any], Any]) -> None:
-    """These stations treat one action their own way."""
-    for row in rows:
-        station = at.world.stations[row]
-
-        def hear(text: bytes, now_s: float, station: Any = station, receive: Any = station.receive) -> None:
-            frame = json.loads(text)
-            answer = way(frame) if frame[0] == 2 and frame[2] == action else None
-            if answer is None:
-                receive(text, now_s)
-            else:
-                at.world.at(now_s, lambda: at.world.csms.received(station.station_id, json.dumps(answer).encode(), at.now_s))
-
-        station.receive = hear
 
 
 def held_power_w(at: Any) -> float:
@@ -144,7 +126,7 @@ def test_q08_stations_that_refuse_signals_get_setpoints_and_the_reason_is_kept(t
             return [4, frame[1], code, "", {}]
         return [3, frame[1], {"status": "Rejected", "statusInfo": {"reasonCode": code}}]
 
-    answering(at, range(16), "AFRRSignal", refuse)
+    at.answering("AFRRSignal", refuse)
     order = at.order(300.0, 0.5, control_path=ControlPath.AFRR)
     at.run(60)
     closed = [record for station in at.world.stations for record in at.room.placement.paths.closed_at(station.station_id)]
@@ -166,12 +148,13 @@ def test_stations_that_refuse_curves_are_left_out_of_a_local_frequency_band(town
     at = town(20, 5, plant=exact, station=ABLE)
 
     def refuse(frame: Any) -> Any:
-        [schedule] = frame[3]["chargingProfile"]["chargingSchedule"]
-        if "v2xFreqWattCurve" in schedule["chargingSchedulePeriod"][0]:
-            return [3, frame[1], {"status": "Rejected", "statusInfo": {"reasonCode": "InvalidOperationMode"}}]
-        return None
+        return [3, frame[1], {"status": "Rejected", "statusInfo": {"reasonCode": "InvalidOperationMode"}}]
 
-    answering(at, range(8), "SetChargingProfile", refuse)
+    def is_curve(payload: Any) -> bool:
+        [schedule] = payload["chargingProfile"]["chargingSchedule"]
+        return "v2xFreqWattCurve" in schedule["chargingSchedulePeriod"][0]
+
+    at.answering("SetChargingProfile", refuse, range(8), is_curve)
     order = at.order(300.0, 0.4, control_path=ControlPath.LOCAL_FREQUENCY)
     at.run(60)
     closed = [record for station in at.world.stations for record in at.room.placement.paths.closed_at(station.station_id)]

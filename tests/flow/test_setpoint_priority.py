@@ -95,17 +95,7 @@ def test_on_request_the_station_gets_it_back_with_everything_else_and_is_left_al
 
 def answering(at: Any, way: Callable[[Any], Any]) -> None:
     """The first station answers SetVariables of SetpointPriority its own way."""
-    station = at.world.stations[0]
-    receive = station.receive
-
-    def hear(text: bytes, now_s: float) -> None:
-        frame = json.loads(text)
-        if frame[0] == 2 and frame[2] == "SetVariables" and b"SetpointPriority" in text:
-            at.world.at(now_s, lambda: at.world.csms.received(station.station_id, json.dumps(way(frame)).encode(), at.now_s))
-        else:
-            receive(text, now_s)
-
-    station.receive = hear
+    at.answering("SetVariables", way, [0], lambda payload: "SetpointPriority" in json.dumps(payload))
 
 
 def refused(status: str) -> Callable[[Any], Any]:

@@ -46,20 +46,7 @@ WAYS = {
 
 def stubborn(at: Any, rows: range, way: Callable[[Any], Any], only: Callable[[dict[str, Any]], bool] = lambda _profile: True) -> None:
     """The stations of these rows treat SetChargingProfile their own way; everything else works."""
-    for row in rows:
-        station = at.world.stations[row]
-        receive = station.receive
-
-        def hear(text: bytes, now_s: float, station: Any = station, receive: Any = receive) -> None:
-            frame = json.loads(text)
-            if frame[0] == 2 and frame[2] == "SetChargingProfile" and only(frame[3]["chargingProfile"]):
-                answer = way(frame)
-                if answer is not None:
-                    at.world.at(now_s, lambda: at.world.csms.received(station.station_id, json.dumps(answer).encode(), at.now_s))
-                return
-            receive(text, now_s)
-
-        station.receive = hear
+    at.answering("SetChargingProfile", way, rows, lambda payload: only(payload["chargingProfile"]))
 
 
 @pytest.mark.parametrize("name", list(WAYS))
