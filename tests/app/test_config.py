@@ -80,6 +80,7 @@ WRONG = [
     ("[drivers.drivers.abc]\nconset = true", "There is no setting 'conset' in [drivers.drivers.<name>]; "),
     ('[api]\nhost = "0.0.0.0"', "The API would send its tokens in the clear on 0.0.0.0. Set 'api.tls_certificate'"),
     ('[api]\nhost = "depot.example"', "The API would send its tokens in the clear on depot.example."),
+    ("[api]\nmax_connections = 64", "The setting 'api.max_event_streams' (64) must be smaller than 'api.max_connections' (64)"),
     ('[api]\ntls_key = "key.pem"', "The settings 'api.tls_certificate' and 'api.tls_key' go together"),
     (
         '[api]\ntls_certificate = "no.pem"\ntls_key = "no.pem"',

@@ -4,24 +4,36 @@ does."""
 import asyncio
 from typing import Any
 
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 
 class HttpConnection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # chosen when uvicorn is imported: httptools, or h11
-    """Closed where a request, its body included, is not whole `request_within_s` after the connection or its first byte came."""
+    """Closed where a request, its body included, is not whole `request_within_s` after the connection or its first byte came.
 
-    def __init__(self, *, request_within_s: float, **given: Any) -> None:
+    Where `most` are open, the next takes the place of the one that has said nothing for longest and waits for no answer; uvicorn's own
+    limit would refuse those who are there, and let silent ones stay. Where all wait for answers, `crowded` answers it.
+    """
+
+    def __init__(self, *, request_within_s: float, most: int | None = None, crowded: ASGIApp | None = None, **given: Any) -> None:
         super().__init__(**given)
         self._request_within_s = request_within_s
+        self._most = most
+        self._crowded = crowded
+        self._heard_at_s = 0.0
         self._late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Now somebody may ask."""
         super().connection_made(transport)
+        self._heard_at_s = asyncio.get_running_loop().time()
+        if self._most is not None and len(self.connections) > self._most:
+            self._make_room(self._most)
         self._look()
 
     def data_received(self, data: bytes) -> None:
         """A part of a request, or several whole ones."""
+        self._heard_at_s = asyncio.get_running_loop().time()
         super().data_received(data)
         self._look()
 
@@ -39,6 +51,21 @@ class HttpConnection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # cho
         if self.cycle.response_complete:
             return self.timeout_keep_alive_task is None
         return bool(self.cycle.more_body)
+
+    @property
+    def _is_idle(self) -> bool:
+        """No answer is being made for it."""
+        return bool(self.cycle is None or self.cycle.response_complete or self.cycle.more_body)
+
+    def _make_room(self, most: int) -> None:
+        others = [one for one in self.connections if isinstance(one, HttpConnection) and one is not self and not one.transport.is_closing()]
+        if len(others) < most:
+            return
+        idle = [one for one in others if one._is_idle]
+        if idle:
+            min(idle, key=lambda one: one._heard_at_s).transport.abort()
+        elif self._crowded is not None:
+            self.app = self._crowded
 
     def _look(self) -> None:
         if not self._waits():

@@ -83,7 +83,7 @@ class Server:
     async def start(self) -> None:
         """Open the data dir, restore what was known, then let stations and people in."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        self._limit = allow_connections(self.settings.gateway.max_connections)
+        self._limit = allow_connections(self.settings.gateway.max_connections, self.settings.api.max_connections)
         token = ensure_token(self._data_dir)
         self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
         pseudonym = Pseudonyms(ensure_key(self._data_dir))

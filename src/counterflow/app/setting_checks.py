@@ -128,6 +128,11 @@ def _api(settings: "Settings") -> Iterator[str]:
             f"The API would send its tokens in the clear on {api.host}. Set 'api.tls_certificate' and 'api.tls_key', listen on 127.0.0.1 "
             "behind a TLS proxy, or set 'api.plain_http_beyond_this_host' where nobody else can listen in."
         )
+    if api.max_event_streams >= api.max_connections:
+        yield (
+            f"The setting 'api.max_event_streams' ({api.max_event_streams}) must be smaller than 'api.max_connections' "
+            f"({api.max_connections}): each stream takes a connection, and orders and the emergency stop need some, too."
+        )
 
 
 def _programs(settings: "Settings", topology: Topology) -> Iterator[str]:

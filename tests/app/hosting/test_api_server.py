@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable, Iterable
 
 import pytest
 from fastapi import FastAPI, Request
@@ -123,6 +124,78 @@ def test_whoever_waits_for_an_answer_or_idles_between_requests_is_not_cut_off() 
                 await asyncio.sleep(0.5)
         assert not reader.at_eof()
         writer.close()
+        server.should_exit = True
+        await serving
+
+    asyncio.run(story())
+
+
+Opened = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _says(server: ApiServer, words: bytes) -> Opened:
+    """A new connection on which these words are said."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(words)
+    return reader, writer
+
+
+async def _until(happened: Callable[[], bool]) -> None:
+    while not happened():
+        await asyncio.sleep(0.005)
+
+
+def _gone(opened: Iterable[Opened]) -> list[bool]:
+    return [reader.at_eof() or reader.exception() is not None for reader, _ in opened]
+
+
+@pytest.mark.parametrize("words", [b"", b"GET / HTTP/1.1\r\nHos", HEAD % b"read" + b"half", REQUEST])
+def test_whoever_comes_takes_the_place_of_one_that_waits_for_no_answer(words: bytes) -> None:
+    async def story() -> None:
+        server = an_api(ApiSettings(port=0, max_connections=4), asyncio.Event())
+        serving = asyncio.create_task(server.serve())
+        await server.until_started()
+        async with asyncio.timeout(60.0):
+            opened: list[Opened] = []
+            for _ in range(12):
+                opened.append(await _says(server, words))
+                if words == REQUEST:
+                    await opened[-1][0].readuntil(NOT_FOUND)
+            await _until(lambda: sum(_gone(opened)) == 8)
+            reader, writer = await _says(server, HEAD % b"read" + b"9" * 9)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            await _until(lambda: sum(_gone(opened)) == 9)
+            assert len(server.server_state.connections) == 4
+            if words == REQUEST:
+                assert _gone(opened) == [True] * 9 + [False] * 3, "who has said nothing for longest goes first"
+        for _, one in (*opened, (reader, writer)):
+            one.close()
+        server.should_exit = True
+        await serving
+
+    asyncio.run(story())
+
+
+def test_where_everybody_waits_for_an_answer_one_more_is_told_so_and_the_others_are_answered() -> None:
+    async def story() -> None:
+        go_on = asyncio.Event()
+        server = an_api(ApiSettings(port=0, max_connections=4), go_on)
+        serving = asyncio.create_task(server.serve())
+        await server.until_started()
+        async with asyncio.timeout(60.0):
+            waiting = [await _says(server, b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n") for _ in range(4)]
+            await _until(lambda: len(server.server_state.tasks) == 4)
+            for _ in range(3):
+                reader, writer = await _says(server, b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n")
+                told = await reader.read()
+                assert told.startswith(b"HTTP/1.1 503")
+                assert b"application/problem+json" in told
+                assert b"api.max_connections" in told
+                writer.close()
+            go_on.set()
+            for reader, writer in waiting:
+                assert (await reader.readuntil(b'"done"')).startswith(b"HTTP/1.1 200")
+                writer.close()
         server.should_exit = True
         await serving
 

@@ -49,6 +49,16 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         float,
         Meta(description="A request that is not whole after this is cut off with its connection.", extra={"unit": "s"}, gt=0, le=3600),
     ] = 60.0
+    max_connections: Annotated[
+        int,
+        Meta(
+            description="Open connections of the API. One more takes the place of the one that has said nothing for longest and waits "
+            "for no answer; where all wait for answers it is answered 503.",
+            extra={"unit": "-"},
+            ge=4,
+            le=10_000,
+        ),
+    ] = 256
     max_event_streams: Annotated[int, Meta(description="Event streams open at the same time.", extra={"unit": "-"}, ge=1)] = 64
     render_threads: Annotated[
         int, Meta(description="Reports that are drawn or written at the same time; others wait.", extra={"unit": "-"}, ge=1, le=16)

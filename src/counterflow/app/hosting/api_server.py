@@ -6,12 +6,27 @@ from collections.abc import Iterator
 from functools import partial
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from starlette.types import Receive, Scope, Send
 
 from counterflow.adapters.http_connection import HttpConnection
+from counterflow.adapters.web.problems import problem
 from counterflow.adapters.web.settings import ApiSettings
 
 _LOOK_S = 0.005
+
+
+async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer to whoever comes while everybody who is there waits for an answer."""
+    answer = problem(
+        Request(scope),
+        503,
+        "crowded",
+        "Every connection that the API may have (api.max_connections) waits for an answer or reads a stream.",
+        remedy="Try again in a moment, or close event streams that nobody reads.",
+        headers={"Connection": "close", "Retry-After": "1"},
+    )
+    await answer(scope, receive, send)
 
 
 class ApiServer(uvicorn.Server):
@@ -28,7 +43,9 @@ class ApiServer(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 log_config=None,  # lines of its own are ours to write (logs.py)
-                http=partial(HttpConnection, request_within_s=settings.request_within_s),  # type: ignore[arg-type]  # called as a class is
+                http=partial(  # type: ignore[arg-type]  # called as a class is
+                    HttpConnection, request_within_s=settings.request_within_s, most=settings.max_connections, crowded=_crowded
+                ),
                 timeout_keep_alive=settings.idle_connection_s,  # type: ignore[arg-type]  # goes to loop.call_later
                 timeout_graceful_shutdown=2,
                 ssl_certfile=settings.tls_certificate or None,

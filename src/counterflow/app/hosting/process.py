@@ -14,7 +14,8 @@ SWITCH_INTERVAL_S = 0.001
 
 _M_ARENA_MAX: Final = -8
 """glibc's malloc.h: how many heaps there may be."""
-SPARE_FILES = 512
+SPARE_FILES = 256
+"""Files beside connections: of the journal, telemetry, reports, the console, and of what is called out to."""
 Result = TypeVar("Result")
 
 
@@ -33,9 +34,11 @@ def give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def allow_connections(connections: int) -> str | None:
-    """Raise the limit of open files to what `connections` need; returns a sentence when the machine does not allow it."""
-    wanted = connections + SPARE_FILES
+def allow_connections(connections: int, of_others: int) -> str | None:
+    """Raise the limit of open files to what `connections` of stations and those `of_others` need; returns a sentence when the machine does
+    not allow it."""
+    spare = of_others + SPARE_FILES
+    wanted = connections + spare
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= wanted or soft == resource.RLIM_INFINITY:
         return None
@@ -44,6 +47,6 @@ def allow_connections(connections: int) -> str | None:
     if reachable >= wanted:
         return None
     return (
-        f"This process may open {reachable} files, which is room for {max(0, reachable - SPARE_FILES)} of {connections} stations; "
+        f"This process may open {reachable} files, which is room for {max(0, reachable - spare)} of {connections} stations; "
         "raise the hard limit (ulimit -Hn) or lower gateway.max_connections."
     )
