@@ -103,6 +103,7 @@ def test_what_came_last_stays_while_the_server_is_away(house: Any, api: Api) -> 
     api.answer = ApiError(AWAY)
     asyncio.run(asked.look())
     assert shown.rows == [{"who": "ann"}]
+    assert shown.say(AWAY) == AWAY, "beside the rows"
 
 
 def test_rows_of_another_page_do_not_stay_under_its_number(house: Any, api: Api) -> None:
@@ -115,6 +116,7 @@ def test_rows_of_another_page_do_not_stay_under_its_number(house: Any, api: Api)
     asyncio.run(asked.ask())
     assert instead(shown) == f"Not known: {AWAY}"
     assert shown.props["loading"] is False
+    assert shown.say(AWAY) == "", "it is said once"
 
 
 def test_a_page_beyond_the_end_leads_to_the_last(house: Any, api: Api) -> None:

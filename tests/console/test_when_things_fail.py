@@ -312,8 +312,17 @@ def test_nothing_is_cut_off(page: Page, console: Console, width: int, height: in
         assert fits, text
     page.goto(console.url + "/stations")
     expect(page.get_by_role("link", name="CS-000")).to_be_visible()
+    apart = page.evaluate(
+        """() => {
+            const field = [...document.querySelectorAll(".q-field")].find(one => one.innerText.includes("all stations"));
+            const [label, value] = [".q-field__label", ".q-field__native span"].map(part => field.querySelector(part));
+            return value.getBoundingClientRect().top - label.getBoundingClientRect().bottom;
+        }"""
+    )
+    assert apart >= -1.0, "the name of a field does not lie on what is in it"
     turn = page.get_by_role("button", name="Next page").bounding_box()
     assert turn is not None
+    assert turn["width"] >= 20.0, "it can be hit, and seen from afar"
     assert turn["y"] + turn["height"] <= height
     assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
 

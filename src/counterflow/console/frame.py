@@ -76,6 +76,10 @@ header .q-btn:focus-visible {{ box-shadow: 0 0 0 2px {BAR}, 0 0 0 5px {FOCUS_DAR
   body, .q-btn, .q-field, .q-table th, .q-table td, .q-table__bottom, .q-item {{ font-size: 1rem; }}
   .q-table th {{ font-size: .9rem; }}
   .q-field__label, .q-field__native, .q-field__input {{ font-size: .9rem; }}
+  .q-field--dense .q-field__control, .q-field--dense .q-field__marginal {{ height: 52px; }}
+  .q-field--dense.q-field--labeled .q-field__native, .q-field--dense.q-field--labeled .q-field__input {{ padding: 14px 0 6px; }}
+  .q-field--dense .q-field__label {{ top: 14px; }}
+  .q-table__bottom .q-btn {{ font-size: 1rem !important; }}
   .cf-bar {{ height: 16px; }}
   :root {{ --cf-figure: 3.4rem; }}
 }}

@@ -24,8 +24,7 @@ class Listed:
         trouble = ui.label().classes("text-negative")
 
         def say(why_not: str) -> None:
-            shown.say(why_not)
-            trouble.set_text(why_not)
+            trouble.set_text(shown.say(why_not))
 
         self._asked: Asked[Any] = Asked(lambda: house.api.get(visitor.token, path, **asked), lambda found: shown.show(rows_of(found)), say)
 

@@ -49,14 +49,18 @@ class Rows(ui.table):
         self.props["loading"] = True
         self.update()
 
-    def say(self, why_not: str) -> None:
-        """Why there was no answer; what came last stays where it still answers what is asked. Empty = there was one."""
+    def say(self, why_not: str) -> str:
+        """Why there was no answer; what came last stays where it still answers what is asked. Empty = there was one.
+
+        Returns what is to be said beside it: where rows are shown, that they are old; where there are none, they say so themselves.
+        """
         if not why_not or self._is_known:
-            return
+            return why_not
         self._say_instead(f"Not known: {why_not}")
         self.props["loading"] = False
         self.rows = []
         self.update()
+        return ""
 
     def stay(self, told: events.ValueChangeEventArguments[dict[str, Any]]) -> None:
         """A browser tells of the first page as it makes the table, maybe after the viewer turned it: what was asked counts."""

@@ -148,8 +148,7 @@ async def _metrics(house: House, visitor: Visitor, show_figures: Callable[[list[
         shown.show([row for row in rows if wanted in row["key"].lower()])
 
     def say(why_not: str) -> None:
-        shown.say(why_not)
-        trouble.set_text(why_not)
+        trouble.set_text(shown.say(why_not))
         if why_not:
             show_figures([])
 

@@ -156,8 +156,7 @@ class Conflicts:
         self._told, self._asked_s = told, self._house.now_s()
 
     def _say(self, why_not: str) -> None:
-        self._table.say(why_not)
-        self._trouble.set_text(why_not)
+        self._trouble.set_text(self._table.say(why_not))
 
     def _show_sites(self) -> None:
         self._sites.clear()

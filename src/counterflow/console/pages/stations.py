@@ -209,8 +209,7 @@ class OneStation:
         self._frames.show(rows[::-1])
 
     def _say_frames(self, why_not: str) -> None:
-        self._frames.say(why_not)
-        self._frames_trouble.set_text(why_not)
+        self._frames_trouble.set_text(self._frames.say(why_not))
 
     async def _search_frames(self) -> None:
         self._frames.forget()
