@@ -17,8 +17,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from counterflow.app.bench import scenarios
-from counterflow.app.bench.scenarios import Request, lag, run_scenarios
+from counterflow.app.bench.scenarios import Request, identification, lag, run_scenarios
 from counterflow.app.bench.scenarios.catalogue import ELSEWHERE, SCENARIOS, UnknownScenarioError, chosen
+from counterflow.app.bench.scenarios.identification import run_identification
 from counterflow.app.bench.scenarios.lag import run_lag
 from counterflow.app.bench.scenarios.oracle import best_capacity_w, best_delivery_w, least_square_share_w, recoverable
 from counterflow.app.bench.scenarios.outcome import Outcome
@@ -315,3 +316,30 @@ def test_without_events_a_target_is_followed_by_the_period_only() -> None:
         ticks[event_driven] = [at_s for at_s, _ in play(stage, Course(target_w=target_w, event_driven=event_driven)).figures]
     assert 30.0 in ticks[True]
     assert ticks[False] == [4.0 * number for number in range(15)]
+
+
+def test_what_is_told_of_cars_after_an_event_is_nearer_to_the_truth_than_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identification, "LESSONS", (("reference", 10.0, 3),))
+    monkeypatch.setattr(identification, "NEXT", (("modern", "step"), ("modern", "stream")))
+    monkeypatch.setattr(identification, "DT_S", 0.5)
+    monkeypatch.setattr(identification, "ProcessPoolExecutor", _Here)
+    said = Console(file=StringIO(), width=200)
+    assert run_identification(1, said, quick=True) == 0
+    told = [line for line in said.file.getvalue().splitlines() if "│ within the" in line or "│ after it" in line]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in told]
+    lags_s = {row[3]: float(row[8].split()[0]) for row in rows if row[2] == "3"}
+    assert lags_s["after it"] < 0.7 * lags_s["within the event"]
+    assert len(rows) == 2 + 4, "two of a lesson, two of each next event"
+
+
+class _Here:
+    """In this process."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.map = map
+
+    def __enter__(self) -> "_Here":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None

@@ -8,6 +8,7 @@ import typer
 from counterflow.app.cli.shared import FailedError, WrongUsageError, screen
 
 SCENARIOS, LAG, OFFERS, REALTIME, SETTLEMENT = "scenarios", "lag", "offers", "realtime", "settlement"
+IDENTIFICATION = "identification"
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +25,7 @@ def bench(
         typer.Argument(
             metavar="[NAME]...",
             help="allocation, ingest, gateway, fan_out, memory, storm, console; all of these when none. Or one of: "
-            "scenarios, lag, offers, realtime, settlement.",
+            "scenarios, lag, identification, offers, realtime, settlement.",
         ),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file, too.")] = None,
@@ -37,7 +38,7 @@ def bench(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, under a minute; not comparable with the full run.")] = False,
     only: Annotated[str, typer.Option("--only", metavar="LIST", help="scenarios: only these, such as 4,8.")] = "",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="scenarios, lag, settlement: so many plays of each.")] = 5,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="scenarios, lag, identification, settlement: so many plays of each.")] = 5,
     minutes: Annotated[float, typer.Option("--minutes", min=0.5, max=1_440.0, help="realtime: length of the window.")] = 15.0,
     stations: Annotated[int, typer.Option("--stations", metavar="N", min=1, max=100_000, help="realtime: number of stations.")] = 1_000,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="realtime: same seed, same cars, signal and leavers.")] = 1,
@@ -54,6 +55,8 @@ def bench(
 
     `bench lag` measures what fights lag on a streamed target, each by itself: anticipation, ticks that come with a value, faster meters.
 
+    `bench identification` measures how well delay and ramp of cars are told, within an event and after it, and what that brings the next.
+
     `bench offers` measures whether firm offers are as sure as they say, on days that the model has not seen.
 
     `bench realtime` lets stations over WebSockets follow a streamed target in real time, beside the same on the virtual clock, and ends
@@ -67,6 +70,8 @@ def bench(
             code = _scenarios(names or [], only, seeds, quick, out or Path("out") / SCENARIOS)
         elif LAG in (names or ()):
             code = _lag(names or [], seeds, quick)
+        elif IDENTIFICATION in (names or ()):
+            code = _identification(names or [], seeds, quick)
         elif OFFERS in (names or ()):
             code = _offers(names or [], quick, out or Path("out") / OFFERS)
         elif REALTIME in (names or ()):
@@ -117,6 +122,14 @@ def _lag(names: list[str], seeds: int, quick: bool) -> int:
     if names != [LAG]:
         raise WrongUsageError("`lag` is measured by itself: counterflow bench lag.")
     return run_lag(seeds, screen(), quick=quick)
+
+
+def _identification(names: list[str], seeds: int, quick: bool) -> int:
+    from counterflow.app.bench.scenarios.identification import run_identification
+
+    if names != [IDENTIFICATION]:
+        raise WrongUsageError("`identification` is measured by itself: counterflow bench identification.")
+    return run_identification(seeds, screen(), quick=quick)
 
 
 def _settlement(names: list[str], seeds: int, quick: bool, json_file: Path | None, out: Path) -> int:

@@ -17,11 +17,14 @@ from counterflow.domain.resources import ControlMode
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.telemetry import TransactionPhase
 from counterflow.engine.control.decision import Decision, DispatchTask, SetpointChange, TaskMemory
+from counterflow.engine.control.identification import identify
+from counterflow.engine.control.lags import SUMS, with_more
 from counterflow.engine.control.lead import ScheduledStartSettings
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.resume import ResumeSettings, releases_due
 from counterflow.engine.control.settings import ControlSettings, ResponseSettings
 from counterflow.engine.control.tick import tick
+from counterflow.engine.control.traces import Traces
 from counterflow.engine.fleet.capability import capability
 from counterflow.engine.fleet.settings import CapabilitySettings
 from counterflow.engine.fleet.snapshot import F8, FleetImage, empty_columns, freeze
@@ -55,6 +58,7 @@ class Centre:
         self.memory, self.response = TaskMemory.fresh(), ResponseMemory.fresh(cars, RESPONSE)
         self.columns = _columns(fleet, now_s, meter_interval_s, told_soc_frac, power_w)
         self.keys = tuple((StationId(f"CS{row}"), TransactionId(f"T{row}")) for row in range(cars))
+        self.traces = Traces()
         self.tick_ms: list[float] = []
         self.instruction: DispatchInstruction | None = None
         self.released_at_s: F8 = np.full(cars, np.nan)
@@ -130,6 +134,7 @@ class Centre:
         free = np.zeros(len(image), dtype=np.bool_)
         export_w = np.zeros(self.topology.groups)
         task = DispatchTask(instruction=instruction, busy=free, other_export_w=export_w, streamed=self.streamed)
+        self.traces.take(image, self.response, RESPONSE)
         decision = tick(image, task, memory, self.response, at_s, self.topology, CARE, self.control, able=able)
         self.tick_ms.append(1e3 * (time.thread_time() - began_s))
         self.memory = (
@@ -138,8 +143,22 @@ class Centre:
             else replace(decision.memory, sent_at_s=np.minimum(decision.memory.sent_at_s, now_s), ticked_at_s=now_s)
         )
         self._take_back(np.array([release.row for release in decision.releases], dtype=np.intp), now_s, plant)
-        self._send(decision.changes, now_s, plant, at_s if at_s > now_s else None)
+        self.send(decision.changes, now_s, plant, at_s if at_s > now_s else None)
         return decision
+
+    def look(self, now_s: float) -> None:
+        """Learn from what was heard, and take down what an identification can be made from."""
+        image = self.image(now_s)
+        self.response = observe(image, self.response, now_s, RESPONSE)
+        self.traces.take(image, self.response, RESPONSE)
+
+    def identify(self) -> None:
+        """Between two events: what the last one told of each car, in place of what was learned within it."""
+        rows = np.arange(len(self.fleet))
+        found = identify(self.traces.cut(rows, self.response))
+        learned = np.stack([getattr(self.response.lags, name) for name in SUMS], axis=1)
+        more = np.where(found[:, :1] > 0.0, found - learned, 0.0)
+        self.response = replace(self.response, lags=with_more(self.response.lags, rows, more))
 
     def resume(self, now_s: float, plant: Plant) -> int:
         """After the window: hand back who is due; how many were."""
@@ -158,7 +177,8 @@ class Centre:
 
     # --- what is sent ----------------------------------------------------------------------------------------------------------
 
-    def _send(self, changes: tuple[SetpointChange, ...], now_s: float, plant: Plant, starts_s: float | None) -> None:
+    def send(self, changes: tuple[SetpointChange, ...], now_s: float, plant: Plant, starts_s: float | None) -> None:
+        """Tell cars now; `starts_s`: their middle of the step shall be then."""
         if not changes:
             return
         rows = np.array([change.row for change in changes], dtype=np.intp)
