@@ -44,7 +44,7 @@ SETTINGS = """
 [gateway]
 handshake_timeout_s = 2.0
 ping_interval_s = 1.0
-ping_timeout_s = 1.0
+ping_timeout_s = 5.0
 [gateway.address]
 unfinished = 100
 handshakes_per_s = 400.0
