@@ -8,6 +8,7 @@ from pathlib import Path
 from secrets import token_hex, token_urlsafe
 
 import structlog
+from fastapi import FastAPI
 
 from counterflow.adapters.ocpp.credentials import hash_password
 from counterflow.adapters.ocpp.gateway import Gateway
@@ -85,6 +86,14 @@ class Server:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self._limit = allow_connections(self.settings.gateway.max_connections, self.settings.api.max_connections)
         token = ensure_token(self._data_dir)
+        self._build_room()
+        self._build_station_side()
+        self._build_desks()
+        self._api = ApiServer(self._app(token), self.settings.api)
+        await self._let_in()
+
+    def _build_room(self) -> None:
+        """What is kept on the disk, and the room that knows again what was known."""
         self.journal = SqliteJournal(self._data_dir / "counterflow.sqlite3", self.settings.storage)
         pseudonym = Pseudonyms(ensure_key(self._data_dir))
         storage = self.settings.storage
@@ -108,6 +117,9 @@ class Server:
             ask=self._ask if self._authorizer is not None else None,
         )
         self.room.restore(self._now_s())
+
+    def _build_station_side(self) -> None:
+        """Lines, certificates, gateway."""
         self.lines = Lines(self.room, self.journal, self.frames, self._now_s)
         self.certificates = OwnCertificates(self._data_dir, self._now_s)
         self.certifying = Certifying(
@@ -122,6 +134,9 @@ class Server:
         self.room.certifier = self.certifying
         self.gateway = Gateway(self.lines, self.settings.gateway, self.certificates.context_of, self.certificates.revocations_of)
         self.listener_certificates = ListenerCertificates(self.certificates, self.gateway, self._listening, self._now_s)
+
+    def _build_desks(self) -> None:
+        """What people and grid operators may see and ask, and their wires."""
         self.reporting = Reporting(
             self.journal,
             self.reports,
@@ -174,11 +189,13 @@ class Server:
         )
         self.grid.restore()
         self.wires = Wires(self.settings, self.grid)
+
+    def _app(self, token: str) -> FastAPI:
         recovery = RecoveryMetrics(self.room, self._clock, lambda: self.lines.void_texts)
         telemetry = TelemetryMetrics(self.pool_records.store, lambda: self.pool_records.took_s)
         wires = self.wires.metrics()
         metrics = ProcessMetrics(self.room, self.gateway.counters, self.journal, self.frames, recovery, telemetry, wires)
-        app = create_app(
+        return create_app(
             self.operations,
             self.grid,
             {token},
@@ -189,7 +206,9 @@ class Server:
             hash_password=hash_password,
             default_site=SiteId(self.settings.stations.default_site),
         )
-        self._api = ApiServer(app, self.settings.api)
+
+    async def _let_in(self) -> None:
+        """People first, then stations, then the wires; and what goes on beside."""
         self._spawn(self._api.serve())
         await self._api.until_started()
         await self.pool_records.begin()
