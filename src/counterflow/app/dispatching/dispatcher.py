@@ -234,6 +234,8 @@ class Dispatcher:
         if self.rhythm.is_due(now_s):
             self.run_tick(now_s)
         self.carrying.hand_out(self._settings.fan_out_per_turn, now_s)
+        with self.faults.guard(IDENTIFICATION, now_s):
+            self.outlook.take_down()
         if self.rhythm.is_alive(now_s):
             self._placement.refresh(now_s, self._settings.fan_out_per_turn)
         self._seconds.advance(now_s)
@@ -258,8 +260,6 @@ class Dispatcher:
             self._move_by_time(now_s)
             image = self._fleet.snapshot(now_s)
             self.outlook.learn(image)
-            with self.faults.guard(IDENTIFICATION, now_s):
-                self.outlook.take_down(image)
             for instruction in self.book.in_state(DispatchState.SCHEDULED):
                 if self._times.first_tick_s(instruction) <= now_s < instruction.start_s:
                     with self._guard(instruction, now_s):

@@ -68,6 +68,7 @@ class Outlook:
         self._feasibility = feasibility
         self._experience = experience
         self._identifying = identifying
+        self._shown: tuple[FleetImage, ResponseMemory] | None = None
         self._lessons = lessons
         self._commitments = commitments
         self._charging = charging
@@ -76,10 +77,13 @@ class Outlook:
         """Take in what the cars' meters say about how they follow, and how soon."""
         self._welcome(image)
         self.response = observe(image, self.response, image.at_s, self._response_settings)
+        self._shown = image, self.response
 
-    def take_down(self, image: FleetImage) -> None:
-        """Keep what the image shows of cars on their way, for the identification after the event."""
-        self._identifying.take(image, self.response)
+    def take_down(self) -> None:
+        """Keep what the last tick was shown of cars on their way, for the identification after the event; once its orders are out."""
+        if self._shown is not None:
+            shown, self._shown = self._shown, None
+            self._identifying.take(*shown)
 
     def to_identify(self, now_s: float) -> Batch | None:
         """Records of cars whose event is over; `identify` says what they tell, and may be asked elsewhere. None = there are none now."""

@@ -2,7 +2,7 @@
 
 Of each order its time, its level and the readings until one at rest, with the last one before it: a car that stands where it was told to
 adds nothing. The newest `ORDERS` orders and `SAMPLES` readings of a session are kept, 750 bytes, so that 100 000 sessions take 75 MB,
-however long an event lasts. Rows are taken when their first order comes.
+however long an event lasts.
 """
 
 from collections.abc import Sequence
@@ -168,6 +168,8 @@ class Traces:
             for name in ("_since_s", "_zero_s", "_zero_wh", "_at_s", "_power_w", "_net_wh", "_order_s", "_level_w", "_rest_s"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate([column, np.full((more, *column.shape[1:]), np.nan, dtype=column.dtype)]))
+            # As the memory has it of a row that nothing was ever asked of.
+            self._since_s[-more:] = -np.inf
         return self._since_s[:rows]
 
     def _ordered(

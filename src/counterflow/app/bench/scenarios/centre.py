@@ -134,9 +134,9 @@ class Centre:
         free = np.zeros(len(image), dtype=np.bool_)
         export_w = np.zeros(self.topology.groups)
         task = DispatchTask(instruction=instruction, busy=free, other_export_w=export_w, streamed=self.streamed)
-        self.traces.take(image, self.response, RESPONSE)
         decision = tick(image, task, memory, self.response, at_s, self.topology, CARE, self.control, able=able)
         self.tick_ms.append(1e3 * (time.thread_time() - began_s))
+        self.traces.take(image, self.response, RESPONSE)
         self.memory = (
             decision.memory
             if at_s == now_s
