@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from counterflow.app.bench import offers
 from counterflow.app.bench.offers import OfferRequest, grouping, judging, run_offers
+from counterflow.app.bench.offers.charging import ChargingScene, charging_scene, drawn_wh
 from counterflow.app.bench.offers.figures import Figure, derated_w, of_judged, of_shocks, pinball_w
 from counterflow.app.bench.offers.judging import RELIABILITY, Judged, Setting, joined, judge
 from counterflow.app.bench.offers.show import COLUMNS
 from counterflow.app.bench.offers.town import Town, day_of, lessons_of, scene_of
 from counterflow.app.bench.offers.ways import WAYS
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import LEVELS
 from counterflow.domain.units import DAY_S
+from counterflow.engine.offers.scenarios import Cars
 from counterflow.engine.offers.settings import OfferSettings
 
 SMALL = Setting(name="few", drivers=60, window_s=900.0, spread=0.4)
@@ -144,3 +148,54 @@ def test_the_whole_run_writes_its_files_and_ends_with_1_where_a_goal_is_missed(
     assert found["forecasts"] == 8
     assert "| few |" in (tmp_path / "out" / "offers.md").read_text()
     assert (tmp_path / "out" / "reliability.png").stat().st_size > 5_000
+
+
+# --- charging that is given up ----------------------------------------------------------------------------------------------------
+
+
+def a_scene(drivers: int = 400, window_s: float = 3_600.0) -> ChargingScene:
+    random = np.random.default_rng(4)
+    town = Town.of(drivers, 0.0, random)
+    return charging_scene(town, day_of(town, 19_000, random), 19_000 * DAY_S + 20 * 3600.0, window_s, random)
+
+
+def test_cars_that_charge_are_seen_by_the_programs_own_eyes_and_told_the_truth_on_the_mean() -> None:
+    scene = a_scene()
+    assert len(scene.cars) == len(scene.draws_w) > 30
+    only = scene.power_w == 0.0
+    assert 0.3 < only.mean() < 0.95, "some are discharged as well"
+    assert (np.diff(scene.draws_w, axis=1) <= 1e-6).all(), "nobody charges faster as he fills"
+    given_w = float(scene.power_w.sum() + scene.draws_w[:, 0].sum())
+    assert scene.cars.power_w.sum() == pytest.approx(given_w, rel=0.1)
+    assert 0.0 < scene.there_w(3_600.0) <= given_w
+
+
+def test_what_was_there_of_powers_that_fall_is_what_can_be_held_to_the_end() -> None:
+    at = np.linspace(0.0, 1.0, 33)
+    falls_w = np.array([10_000.0 * (1.0 - at), np.full(33, 5_000.0)])
+    cars = Cars(power_w=np.ones(2), energy_wh=np.ones(2), until_s=np.ones(2), plugged_s=np.ones(2))
+    assert drawn_wh(falls_w, np.array([[1_800.0]]), 3_600.0)[:, 0] == pytest.approx([3_750.0, 2_500.0])
+    made = ChargingScene(
+        at_s=0.0,
+        cars=cars,
+        power_w=np.zeros(2),
+        energy_wh=np.zeros(2),
+        draws_w=falls_w,
+        spared_wh=np.full(2, 1e9),
+        stay_s=np.full(2, np.inf),
+    )
+    assert made.there_w(3_600.0) == pytest.approx(5_000.0, rel=0.01), "the first is full at the end, the second holds"
+    gone = replace(made, stay_s=np.array([np.inf, 1_800.0]))
+    assert gone.there_w(3_600.0) == pytest.approx(0.0, abs=20.0)
+    paused = replace(made, draws_w=falls_w[1:].repeat(2, axis=0), spared_wh=np.array([2_500.0, 1e9]))
+    assert paused.there_w(3_600.0) == pytest.approx(7_500.0), "the first may be paused for half of the window, whenever that is"
+
+
+def test_relative_offers_are_judged_in_a_setting_of_their_own(short_training: None) -> None:
+    setting = next(one for one in offers.SETTINGS if one.mode is DispatchMode.RELATIVE)
+    judged = judge(replace(setting, drivers=200), 3, 0, FEW)
+    assert (judged.there_w > 0.0).all()
+    assert (judged.said_w[:, 0] < judged.known_w).all()
+    figures = of_judged(judged)
+    assert {figure.key: figure.goal for figure in figures}["kept_0.9"] == (89.0, 93.0)
+    assert of_shocks([(setting, figures)]).verdict == "missing", "row 23 is of net export"

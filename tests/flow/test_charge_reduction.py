@@ -606,3 +606,23 @@ def test_a_car_that_rests_and_joins_again_is_counted_from_one_plan_by_control_an
     assert float(memory.baseline_w[at.room.fleet.row_of(uid)]) == 6_000.0
     [member] = [one for one in members(log, order.start_s, at.now_s, stays=True) if one.session_uid == uid]
     assert [power_w for _, power_w in member.plan] == [6_000.0]
+
+
+@pytest.mark.parametrize(("consent", "given"), [(False, 0.0), (True, 1.0)])
+def test_a_relative_order_that_is_settled_against_zero_pauses_nobody_for_it(
+    town: Any, ideal: dict[str, Any], consent: bool, given: float
+) -> None:
+    drivers = {"default": {"consent": consent, "pausing": True}}
+    soc = {"soc_min": 0.5, "soc_max": 0.6} if consent else {"soc_min": 0.2, "soc_max": 0.4}
+    at = town(20, 2, plant=ideal, mix=soc, settings={"drivers": drivers})
+    drew_w = at.power_w[-1]
+    assert drew_w > 100_000.0
+    answer = at.try_order(300.0, 30_000.0, mode=DispatchMode.RELATIVE, baseline=BaselineMethod.ZERO)
+    told = answer.dispatch.feasibility
+    assert told.committed_power_w == pytest.approx(given * 30_000.0), "nothing is promised that nobody would count"
+    at.run(200)
+    if not consent:
+        assert at.power_w[-1] == pytest.approx(drew_w, rel=0.05), "everybody goes on charging"
+    at.run(200)
+    report = at.report(answer.dispatch.instruction.dispatch_id)
+    assert report.delivered_energy_wh == pytest.approx(given * 2_500.0, abs=150.0)

@@ -13,7 +13,7 @@ from counterflow.app.dispatching.tasks import Book, RunningTask
 from counterflow.app.offers.outlook import Outlook
 from counterflow.domain.instructions import ControlPath
 from counterflow.engine.control.balance import group_export_w
-from counterflow.engine.control.book import committed, counts_forward
+from counterflow.engine.control.book import committed, counts_forward, pauses_count
 from counterflow.engine.control.curves import activation, signal_of
 from counterflow.engine.control.decision import Decision, DispatchTask
 from counterflow.engine.control.reserve import reserve
@@ -67,6 +67,8 @@ class Deciding:
             memory = task.memory = replace(memory, plans=frozen.laid_on(image.uid))
         able = self._outlook.capability_now(image, instruction.end_s, memory.must_charge & (image.uid == memory.group_uid))
         able = self._guarding.of_dispatch(task, image, able)
+        if not pauses_count(instruction):
+            able = able.without_reduction()
         if instruction.control_path is ControlPath.LOCAL_FREQUENCY:
             able = by_curve_only(able, self._steered(image, instruction.control_path))
         share = activation(instruction, at_s)

@@ -16,7 +16,7 @@ from counterflow.domain.instructions import ControlPath, DispatchInstruction, Di
 from counterflow.domain.records import SessionRecord
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.units import WH_PER_WS
-from counterflow.engine.control.book import counts_forward, peak_power_w
+from counterflow.engine.control.book import counts_forward, pauses_count, peak_power_w
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.settings import ResponseSettings
@@ -155,7 +155,7 @@ class Outlook:
         over = (other.dispatch_id for other in self._book.in_state(DispatchState.RUNNING) if other.end_s <= from_s)
         in_pool = image.occupied & self._topology.pool_mask(instruction.pool)[np.maximum(image.site, 0)]
         in_pool &= ~self.busy_rows(image, instruction.dispatch_id, (*outranked, *over))
-        if not central:
+        if not (central and pauses_count(instruction)):
             able = able.without_reduction()
         if instruction.control_path is ControlPath.LOCAL_FREQUENCY:
             able = by_curve_only(able, self._steered(image, instruction.control_path))

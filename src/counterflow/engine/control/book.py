@@ -257,6 +257,12 @@ def counts_from_plans(instruction: DispatchInstruction) -> bool:
     return instruction.mode is DispatchMode.RELATIVE and instruction.baseline is not BaselineMethod.ZERO
 
 
+def pauses_count(instruction: DispatchInstruction) -> bool:
+    """Whether cars may take part by charging less: not in a relative order that is settled against zero, where nobody counts what they
+    would have drawn."""
+    return instruction.mode is not DispatchMode.RELATIVE or counts_from_plans(instruction)
+
+
 def counts_forward(instruction: DispatchInstruction) -> bool:
     """Whether a relative order counts from how each car would have gone on charging; the method declared holds the power that it had.
 

@@ -1,6 +1,7 @@
 """`counterflow bench offers`: whether offers are as sure as they say, on days that the model has not seen (docs/offers.md).
 
 ways       how people live in two towns
+charging   cars that charge, for offers of charging that is given up
 town       drivers and their days, of which the model knows nothing but what it is shown
 judging    forecasts of one setting, beside the truth
 figures    what is demanded, and the two simpler rules
@@ -23,6 +24,7 @@ from counterflow.app.bench.offers.grouping import grouping_figures
 from counterflow.app.bench.offers.judging import TOWNS, Judged, Place, Setting, joined, judge, learned_there
 from counterflow.app.bench.offers.show import NARROWEST, document, draw, line, markdown, table
 from counterflow.app.bench.table import write_json
+from counterflow.domain.instructions import DispatchMode
 from counterflow.engine.offers.scenarios import Risks
 from counterflow.engine.offers.settings import OfferSettings
 
@@ -34,6 +36,7 @@ SETTINGS = (
     Setting(name="3 000 drivers, 1 h, shocks 0.4", drivers=3_000, window_s=3_600.0, spread=0.4),
     Setting(name="3 000 drivers, 3 h, shocks 0.3", drivers=3_000, window_s=10_800.0, spread=0.3),
     Setting(name="10 000 drivers, 1 h, shocks 0.6", drivers=10_000, window_s=3_600.0, spread=0.6),
+    Setting(name="relative, 3 000 drivers, 1 h, shocks 0.4", drivers=3_000, window_s=3_600.0, spread=0.4, mode=DispatchMode.RELATIVE),
     Setting(name="another town, 3 000 drivers, 1 h", drivers=3_000, window_s=3_600.0, spread=0.4, ways="other town"),
 )
 FORECASTS, PARTS = 10_000, 20

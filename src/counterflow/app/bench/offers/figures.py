@@ -7,6 +7,7 @@ import numpy as np
 from msgspec import Struct
 
 from counterflow.app.bench.offers.judging import RELIABILITY, Judged, Setting
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import LEVELS
 from counterflow.engine.fleet.snapshot import F8
 
@@ -104,7 +105,7 @@ def of_shocks(found: Sequence[tuple[Setting, Sequence[Figure]]]) -> Figure:
     values = [
         each.value
         for setting, figures in found
-        if setting.spread > 0.0 and not setting.guard
+        if setting.spread > 0.0 and not setting.guard and setting.mode is DispatchMode.NET_EXPORT
         for each in figures
         if each.key == "against_alone_95"
     ]

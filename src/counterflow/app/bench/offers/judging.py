@@ -1,26 +1,28 @@
 """One part of a setting: forecasts on new days, each judged by what was truly there, beside two simpler rules."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from counterflow.app.bench.offers.charging import ChargingScene, charging_scene
 from counterflow.app.bench.offers.town import Scene, Town, day_of, lessons_of, scene_of
 from counterflow.app.bench.offers.ways import WAYS
+from counterflow.domain.instructions import DispatchMode
 from counterflow.domain.offers import LEVELS, LearnedAnswers
 from counterflow.domain.units import DAY_S
 from counterflow.engine.fleet.snapshot import F8
 from counterflow.engine.offers.answers import answered
 from counterflow.engine.offers.bounds import quantile
-from counterflow.engine.offers.flow import firm_power_w
 from counterflow.engine.offers.hazard import nothing_seen, rates_per_h, taught
 from counterflow.engine.offers.scenarios import Risks, Span, courses
 from counterflow.engine.offers.settings import OfferSettings
 from counterflow.engine.offers.shock import counted
 
+AnyScene = TypeVar("AnyScene", Scene, ChargingScene, Scene | ChargingScene)
 RELIABILITY = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Confidences of the reliability diagram; all of `LEVELS` are among them."""
 TRAINING_DAYS = 180
@@ -50,6 +52,13 @@ class Setting(Struct, frozen=True, kw_only=True):
     window_s: float
     spread: float
     ways: str = "town"
+    mode: DispatchMode = DispatchMode.NET_EXPORT
+    """What counts; without cars that must charge, net and gross export are the same."""
+
+    @property
+    def scene(self) -> Callable[..., Scene | ChargingScene]:
+        """Who makes its instants."""
+        return charging_scene if self.mode is DispatchMode.RELATIVE else scene_of
 
     @property
     def place(self) -> Place:
@@ -81,14 +90,14 @@ def judge(setting: Setting, forecasts: int, part: int, settings: OfferSettings, 
     random = np.random.default_rng([17, part, setting.drivers, int(setting.window_s), int(setting.spread * 100), len(setting.ways)])
     said, independent, known, there = [], [], [], []
     for place in range(forecasts):
-        scene = _scene(town, _FIRST_DAY + TRAINING_DAYS + part * forecasts + place, setting.window_s, random)
+        scene = _scene(town, _FIRST_DAY + TRAINING_DAYS + part * forecasts + place, setting.window_s, random, setting.scene)
         span = Span(at_s=scene.at_s, lead_s=0.0, window_s=setting.window_s)
         beside = place % _BESIDE_EACH == 0
         drawn = [np.sort(each.power_w) for each in courses(scene.cars, span, risks, settings, random, independent=beside)]
         said.append([quantile(drawn[0], level, settings.bound_doubt) for level in RELIABILITY])
         independent.append([quantile(drawn[1], level, settings.bound_doubt) if beside else np.nan for level in LEVELS])
         known.append(float(scene.cars.power_w.sum()))
-        there.append(float(firm_power_w(scene.power_w, scene.energy_wh, scene.stay_s, setting.window_s)))
+        there.append(scene.there_w(setting.window_s))
     return Judged(
         said_w=np.array(said),
         independent_w=np.array(independent),
@@ -119,7 +128,7 @@ def learned(town: Town, settings: OfferSettings, random: np.random.Generator) ->
         hours = counted(seen.hours, watches, rates_per_h(seen, settings))
         seen = replace(taught(seen, watches, (first + _AT_ONCE_DAYS) * DAY_S, settings.leave_memory_days), hours=hours)
         for number in range(first, first + _AT_ONCE_DAYS, _DISPATCH_EACH_DAYS):
-            scene = _scene(town, number, 900.0, random)
+            scene = _scene(town, number, 900.0, random, scene_of)
             answers = answered(answers, scene.cars.power_w, scene.power_w, scene.at_s, settings)
     return replace(Risks.of(seen, settings), answers=answers)
 
@@ -135,11 +144,11 @@ def joined(parts: Sequence[Judged]) -> Judged:
     )
 
 
-def _scene(town: Town, number: int, window_s: float, random: np.random.Generator) -> Scene:
+def _scene(town: Town, number: int, window_s: float, random: np.random.Generator, made: Callable[..., AnyScene]) -> AnyScene:
     """At any hour at which cars are there."""
     while True:
         day = day_of(town, number, random)
         at_s = number * DAY_S + random.uniform(0.0, DAY_S)
-        scene = scene_of(town, day, at_s, window_s, random)
+        scene = made(town, day, at_s, window_s, random)
         if np.count_nonzero(scene.cars.until_s > 0.0) >= min(30, len(town.power_w) // 4):
             return scene

@@ -13,10 +13,11 @@ from numpy.random import Generator
 from counterflow.app.bench.offers.ways import STEP_S, STEPS_A_DAY, WAYS, Ways
 from counterflow.domain.units import DAY_S
 from counterflow.engine.fleet.snapshot import B1, F8
+from counterflow.engine.offers.flow import firm_power_w
 from counterflow.engine.offers.hazard import Watch, watch
 from counterflow.engine.offers.scenarios import Cars
 
-_MARGIN_S = 1_200.0
+MARGIN_S = 1_200.0
 
 
 class Town(Struct, frozen=True, kw_only=True):
@@ -79,15 +80,19 @@ class Scene(Struct, frozen=True, kw_only=True):
     energy_wh: F8
     stay_s: F8
 
+    def there_w(self, window_s: float) -> float:
+        """The constant power that was there."""
+        return float(firm_power_w(self.power_w, self.energy_wh, self.stay_s, window_s))
+
 
 def scene_of(town: Town, day: Day, at_s: float, window_s: float, random: Generator) -> Scene:
     """Who is there at `at_s`, by what is known of them, and what is true."""
-    here = (day.plugged_s < at_s) & (day.left_s > at_s) & (day.announced_s > at_s + _MARGIN_S)
+    here = (day.plugged_s < at_s) & (day.left_s > at_s) & (day.announced_s > at_s + MARGIN_S)
     count = int(np.count_nonzero(here))
     power_w = town.power_w[here]
     energy_wh = power_w * town.ways.lasts_h(count, random)
     # Who must charge before the departure that was announced may give only until then.
-    until_s = day.announced_s[here] - at_s - _MARGIN_S - random.uniform(0.0, 3600.0, count)
+    until_s = day.announced_s[here] - at_s - MARGIN_S - random.uniform(0.0, 3600.0, count)
     known = town.gain[here] > 0.0
     believed = np.where(known, town.gain[here] * random.normal(1.0, 0.03, count), 0.96) * (1.0 - town.ways.silent)
     true_gain = town.gain[here] * (1.0 + town.ways.own(count, random)) * (1.0 + town.ways.common(random))
@@ -113,7 +118,7 @@ def lessons_of(town: Town, first_day: int, days: int, random: Generator, *, most
     for number in range(first_day, first_day + days):
         day = day_of(chosen, number, random)
         for plugged_s, left_s, announced_s in zip(day.plugged_s.tolist(), day.left_s.tolist(), day.announced_s.tolist(), strict=True):
-            watched = watch(plugged_s, left_s, announced_s - _MARGIN_S)
+            watched = watch(plugged_s, left_s, announced_s - MARGIN_S)
             if watched is not None:
                 watches.append(watched)
     return watches
