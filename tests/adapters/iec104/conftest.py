@@ -33,7 +33,7 @@ PROGRAM = Program(
 )
 COMMON_ADDRESS = 47
 ANSWERED_WITHIN_S = 2.0
-ANSWERED_BY_HAND_S = 20.0
+ANSWERED_BY_HAND_S = 60.0
 
 
 def record_of(**changed: Any) -> PoolTelemetry:
@@ -145,7 +145,7 @@ class Running:
         self._running = asyncio.ensure_future(self.service.run())
 
     def do(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def listened_to(self) -> bool:
         """Somebody is connected and has started the transfer."""
@@ -265,7 +265,7 @@ class Master:
 
     def join(self) -> "Master":
         """Start the transfer, once the line is there; the client comes back by itself after it has broken."""
-        wait_until(lambda: self.connection.is_connected, 20.0)
+        wait_until(lambda: self.connection.is_connected)
         if self.connection.state != c104.ConnectionState.OPEN:
             self.connection.unmute()
             wait_until(lambda: self.connection.state == c104.ConnectionState.OPEN)
@@ -305,7 +305,7 @@ class Master:
         self.client.stop()
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Look again and again; this machine may have much else to do."""
     give_up_s = time.monotonic() + seconds
     while not (found := condition()):

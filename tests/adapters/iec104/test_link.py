@@ -252,7 +252,7 @@ def test_telemetry_goes_on_while_a_command_waits_for_its_answer(desk: Any, run: 
     wait_for(lambda: (2001, 0.5, "SPONTANEOUS") in [seen[:3] for seen in other.seen])
     assert not waiting.done()
     desk.thinks = False
-    assert waiting.result(20)
+    assert waiting.result(60)
 
 
 def test_a_fault_of_ours_is_a_negative_answer(desk: Any, run: Any, master: Any) -> None:

@@ -64,21 +64,21 @@ async def _life(served: Any, until: Any, control: Any) -> None:
         await fleet.wait_ready()
         await asyncio.to_thread(control.connect)
         assert await asyncio.to_thread(control.interrogate)
-        await until(lambda: (control.value(2012), control.value(2014)) == (10.0, 10.0), 30.0)
+        await until(lambda: (control.value(2012), control.value(2014)) == (10.0, 10.0))
 
         async def keep_telling(power_kw: float, done: Callable[[], bool]) -> None:
             async def told() -> bool:
                 assert await asyncio.to_thread(control.command, 1001, power_kw), served.log
                 return done()
 
-            await until(told, 30.0, 0.5)
+            await until(told, every_s=0.5)
 
         await keep_telling(20.0, lambda: abs(control.value(2001) - 20.0) < 2.0)
         assert abs(-fleet.true_power_w() - 20e3) < 3e3
         assert (control.value(1002), control.value(3001), control.value(3011)) == (20.0, True, False)
         assert not await asyncio.to_thread(control.command, 1001, 101.0), "more than the program may ask"
-        await until(lambda: control.value(3011) is True, 10.0)
-        await until(lambda: control.value(2017) == 0.0, 10.0)
+        await until(lambda: control.value(3011) is True)
+        await until(lambda: control.value(2017) == 0.0)
         async with served.api() as api:
             alarms = (await api.get("/healthz")).json()["alarms"]
             entries = (await api.get("/api/v1/audit")).json()

@@ -87,7 +87,7 @@ def test_reports_of_a_dispatch_add_up_to_its_settlement_and_all_that_was_said_fi
             served = await asyncio.to_thread(serve, with_stations, "--accept-unknown-stations", "--default-consent")
             async with stations(served, STATIONS), served.api() as api:
                 await until(lambda: _fleet_is_ready(api), 60.0, 0.2)
-                await until(lambda: _subscribed(vtn), 20.0, 0.1)
+                await until(lambda: _subscribed(vtn))
                 ordered(vtn, -30.0, 4)
                 await until(lambda: _has(vtn, "disp/1.0"), 120.0, 0.2)
                 # On a busy machine meter values come after the reports; corrected ones follow after a minute, and after two.
@@ -116,10 +116,10 @@ def test_in_3_0_1_our_ven_speaks_as_its_description_says(serve: Any, until: Unti
             exchanges = watching(vtn.app)
             vtn.house.store.create(OPERATOR, models.Program(program_name="v2g"), Version.V3_0_1)
             served = await asyncio.to_thread(serve, settings_for(vtn, Version.V3_0_1, tmp_path))
-            await until(lambda: _subscribed(vtn), 30.0, 0.1)
+            await until(lambda: _subscribed(vtn))
             event = ordered(vtn, -30.0, 2, round(time.time()) + 2.0)
-            await until(lambda: _has(vtn, "disp/state"), 30.0, 0.1)
-            await until(lambda: _has(vtn, "disp/0.1"), 30.0, 0.1)
+            await until(lambda: _has(vtn, "disp/state"))
+            await until(lambda: _has(vtn, "disp/0.1"))
             told = reports_of(vtn)
             assert told["disp/state"].program_id == event.program_id
             assert values_of(told["disp/state"], "OPERATING_STATE")[0].endswith(("_NORMAL", "_CURTAILED", "_OPTED_OUT"))
