@@ -325,6 +325,8 @@ def test_nothing_is_cut_off(page: Page, console: Console, width: int, height: in
     assert turn["width"] >= 20.0, "it can be hit, and seen from afar"
     assert turn["y"] + turn["height"] <= height
     assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
+    if height == 900:
+        assert page.evaluate("(body => body.scrollHeight <= body.clientHeight)(document.querySelector('.q-table__middle'))"), "25 rows"
 
 
 def test_the_answer_to_an_older_question_is_not_shown_under_the_new_page(page: Page, console: Console, api: Api) -> None:

@@ -43,8 +43,8 @@ body {{ font-variant-numeric: tabular-nums; }}
 {figures.STYLE}
 .cf-lines .q-item {{ padding: .15rem 0; min-height: 0; }}
 .cf-lines .q-item__section--side {{ min-width: 6rem; padding-right: .5rem; align-items: start; }}
-.cf-paged {{ max-height: calc(100vh - 10rem); }}
-.cf-paged tbody td {{ height: 27px; padding-top: 1px; padding-bottom: 1px; }}
+.cf-paged {{ max-height: calc(100vh - 9.6rem); }}
+.cf-paged tbody :is(tr, td) {{ height: 27px !important; padding-top: 2px; padding-bottom: 2px; }}
 .cf-paged thead th {{ position: sticky; top: 0; z-index: 1; background: var(--cf-paper); }}
 .q-btn.disabled {{ opacity: .5 !important; filter: grayscale(1); }}
 .q-btn-toggle {{ border: 1px solid var(--cf-muted); box-shadow: none; }}
@@ -76,6 +76,7 @@ header .q-btn:focus-visible {{ box-shadow: 0 0 0 2px {BAR}, 0 0 0 5px {FOCUS_DAR
   body, .q-btn, .q-field, .q-table th, .q-table td, .q-table__bottom, .q-item {{ font-size: 1rem; }}
   .q-table th {{ font-size: .9rem; }}
   .q-field__label, .q-field__native, .q-field__input {{ font-size: .9rem; }}
+  .cf-paged {{ max-height: calc(100vh - 10rem); }}
   .q-field--dense .q-field__control, .q-field--dense .q-field__marginal {{ height: 52px; }}
   .q-field--dense.q-field--labeled .q-field__native, .q-field--dense.q-field--labeled .q-field__input {{ padding: 14px 0 6px; }}
   .q-field--dense .q-field__label {{ top: 14px; }}

@@ -92,7 +92,9 @@ class Viewer:
 
     async def _on_update(self, elements: dict[str, Any]) -> None:
         self.updates += 1
-        if self._table.get("number") in elements:
+        shown = elements.get(self._table.get("number", ""))
+        # The table tells first that other rows are on their way: that is no answer.
+        if shown is not None and not shown["props"].get("loading"):
             self._rows_came.set()
 
 
