@@ -9,6 +9,7 @@ import pytest
 
 from counterflow.app import housework as house
 from counterflow.app.dispatching import dispatcher as dispatching
+from counterflow.app.drivers import identifying as waiting
 from counterflow.app.housework import Housework
 from counterflow.domain.records import DocumentKind, LearnedResponse
 from counterflow.engine.control.lead import lead_s
@@ -181,3 +182,31 @@ def test_the_server_identifies_in_a_thread_and_goes_on_after_a_fault(
     assert len(asked) == 2
     assert min(asked) >= 5
     assert off_s(at) < off_s(at, lead_s(STEP_W, at.room.settings.scheduled_start))
+
+
+def test_of_more_sessions_that_end_at_once_than_may_wait_what_was_learned_within_the_event_is_kept(
+    town: Any, ideal: dict[str, Any], later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "MOST_ENDED", 0)
+    at = town(6, 5, plant=ideal | SLOW)
+    event(at)
+    at.world.at(at.now_s, lambda: [station.unplug(at.now_s) for station in at.world.stations])
+    at.run(5.0)
+    assert at.room.dispatcher.outlook.to_identify(at.now_s) is None
+    assert sum(one.transitions[0] >= 1.0 for one in records(at).values()) >= 4
+
+
+def test_a_session_that_ends_while_it_is_identified_keeps_what_was_learned_within_the_event(
+    town: Any, ideal: dict[str, Any], later: Callable[[], None]
+) -> None:
+    at = town(6, 5, plant=ideal | SLOW)
+    event(at)
+    outlook = at.room.dispatcher.outlook
+    batch = outlook.to_identify(at.now_s)
+    assert outlook.to_identify(at.now_s) is None
+    at.world.at(at.now_s, lambda: [station.unplug(at.now_s) for station in at.world.stations])
+    at.run(5.0)
+    kept = records(at)
+    outlook.identified(batch, house.identify(batch.trace), at.now_s)
+    assert records(at) == kept
+    assert all(one.transitions[0] >= 1.0 for one in kept.values())

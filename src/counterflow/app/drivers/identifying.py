@@ -63,13 +63,14 @@ class Identifying:
 
     def over(self, record: SessionRecord, response: ResponseMemory) -> None:
         """A session has ended: what it taught is kept, how late its car follows once that is identified."""
-        begun = self._experience.begun(record.session_uid)
-        known = begun is not None and begun.row < len(response.uid) and response.uid[begun.row] == record.session_uid
-        if begun is None or not known or not self._traces.holds(begun.row, record.session_uid) or len(self._ended) >= MOST_ENDED:
+        uid, begun = record.session_uid, self._experience.begun(record.session_uid)
+        trace = None
+        if begun is not None and self._traces.holds(begun.row, uid):
+            trace = self._traces.cut(np.array([begun.row]), response)
+        if trace is None or len(self._ended) >= MOST_ENDED:
             self._experience.over(record, response)
-            return
-        trace = self._traces.cut(np.array([begun.row]), response)
-        self._ended.append(_Ended(record, trace, self._experience.over(record, response, without_transitions=True)))
+        else:
+            self._ended.append(_Ended(record, trace, self._experience.over(record, response, without_transitions=True)))
 
     def next(self, now_s: float, response: ResponseMemory) -> Batch | None:
         """The next records to be identified, None = there are none now."""
@@ -92,13 +93,13 @@ class Identifying:
         for one, sums in zip(batch.whose, found, strict=True):
             told = _transitions(sums)
             tells = told[0] > 0.0
-            self.identified, self.empty = self.identified + tells, self.empty + (not tells)
             if isinstance(one, _Ended):
                 self._experience.taught_later(one.record, told if tells else one.learned)
             elif tells and one.begun is not None and self._experience.begun(one.uid) is one.begun:
                 self._experience.identified(one.uid, told, now_s)
                 rows.append(one.begun.row)
                 more.append(sums + np.array(one.begun.start.transitions) - one.sums)
+            self.identified, self.empty = self.identified + tells, self.empty + (not tells)
         return replace(response, lags=with_more(response.lags, np.array(rows), np.array(more))) if rows else response
 
 

@@ -60,6 +60,9 @@ class ProcessMetrics:
         yield _counter("ticks_missed", "Control ticks left out because one came a whole period late, or later.", dispatcher.rhythm.missed)
         yield _counter("control_faults", "Faults of ours while controlling cars; the log says where.", dispatcher.faults.count)
         yield _counters("stream_values", "Values of streamed targets.", "outcome", dispatcher.streams.outcomes)
+        identifying = dispatcher.identifying
+        yield _counter("cars_identified", "Records of events that told delay and ramp of a car.", identifying.identified)
+        yield _counter("cars_identified_empty", "Records of events that told nothing of a car.", identifying.empty)
         yield _counter("offer_forecasts", "Forecasts of firm power made to be judged.", dispatcher.forecasting.made)
         yield _counter("offer_forecasts_void", "Of those, not judged: the emergency stop was set meanwhile.", dispatcher.forecasting.void)
         yield _gauge(
