@@ -18,6 +18,6 @@ def test_stations_of_a_site_that_was_removed_from_the_settings_are_served_at_the
     counters = at.room.csms.counters
     assert counters.requests["NotifyEVChargingNeeds"] >= 3
     assert (counters.handler_failures, counters.call_errors) == (0, 0)
-    views: Any = at.operations.sessions()
+    views: Any = at.do(at.operations.sessions())
     assert [view.site_id for view in views] == ["default"] * 3
     assert all(view.departure_s is not None for view in views)

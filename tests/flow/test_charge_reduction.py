@@ -263,7 +263,7 @@ def test_a_mixed_fleet_follows_although_a_car_leaves_and_every_driver_gets_what_
     plan_w = here.power_w()
     cars_w = at.world.power_w.copy()
     assert plan_w == {name: pytest.approx(11_040.0) for name in here.posts}
-    views = {view.station_id: view for view in at.operations.sessions()}
+    views = {view.station_id: view for view in at.do(at.operations.sessions())}
     assert {name: (views[name].reason, views[name].pausing) for name in here.posts} == dict.fromkeys(
         here.posts, ("no_v2x_control", "ready")
     )
@@ -316,7 +316,7 @@ def test_without_consent_to_pausing_posts_charge_on(street: Any) -> None:
     here = street(2, settings={"drivers": {"default": {"consent": True}}})
     post = here.add("P-16", "ocpp1.6", need_wh=9_000.0)
     here.at.run(40)
-    [view] = [view for view in here.at.operations.sessions() if view.station_id == "P-16"]
+    [view] = [view for view in here.at.do(here.at.operations.sessions()) if view.station_id == "P-16"]
     assert (view.pausing, view.reducible_power_w) == ("no_pause_consent", 0.0)
     here.at.order(120.0, 0.9, mode=DispatchMode.RELATIVE)
     here.at.run(120)
@@ -395,7 +395,7 @@ def test_who_agrees_while_the_car_charges_is_asked_about_at_once(street: Any) ->
     assert here.at.calls("P-201")["GetChargingProfiles"] == 0, "nobody agreed to anything"
     here.at.do(here.at.operations.set_driver(Scope.DRIVER, "P-201", None, {"pausing": True}, "me"))
     here.at.run(40)
-    [view] = [view for view in here.at.operations.sessions() if view.station_id == "P-201"]
+    [view] = [view for view in here.at.do(here.at.operations.sessions()) if view.station_id == "P-201"]
     assert (view.pausing, view.reducible_power_w) == ("ready", pytest.approx(11_040.0))
 
 
@@ -472,7 +472,7 @@ def test_a_car_whose_pause_is_used_up_is_given_back_and_not_paused_again(street:
     here.at.run(400)
     paused_s = sum(np.isfinite(limit) for limit in post.limits_w)
     assert 60 <= paused_s <= 120
-    [view] = [view for view in here.at.operations.sessions() if view.station_id == "P-16"]
+    [view] = [view for view in here.at.do(here.at.operations.sessions()) if view.station_id == "P-16"]
     assert view.pausing == "paused_enough"
 
 
@@ -563,7 +563,7 @@ def test_plans_outlive_a_crash_between_acceptance_and_start_and_a_car_that_comes
     here.add("P-late", "ocpp1.6", need_wh=30_000.0, draw_w=9_000.0)
     at.run(250)
     plans = at.room.dispatcher.book.tasks[order.dispatch_id].memory.plans
-    by_station = {view.station_id: view.session_uid for view in at.operations.sessions()}
+    by_station = {view.station_id: view.session_uid for view in at.do(at.operations.sessions())}
     rows = {name: at.room.fleet.row_of(by_station[name]) for name in ("P-16", "P-late")}
     assert (float(plans.at_s[rows["P-16"]]), float(plans.power_w[rows["P-16"]])) == (accepted_s, 6_000.0)
     assert float(plans.at_s[rows["P-late"]]) > accepted_s + 60.0
@@ -599,7 +599,7 @@ def test_a_car_that_rests_and_joins_again_is_counted_from_one_plan_by_control_an
     at.do(at.operations.tell(order.dispatch_id, StreamValue(discharge_power_w=17_000.0)))
     at.run(8)
     log = at.journal.dispatch_log(order.dispatch_id)
-    [uid] = [view.session_uid for view in at.operations.sessions() if view.station_id == "P-16"]
+    [uid] = [view.session_uid for view in at.do(at.operations.sessions()) if view.station_id == "P-16"]
     in_and_out = (LogKind.JOINED, LogKind.RESTED, LogKind.CAR)
     assert [entry.kind for entry in log if entry.session_uid == uid and entry.kind in in_and_out] == ["joined", "rested", "joined"]
     memory = at.room.dispatcher.book.tasks[order.dispatch_id].memory

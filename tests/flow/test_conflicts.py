@@ -22,7 +22,7 @@ SITE = SiteId("default")
 
 def reasons(at: Any) -> dict[str, str]:
     """Station to reason."""
-    return {view.station_id: view.reason for view in at.operations.sessions()}
+    return {view.station_id: view.reason for view in at.do(at.operations.sessions())}
 
 
 def barred(at: Any, reason: Reason) -> set[str]:

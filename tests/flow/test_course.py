@@ -27,7 +27,7 @@ def eventful(town: Any, ideal: dict[str, Any]) -> tuple[Any, Any, Any]:
     at = town(40, 43, plant=ideal)
     order = at.order(400.0, 0.6)
     at.run(40)
-    lost = next(view for view in at.operations.sessions() if view.setpoint_w)
+    lost = next(view for view in at.do(at.operations.sessions()) if view.setpoint_w)
     station = next(station for station in at.world.stations if station.station_id == lost.station_id)
     at.world.at(at.now_s, lambda: station.unplug(at.now_s))
     at.run(20)
@@ -95,7 +95,7 @@ def test_a_dispatch_that_is_not_known_has_no_course(town: Any) -> None:
 
 def test_a_preview_says_what_drivers_limits_keep_back(town: Any, ideal: dict[str, Any]) -> None:
     at = town(40, 44, plant=ideal)
-    ready = [view for view in at.operations.sessions() if view.reason == "ready"]
+    ready = [view for view in at.do(at.operations.sessions()) if view.reason == "ready"]
     for view in ready[:3]:
         at.do(at.operations.override(view.station_id, view.transaction_id, SessionOverride(stop=True, by="ann")))
     at.do(at.operations.override(ready[3].station_id, ready[3].transaction_id, SessionOverride(min_soc_frac=1.0, by="ann")))
@@ -103,7 +103,7 @@ def test_a_preview_says_what_drivers_limits_keep_back(town: Any, ideal: dict[str
     preview = at.do(at.operations.order(order, None, True))
     assert "3 cars: the driver stopped the discharge of this session" in preview.held_back
     floor = next(words for words in preview.held_back if words.endswith("the state of charge is at the driver's floor"))
-    assert int(floor.split()[0]) == sum(view.reason == "below_floor" for view in at.operations.sessions()) >= 1
+    assert int(floor.split()[0]) == sum(view.reason == "below_floor" for view in at.do(at.operations.sessions())) >= 1
     assert at.do(at.operations.order(order, None, False)).held_back == (), "an order itself needs no such words"
     long = at.do(at.operations.order(DispatchOrder(discharge_power_w=50_000.0, duration_s=6 * 3600.0), None, True))
     assert any("less for the whole window than at once" in words for words in long.held_back)

@@ -190,13 +190,13 @@ def test_r01_a_chademo_car_is_known_by_its_evse_and_discharges_where_the_terms_s
 ) -> None:
     ideal = {"attrition_per_h": 0.0, "deaf_share": 0.0}
     here = town(3, station={"chademo": True}, plant=ideal, mix={"tight_share": 0.0})
-    assert {view.reason for view in here.operations.sessions()} == {"not_iso15118_20"}
+    assert {view.reason for view in here.do(here.operations.sessions())} == {"not_iso15118_20"}
     alone = {"drivers": {"default": {"consent": True, "transfer_by_evse_alone": True}}}
     here = town(3, station={"chademo": True}, plant=ideal, mix={"tight_share": 0.0}, settings=alone)
     [evse] = here.operations.station(FIRST).evses
     assert (evse.connected_ev.protocol, evse.connected_ev.departure_s) == ("CHAdeMO,3", None)
     assert evse.connected_ev.vehicle_id not in (None, "", station_of(here).state.first_evse.evccid), "a pseudonym"
-    [session] = [view for view in here.operations.sessions() if view.station_id == FIRST]
+    [session] = [view for view in here.do(here.operations.sessions()) if view.station_id == FIRST]
     assert session.reason == "ready"
     above_wh = (session.soc_frac - session.soc_floor_frac) * station_of(here).state.first_evse.plant.capacity_wh[0]
     assert 0.7 * above_wh < session.energy_above_floor_wh < above_wh

@@ -20,11 +20,11 @@ def test_gotcha_22_a_transaction_that_a_reboot_swallowed_with_its_end_is_found_o
     at.world.cut(lost.station_id, 3.0)
     at.run(QUIET_S)
     assert at.calls(lost.station_id)["GetTransactionStatus"] == 1
-    assert lost.station_id not in {view.station_id for view in at.operations.sessions()}
+    assert lost.station_id not in {view.station_id for view in at.do(at.operations.sessions())}
     assert at.room.doubts.found_over == 1
     assert at.calls("SIM-00002")["GetTransactionStatus"] == at.calls("SIM-00002")["TriggerMessage"] == 0
     at.restart()
-    assert lost.station_id not in {view.station_id for view in at.operations.sessions()}
+    assert lost.station_id not in {view.station_id for view in at.do(at.operations.sessions())}
 
 
 def test_f06_fr_07_one_that_goes_on_is_asked_for_a_sample_ever_more_rarely(town: Any, ideal: dict[str, Any]) -> None:
@@ -32,7 +32,7 @@ def test_f06_fr_07_one_that_goes_on_is_asked_for_a_sample_ever_more_rarely(town:
     mute = at.world.stations[0]
     mute.state.meter_interval_s = 0
     at.run(QUIET_S)
-    assert "SIM-00001" in {view.station_id for view in at.operations.sessions()}
+    assert "SIM-00001" in {view.station_id for view in at.do(at.operations.sessions())}
     assert at.calls("SIM-00001")["GetTransactionStatus"] == at.calls("SIM-00001")["TriggerMessage"] == 1
     assert at.room.doubts.found_over == 0
     at.run(900)
@@ -60,21 +60,21 @@ def test_e14_what_is_still_queued_may_tell_the_end_itself(town: Any, ideal: dict
     says_when_asked(at, station, ocpp.GetTransactionStatusResponse(messages_in_queue=True, ongoing_indicator=False))
     at.run(QUIET_S)
     assert at.calls("SIM-00001")["GetTransactionStatus"] == 1
-    assert "SIM-00001" in {view.station_id for view in at.operations.sessions()}
+    assert "SIM-00001" in {view.station_id for view in at.do(at.operations.sessions())}
 
 
 def test_a_transaction_that_was_called_over_and_goes_on_is_taken_up_again(town: Any, ideal: dict[str, Any]) -> None:
     at = town(2, 4, plant=ideal)
     station = at.world.stations[0]
-    [before] = [view for view in at.operations.sessions() if view.station_id == "SIM-00001"]
+    [before] = [view for view in at.do(at.operations.sessions()) if view.station_id == "SIM-00001"]
     station.state.meter_interval_s = 0
     says_when_asked(at, station, ocpp.GetTransactionStatusResponse(messages_in_queue=False, ongoing_indicator=False))
     at.run(QUIET_S)
-    assert "SIM-00001" not in {view.station_id for view in at.operations.sessions()}
+    assert "SIM-00001" not in {view.station_id for view in at.do(at.operations.sessions())}
     station.operation.tell(station.state.first_evse, "Updated", "MeterValuePeriodic", at.now_s, context="Sample.Periodic")
     at.world.at(at.now_s, lambda: None)
     at.run(5)
-    [again] = [view for view in at.operations.sessions() if view.station_id == "SIM-00001"]
+    [again] = [view for view in at.do(at.operations.sessions()) if view.station_id == "SIM-00001"]
     assert (again.transaction_id, again.evse_id) == (before.transaction_id, 1)
     assert again.session_uid != before.session_uid
 

@@ -29,11 +29,11 @@ def text(view: ExplanationView) -> str:
 
 
 def discharging(at: Any) -> list[Any]:
-    return [view for view in at.operations.sessions() if view.setpoint_w]
+    return [view for view in at.do(at.operations.sessions()) if view.setpoint_w]
 
 
 def reserve(at: Any) -> list[Any]:
-    return [view for view in at.operations.sessions() if view.dispatch_id and not view.setpoint_w]
+    return [view for view in at.do(at.operations.sessions()) if view.dispatch_id and not view.setpoint_w]
 
 
 def test_the_start_says_what_was_missing_how_much_was_taken_and_when_it_ends(town: Any, ideal: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ def test_who_never_could_be_used_is_told_why_without_a_line_a_tick(town: Any, id
     at = town(20, 45, plant=ideal, settings={"drivers": {"default": {"consent": False}}})
     order = at.order(100.0, power_w=10_000.0)
     at.run(40)
-    view = ask(at, at.operations.sessions()[0].session_uid)
+    view = ask(at, at.do(at.operations.sessions())[0].session_uid)
     assert view.reason == "no_consent"
     assert "the driver has not agreed to discharge (since" in text(view)
     lines = [entry for entry in at.journal.dispatch_log(order.dispatch_id) if entry.kind == "aside"]
@@ -120,7 +120,7 @@ def test_in_a_relative_order_a_car_that_can_be_paused_but_was_not_needed_says_so
     at = town(20, 45, plant=ideal, settings={"drivers": {"default": terms}})
     at.order(100.0, power_w=5_000.0, mode=DispatchMode.RELATIVE)
     at.run(40)
-    asked = {view.session_uid: view for view in at.operations.sessions()}
+    asked = {view.session_uid: view for view in at.do(at.operations.sessions())}
     views = {uid: ask(at, uid) for uid, car in asked.items() if car.dispatch_id is None or car.setpoint_w is None}
     assert "no_consent" not in {view.reason for view in views.values()}
     spare = [view for uid, view in views.items() if asked[uid].pausing == "ready" and view.reason == "reserve"]
@@ -183,5 +183,5 @@ def test_a_session_that_nobody_knows_is_refused(town: Any) -> None:
     answer = at.do(at.operations.explain(SessionUid(999_999), None))
     assert isinstance(answer, Refusal)
     assert "session 999999" in answer.sentence
-    known = at.do(at.operations.explain(SessionUid(at.operations.sessions()[0].session_uid), None))
+    known = at.do(at.operations.explain(SessionUid(at.do(at.operations.sessions())[0].session_uid), None))
     assert known.reason == "no_dispatch"

@@ -16,7 +16,7 @@ def shortfalls(at: Any) -> list[Any]:
 
 def unplug(at: Any, share: float) -> None:
     """Discharging cars leave, every nth of them."""
-    discharging = [view.station_id for view in at.operations.sessions() if view.setpoint_w]
+    discharging = [view.station_id for view in at.do(at.operations.sessions()) if view.setpoint_w]
     gone = set(discharging[:: round(1.0 / share)])
     for station in at.world.stations:
         if station.station_id in gone:
@@ -32,7 +32,7 @@ def test_the_headroom_of_an_order_is_held_by_idle_cars_and_nobody_gives_a_bit_le
     view = at.view(order)
     assert view.headroom_power_w == pytest.approx(0.3 * offer_w, rel=0.25)
     assert view.capability_power_w == pytest.approx(view.expected_power_w + view.headroom_power_w)
-    sessions = [one for one in at.operations.sessions() if one.dispatch_id == order.dispatch_id]
+    sessions = [one for one in at.do(at.operations.sessions()) if one.dispatch_id == order.dispatch_id]
     partial = [one for one in sessions if one.setpoint_w and one.setpoint_w < 0.9 * one.available_power_w]
     assert len(partial) <= 0.2 * len([one for one in sessions if one.setpoint_w])
     idle_w = sum(one.available_power_w for one in sessions if not one.setpoint_w)

@@ -47,7 +47,7 @@ def at(town: Any, ideal: dict[str, Any]) -> Any:
 
 
 def one_that_discharges(at: Any) -> Any:
-    return max((view for view in at.operations.sessions() if view.setpoint_w), key=lambda view: view.setpoint_w)
+    return max((view for view in at.do(at.operations.sessions()) if view.setpoint_w), key=lambda view: view.setpoint_w)
 
 
 def history(at: Any, uid: int) -> SessionHistory:
@@ -143,7 +143,7 @@ def test_an_offline_station_keeps_its_tombstones_and_is_cleared_on_its_return(at
 
 
 def test_a_drivers_minimum_raises_the_floor_of_the_session_and_stands_beside_the_departure(at: Any) -> None:
-    view = next(view for view in at.operations.sessions() if view.reason == "ready")
+    view = next(view for view in at.do(at.operations.sessions()) if view.reason == "ready")
     leaves_s = at.now_s + 7200.0
     station, transaction = StationId(view.station_id), view.transaction_id
 
@@ -171,7 +171,7 @@ def test_what_is_not_known_is_refused_in_words(at: Any) -> None:
 
 
 def test_a_minimum_survives_a_restart_in_the_record_of_its_session(at: Any) -> None:
-    view = next(view for view in at.operations.sessions() if view.reason == "ready")
+    view = next(view for view in at.do(at.operations.sessions()) if view.reason == "ready")
     at.do(at.operations.override(StationId(view.station_id), view.transaction_id, SessionOverride(by="ann", min_soc_frac=0.9)))
     (record,) = [one for one in at.room.fleet.records_at(StationId(view.station_id)) if one.session_uid == view.session_uid]
     assert msgspec.json.decode(msgspec.json.encode(record), type=type(record)).override.min_soc_frac == 0.9

@@ -46,7 +46,7 @@ def test_of_the_group_only_what_is_heard_of_counts(town: Any, ideal: dict[str, A
     at.run(60)
     fleet = at.operations.fleet()
     assert (fleet.unmeasured_sessions, fleet.quality) == (len(deaf), Quality.ESTIMATED)
-    heard_w = sum(view.power_w for view in at.operations.sessions() if view.station_id not in deaf)
+    heard_w = sum(view.power_w for view in at.do(at.operations.sessions()) if view.station_id not in deaf)
     assert fleet.measured_power_w == pytest.approx(heard_w, abs=1.0)
     assert at.view(order).delivered_power_w == pytest.approx(heard_w, rel=0.05)
     assert at.view(order).quality is Quality.ESTIMATED
@@ -84,7 +84,7 @@ def test_what_is_available_is_what_an_order_would_get_under_the_site_limit(town:
     at = town(20, 3, settings=LIMITED)
     at.run(30)
     fleet = at.operations.fleet()
-    assert sum(view.available_power_w for view in at.operations.sessions()) > 60_000.0
+    assert sum(view.available_power_w for view in at.do(at.operations.sessions())) > 60_000.0
     assert 20_000.0 < at.offer_w(900.0) <= 30_000.0
     assert fleet.available_power_w == pytest.approx(at.offer_w(900.0))
     assert 0.9 * fleet.available_power_w / 4.0 <= fleet.available_energy_wh <= fleet.available_power_w / 4.0
@@ -104,9 +104,9 @@ def test_cars_of_a_dispatch_are_not_offered_again(town: Any) -> None:
 def test_energy_needed_is_reckoned_up_to_now_and_the_needs_show_their_age(town: Any, ideal: dict[str, Any]) -> None:
     at = town(12, 5, plant=ideal)
     at.run(60)
-    before = {view.station_id: view for view in at.operations.sessions()}
+    before = {view.station_id: view for view in at.do(at.operations.sessions())}
     at.run(900)
-    after = {view.station_id: view for view in at.operations.sessions()}
+    after = {view.station_id: view for view in at.do(at.operations.sessions())}
     charging = [one for one in before if after[one].import_wh - before[one].import_wh > 500.0 and after[one].energy_needed_wh > 0.0]
     assert len(charging) >= 3
     for one in charging:
@@ -121,7 +121,7 @@ def test_one_session_is_looked_up_and_the_list_works_out_the_gains_once(town: An
     at.run(60)
     gains, asked = at.room.dispatcher.outlook.gains, list[float]()
     monkeypatch.setattr(at.room.dispatcher.outlook, "gains", lambda image: asked.append(image.at_s) or gains(image))
-    views = at.operations.sessions()
+    views = at.do(at.operations.sessions())
     assert len(views) == 12
     assert len(asked) == 1
     assert [at.operations.session(view.station_id, view.transaction_id) for view in views] == list(views)

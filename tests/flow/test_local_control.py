@@ -205,7 +205,7 @@ def test_stations_without_the_mode_take_no_part_in_local_frequency_nor_in_what_i
     assert curve_profiles(at) == []
     assert at.calls()["SetChargingProfile"] == 0
     assert at.view(order).shortfall_power_w == pytest.approx(12_000.0, rel=0.01)
-    usable = [view for view in at.operations.sessions() if view.reason == "ready"]
+    usable = [view for view in at.do(at.operations.sessions()) if view.reason == "ready"]
     view = at.operations._explaining.build(usable[0].session_uid, (order,), at.now_s)
     assert view.reason == "no_local_frequency"
     assert "LocalFrequency" in " ".join(view.sentences)

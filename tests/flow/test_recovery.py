@@ -112,7 +112,7 @@ def test_e11_what_happened_offline_is_counted_late_taken_once_and_not_dispatched
     shown = figures(at)
     assert shown["late_events"] >= 4
     assert shown["repeated_events"] == 0
-    kept = at.journal.samples({view.session_uid for view in at.operations.sessions()}, 0.0, 2e9)
+    kept = at.journal.samples({view.session_uid for view in at.do(at.operations.sessions())}, 0.0, 2e9)
     assert len({(sample.session_uid, sample.at_s) for sample in kept}) == len(kept)
     at.run(300 + END_S)
     assert at.left_behind() == []
@@ -127,7 +127,7 @@ def test_the_ledger_and_what_was_known_again_are_figures(town: Any, ideal: dict[
     at.restart()
     shown = figures(at)
     assert shown["recovered/profiles"] == placed
-    assert shown["recovered/sessions"] == len(at.operations.sessions())
+    assert shown["recovered/sessions"] == len(at.do(at.operations.sessions()))
     assert shown[f"ledger/{ProfileState.UNSURE.value}"] == pytest.approx(placed)
 
 

@@ -19,10 +19,10 @@ def test_i8_a_running_dispatch_goes_on_without_a_second_one(town: Any) -> None:
     order = at.order(300.0)
     target_w = order.steps[0].discharge_power_w
     at.run(100)
-    sessions = {(view.station_id, view.transaction_id) for view in at.operations.sessions()}
+    sessions = {(view.station_id, view.transaction_id) for view in at.do(at.operations.sessions())}
     died = len(at.power_w)
     at.restart(away_s=10.0)
-    assert {(view.station_id, view.transaction_id) for view in at.operations.sessions()} == sessions
+    assert {(view.station_id, view.transaction_id) for view in at.do(at.operations.sessions())} == sessions
     assert at.view(order).instruction.state is DispatchState.RUNNING
     at.run(90)
     means_w = [-sum(at.power_w[second : second + 5]) / 5 for second in range(died, died + 85, 5)]
@@ -149,7 +149,7 @@ def test_nothing_acknowledged_is_ever_lost(town: Any) -> None:
 
     at.room.received, at.room.take_departing = noted, departing
     at.run(60)
-    sessions = {view.session_uid: view.station_id for view in at.operations.sessions()}
+    sessions = {view.session_uid: view.station_id for view in at.do(at.operations.sessions())}
     at.restart(lose_pending=True)
     kept = {(sessions[sample.session_uid], sample.at_s) for sample in at.journal.samples(sessions, 0.0, 2e9)}
     assert len(acknowledged) >= 40
@@ -180,13 +180,13 @@ def test_a_raw_call_that_is_no_ocpp_is_refused_with_a_sentence(town: Any) -> Non
 
 def test_a_removed_station_leaves_no_session_open_not_even_after_a_restart(town: Any, ideal: dict[str, Any]) -> None:
     at = town(6, 9, plant=ideal)
-    gone = at.operations.sessions()[0]
+    gone = at.do(at.operations.sessions())[0]
     at.do(at.operations.remove_station(gone.station_id))
-    assert gone.station_id not in {view.station_id for view in at.operations.sessions()}
+    assert gone.station_id not in {view.station_id for view in at.do(at.operations.sessions())}
     [record] = [one for _, one in at.journal.documents(DocumentKind.SESSION) if one.session_uid == gone.session_uid]
     assert record.ended_s == at.now_s
     at.restart()
-    assert gone.session_uid not in {view.session_uid for view in at.operations.sessions()}
+    assert gone.session_uid not in {view.session_uid for view in at.do(at.operations.sessions())}
 
 
 def test_r04_a_grid_fault_and_b04_a_faulted_connector_outlive_the_process_until_the_station_takes_them_back(
@@ -199,7 +199,7 @@ def test_r04_a_grid_fault_and_b04_a_faulted_connector_outlive_the_process_until_
         at.run(2)
 
     def reasons() -> list[str]:
-        return [view.reason for view in at.operations.sessions()]
+        return [view.reason for view in at.do(at.operations.sessions())]
 
     def status(now: str) -> dict[str, Any]:
         return {"timestamp": datetime.fromtimestamp(at.now_s, UTC).isoformat(), "connectorStatus": now, "evseId": 1, "connectorId": 1}
@@ -225,8 +225,8 @@ def test_a_grid_fault_whose_end_was_never_said_is_lifted_by_a_person(town: Any, 
     alarm = {"controlType": "HVMustTrip", "timestamp": "2026-11-22T17:00:30Z"}
     at.world.csms.received(station_id, msgspec.json.encode([2, "a", "NotifyDERAlarm", alarm]), at.now_s)
     at.run(2)
-    assert at.operations.sessions()[0].reason == "grid_fault"
+    assert at.do(at.operations.sessions())[0].reason == "grid_fault"
     at.do(at.operations.release_station(station_id, "ops", "the grid is well"))
     at.restart(away_s=3.0)
     at.run(60)
-    assert at.operations.sessions()[0].reason == "ready"
+    assert at.do(at.operations.sessions())[0].reason == "ready"

@@ -73,7 +73,7 @@ def test_i8_after_a_crash_the_period_in_force_is_known_and_the_schedule_goes_on(
     assert len(records) >= 10
     at.restart(away_s=10.0)  # the first step comes while nobody is there
     at.run(40)
-    told_w = {view.station_id: view.setpoint_w for view in at.operations.sessions()}
+    told_w = {view.station_id: view.setpoint_w for view in at.do(at.operations.sessions())}
     assert all(told_w[one] == pytest.approx(-record.power_at(at.now_s)) for one, record in records.items())
     at.run(115)
     assert at.delivered_w(100) == pytest.approx(SHARES[1] * full_w, rel=0.02)

@@ -33,7 +33,7 @@ def at() -> Any:
 
 
 def test_pages_together_are_the_whole_list(at: Any) -> None:
-    everything = at.operations.sessions()
+    everything = at.do(at.operations.sessions())
     pages = [at.operations.session_page(SessionQuery(offset=offset, limit=15)) for offset in (0, 15, 30, 45)]
     assert [view for page in pages for view in page.sessions] == everything
     assert {(page.total, page.matched) for page in pages} == {(len(everything), len(everything))}
@@ -51,7 +51,7 @@ def test_sorted_by_what_is_asked_with_the_unknown_last(at: Any, sort: SessionOrd
 
 
 def test_filters_and_search_narrow_it(at: Any) -> None:
-    everything = at.operations.sessions()
+    everything = at.do(at.operations.sessions())
     ready = at.operations.session_page(SessionQuery(reason="ready", limit=500))
     assert {view.reason for view in ready.sessions} == {"ready"}
     assert ready.matched == sum(view.reason == "ready" for view in everything)
@@ -71,7 +71,7 @@ def test_by_station_both_ways(at: Any) -> None:
 
 
 def test_what_may_be_at_a_station_is_shown_with_discharge_positive(at: Any) -> None:
-    one = next(view for view in at.operations.sessions() if (view.setpoint_w or 0.0) > 1000.0)
+    one = next(view for view in at.do(at.operations.sessions()) if (view.setpoint_w or 0.0) > 1000.0)
     profiles = at.operations.profiles(one.station_id)
     assert {view.kind.lower(): view.power_w > 0.0 for view in profiles} == {"discharge": True, "fallback": False}, profiles
     assert {view.state for view in profiles} == {"placed"}, profiles

@@ -26,7 +26,7 @@ def priorities(at: Any) -> set[str]:
 
 
 def reasons(at: Any) -> set[str]:
-    return {view.reason for view in at.operations.sessions()}
+    return {view.reason for view in at.do(at.operations.sessions())}
 
 
 def said(at: Any, leader: Leader | None) -> None:

@@ -28,7 +28,7 @@ def at() -> Any:
 
 
 def test_pages_together_are_the_whole_list(at: Any) -> None:
-    everything = list(at.operations.stations())
+    everything = list(at.do(at.operations.stations()))
     pages = [at.operations.station_page(StationQuery(offset=offset, limit=15)) for offset in (0, 15, 30, 45)]
     assert [view for page in pages for view in page.stations] == everything
     assert {(page.total, page.matched) for page in pages} == {(40, 40)}
@@ -48,7 +48,7 @@ def test_sorted_by_what_is_asked_with_the_unknown_last(at: Any, sort: StationOrd
 
 
 def test_filters_and_search_narrow_it(at: Any) -> None:
-    everything = list(at.operations.stations())
+    everything = list(at.do(at.operations.stations()))
     for only, belongs in (
         (StationFilter.CONNECTED, lambda view: view.connected),
         (StationFilter.AWAY, lambda view: not view.connected),

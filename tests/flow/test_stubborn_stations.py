@@ -85,7 +85,7 @@ def test_a_refused_session_says_so_and_rests(town: Any, ideal: dict[str, Any]) -
     stubborn(at, range(12), refusing("InvalidSchedule"))
     order = at.order(120.0, 0.5)
     at.run(20)
-    resting = [view for view in at.operations.sessions() if view.reason == Reason.COOLING_DOWN.name.lower()]
+    resting = [view for view in at.do(at.operations.sessions()) if view.reason == Reason.COOLING_DOWN.name.lower()]
     assert len(resting) >= 10
     refused = [notice for notice in at.notices if notice.kind == "session.refused"]
     assert "malformed" in refused[0].text
@@ -226,7 +226,7 @@ def test_only_with_consent_is_a_bidirectional_transfer_offered(town: Any, consen
         assert bool(evse.allowed) is consent
         assert evse.bidirectional is consent
     if not consent:
-        assert {view.reason for view in at.operations.sessions()} == {"no_consent"}
+        assert {view.reason for view in at.do(at.operations.sessions())} == {"no_consent"}
         assert at.offer_w(60.0) == 0.0
 
 

@@ -17,7 +17,7 @@ def one_wrong(at: Any, fault: str) -> None:
 
 
 def barred(at: Any) -> set[str]:
-    return {view.station_id for view in at.operations.sessions() if view.reason == Reason.CONTRADICTS_ITSELF.name.lower()}
+    return {view.station_id for view in at.do(at.operations.sessions()) if view.reason == Reason.CONTRADICTS_ITSELF.name.lower()}
 
 
 @pytest.mark.parametrize("fault", ["power", "registers"])
@@ -66,7 +66,7 @@ def test_honest_meters_are_proved_once_and_remembered(town: Any) -> None:
     at.order(600.0, 0.8)
     at.run(600)
     assert barred(at) == set()
-    proved = [view.station_id for view in at.operations.stations() if at.room.conflicts.known.of(view.station_id).proved_meters]
+    proved = [view.station_id for view in at.do(at.operations.stations()) if at.room.conflicts.known.of(view.station_id).proved_meters]
     assert len(proved) >= 20
     at.restart()
     assert at.room.conflicts.known.of(proved[0]).proved_meters[0].evse_id == 1

@@ -74,7 +74,7 @@ class Operations(DriverOperations, Protocol):
         """The whole fleet in one line."""
         ...
 
-    def stations(self) -> Sequence[StationView]:
+    async def stations(self) -> Sequence[StationView]:
         """Registered and connected stations, by id."""
         ...
 
@@ -184,7 +184,7 @@ class Operations(DriverOperations, Protocol):
         """Send any OCPP request and wait for the answer."""
         ...
 
-    def sessions(self) -> Sequence[SessionView]:
+    async def sessions(self) -> Sequence[SessionView]:
         """Open sessions."""
         ...
 

@@ -91,7 +91,7 @@ class FakeOperations:
     def fleet(self) -> FleetView:
         return replace(EXAMPLES[FleetView], emergency_stop=self.stopped)
 
-    def stations(self) -> list[StationView]:
+    async def stations(self) -> list[StationView]:
         return [EXAMPLES[StationView]]
 
     def station(self, station_id: str) -> StationView | Refusal:
@@ -153,7 +153,7 @@ class FakeOperations:
     async def call_station(self, station_id: str, action: str, payload: dict[str, Any]) -> CallAnswer | Refusal:
         return self._does("call", station_id, action, payload, otherwise=EXAMPLES[CallAnswer])
 
-    def sessions(self) -> list[SessionView]:
+    async def sessions(self) -> list[SessionView]:
         return [EXAMPLES[SessionView]]
 
     async def frames(self, station_id: str, search: str, most: int) -> list[FrameView] | Refusal:

@@ -1,6 +1,10 @@
+from unittest.mock import AsyncMock
+
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from counterflow.adapters.web import answers
 from counterflow.adapters.web.examples import EXAMPLES
 from counterflow.domain.conflicts import Leader, SitePriority
 from counterflow.domain.dispatch_views import DispatchAnswer, DispatchView, TargetAnswer
@@ -37,6 +41,18 @@ def test_a_view_goes_out_as_it_is(client, path, shape, shown):
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     assert same(response, shape) == shown
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 6])
+def test_a_long_listing_is_encoded_in_portions_and_says_the_same(client, operations, monkeypatch, count):
+    views = [replace(EXAMPLES[StationView], station_id=f"CS-{number}") for number in range(count)]
+    encode, encoded = msgspec.json.encode, []
+    monkeypatch.setattr(operations, "stations", AsyncMock(return_value=views))
+    monkeypatch.setattr(answers, "VIEWS_AT_ONCE", 2)
+    monkeypatch.setattr(msgspec.json, "encode", lambda value: encoded.append(value) or encode(value))
+    response = client.ask("GET", "/stations")
+    assert response.content == encode(views)
+    assert [len(portion) for portion in encoded] == [len(views[first : first + 2]) for first in range(0, count, 2)]
 
 
 def test_an_order_in_words_of_people_reaches_the_engine_in_base_units(client, operations):

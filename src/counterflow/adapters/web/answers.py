@@ -1,18 +1,22 @@
 """Answers of the engine as responses, and the parts that all routes share."""
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
 from fastapi import Request
 from msgspec import Struct
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from counterflow.adapters.web.documents import documented, documented_list
 from counterflow.adapters.web.problems import MEDIA_TYPE, TITLES, Problem, refused
 from counterflow.domain.views import Refusal
 
 _JSON = "application/json"
+VIEWS_AT_ONCE = 500
+"""So many are encoded, and handed to the connection, in one piece: about 1 ms."""
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -22,6 +26,20 @@ def answer(request: Request, value: object, status: int = 200, headers: dict[str
     if isinstance(value, Refusal):
         return refused(request, value)
     return Response(msgspec.json.encode(value), status, headers, _JSON)
+
+
+def answer_many(views: Sequence[Struct]) -> Response:
+    """A listing that grows with the fleet, as JSON; it is encoded and goes out in portions, between which others have their turn."""
+    return StreamingResponse(_encoded(views), media_type=_JSON)
+
+
+async def _encoded(views: Sequence[Struct]) -> AsyncIterator[bytes]:
+    yield b"["
+    for first in range(0, len(views), VIEWS_AT_ONCE):
+        portion = msgspec.json.encode(views[first : first + VIEWS_AT_ONCE])
+        yield b"," + portion[1:-1] if first else portion[1:-1]
+        await asyncio.sleep(0.0)
+    yield b"]"
 
 
 def bearer(request: Request) -> str:

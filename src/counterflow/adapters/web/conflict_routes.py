@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from counterflow.adapters.web.answers import answer, bearer, shows
+from counterflow.adapters.web.answers import answer, answer_many, bearer, shows
 from counterflow.adapters.web.models import Name, PriorityBody, ReleaseBody
 from counterflow.domain.conflicts import SitePriority
 from counterflow.domain.ids import SiteId, StationId
@@ -19,11 +19,10 @@ def conflict_routes(operations: Operations) -> APIRouter:
 
     @routes.get("/conflicts", responses=shows(ConflictView, 422, many=True))
     async def conflicts(
-        request: Request,
         untold: Annotated[bool, Query(description="Also those where only the station cannot tell who else steers it.")] = True,
     ) -> Response:
         """EVSEs where somebody else steers, or may, and what follows for the car there."""
-        return answer(request, await operations.conflicts(untold=untold))
+        return answer_many(await operations.conflicts(untold=untold))
 
     @routes.get("/conflicts/priorities", responses=shows(SitePriority, many=True))
     async def priorities(request: Request) -> Response:

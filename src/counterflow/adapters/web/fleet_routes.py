@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from counterflow.adapters.web.answers import answer, bearer, can_fail, shows
+from counterflow.adapters.web.answers import answer, answer_many, bearer, can_fail, shows
 from counterflow.adapters.web.models import CallBody, StationBody
 from counterflow.adapters.web.problems import problem
 from counterflow.adapters.web.stream import MEDIA_TYPE, EventStreams, encoded
@@ -49,9 +49,9 @@ def fleet_routes(operations: Operations) -> APIRouter:
         return answer(request, operations.fleet())
 
     @routes.get("/sessions", responses=shows(SessionView, many=True))
-    async def sessions(request: Request) -> Response:
+    async def sessions() -> Response:
         """Open sessions, and why each can or cannot be discharged now."""
-        return answer(request, operations.sessions())
+        return answer_many(await operations.sessions())
 
     @routes.get("/sessions/page", responses=shows(SessionPage, 422))
     async def session_page(
@@ -91,9 +91,9 @@ def station_routes(operations: Operations, hash_password: Callable[[str], str], 
     routes = APIRouter(tags=["stations"])
 
     @routes.get("/stations", responses=shows(StationView, many=True))
-    async def stations(request: Request) -> Response:
+    async def stations() -> Response:
         """Stations that are registered or were let in, by id."""
-        return answer(request, operations.stations())
+        return answer_many(await operations.stations())
 
     @routes.get("/fleet/stations", responses=shows(StationPage, 422))
     async def station_page(

@@ -122,7 +122,7 @@ class DriverDesk:
         for uid in sorted(chosen):
             self._room.override(uid, said_now(self._room.fleet.override_of(uid), said, now_s), now_s)
         await self._settled()
-        return [view for view in session_views(self._room, now_s) if view.session_uid in chosen]
+        return session_views(self._room, chosen, now_s)
 
     def _unusable(self, terms: PartialTerms) -> Refusal | None:
         contract = terms.contract

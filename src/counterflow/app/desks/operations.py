@@ -18,6 +18,7 @@ from counterflow.app.desks.dispatch_desk import DispatchDesk, no_dispatch
 from counterflow.app.desks.explaining import Explaining
 from counterflow.app.desks.held_back import held_back
 from counterflow.app.desks.history_desk import HistoryDesk
+from counterflow.app.desks.listings import session_list
 from counterflow.app.desks.offer_desk import OfferDesk
 from counterflow.app.desks.report_desk import ReportDesk
 from counterflow.app.desks.security_operations import NoCertificates, SecurityDesk, ServerCertificates
@@ -28,7 +29,6 @@ from counterflow.app.desks.views import (
     dispatch_view,
     fleet_view,
     session_view,
-    session_views,
     view_of,
 )
 from counterflow.app.observing.notices import NoticeBoard
@@ -103,9 +103,9 @@ class LiveOperations(StationDesk, SiteDesk, SecurityDesk, AccessDesk, ReportDesk
         """The whole fleet in one line."""
         return fleet_view(self._room, self._now_s())
 
-    def sessions(self) -> Sequence[SessionView]:
-        """Open sessions."""
-        return session_views(self._room, self._now_s())
+    async def sessions(self) -> Sequence[SessionView]:
+        """Open sessions, worked out in portions."""
+        return await session_list(self._room, self._now_s())
 
     async def storage(self) -> StorageView:
         """What lies on the disk; files are looked at on a thread of their own."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.desks.views import OUTLOOK_S, views_of_rows
+from counterflow.app.desks.views import look, views_of_rows
 from counterflow.domain.reasons import Reason
 from counterflow.domain.session_views import SessionOrder, SessionPage, SessionQuery
 from counterflow.engine.fleet.capability import Capability
@@ -13,8 +13,8 @@ from counterflow.engine.fleet.snapshot import FleetImage
 
 def session_page(room: ControlRoom, query: SessionQuery, now_s: float) -> SessionPage:
     """Rows that match, sorted; those whose value is unknown come last, whichever way it is sorted."""
-    image = room.fleet.snapshot(now_s)
-    cap = room.dispatcher.outlook.capability_now(image, now_s + OUTLOOK_S)
+    seen = look(room, now_s)
+    image, cap, _ = seen
     occupied = np.flatnonzero(image.occupied)
     counts = np.bincount(cap.reason[occupied].astype(np.int64), minlength=len(Reason))
     rows = occupied
@@ -34,7 +34,7 @@ def session_page(room: ControlRoom, query: SessionQuery, now_s: float) -> Sessio
         total=len(occupied),
         matched=len(rows),
         reasons={Reason(code).name.lower(): int(count) for code, count in enumerate(counts) if count},
-        sessions=tuple(views_of_rows(room, image, shown, cap)),
+        sessions=tuple(views_of_rows(room, seen, shown)),
     )
 
 

@@ -9,6 +9,7 @@ from counterflow.adapters.ocpp.discovery.dialogue import Errand
 from counterflow.adapters.storage.frames import Frame
 from counterflow.app.control_room import ControlRoom
 from counterflow.app.desks.history_desk import no_station
+from counterflow.app.desks.listings import station_list
 from counterflow.app.desks.security_operations import event_view
 from counterflow.app.desks.site_desk import no_site
 from counterflow.app.desks.station_pages import station_page
@@ -33,11 +34,9 @@ class StationDesk:
     _disconnect: Callable[[StationId], None]
     _frames: Callable[[StationId, int], Sequence[Frame]]
 
-    def stations(self) -> Sequence[StationView]:
-        """Registered and connected stations, by id."""
-        sessions = sessions_by_station(self._room)
-        views = (station_view(self._room, station_id, sessions) for station_id in sorted(self._room.registry.registrations))
-        return [view for view in views if view is not None]
+    async def stations(self) -> Sequence[StationView]:
+        """Registered and connected stations, by id, worked out in portions."""
+        return await station_list(self._room)
 
     def station(self, station_id: StationId) -> StationView | Refusal:
         """One station."""
