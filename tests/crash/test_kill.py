@@ -293,7 +293,8 @@ async def _falls_silent(served: Any, until: Until) -> None:
         state = (await json_of(api.get(path)))["stream"]
         assert (state["value_power_w"], state["sequence"], state["heard_at_s"]) == (6_000.0, 2, told["at_s"])
         late = await json_of(api.put(f"{path}/target", json={"discharge_power_w": 1, "sequence": 1}))
-        assert late["outcome"] == "late"
+        # After a silence whatever comes is taken: a new start of a busy machine may take as long as one.
+        assert late["outcome"] == ("late" if late["at_s"] - told["at_s"] < stream["timeout_s"] else "taken")
         await until(lambda: is_phase(api, path, "silent"))
         assert (await json_of(api.get(path)))["target_power_w"] == 0.0
         alarms = (await json_of(api.get("/readyz")))["alarms"]

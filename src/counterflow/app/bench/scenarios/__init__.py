@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from msgspec import Struct
 from rich.console import Console
@@ -69,16 +70,15 @@ def run_scenarios(request: Request, console: Console) -> int:
     faults: dict[str, str] = {}
     stopped = False
     try:
-        for path in _pictures(request.folder) if not request.only else ():
-            console.print(f"Drawn: {path}", markup=False, highlight=False)
-        for job, result in _results(jobs, console):
-            if isinstance(result, str):
-                faults[job.number] = result
-            else:
-                found[job] = result
+        with _one_interrupt():
+            for path in _pictures(request.folder) if not request.only else ():
+                console.print(f"Drawn: {path}", markup=False, highlight=False)
+            for job, result in _results(jobs, console):
+                if isinstance(result, str):
+                    faults[job.number] = result
+                else:
+                    found[job] = result
     except KeyboardInterrupt:
-        # Writing what there is takes a moment; another Ctrl-C must not cost it.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         stopped = True
         console.print("Stopped. This is what was played until then.")
     played = {job.number for job in found if job.tracker is Tracker.LEARNED} | faults.keys()
@@ -86,6 +86,29 @@ def run_scenarios(request: Request, console: Console) -> int:
     outcomes = [_outcome(scenario, found, faults.get(scenario.number, "")) for scenario in wanted]
     _tell(outcomes, request, console, time.monotonic() - began_s)
     return STOPPED if stopped else 0 if all(outcome.met and not outcome.note for outcome in outcomes) else 1
+
+
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """The first Ctrl-C stops, and is the last that counts: ending the processes and writing what there is must not cost it."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Processes that start meanwhile never see Ctrl-C, not even before their first line; we see it a moment later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _jobs(scenario: Scenario, request: Request) -> Iterator[_Job]:
@@ -108,11 +131,11 @@ def _play(job: _Job) -> Figures | str:
 
 @contextmanager
 def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes to play in; they leave Ctrl-C to us, and end at once when something comes up."""
+    """Processes to play in; they end at once when something comes up. They are started by what is submitted, with `_interrupts_wait`."""
     others = set(multiprocessing.active_children())
     # Spawned, not forked: a copy of a process with threads may stand still.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
         try:
             yield pool
         except BaseException:
@@ -124,7 +147,9 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 def _pictures(folder: Path) -> list[Path]:
     with _pool(_workers()) as pool:
-        return list(pool.map(draw, PICTURES, [folder] * len(PICTURES)))
+        with _interrupts_wait():
+            drawn = pool.map(draw, PICTURES, [folder] * len(PICTURES))
+        return list(drawn)
 
 
 def _workers() -> int:
@@ -143,7 +168,8 @@ def _results(jobs: Sequence[_Job], console: Console) -> Iterator[tuple[_Job, Fig
             if not now:
                 continue
             with _pool(1 if alone else _workers()) as pool:
-                waiting: dict[Future[Figures | str], _Job] = {pool.submit(_play, job): job for job in now}
+                with _interrupts_wait():
+                    waiting: dict[Future[Figures | str], _Job] = {pool.submit(_play, job): job for job in now}
                 for ended in as_completed(waiting):
                     job = waiting[ended]
                     done, left[job.number] = done + 1, left[job.number] - 1
