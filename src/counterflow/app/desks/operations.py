@@ -231,7 +231,7 @@ class LiveOperations(StationDesk, SiteDesk, SecurityDesk, AccessDesk, ReportDesk
         for instruction in dispatcher.book.in_state(*LIVE_STATES):
             dispatcher.stop(instruction.dispatch_id, Move.CANCEL, ChangeReason.CANCELLED, now_s, f"clear-all by {by}")
         held: frozenset[SessionUid] = frozenset(dispatcher.book.owner)
-        cleared = self._room.placement.clear_everything(now_s, held)
+        cleared = self._room.placement.clear_everything(held)
         paced = sum(record.session_uid in held for record in self._room.ledger)
         dispatcher.plan_next(now_s)
         await self._settled()

@@ -221,7 +221,7 @@ class Dispatcher:
 
     def next_due_s(self) -> float | None:
         """When `advance` wants to be called next; -inf = at once."""
-        if self.carrying.pending:
+        if self.carrying.pending or self._placement.sweep:
             return -np.inf
         due_s = min(self.rhythm.next_s, self._seconds.next_due_s())
         refresh_s = self._placement.next_refresh_s()
@@ -233,7 +233,9 @@ class Dispatcher:
         """Do what is due: hand out a portion of setpoints, or run a tick."""
         if self.rhythm.is_due(now_s):
             self.run_tick(now_s)
+        # Side by side: neither do cars that discharge wait for clears, nor clears for the log lines of a dispatch.
         self.carrying.hand_out(self._settings.fan_out_per_turn, now_s)
+        self._placement.sweep.send(self._settings.fan_out_per_turn, now_s)
         with self.faults.guard(IDENTIFICATION, now_s):
             self.outlook.take_down()
         if self.rhythm.is_alive(now_s):
@@ -331,7 +333,7 @@ class Dispatcher:
         self._journal.put(DocumentKind.LATCH, "emergency_stop", self.latch)
         self._say(now_s, "emergency_stop", "fleet", f"{'set' if on else 'reset'} by {by}", on=on)
         if on:
-            self._placement.clear_everything(now_s, frozenset(self.book.owner), urgent=True)
+            self._placement.clear_everything(frozenset(self.book.owner), urgent=True)
             for instruction in self.book.in_state(*LIVE_STATES):
                 with self._guard(instruction, now_s):
                     self.stop(instruction.dispatch_id, Move.ABORT, ChangeReason.EMERGENCY_STOP, now_s, f"emergency stop by {by}")

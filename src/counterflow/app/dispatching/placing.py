@@ -24,6 +24,7 @@ from counterflow.app.dispatching.setpoint_commands import (
     dynamic_wanted,
     move_setpoint,
 )
+from counterflow.app.dispatching.sweep import Sweep
 from counterflow.domain.commands import ClearProfile, Command, MoveSetpoint, PlaceDischarge, PlaceFallback, ProfileKind, SendSignal
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.instructions import DispatchInstruction
@@ -85,6 +86,7 @@ class Placement:
             fleet=fleet, ledger=ledger, gate=self._gate, dynamic=self._dynamic, failures=self._failures, settings=settings
         )
         self._latest: dict[SessionUid, Placing] = {}
+        self.sweep = Sweep(ledger, self._clearing, self._latest.__contains__)
 
     def place(self, placing: Placing, now_s: float) -> None:
         """Send a setpoint, after its fallback if that does not stand yet. A newer one replaces one that still waits."""
@@ -154,12 +156,13 @@ class Placement:
             self._clearing.send(record, now_s, urgent=urgent)
         return len(records)
 
-    def clear_everything(self, now_s: float, keep: Container[SessionUid], *, urgent: bool = False) -> int:
-        """Clear every profile of ours, tombstones once more among them, but those of the sessions in `keep`."""
+    def clear_everything(self, keep: Container[SessionUid], *, urgent: bool = False) -> int:
+        """Clear every profile of ours, tombstones once more among them, but those of the sessions in `keep`: nothing of theirs is repeated
+        from now on, and `sweep` sends the clears. Returns how many they are."""
         records = [record for record in self.ledger if record.session_uid not in keep]
         for record in records:
             self.forget_order(record.session_uid)
-            self._clearing.send(record, now_s, urgent=urgent)
+        self.sweep.add(records, urgent=urgent)
         return len(records)
 
     def clear_station(self, station_id: StationId, now_s: float) -> int:
