@@ -7,7 +7,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from counterflow.app.desks import listings
+from counterflow.app.desks import listings, views
+from counterflow.domain.drivers import SessionOverride
 from counterflow.domain.ids import StationId
 
 NAMES = [f"SIM-{number:05d}" for number in range(1, 11)]
@@ -71,3 +72,17 @@ def test_a_station_that_is_removed_meanwhile_is_not_listed(at: Any) -> None:
     listing.send(None)
     at.room.forget_station(StationId(NAMES[9]), at.now_s)
     assert [view.station_id for view in rest_of(listing)] == NAMES[:9]
+
+
+@pytest.mark.parametrize("look", ["station", "override"])
+def test_one_station_is_looked_up_without_a_walk_over_all(at: Any, monkeypatch: pytest.MonkeyPatch, look: str) -> None:
+    worked_out = Mock(wraps=views.views_of_rows)
+    monkeypatch.setattr(views, "views_of_rows", worked_out)
+    name = StationId(NAMES[3])
+    if look == "override":
+        [view] = at.do(at.operations.override(name, None, SessionOverride(stop=True)))
+        assert (view.station_id, view.override) == (name, "stop")
+        assert [_rows(call) for call in worked_out.call_args_list] == [1]
+    else:
+        monkeypatch.setattr(at.room.fleet, "uids", Mock(side_effect=AssertionError("all sessions were walked over")))
+        assert at.operations.station(name).sessions == 1

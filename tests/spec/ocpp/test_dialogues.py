@@ -245,7 +245,7 @@ class Stage:
             return msgspec.to_builtins(self.operations.dispatch(self.dispatch_id))
         if what == "session":
             return [msgspec.to_builtins(view) for view in views.session_views(self.room, self.room.fleet.uids(), self.now_s)]
-        view = views.station_view(self.room, STATION, views.sessions_by_station(self.room))
+        view = views.station_view(self.room, STATION)
         assert view is not None
         return [msgspec.to_builtins(evse) for evse in view.evses]
 

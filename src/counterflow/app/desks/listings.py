@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.desks.views import look, sessions_by_station, station_view, views_of_rows
+from counterflow.app.desks.views import look, station_view, views_of_rows
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.session_views import SessionView
 from counterflow.domain.station_views import StationView
@@ -30,11 +30,11 @@ async def session_list(room: ControlRoom, now_s: float) -> list[SessionView]:
 
 async def station_list(room: ControlRoom) -> list[StationView]:
     """Registered and connected stations, by id; one that is removed while the list is made is not in it."""
-    sessions, station_ids = sessions_by_station(room), sorted(room.registry.registrations)
+    station_ids = sorted(room.registry.registrations)
     views: list[StationView] = []
     for first in range(0, len(station_ids), ROWS_AT_ONCE):
         if first:
             await asyncio.sleep(0.0)
-        portion = (station_view(room, station_id, sessions) for station_id in station_ids[first : first + ROWS_AT_ONCE])
+        portion = (station_view(room, station_id) for station_id in station_ids[first : first + ROWS_AT_ONCE])
         views += [view for view in portion if view is not None]
     return views

@@ -13,7 +13,7 @@ from counterflow.app.desks.listings import station_list
 from counterflow.app.desks.security_operations import event_view
 from counterflow.app.desks.site_desk import no_site
 from counterflow.app.desks.station_pages import station_page
-from counterflow.app.desks.views import profile_view, sessions_by_station, station_view
+from counterflow.app.desks.views import profile_view, station_view
 from counterflow.domain.ids import StationId
 from counterflow.domain.resources import StationRegistration
 from counterflow.domain.station_views import FrameView, ProfileView, StationPage, StationQuery, StationView
@@ -40,7 +40,7 @@ class StationDesk:
 
     def station(self, station_id: StationId) -> StationView | Refusal:
         """One station."""
-        view = station_view(self._room, station_id, sessions_by_station(self._room))
+        view = station_view(self._room, station_id)
         if view is None:
             return no_station(station_id)
         events = self._room.security.of(station_id, SECURITY_EVENTS_SHOWN)

@@ -5,7 +5,7 @@ from math import inf
 from typing import Any
 
 from counterflow.app.control_room import ControlRoom
-from counterflow.app.desks.views import sessions_by_station, station_view
+from counterflow.app.desks.views import station_view
 from counterflow.domain.ids import StationId
 from counterflow.domain.resources import StationIdentity
 from counterflow.domain.station_views import StationFilter, StationOrder, StationPage, StationQuery
@@ -23,9 +23,8 @@ def station_page(room: ControlRoom, query: StationQuery) -> StationPage:
     if query.search:
         wanted = query.search.casefold()
         found = [station_id for station_id in found if any(wanted in part.casefold() for part in _words(room, station_id))]
-    sessions = sessions_by_station(room)
-    shown = _sorted(room, found, query, sessions)[query.offset : query.offset + query.limit]
-    views = (station_view(room, station_id, sessions) for station_id in shown)
+    shown = _sorted(room, found, query)[query.offset : query.offset + query.limit]
+    views = (station_view(room, station_id) for station_id in shown)
     return StationPage(
         total=len(registrations),
         connected=len(room.connected),
@@ -56,14 +55,14 @@ def _words(room: ControlRoom, station_id: StationId) -> tuple[str, ...]:
     return station_id, room.registry.registrations[station_id].site_id, identity.vendor_name, identity.model, identity.serial_number
 
 
-def _sorted(room: ControlRoom, found: Sequence[StationId], query: StationQuery, sessions: dict[StationId, int]) -> list[StationId]:
-    key = _key(room, query.sort, sessions)
+def _sorted(room: ControlRoom, found: Sequence[StationId], query: StationQuery) -> list[StationId]:
+    key = _key(room, query.sort)
     known = [station_id for station_id in found if key(station_id) not in ("", inf)]
     unknown = sorted(station_id for station_id in found if key(station_id) in ("", inf))
     return sorted(known, key=lambda station_id: (key(station_id), station_id), reverse=query.descending) + unknown
 
 
-def _key(room: ControlRoom, by: StationOrder, sessions: dict[StationId, int]) -> Callable[[StationId], Any]:
+def _key(room: ControlRoom, by: StationOrder) -> Callable[[StationId], Any]:
     match by:
         case StationOrder.STATION:
             return lambda station_id: station_id
@@ -72,7 +71,7 @@ def _key(room: ControlRoom, by: StationOrder, sessions: dict[StationId, int]) ->
         case StationOrder.MODEL:
             return lambda station_id: " ".join((_identity(room, station_id).vendor_name, _identity(room, station_id).model)).strip()
         case StationOrder.SESSIONS:
-            return lambda station_id: sessions[station_id]
+            return room.fleet.count_at
         case StationOrder.PROFILES:
             return lambda station_id: len(room.ledger.of_station(station_id))
         case StationOrder.HEARD:

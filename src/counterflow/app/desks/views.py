@@ -1,6 +1,5 @@
 """From images and records to what people are shown: discharge positive, unknown as None."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -65,13 +64,7 @@ def fleet_view(room: ControlRoom, now_s: float) -> FleetView:
     )
 
 
-def sessions_by_station(room: ControlRoom) -> Counter[StationId]:
-    """How many open sessions each station has."""
-    keys = (room.fleet.key_of(uid) for uid in room.fleet.uids())
-    return Counter(key[0] for key in keys if key is not None)
-
-
-def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[StationId]) -> StationView | None:
+def station_view(room: ControlRoom, station_id: StationId) -> StationView | None:
     """One station, or None when it is not known."""
     registration = room.registry.registrations.get(station_id)
     if registration is None:
@@ -95,7 +88,7 @@ def station_view(room: ControlRoom, station_id: StationId, sessions: Counter[Sta
         hands_off=known is not None and known.hands_off and bool(known.evses),
         awaits_reboot=known is not None and known.awaits_reboot,
         changed_settings=former.changes if former else (),
-        sessions=sessions[station_id],
+        sessions=room.fleet.count_at(station_id),
         profiles=len(room.ledger.of_station(station_id)),
         password_set=registration.password_hash is not None,
         other_profiles=told.foreign,

@@ -345,6 +345,11 @@ class FleetState:
         station = self._roster.stations.get(station_id)
         return [] if station is None else [session.record() for session in station.sessions.values()]
 
+    def count_at(self, station_id: StationId) -> int:
+        """How many open sessions a station has."""
+        station = self._roster.stations.get(station_id)
+        return 0 if station is None else len(station.sessions)
+
     def override_of(self, uid: SessionUid) -> SessionOverride:
         """What its driver said for an open session. Raises KeyError when it is not open."""
         return self._roster.open[uid].override
