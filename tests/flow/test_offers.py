@@ -401,6 +401,25 @@ def test_forecasts_of_each_mode_have_a_record_of_their_own_and_charging_was_ther
     assert ask(at, 300.0).guard_factor == 1.0, "net export was never judged"
 
 
+@pytest.mark.parametrize("consent", [False, True])
+def test_relative_offers_and_orders_that_are_settled_against_zero_promise_export_alone(
+    town: Any, ideal: dict[str, Any], consent: bool
+) -> None:
+    drivers = {"default": {"consent": consent, "pausing": True}}
+    settings = {"drivers": drivers, "orders": {"baseline": "zero"}}
+    at = town(20, 2, plant=ideal, mix={"soc_min": 0.5, "soc_max": 0.6}, settings=settings)
+    assert at.power_w[-1] > 100_000.0, "there is charging that could be given up"
+    relative, gross = (ask(at, mode=mode) for mode in (DispatchMode.RELATIVE, DispatchMode.GROSS_EXPORT))
+    assert relative.mode is DispatchMode.RELATIVE
+    assert (relative.power_w, relative.grounds) == (gross.power_w, gross.grounds)
+    assert (relative.power_w > 0.0) is consent
+    asked = (DispatchOrder(discharge_power_w=1e9, duration_s=900.0, mode=mode) for mode in (DispatchMode.RELATIVE, DispatchMode.GROSS_EXPORT))
+    dry = [at.do(at.operations.order(order, None, True)).dispatch.feasibility for order in asked]
+    assert dry[0] == dry[1]
+    at.room.dispatcher.forecasting.forecast(at.now_s)
+    assert (at.room.dispatcher.forecasting.made > 0) is consent, "what nobody counts is no forecast"
+
+
 @pytest.mark.parametrize("gives", [1.0, 0.7])
 def test_how_cars_answer_a_dispatch_teaches_the_offers_once_and_outlives_a_restart(town: Any, ideal: dict[str, Any], gives: float) -> None:
     offers = {"offers": {"forecast_windows_s": [300.0, 600.0], "forecast_every_s": 300.0}}

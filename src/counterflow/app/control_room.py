@@ -138,6 +138,7 @@ class ControlRoom(StationEvents):
             experience=self.experience,
             scheduled_start=settings.scheduled_start,
             charging=settings.settlement.baselines,
+            baseline=settings.orders.baseline,
             curves=settings.curves,
             telemetry=settings.telemetry,
             stopwatch=stopwatch,

@@ -45,6 +45,7 @@ from counterflow.domain.instructions import DispatchInstruction, DispatchState, 
 from counterflow.domain.reasons import ChangeReason, DropOutKind
 from counterflow.domain.records import DocumentKind, Latch
 from counterflow.domain.resources import EvseCapability
+from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.views import Notice, Refusal
 from counterflow.engine.control.book import LIVE_STATES, Move, with_feasibility
 from counterflow.engine.control.curves import CurveSettings
@@ -87,6 +88,7 @@ class Dispatcher:
         experience: Experience,
         scheduled_start: ScheduledStartSettings,
         charging: ChargingTerms,
+        baseline: BaselineMethod,
         curves: CurveSettings,
         telemetry: TelemetrySettings,
         stopwatch: Callable[[], float],
@@ -125,6 +127,7 @@ class Dispatcher:
             capability_settings=capability_settings,
             feasibility=feasibility,
             charging=charging,
+            baseline=baseline,
         )
         self.forecasting = Forecasting(
             lessons=self.lessons,

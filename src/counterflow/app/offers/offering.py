@@ -14,9 +14,10 @@ from counterflow.app.offers.outlook import Outlook
 from counterflow.domain.ids import DispatchId, PoolId
 from counterflow.domain.instructions import DispatchMode, DispatchState
 from counterflow.domain.offers import Offer
+from counterflow.domain.settlement import BaselineMethod
 from counterflow.domain.units import MAX_DURATION_S, WH_PER_WS, format_instant
 from counterflow.domain.views import Refusal, RefusalKind
-from counterflow.engine.control.book import LIVE_STATES
+from counterflow.engine.control.book import LIVE_STATES, counted_as
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
 from counterflow.engine.dispatch.limits import Limits
 from counterflow.engine.fleet.capability import Capability
@@ -86,6 +87,8 @@ class Scene(Struct, frozen=True, kw_only=True):
     settings: OfferSettings
     capability_settings: CapabilitySettings
     charging: ChargingTerms
+    baseline: BaselineMethod
+    """What relative orders count from that do not say it themselves."""
 
     def asked(self, request: Request, guard_factor: float) -> Question:
         """The question of one request, of whatever mode, with nothing reserved or held back. Touches nothing, and may run in another
@@ -99,7 +102,7 @@ class Scene(Struct, frozen=True, kw_only=True):
             self.topology,
             self.span,
             self.capability_settings,
-            mode=request.mode,
+            mode=counted_as(request.mode, self.baseline),
             charging=self.charging,
             limits=self.limits,
         )
@@ -133,6 +136,7 @@ class Offering:
         capability_settings: CapabilitySettings,
         feasibility: FeasibilitySettings,
         charging: ChargingTerms,
+        baseline: BaselineMethod,
     ) -> None:
         self.settings = settings
         self._fleet = fleet
@@ -144,6 +148,7 @@ class Offering:
         self._capability_settings = capability_settings
         self._feasibility = feasibility
         self._charging = charging
+        self._baseline = baseline
 
     def refused(self, request: Request, now_s: float) -> Refusal | None:
         """What is wrong with a request, in a sentence."""
@@ -178,6 +183,7 @@ class Offering:
             settings=self.settings,
             capability_settings=self._capability_settings,
             charging=self._charging,
+            baseline=self._baseline,
         )
 
     def question(self, request: Request, now_s: float, guard_factor: float = 1.0) -> Question:
@@ -220,7 +226,7 @@ class Offering:
             self._topology,
             ordered_power_w=inf,
             window_s=request.window_s,
-            mode=request.mode,
+            mode=counted_as(request.mode, scene.baseline),
             settings=self._feasibility,
         )
         return told.committed_power_w

@@ -16,7 +16,7 @@ from counterflow.domain.instructions import ControlPath, DispatchInstruction, Di
 from counterflow.domain.records import SessionRecord
 from counterflow.domain.setpoints import SetpointState
 from counterflow.domain.units import WH_PER_WS
-from counterflow.engine.control.book import counts_forward, pauses_count, peak_power_w
+from counterflow.engine.control.book import counted_as, counts_forward, pauses_count, peak_power_w
 from counterflow.engine.control.feasibility import FeasibilitySettings, feasible
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.settings import ResponseSettings
@@ -172,7 +172,7 @@ class Outlook:
             self._topology,
             ordered_power_w=peak_power_w(instruction, from_s) if central else instruction.steps[0].discharge_power_w,
             window_s=window_s,
-            mode=instruction.mode,
+            mode=counted_as(instruction.mode, instruction.baseline),
             settings=self._feasibility,
             pieces=Timeline.of(instruction).pieces(from_s) if central else (),
             headroom=instruction.order.headroom if instruction.order is not None else None,

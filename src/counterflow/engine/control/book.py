@@ -263,6 +263,11 @@ def pauses_count(instruction: DispatchInstruction) -> bool:
     return instruction.mode is not DispatchMode.RELATIVE or counts_from_plans(instruction)
 
 
+def counted_as(mode: DispatchMode, baseline: BaselineMethod | None) -> DispatchMode:
+    """How what cars can give to an order is counted: by a relative one that is settled against zero only what they export."""
+    return DispatchMode.GROSS_EXPORT if mode is DispatchMode.RELATIVE and baseline is BaselineMethod.ZERO else mode
+
+
 def counts_forward(instruction: DispatchInstruction) -> bool:
     """Whether a relative order counts from how each car would have gone on charging; the method declared holds the power that it had.
 
