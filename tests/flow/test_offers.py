@@ -413,7 +413,9 @@ def test_relative_offers_and_orders_that_are_settled_against_zero_promise_export
     assert relative.mode is DispatchMode.RELATIVE
     assert (relative.power_w, relative.grounds) == (gross.power_w, gross.grounds)
     assert (relative.power_w > 0.0) is consent
-    asked = (DispatchOrder(discharge_power_w=1e9, duration_s=900.0, mode=mode) for mode in (DispatchMode.RELATIVE, DispatchMode.GROSS_EXPORT))
+    asked = (
+        DispatchOrder(discharge_power_w=1e9, duration_s=900.0, mode=mode) for mode in (DispatchMode.RELATIVE, DispatchMode.GROSS_EXPORT)
+    )
     dry = [at.do(at.operations.order(order, None, True)).dispatch.feasibility for order in asked]
     assert dry[0] == dry[1]
     at.room.dispatcher.forecasting.forecast(at.now_s)
