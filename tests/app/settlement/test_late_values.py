@@ -150,6 +150,20 @@ def test_an_end_inside_a_window_that_is_told_late_is_written_down_until_the_gate
     assert [entry.at_s for entry in gathered(journal, dispatch("over"), NOW_S + 650.0).log] == [NOW_S + 601.0, NOW_S + 400.0]
 
 
+def test_when_thousands_of_sessions_end_in_a_second_all_dispatches_ever_known_are_looked_through_once() -> None:
+    looked: list[float] = []
+    known = [dispatch("over"), *(dispatch(f"d-{days}", NOW_S - days * DAY_S) for days in range(8, 100))]
+    late = LateValues(MemoryJournal(), lambda: looked.append(0.0) or known, SettlementSettings())
+    told: list[str] = []
+    late.tell = lambda name, _now_s: told.append(name)
+    for uid in range(1, 51):
+        late.ended(session(uid, NOW_S - 60.0, NOW_S + 300.0), NOW_S + 700.0 + uid / 100.0)
+    assert (len(looked), told) == (1, ["over"] * 50)
+    known.append(dispatch("newer", NOW_S + 200.0))
+    late.ended(session(99, NOW_S - 60.0, NOW_S + 300.0), NOW_S + 801.0)
+    assert (len(looked), told[50:]) == (2, ["over", "newer"])
+
+
 def test_nobody_has_to_listen() -> None:
     journal = MemoryJournal()
     LateValues(journal, lambda: [dispatch()], SettlementSettings())

@@ -2,6 +2,7 @@
 version is due."""
 
 from collections.abc import Callable, Iterable
+from math import inf
 
 from counterflow.app.settlement.gathering import MARGIN_S, MINUTE_S
 from counterflow.domain.delivery import LogEntry, LogKind
@@ -25,6 +26,7 @@ class LateValues:
         self._instructions = instructions
         self._settings = settings
         self._minutes: tuple[float, set[float]] = (0.0, set())
+        self._open_gates: tuple[float, tuple[DispatchInstruction, ...]] = (-inf, ())
         self.tell: Callable[[DispatchId, float], object] = lambda _dispatch_id, _now_s: None
         """Is told of each dispatch for which something came, and when."""
         journal.on_late(LATE_S, self._came)
@@ -47,15 +49,24 @@ class LateValues:
         ended_s = record.ended_s
         if ended_s is None or record.end_assumed:
             return
-        for instruction in self._instructions():
+        for instruction in self._begun(received_s):
             over = instruction.end_s < received_s
             in_window = instruction.start_s < ended_s < instruction.end_s
-            if not in_window or not (over or received_s - ended_s > LATE_S) or received_s > self._gate_s(instruction):
+            if not in_window or not (over or received_s - ended_s > LATE_S):
                 continue
             entry = LogEntry(at_s=received_s, kind=LogKind.ENDED, session_uid=record.session_uid, ended_s=ended_s)
             self._journal.log(instruction.dispatch_id, entry)
             if over:
                 self.tell(instruction.dispatch_id, received_s)
+
+    def _begun(self, received_s: float) -> tuple[DispatchInstruction, ...]:
+        """Dispatches that have begun and whose gate is open. Looked up once for each second of receipt: thousands of sessions may end in
+        one, and years of dispatches may be known."""
+        second_s = received_s // 1.0
+        if self._open_gates[0] != second_s:
+            begun = (one for one in self._instructions() if one.start_s < received_s <= self._gate_s(one))
+            self._open_gates = (second_s, tuple(begun))
+        return self._open_gates[1]
 
     def _concerns(self, instruction: DispatchInstruction, about_s: float, received_s: float) -> bool:
         after_s = max(MARGIN_S, self._settings.recovery_s)
