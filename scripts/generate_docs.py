@@ -4,6 +4,7 @@ import json
 import runpy
 import sys
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import UnionType
@@ -319,13 +320,18 @@ def _rows(kind: type[Struct], prefix: str) -> list[str]:
         meta = _meta(hint)
         if meta is None or not meta.description:
             raise ValueError(f"The setting '{name}' of {kind.__name__} has no description.")
-        shown = "-" if field.default in (NODEFAULT, None) else f"`{field.default}`"
+        shown = "-" if field.default in (NODEFAULT, None) else f"`{_plain(field.default)}`"
         rows.append(f"| `{name}` | {(meta.extra or {}).get('unit', '-')} | {shown} | {meta.description} |")
         if get_origin(bare) is dict:
             rows += _rows(get_args(bare)[1], f"{name}.<name>.")
         elif get_origin(bare) is tuple and isinstance(get_args(bare)[0], type) and issubclass(get_args(bare)[0], Struct):
             rows += _rows(get_args(bare)[0], f"{name}[].")
     return rows
+
+
+def _plain(value: Any) -> Any:
+    """A default as people write it: words instead of members of an enumeration."""
+    return tuple(str(one) if isinstance(one, StrEnum) else one for one in value) if isinstance(value, tuple) else value
 
 
 def _hints(kind: type) -> dict[str, Any]:

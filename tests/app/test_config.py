@@ -86,6 +86,11 @@ WRONG = [
         '[api]\ntls_certificate = "no.pem"\ntls_key = "no.pem"',
         "The setting 'api.tls_certificate' names the file no.pem, which cannot be read.",
     ),
+    (
+        '[dispatcher.offers]\nforecast_modes = ["relative", "relative"]',
+        "The setting 'dispatcher.offers.forecast_modes' names one twice, and its forecasts would count twice; keep one of the two.",
+    ),
+    ("[dispatcher.offers]\nforecast_windows_s = [900, 900.0]", "The setting 'dispatcher.offers.forecast_windows_s' names one twice"),
     ("[nothing]", "There is no setting 'nothing'; "),
 ]
 

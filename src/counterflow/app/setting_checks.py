@@ -40,6 +40,10 @@ def complaints(settings: "Settings") -> Iterator[str]:
         if pool not in topology.pools():
             yield f"The setting 'telemetry.pools' names the pool '{pool}', and no [[sites]] entry does.{_meant(pool, topology.pools())}"
     yield from _pairs(settings)
+    for name in ("forecast_windows_s", "forecast_modes"):
+        named = getattr(settings.dispatcher.offers, name)
+        if len(set(named)) < len(named):
+            yield f"The setting 'dispatcher.offers.{name}' names one twice, and its forecasts would count twice; keep one of the two."
     for number, listener in enumerate(settings.gateway.listeners, start=1):
         if listener.keys and len(listener.keys) != len(listener.certificates):
             yield (

@@ -102,7 +102,10 @@ class TelemetryWords(Struct, frozen=True, kw_only=True):
     target_power: Annotated[float | None, Meta(description="What is asked; null = no dispatch runs.")]
     delivered_power: float | None
     committed_power: float | None
-    up_power: Annotated[float | None, Meta(description="More export that can be given firmly (P90), a magnitude.")]
+    up_power: Annotated[
+        float | None,
+        Meta(description="More export that can be given firmly (P90), a magnitude; charging that can be given up is not in it."),
+    ]
     up_energy: Annotated[float | None, Meta(description="The energy of that, in `unit` times one hour, a magnitude.")]
     down_power: Annotated[float | None, Meta(description="Export that can be taken back, a magnitude.")]
     ramp_per_s: Annotated[float | None, Meta(description="In `unit` per second, a magnitude.")]

@@ -49,7 +49,7 @@ class PointAddresses(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     measured_power: Annotated[int, _shown("Power of the pool.")] = 2001
     baseline_power: Annotated[int, _shown("Baseline.")] = 2002
     delivered_power: Annotated[int, _shown("Delivered power: power less baseline.")] = 2003
-    up_power: Annotated[int, _shown("More discharge that can be given firmly (P90).")] = 2004
+    up_power: Annotated[int, _shown("More discharge that can be given firmly (P90), without charging that can be given up.")] = 2004
     down_power: Annotated[int, _shown("Discharge that can be taken back.")] = 2005
     up_energy: Annotated[int, _shown("Energy that can be given firmly (P90).")] = 2006
     up_endurance: Annotated[int, _shown("How long the available power lasts.")] = 2008
