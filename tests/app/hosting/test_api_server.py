@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterable
 
 import pytest
 from fastapi import FastAPI, Request
+from starlette.responses import Response
 
+from counterflow.adapters import http_connection
 from counterflow.adapters.web.settings import ApiSettings
 from counterflow.app.hosting.api_server import ApiServer
 
@@ -59,6 +62,8 @@ def test_the_server_outlasts_proxies_that_keep_idle_connections_for_a_minute() -
     assert ApiSettings().idle_connection_s > 60.0
 
 
+LONG = 32_000_000
+"""Bytes of an answer that no network takes at once."""
 HEAD = b"POST /%s HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\n"
 
 
@@ -73,6 +78,10 @@ def an_api(settings: ApiSettings, go_on: asyncio.Event) -> ApiServer:
     async def slow() -> str:
         await go_on.wait()
         return "done"
+
+    @app.get("/long")
+    async def long() -> Response:
+        return Response(bytes(LONG))
 
     return ApiServer(app, settings)
 
@@ -169,6 +178,51 @@ def test_whoever_comes_takes_the_place_of_one_that_waits_for_no_answer(words: by
             if words == REQUEST:
                 assert _gone(opened) == [True] * 9 + [False] * 3, "who has said nothing for longest goes first"
         for _, one in (*opened, (reader, writer)):
+            one.close()
+        server.should_exit = True
+        await serving
+
+    asyncio.run(story())
+
+
+def test_an_answer_that_is_read_slowly_is_not_cut_off_for_whoever_comes() -> None:
+    async def story() -> None:
+        server = an_api(ApiSettings(port=0, max_connections=4), asyncio.Event())
+        serving = asyncio.create_task(server.serve())
+        await server.until_started()
+        async with asyncio.timeout(60.0):
+            reader, writer = await _says(server, b"GET /long HTTP/1.1\r\nHost: here\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            opened = [await _says(server, b"") for _ in range(9)]
+            await _until(lambda: sum(_gone(opened)) == 6)
+            assert len(await reader.readexactly(LONG)) == LONG
+        for _, one in (*opened, (reader, writer)):
+            one.close()
+        server.should_exit = True
+        await serving
+
+    asyncio.run(story())
+
+
+def test_who_asks_and_reads_nothing_keeps_nobody_out_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connection, "STUCK_AFTER_S", 0.2)
+
+    async def story() -> None:
+        server = an_api(ApiSettings(port=0, max_connections=4), asyncio.Event())
+        serving = asyncio.create_task(server.serve())
+        await server.until_started()
+        async with asyncio.timeout(60.0):
+            deaf = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
+            for one in deaf:
+                one.send(b"GET /long HTTP/1.1\r\nHost: here\r\n\r\n")
+            await _until(lambda: len(server.server_state.connections) == 4 and server.server_state.total_requests == 4)
+            told = b""
+            while not told.startswith(b"HTTP/1.1 404"):
+                reader, writer = await _says(server, REQUEST)
+                told = await reader.readuntil(b"\r\n\r\n")
+                writer.close()
+                await asyncio.sleep(0.05)
+        for one in deaf:
             one.close()
         server.should_exit = True
         await serving
