@@ -15,7 +15,7 @@ class HttpConnection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # cho
     """Closed where a request, its body included, is not whole `request_within_s` after the connection or its first byte came.
 
     Where `most` are open, the next takes the place of the one that has said nothing for longest and waits for no answer, or else does not
-    read it; uvicorn's own limit would refuse those who are there, and let silent ones stay. Where all wait for answers, `crowded` answers it.
+    read it; uvicorn's own limit would refuse those who are there, and let silent ones stay. Where all wait, `crowded` answers it.
     """
 
     def __init__(self, *, request_within_s: float, most: int | None = None, crowded: ASGIApp | None = None, **given: Any) -> None:
