@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from counterflow.app.offers.forecasting import worked_out
+from counterflow.app.offers.offering import answer
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.instructions import Amendment, DispatchMode, DispatchOrder, DispatchState
@@ -399,6 +401,24 @@ def test_forecasts_of_each_mode_have_a_record_of_their_own_and_charging_was_ther
     at.restart(away_s=3.0)
     assert at.operations.coverage(None) == before
     assert ask(at, 300.0).guard_factor == 1.0, "net export was never judged"
+
+
+def test_forecasts_of_net_and_gross_export_are_of_the_same_cars_which_are_kept_once(town: Any, ideal: dict[str, Any]) -> None:
+    # Some must charge already, which counts against net export alone.
+    at = town(40, 2, plant=ideal, mix={"departure_min_s": 2_000.0, "departure_max_s": 20_000.0})
+    desk = at.room.dispatcher.forecasting
+    (request, *_) = desk.due(at.now_s)
+    made = {question.request.mode: (question, offer) for question, offer in worked_out(desk.round(request, at.now_s))}
+    (net, net_offer), (gross, gross_offer) = made[DispatchMode.NET_EXPORT], made[DispatchMode.GROSS_EXPORT]
+    for name in ("rows", "cars", "spared_w", "reduces"):
+        assert getattr(gross.stock, name) is getattr(net.stock, name), "a forecast is open for an hour"
+    assert gross.uid is net.uid
+    against_w = net.stock.against_power_w
+    assert (against_w > 0.0, gross.stock.against_power_w) == (True, 0.0)
+    for mode, (question, told) in made.items():
+        alone = answer(desk.round(request, at.now_s).scene.asked(question.request, question.guard_factor))
+        assert (told.levels, told.grounds) == (alone.levels, alone.grounds), mode
+    assert gross_offer.model_power_w == pytest.approx(net_offer.model_power_w + against_w)
 
 
 @pytest.mark.parametrize("consent", [False, True])

@@ -90,9 +90,12 @@ class Scene(Struct, frozen=True, kw_only=True):
     baseline: BaselineMethod
     """What relative orders count from that do not say it themselves."""
 
-    def asked(self, request: Request, guard_factor: float) -> Question:
-        """The question of one request, of whatever mode, with nothing reserved or held back. Touches nothing, and may run in another
-        thread."""
+    def asked(self, request: Request, guard_factor: float, net: Question | None = None) -> Question:
+        """The question of one request, of whatever mode, with nothing reserved or held back; `net` is that of net export where it is known,
+        of which gross export has the cars. Touches nothing, and may run in another thread."""
+        mode = counted_as(request.mode, self.baseline)
+        if net is not None and mode is DispatchMode.GROSS_EXPORT:
+            return replace(net, request=request, stock=replace(net.stock, against_power_w=0.0), guard_factor=guard_factor)
         stock = stock_of(
             self.image,
             self.able,
@@ -102,7 +105,7 @@ class Scene(Struct, frozen=True, kw_only=True):
             self.topology,
             self.span,
             self.capability_settings,
-            mode=counted_as(request.mode, self.baseline),
+            mode=mode,
             charging=self.charging,
             limits=self.limits,
         )
