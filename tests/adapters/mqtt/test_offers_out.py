@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import jsonschema_rs
 import msgspec
 import pytest
-from jsonschema import Draft202012Validator
 
 from counterflow.adapters.mqtt.offers_out import OffersOut
 from counterflow.adapters.mqtt.settings import MqttSettings
@@ -47,7 +47,8 @@ def test_offers_are_of_the_mode_that_counts_for_the_program_or_of_those_that_are
     program: dict[str, Any], mode: str, settings: dict[str, Any], modes: list[str]
 ) -> None:
     house = {"programs": [program | {"mode": mode}], "stations": {"accept_unknown": True}, "drivers": {"default": {"pausing": True}}}
-    place = Replay(msgspec.convert(house, Settings), msgspec.convert({"stations": 8, "mix": MIX}, WorldSettings), 1, journal=MemoryJournal())
+    world = msgspec.convert({"stations": 8, "mix": MIX}, WorldSettings)
+    place = Replay(msgspec.convert(house, Settings), world, 1, journal=MemoryJournal())
     place.run(120.0)
     (north,) = place.grid.programs(Wire.MQTT)
     told = msgspec.convert({"host": "x", "offer_windows_min": [15.0, 60.0], **settings}, MqttSettings)
@@ -56,7 +57,8 @@ def test_offers_are_of_the_mode_that_counts_for_the_program_or_of_those_that_are
         asyncio.run(OffersOut(place.grid, Terms(north), told).run(line))
     [(topic, words, retained)] = line.said
     assert (topic, retained) == ("counterflow/north/offers", True)
-    assert [(one["mode"], one["window_s"]) for one in words["offers"]] == [(one, window_s) for one in modes for window_s in (900.0, 3_600.0)]
+    wanted = [(one, window_s) for one in modes for window_s in (900.0, 3_600.0)]
+    assert [(one["mode"], one["window_s"]) for one in words["offers"]] == wanted
     # Nobody may be discharged here: only what counts charging that is given up is more than nothing.
     assert {one["mode"] for one in words["offers"] if one["power"] > 0.0} == {"relative"} & set(modes)
-    Draft202012Validator(SCHEMA).validate(words)
+    jsonschema_rs.validate(SCHEMA, words)
