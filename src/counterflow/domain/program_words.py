@@ -173,7 +173,7 @@ class OfferLevelWords(Struct, frozen=True, kw_only=True):
     """What is met or exceeded for the whole window with a probability."""
 
     confidence: Annotated[float, Meta(description="Probability, 0..1.")]
-    power: Annotated[float, Meta(description="Export, a magnitude.")]
+    power: Annotated[float, Meta(description="As `mode` counts it, a magnitude.")]
     energy: Annotated[float, Meta(description="That power over the window, in `unit` times one hour, a magnitude.")]
 
 
@@ -183,7 +183,7 @@ class OfferWords(Struct, frozen=True, kw_only=True):
     start: Instant
     window_s: float
     confidence: Annotated[float, Meta(description="Probability that `power` is there for the whole window, 0..1.")]
-    power: Annotated[float, Meta(description="What is offered, all counted: export, a magnitude.")]
+    power: Annotated[float, Meta(description="What is offered, all counted, as `mode` counts it: a magnitude.")]
     energy: Annotated[float, Meta(description="That power over the window, in `unit` times one hour, a magnitude.")]
     mode: Annotated[DispatchMode, Meta(description="What counts as delivery; relative adds charging that is given up.")]
     levels: Annotated[tuple[OfferLevelWords, ...], Meta(description="What the model says at P50, P90, P95 and P99.")]

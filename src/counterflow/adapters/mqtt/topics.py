@@ -38,7 +38,9 @@ TOPICS: dict[str, Topic] = {
     ORDERS: Topic(False, OrdersWords, True, "All standing orders with the states of their dispatches, after each change."),
     TELEMETRY: Topic(False, TelemetryWords, False, "The pool, every `telemetry.period_s`, as it happens."),
     REPLAYED: Topic(False, TelemetryBatch, False, "What could not be sent as it happened, oldest first."),
-    OFFERS: Topic(False, OffersWords, True, "What the pool can surely give, over each of `mqtt.offer_windows_min`."),
+    OFFERS: Topic(
+        False, OffersWords, True, "What the pool can surely give, over each of `mqtt.offer_windows_min`, in each of `mqtt.offer_modes`."
+    ),
     REPORT: Topic(False, ReportWords, False, "A final report of a dispatch can be fetched over HTTP."),
 }
 """Below `<prefix>/<program>/`. The topic `<prefix>/status` stands above the programs."""
