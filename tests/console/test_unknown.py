@@ -183,6 +183,7 @@ def test_no_alarm_is_said_only_while_the_server_is_heard() -> None:
         ("charging", 7e3, "discharging"),
         ("charging", -7e3, "charging"),
         ("charging", None, "charging"),
+        ("charging", 43.0, "charging"),
         ("ev_connected", 1.0, "ev connected"),
     ],
 )

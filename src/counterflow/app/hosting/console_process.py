@@ -30,7 +30,14 @@ class ConsoleProcess:
         """Start it, and start it again, ever more slowly, when it ends by itself."""
         again_s = AGAIN_FIRST_S
         while True:
-            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "counterflow.console", stdin=PIPE, stdout=PIPE)
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "counterflow.console",
+                stdin=PIPE,
+                stdout=PIPE,
+                start_new_session=True,  # Ctrl-C in a terminal reaches the server only, which then ends it
+            )
             assert process.stdin is not None, "it is a pipe"
             assert process.stdout is not None, "it is a pipe"
             try:

@@ -16,6 +16,8 @@ LOOK_EVERY_S = 2.0
 ROWS = 25
 ALL_FRAC = 0.98
 """A setpoint of so much of what a car can is all of it."""
+AT_REST_W = 100.0
+"""Meters of cars at rest show so much, either way."""
 COLUMNS: tuple[tuple[str, str, str | None], ...] = (
     ("station", "Station", "station"),
     ("soc", "SoC / floor", "soc"),
@@ -108,7 +110,7 @@ def row_of(view: dict[str, Any]) -> dict[str, Any]:
 def state_words(view: dict[str, Any]) -> str:
     """What its car does: stations say that it charges also of one that discharges, and only the meter knows the way."""
     phase, power_w = view["phase"], view["power_w"]
-    return "discharging" if phase == "charging" and power_w is not None and power_w > 0.0 else phase.replace("_", " ")
+    return "discharging" if phase == "charging" and power_w is not None and power_w > AT_REST_W else phase.replace("_", " ")
 
 
 def why_words(view: dict[str, Any]) -> str:
