@@ -91,3 +91,36 @@ def test_who_is_ordered_anew_after_a_clear_all_keeps_the_new_order(town: Any, id
         placement.sweep.send(AT_ONCE, at.now_s)
     left = {record.session_uid for record in at.room.ledger if record.state is not ProfileState.CLEARING}
     assert left == {again}
+
+
+def test_a_stop_is_sent_whole_and_at_once_where_ticks_fail(deaf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server rests for a second after a tick that failed: forty clears a second would take minutes."""
+
+    def fails(_now_s: float) -> None:
+        raise ZeroDivisionError
+
+    dispatcher, stations = deaf.room.dispatcher, {record.station_id for record in deaf.room.ledger if record.kind == "discharge"}
+    monkeypatch.setattr(dispatcher, "_move_by_time", fails)
+    turns = clears_by_turn(deaf, monkeypatch)
+    dispatcher.emergency_stop(True, deaf.now_s, "me")
+    with pytest.raises(ZeroDivisionError):
+        dispatcher.advance(dispatcher.rhythm.next_s)
+    assert sum(turns, Counter()) == Counter({(station_id, True): 1 for station_id in stations})
+
+
+def test_cars_that_discharge_are_told_to_stop_where_ticks_fail(town: Any, ideal: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_now_s: float) -> None:
+        raise ZeroDivisionError
+
+    at = town(40, 3, plant=ideal, settings={"dispatcher": {"fan_out_per_turn": AT_ONCE}})
+    at.order(600.0)
+    at.run(40.0)
+    dispatcher = at.room.dispatcher
+    monkeypatch.setattr(dispatcher, "_move_by_time", fails)
+    dispatcher.emergency_stop(True, at.now_s, "me")
+    assert dispatcher.carrying.pending > AT_ONCE
+    with pytest.raises(ZeroDivisionError):
+        dispatcher.advance(dispatcher.rhythm.next_s)
+    assert not dispatcher.carrying.pending
+    orders = at.room.placement._latest.values()
+    assert {placing.power_w for placing in orders} == {0.0}

@@ -64,6 +64,8 @@ from counterflow.engine.grid.telemetry import TelemetrySettings
 from counterflow.engine.ports import Journal
 
 IDENTIFICATION = "the identification of cars"
+ALL = 1_000_000
+"""Of what waits to be sent: more than a fleet has cars."""
 
 
 class Dispatcher:
@@ -233,17 +235,28 @@ class Dispatcher:
         return None if due_s == np.inf else due_s
 
     def advance(self, now_s: float) -> None:
-        """Do what is due: hand out a portion of setpoints, or run a tick."""
-        if self.rhythm.is_due(now_s):
-            self.run_tick(now_s)
-        # Side by side: neither do cars that discharge wait for clears, nor clears for the log lines of a dispatch.
-        self.carrying.hand_out(self._settings.fan_out_per_turn, now_s)
-        self._placement.sweep.send(self._settings.fan_out_per_turn, now_s)
+        """Do what is due: hand out a portion of setpoints, or run a tick. Raises what a tick raises, once what was to be sent has gone."""
+        most = self._settings.fan_out_per_turn
+        try:
+            if self.rhythm.is_due(now_s):
+                self.run_tick(now_s)
+        except Exception:
+            most = ALL  # the caller rests before it tries again, and an emergency stop cannot wait for that
+            raise
+        finally:
+            self._send(most, now_s)
         with self.faults.guard(IDENTIFICATION, now_s):
             self.outlook.take_down()
         if self.rhythm.is_alive(now_s):
             self._placement.refresh(now_s, self._settings.fan_out_per_turn)
         self._seconds.advance(now_s)
+
+    def _send(self, most: int, now_s: float) -> None:
+        """Side by side: neither do cars that discharge wait for clears, nor clears for the log lines of a dispatch."""
+        try:
+            self.carrying.hand_out(most, now_s)
+        finally:
+            self._placement.sweep.send(most, now_s)
 
     def wake(self, now_s: float) -> None:
         """Something happened that a decision should follow soon."""
