@@ -169,17 +169,25 @@ def console(api: Api) -> Iterator[Console]:
     console.kill()
 
 
-@pytest.fixture
-def page(browser: Browser, console: Console) -> Iterator[Page]:
-    """Somebody who has just signed in."""
+@contextmanager
+def somebody(browser: Browser, console: Console) -> Iterator[Page]:
+    """Who has just signed in."""
+    headers = {"Origin": console.url}
+    key = httpx.post(console.url + "/sign-in", data={"token": "t"}, headers=headers, timeout=30.0).cookies[COOKIE]
     context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": COOKIE, "value": key, "url": console.url}])
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.goto(console.url)
-    sign_in(page)
     expect(mark(page)).to_have_text(re.compile("^live"))
     yield page
     context.close()
+
+
+@pytest.fixture
+def page(browser: Browser, console: Console) -> Iterator[Page]:
+    with somebody(browser, console) as page:
+        yield page
 
 
 def sign_in(page: Page) -> None:
@@ -226,23 +234,24 @@ def test_a_process_that_falls_and_comes_back_leads_to_the_sign_in_and_back_to_th
     is_live(page)
 
 
-def test_a_process_that_hangs_is_seen_and_what_was_pressed_meanwhile_is_in_doubt(page: Page, console: Console) -> None:
-    button = page.get_by_role("button", name="New dispatch")
-    with console.frozen():
-        button.click()
-        is_old(page)
-        expect(bar(page)).to_contain_text(re.compile("as “New dispatch” was pressed: whether it was done is not known", re.IGNORECASE))
-    is_live(page)
-    expect(bar(page)).to_contain_text(re.compile("as “New dispatch” was pressed: whether it was done is not known", re.IGNORECASE))
-
-
-def test_a_line_that_is_cut_is_seen_and_mends_itself(page: Page, console: Console) -> None:
-    page.context.set_offline(True)
-    page.evaluate("window.socket.io.engine.close()")
-    is_old(page)
-    page.context.set_offline(False)
-    is_live(page)
-    expect(bar(page)).to_be_hidden()
+def test_a_line_that_is_cut_and_a_process_that_hangs_are_seen_and_what_was_pressed_meanwhile_is_in_doubt(
+    browser: Browser, page: Page, console: Console
+) -> None:
+    doubt = re.compile("as “New dispatch” was pressed: whether it was done is not known", re.IGNORECASE)
+    with somebody(browser, console) as cut:
+        cut.context.set_offline(True)
+        cut.evaluate("window.socket.io.engine.close()")
+        with console.frozen():
+            page.get_by_role("button", name="New dispatch").click()
+            is_old(page)
+            expect(bar(page)).to_contain_text(doubt)
+            is_old(cut)
+        is_live(page)
+        expect(bar(page)).to_contain_text(doubt)
+        is_old(cut)
+        cut.context.set_offline(False)
+        is_live(cut)
+        expect(bar(cut)).to_be_hidden()
 
 
 def test_a_server_that_is_away_is_said_everywhere(page: Page, console: Console, api: Api) -> None:
@@ -264,10 +273,10 @@ def test_a_server_that_is_away_is_said_everywhere(page: Page, console: Console, 
     expect(page.get_by_role("alert").get_by_text("The server cannot be reached")).to_have_count(0)
 
 
-def test_a_server_that_does_not_answer_keeps_no_page_from_opening_and_no_click_without_a_word(
+def test_a_server_that_hangs_makes_everything_old_and_keeps_no_page_from_opening_and_no_click_without_a_word(
     page: Page, console: Console, api: Api
 ) -> None:
-    api.held = {"/fleet/stations", "/emergency-stop", "/series"}
+    api.held = {"/fleet?", "/fleet/stations", "/emergency-stop", "/series"}
     try:
         page.goto(console.url + "/replay/d-1")
         expect(page.get_by_text("Not known yet: the server has not answered so far.")).to_be_visible()
@@ -276,28 +285,28 @@ def test_a_server_that_does_not_answer_keeps_no_page_from_opening_and_no_click_w
         page.get_by_role("button", name="Emergency stop").click()
         page.get_by_role("button", name="Stop now").click()
         expect(page.get_by_text("Asked. The server has not answered yet: whether it is done is not known.")).to_be_visible()
+        expect(mark(page)).to_have_text(re.compile(r"^old: \d+ s, at "), timeout=PATIENCE_MS)
+        expect(page.get_by_role("alert").get_by_text("The server does not answer. What is shown is of")).to_be_visible()
     finally:
         api.held = set()
     expect(page.get_by_text("The emergency stop is on.")).to_be_visible()
     expect(page.get_by_text("Asked. The server has not answered yet")).to_have_count(0)
     expect(page.get_by_role("link", name="CS-000")).to_be_visible()
+    is_live(page)
     api.stopped = False
 
 
-def test_a_server_that_hangs_makes_everything_old(page: Page, api: Api) -> None:
-    api.held = {"/fleet?"}
-    try:
-        expect(mark(page)).to_have_text(re.compile(r"^old: \d+ s, at "), timeout=PATIENCE_MS)
-        expect(page.get_by_role("alert").get_by_text("The server does not answer. What is shown is of")).to_be_visible()
-    finally:
-        api.held = set()
-    is_live(page)
-
-
-@pytest.mark.parametrize(("width", "height"), [(1400, 900), (1920, 1080)])
-def test_nothing_is_cut_off(page: Page, console: Console, width: int, height: int) -> None:
+def test_nothing_is_cut_off(page: Page, console: Console) -> None:
     """Figures of many digits fit their cards; where a table goes on below the window, its pages can be turned without scrolling."""
-    page.set_viewport_size({"width": width, "height": height})
+    for width, height in ((1400, 900), (1920, 1080)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(console.url)
+        _figures_fit(page)
+        page.goto(console.url + "/stations")
+        _pages_can_be_turned(page, height)
+
+
+def _figures_fit(page: Page) -> None:
     figures = page.locator(".cf-figure")
     expect(figures.first).to_have_text("–")
     for figure, text in zip(figures.all(), ("-1,234.5 kW", "100.42 kWh", "10,000 of 10,000", "123.4 MW", "10 min"), strict=True):
@@ -310,7 +319,9 @@ def test_nothing_is_cut_off(page: Page, console: Console, width: int, height: in
             text,
         )
         assert fits, text
-    page.goto(console.url + "/stations")
+
+
+def _pages_can_be_turned(page: Page, height: int) -> None:
     expect(page.get_by_role("link", name="CS-000")).to_be_visible()
     apart = page.evaluate(
         """() => {
