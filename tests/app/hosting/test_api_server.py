@@ -79,6 +79,10 @@ def an_api(settings: ApiSettings, go_on: asyncio.Event) -> ApiServer:
         await go_on.wait()
         return "done"
 
+    @app.post("/api/v1/emergency-stop")
+    async def stop() -> str:
+        return "stopped"
+
     @app.get("/long")
     async def long() -> Response:
         return Response(bytes(LONG))
@@ -246,6 +250,9 @@ def test_where_everybody_waits_for_an_answer_one_more_is_told_so_and_the_others_
                 assert b"application/problem+json" in told
                 assert b"api.max_connections" in told
                 writer.close()
+            reader, writer = await _says(server, b"POST /api/v1/emergency-stop HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert (await reader.readuntil(b'"stopped"')).startswith(b"HTTP/1.1 200")
+            writer.close()
             go_on.set()
             for reader, writer in waiting:
                 assert (await reader.readuntil(b'"done"')).startswith(b"HTTP/1.1 200")

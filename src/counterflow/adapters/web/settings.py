@@ -53,7 +53,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         int,
         Meta(
             description="Open connections of the API. One more takes the place of the one that has said nothing for longest and waits "
-            "for no answer, or has taken nothing of it for 10 s; where all wait for answers it is answered 503.",
+            "for no answer, or has taken nothing of it for 10 s; where all wait for answers it is answered 503, unless it asks for "
+            "the emergency stop.",
             extra={"unit": "-"},
             ge=4,
             le=10_000,

@@ -11,9 +11,12 @@ from starlette.types import Receive, Scope, Send
 
 from counterflow.adapters.http_connection import HttpConnection
 from counterflow.adapters.web.problems import problem
+from counterflow.adapters.web.roles import PREFIX
 from counterflow.adapters.web.settings import ApiSettings
 
 _LOOK_S = 0.005
+STOP = f"{PREFIX}/emergency-stop"
+"""Whoever asks for this is let in, however many wait."""
 
 
 async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +47,7 @@ class ApiServer(uvicorn.Server):
                 access_log=False,
                 log_config=None,  # lines of its own are ours to write (logs.py)
                 http=partial(  # type: ignore[arg-type]  # called as a class is
-                    HttpConnection, request_within_s=settings.request_within_s, most=settings.max_connections, crowded=_crowded
+                    HttpConnection, request_within_s=settings.request_within_s, most=settings.max_connections, crowded=self._beyond
                 ),
                 timeout_keep_alive=settings.idle_connection_s,  # type: ignore[arg-type]  # goes to loop.call_later
                 timeout_graceful_shutdown=2,
@@ -56,6 +59,10 @@ class ApiServer(uvicorn.Server):
             )
         )
         self._settings = settings
+
+    async def _beyond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self.config.loaded_app if scope["path"] == STOP else _crowded
+        await app(scope, receive, send)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
