@@ -298,6 +298,30 @@ def test_old_records_are_forgotten(at: Any) -> None:
     assert list(at.journal.documents(DocumentKind.GRID_ORDER)) == []
 
 
+def test_the_name_of_an_order_that_is_forgotten_may_be_used_again(at: Any) -> None:
+    place(at, order_of(at, (0.0, 500_000.0), end=60.0))  # more than it may order: the first version has no dispatch
+    first = place(at, order_of(at, (0.0, 20_000.0), end=60.0))
+    at.run(200)
+    assert state_of(at, first) is DispatchState.COMPLETED
+    later(at, 8 * 86_400.0, at.grid.look_after())
+    for restarts, power_w in enumerate((20_000.0, 30_000.0, 10_000.0)):
+        again = place(at, order_of(at, (0.0, power_w), end=600.0))
+        assert (again.outcome, again.refusal) == (GridOutcome.CHANGED if restarts else GridOutcome.ACCEPTED, None)
+        at.restart()
+        at.do(at.grid.look_after())
+        (record,) = at.grid.standing("north")
+        assert record.dispatch_id == again.dispatch_id != first.dispatch_id
+    assert len(at.operations.dispatches()) == 4
+
+
+def test_orders_are_known_again_without_a_walk_through_all_dispatches_ever_known(at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    far_s = 3.0 * MAX_DURATION_S
+    place(at, order_of(at, (far_s, 10_000.0), end=far_s + 60.0))
+    monkeypatch.setattr(at.operations, "dispatches", None)
+    at.do(at.grid.look_after())
+    assert place(at, order_of(at, (far_s, 20_000.0), end=far_s + 60.0)).refusal is None
+
+
 def test_set_points_open_a_dispatch_that_goes_on_and_falls_silent(at: Any) -> None:
     tell = lambda power_w, number: at.do(at.grid.tell("fast", power_w, None, number))  # noqa: E731
     assert tell(0.0, 0).outcome is GridOutcome.UNCHANGED

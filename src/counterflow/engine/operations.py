@@ -212,6 +212,10 @@ class Operations(DriverOperations, Protocol):
         """One dispatch."""
         ...
 
+    def dispatch_by_key(self, idempotency_key: str) -> DispatchView | None:
+        """The dispatch that was ordered under this key; None = none that is known. Cheap however many are."""
+        ...
+
     async def order(self, order: DispatchOrder, idempotency_key: str | None, dry_run: bool) -> DispatchAnswer | Refusal:
         """Accept an order, or say why not. A repeated key returns the same dispatch; with another order it is refused."""
         ...

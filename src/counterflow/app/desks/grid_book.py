@@ -40,10 +40,14 @@ class GridBook:
     def put(
         self, order: GridOrder, known: GridOrderRecord | None, outcome: GridOutcome, dispatch: DispatchId | None, sentence: str = ""
     ) -> GridOrderRecord:
-        """The next revision of an order."""
+        """The next revision of an order. One that has the name of an order that is forgotten, and whose dispatches are known still, takes
+        none of their keys."""
+        revision = known.revision + 1 if known else 1
+        while self._operations.dispatch_by_key(_key(order, revision)) is not None:
+            revision += 1
         record = GridOrderRecord(
             order=order,
-            revision=known.revision + 1 if known else 1,
+            revision=revision,
             heard_at_s=self._operations.now_s(),
             outcome=outcome,
             dispatch_id=dispatch,
@@ -72,14 +76,14 @@ class GridBook:
 
     def found_again(self, record: GridOrderRecord) -> DispatchId | None:
         """A crash came between the dispatch and its record."""
-        key = key_of(record)
-        found = (view.instruction for view in self._operations.dispatches() if view.instruction.idempotency_key == key)
-        return next((instruction.dispatch_id for instruction in found), None)
+        view = self._operations.dispatch_by_key(key_of(record))
+        return None if view is None else view.instruction.dispatch_id
 
     def _former_of(self, record: GridOrderRecord) -> DispatchId | None:
         """A crash came between the record of a change and its dispatch: what the version before it left live."""
-        found = (view.instruction for view in self._operations.dispatches() if _is_before(view.instruction.idempotency_key, record))
-        return next((instruction.dispatch_id for instruction in found if instruction.state in LIVE_STATES), None)
+        before = (self._operations.dispatch_by_key(_key(record.order, revision)) for revision in range(record.revision - 1, 0, -1))
+        live = (view.instruction.dispatch_id for view in before if view is not None and view.instruction.state in LIVE_STATES)
+        return next(live, None)
 
     def is_half_done(self, record: GridOrderRecord) -> bool:
         """It was written down as a change, and what stands is still the version before it."""
@@ -95,14 +99,11 @@ class GridBook:
 
 def key_of(record: GridOrderRecord) -> str:
     """The key by which its dispatch is known again."""
-    return f"{record.order.program}/{record.order.key}/{record.revision}"
+    return _key(record.order, record.revision)
 
 
-def _is_before(key: str | None, record: GridOrderRecord) -> bool:
-    """It is that of an earlier revision of the same order."""
-    stem, _, revision = (key or "").rpartition("/")
-    mine = stem == f"{record.order.program}/{record.order.key}" and revision.isascii() and revision.isdigit()
-    return mine and int(revision) < record.revision
+def _key(order: GridOrder, revision: int) -> str:
+    return f"{order.program}/{order.key}/{revision}"
 
 
 def refused(refusal: Refusal) -> GridAnswer:

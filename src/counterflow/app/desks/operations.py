@@ -132,6 +132,11 @@ class LiveOperations(StationDesk, SiteDesk, SecurityDesk, AccessDesk, ReportDesk
         """One dispatch."""
         return dispatch_view(self._room, dispatch_id, self._now_s()) or no_dispatch(dispatch_id)
 
+    def dispatch_by_key(self, idempotency_key: str) -> DispatchView | None:
+        """The dispatch that was ordered under this key; None = none that is known."""
+        dispatch_id = self._room.dispatcher.book.by_key.get(idempotency_key)
+        return None if dispatch_id is None else dispatch_view(self._room, dispatch_id, self._now_s())
+
     def notices(self, after: str | None = None) -> AsyncIterator[Notice]:
         """What happens, as it happens."""
         return self._board.listen(after)
