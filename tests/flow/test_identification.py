@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from counterflow.app import housework as house
 from counterflow.app.dispatching import dispatcher as dispatching
@@ -156,11 +157,12 @@ def test_the_server_identifies_in_a_thread_and_goes_on_after_a_fault(
     event(at)
     identifying, real, asked = at.room.dispatcher.identifying, house.identify, []
 
-    def once_wrong(trace: Any) -> Any:
+    def once_wrong(trace: Any, give_way: Callable[[], object]) -> Any:
         asked.append(len(trace))
         if len(asked) == 1:
             raise ArithmeticError
-        return real(trace)
+        assert at.room.dispatcher.between_ticks.is_set()
+        return real(trace, give_way=give_way)
 
     monkeypatch.setattr(house, "identify", once_wrong)
     monkeypatch.setattr(house, "IDENTIFY_PAUSE_S", 0.001)
@@ -182,6 +184,24 @@ def test_the_server_identifies_in_a_thread_and_goes_on_after_a_fault(
     assert len(asked) == 2
     assert min(asked) >= 5
     assert off_s(at) < off_s(at, lead_s(STEP_W, at.room.settings.scheduled_start))
+
+
+def test_whoever_works_beside_control_is_held_while_a_tick_runs_also_one_that_fails(
+    town: Any, ideal: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = town(3, 5, plant=ideal)
+    dispatcher, seen = at.room.dispatcher, []
+
+    def learn(_image: Any) -> None:
+        seen.append(dispatcher.between_ticks.is_set())
+        raise ArithmeticError
+
+    monkeypatch.setattr(dispatcher.outlook, "learn", learn)
+    assert dispatcher.between_ticks.is_set()
+    with pytest.raises(ArithmeticError):
+        dispatcher.run_tick(at.now_s)
+    assert seen == [False]
+    assert dispatcher.between_ticks.is_set()
 
 
 def test_of_more_sessions_that_end_at_once_than_may_wait_what_was_learned_within_the_event_is_kept(
@@ -210,3 +230,73 @@ def test_a_session_that_ends_while_it_is_identified_keeps_what_was_learned_withi
     outlook.identified(batch, house.identify(batch.trace), at.now_s)
     assert records(at) == kept
     assert all(one.transitions[0] >= 1.0 for one in kept.values())
+
+
+def test_a_fault_in_it_leaves_of_a_session_that_has_ended_what_was_learned_within_the_event(
+    town: Any, ideal: dict[str, Any], later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ArithmeticError
+
+    at = town(6, 5, plant=ideal | SLOW)
+    event(at)
+    learned = at.room.dispatcher.outlook.response.lags.count.sum()
+    at.world.at(at.now_s, lambda: [station.unplug(at.now_s) for station in at.world.stations])
+    at.run(5.0)
+    assert sum(one.transitions[0] for one in records(at).values()) == 0.0, "it waits for the identification"
+    monkeypatch.setattr(dispatching, "identify", fail)
+    later()
+    at.run(3.0)
+    assert at.room.dispatcher.faults.count == 1
+    assert sum(one.transitions[0] for one in records(at).values()) == pytest.approx(learned)
+    assert learned >= 4.0
+
+
+def test_who_is_erased_while_plugged_in_leaves_no_record_when_the_event_is_identified(
+    town: Any, ideal: dict[str, Any], later: Callable[[], None]
+) -> None:
+    at = town(4, 5, plant=ideal | SLOW)
+    event(at)
+    open_now = {uid: at.room.fleet.record_of(uid).evccid_hash for uid in at.room.fleet.uids()}
+    gone, *others = open_now.values()
+    at.room.fleet.erase({gone}, at.now_s)
+    at.room.experience.erase([gone])
+    later()
+    at.run(3.0)
+    assert at.room.dispatcher.identifying.identified == 4
+    assert sorted(records(at)) == sorted(f"vehicle:{other}" for other in others)
+
+
+def test_a_session_of_many_events_counts_for_its_model_like_one(town: Any, ideal: dict[str, Any], later: Callable[[], None]) -> None:
+    at = town(3, 5, plant=ideal | SLOW, settings={"drivers": {"default": {"consent": True, "vehicle_model": "M"}}})
+    most = 3 * at.room.settings.priors.session_readings
+    event(at)
+    later()
+    at.run(3.0)
+    model = at.room.experience.of("cars:m")
+    assert 0.5 * most < model.transitions[0] <= most
+    event(at)
+    at.run(3.0)
+    before = at.room.dispatcher.identifying.identified
+    assert before >= 6
+    at.order(300.0, power_w=15e3)
+    at.run(100.0)
+    at.world.at(at.now_s, lambda: [station.unplug(at.now_s) for station in at.world.stations])
+    at.run(5.0)
+    assert at.room.dispatcher.identifying.identified > before
+    assert at.room.experience.of("cars:m").transitions[0] <= most + 1e-6
+
+
+def test_a_car_whose_name_is_told_after_its_event_gets_what_is_identified_of_it(
+    town: Any, ideal: dict[str, Any], later: Callable[[], None]
+) -> None:
+    at = town(4, 5, plant=ideal | SLOW)
+    event(at)
+    uid, *_ = at.room.fleet.uids()
+    record = at.room.fleet.record_of(uid)
+    batch = at.room.dispatcher.outlook.to_identify(at.now_s)
+    at.room.dispatcher.outlook.session_changed(replace(record, evccid_hash="late"), at.now_s)
+    at.room.dispatcher.outlook.gains(at.room.fleet.snapshot(at.now_s))
+    at.room.dispatcher.outlook.identified(batch, house.identify(batch.trace), at.now_s)
+    assert records(at)["vehicle:late"].transitions[0] > 1.0
+    assert f"vehicle:{record.evccid_hash}" not in records(at)

@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from counterflow.domain.delivery import LogKind
 from counterflow.domain.ids import StationId
+from counterflow.domain.reasons import ChangeReason
+from counterflow.engine.control.decision import Release
 
 AT_ONCE = 5
 
@@ -73,6 +76,29 @@ def test_an_order_is_not_said_again_to_a_car_that_waits_to_be_let_go(busy: Any) 
     busy.run(3.0)
     assert busy.calls(station_id)["SetChargingProfile"] == before
     assert not room.ledger.of_station(StationId(station_id))
+
+
+def test_what_was_decided_for_a_car_before_it_was_handed_back_and_not_sent_yet_is_not_sent_any_more(
+    town: Any, ideal: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = town(40, 3, plant=ideal, settings={"dispatcher": {"fan_out_per_turn": AT_ONCE}})
+    at.run(20.0)
+    carrying, decided = at.room.dispatcher.carrying, []
+    carry_out = carrying.carry_out
+
+    def twice(task: Any, decision: Any, *more: Any) -> None:
+        decided.extend(change.uid for change in decision.changes)
+        carry_out(task, decision, *more)
+        back = tuple(Release(row=change.row, uid=change.uid, reason=ChangeReason.WITHDRAWN) for change in decision.changes[:20])
+        carry_out(task, replace(decision, joined=(), left=(), changes=(), releases=back), *more)
+
+    monkeypatch.setattr(carrying, "carry_out", twice)
+    at.order(600.0)
+    at.run(1.0)
+    assert len(decided) > 30
+    assert carrying.pending == 0
+    assert {record.session_uid for record in at.room.ledger} == set(decided[20:])
+    assert task_of(at).members >= set(decided[:20]), "they may be needed again"
 
 
 def test_what_a_cancelled_dispatch_had_told_its_cars_ahead_is_taken_back_in_portions(

@@ -79,12 +79,16 @@ class Housework:
             await asyncio.sleep(self._settings.dispatcher.offers.look_every_s)
 
     async def identify(self) -> None:
-        """Between events, how late each car follows: a slice of cars at a time, off the loop."""
+        """Between events, how late each car follows: a slice of cars at a time, off the loop; a tick goes first."""
         dispatcher = self._room.dispatcher
         while True:
             batch, now_s = None, self._now_s()
             with dispatcher.faults.guard(IDENTIFICATION, now_s):
                 batch = dispatcher.outlook.to_identify(now_s)
-                if batch is not None:
-                    dispatcher.outlook.identified(batch, await asyncio.to_thread(identify, batch.trace), self._now_s())
+            if batch is not None:
+                found = dispatcher.identifying.nothing(batch)
+                with dispatcher.faults.guard(IDENTIFICATION, now_s):
+                    found = await asyncio.to_thread(identify, batch.trace, give_way=dispatcher.between_ticks.wait)
+                with dispatcher.faults.guard(IDENTIFICATION, now_s):
+                    dispatcher.outlook.identified(batch, found, self._now_s())
             await asyncio.sleep(IDENTIFY_PAUSE_S if batch is None else IDENTIFY_STEP_S)

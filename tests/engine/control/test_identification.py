@@ -205,3 +205,21 @@ def test_each_session_is_found_by_itself_however_many_there_are() -> None:
     many = together(*few, *(few[place % 7] for place in range(AT_ONCE)))
     assert np.allclose(identify(many)[:7], alone, rtol=0.05)
     assert identify(many.some(np.zeros(0, dtype=np.intp))).shape == (0, 5)
+
+
+def test_others_are_let_past_every_few_milliseconds_and_that_changes_nothing() -> None:
+    few = together(*(record(5.0, 2_000.0) for _ in range(AT_ONCE)))
+    asked: list[int] = []
+    assert np.array_equal(identify(few, give_way=lambda: asked.append(1)), identify(few))
+    assert len(asked) > 100
+
+
+@pytest.mark.parametrize("power_w", [np.inf, -np.inf, 1e30])
+@pytest.mark.filterwarnings("error")
+def test_a_reading_beyond_all_reckoning_leaves_the_records_of_others_as_they_are(power_w: float) -> None:
+    good = record(5.0, 1_500.0)
+    bad = replace(good, power_w=good.power_w.copy())
+    bad.power_w[0, 4] = power_w
+    alone, beside, mad = *identify(good), *identify(together(good, bad))
+    assert np.allclose(alone, beside)
+    assert np.isfinite(mad).all()

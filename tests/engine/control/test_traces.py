@@ -9,7 +9,7 @@ from counterflow.domain.setpoints import SetpointState
 from counterflow.engine.control.identification import identify
 from counterflow.engine.control.response import ResponseMemory, observe
 from counterflow.engine.control.settings import ResponseSettings
-from counterflow.engine.control.traces import MOST_ON_WAY, ORDERS, PATIENCE_S, SAMPLES, Traces
+from counterflow.engine.control.traces import MOST_ON_WAY, ORDERS, PATIENCE_S, SAMPLES, Trace, Traces
 
 NOW_S = 1_800_000_000.0
 SETTINGS = ResponseSettings()
@@ -46,11 +46,11 @@ class Road:
         if (self.now_s - NOW_S + 3.0) % self.every_s == 0.0:
             self.read = self.now_s, self.power_w, self.net_wh
 
-    def _tick(self) -> None:
+    def _tick(self, rows: int = 1) -> None:
         told = not np.isnan(self.level_w)
         at_s, power_w, net_wh = self.read
         seen = self.picture(
-            1,
+            rows,
             self.now_s,
             **{
                 "power_w": -power_w,
@@ -197,3 +197,46 @@ def test_rows_that_come_later_have_room_and_the_others_keep_theirs(image: Any) -
     road.traces.take(seen, response, SETTINGS)
     assert road.traces.holds(0, 7)
     assert len(road.traces.cut(np.array([0, 1, 2]), response)) == 3
+
+
+def test_a_reading_that_is_looked_at_again_because_rows_came_counts_once(image: Any) -> None:
+    road = Road(image)
+    road.told(np.nan, 40.0).told(7_000.0, 8.0)
+    for rows in range(2, 3 + MOST_ON_WAY):
+        road.columns["uid"] = [7, *range(8, 7 + rows)]
+        road._tick(rows)
+    assert road.traces._left[0] == MOST_ON_WAY - 1, "more readings are wanted of this order"
+
+
+def test_room_for_rows_that_come_is_made_for_many_at_once(image: Any) -> None:
+    traces, response, rooms = Traces(), ResponseMemory.fresh(0, SETTINGS), set()
+    for rows in range(800, 900):
+        seen = image(rows, NOW_S, uid=np.arange(1, rows + 1))
+        response = observe(seen, response, NOW_S, SETTINGS)
+        traces.take(seen, response, SETTINGS)
+        rooms.add(len(traces._uid))
+    assert len(rooms) <= 3, "to copy all that is kept at each tick would take longer than the tick"
+
+
+def test_energies_are_told_to_the_watt_hour_whatever_the_register_stood_at_before_the_first_order(road: Road) -> None:
+    # The last reading before the order has registers of another time, and so no energy to count from.
+    road.net_wh = 80e6
+    road.told(np.nan, 38.0, register_at_s=NOW_S - 100.0)
+    del road.columns["register_at_s"]
+    road.columns["power_at_s"] = road.columns["register_at_s"] = NOW_S + 37.0
+    road.columns["register_at_s"] = NOW_S + 30.0
+    road.told(7_000.0, 6.0)
+    del road.columns["power_at_s"], road.columns["register_at_s"]
+    road.told(7_000.0, 100.0)
+    energies = known(road.cut().net_wh[0])
+    assert energies[0] == 0.0
+    assert np.diff(energies).max() < 30.0
+    assert len(set(energies)) > 2
+
+
+def test_records_of_several_are_joined_in_their_order(image: Any) -> None:
+    roads = [Road(image).told(np.nan, 40.0).told(level_w, 100.0) for level_w in (3_000.0, 7_000.0)]
+    joined = Trace.joined([one.cut() for one in roads])
+    assert len(joined) == 2
+    assert [known(row) for row in joined.level_w] == [[3_000.0], [7_000.0]]
+    assert joined.some(np.array([1])).level_w[0, 0] == 7_000.0

@@ -69,6 +69,8 @@ class _Batch(NamedTuple):
     """The start of a dispatch that is to come, epoch seconds; None = at once."""
     whys: Iterator[Why | None] = repeat(None)
     """The figures behind each of the changes, worked out when the first is handed out."""
+    handed_back: frozenset[SessionUid] = frozenset()
+    """Who was given back to charging by a later decision: what this one asked is not asked any more."""
 
 
 class Carrying:
@@ -141,6 +143,8 @@ class Carrying:
     def _hand_out_one(self, batch: _Batch, change: SetpointChange, cells: _Cells, why: Why | None, now_s: float) -> None:
         if self._book.owner.get(change.uid) != batch.dispatch_id or self._fleet.row_of(change.uid) is None:
             return
+        if change.uid in batch.handed_back:
+            return
         if change.power_w < 0.0 and self._fleet.is_guarded(change.uid):
             return  # whatever was decided: nothing discharges a session for which a guarantee was broken
         self._placement.place(self._placing(batch, change, cells), now_s)
@@ -159,6 +163,8 @@ class Carrying:
         # The cars that step in make good for the tick's losses together; they are counted once, at the largest.
         replacing = sum(change.power_w < 0.0 or change.reduces for change in decision.changes)
         self._farewells.add(self._farewells_of(task, decision, replacing, now_s))
+        if decision.releases:
+            self._hand_back_waiting(task.instruction.dispatch_id, frozenset(release.uid for release in decision.releases))
         if decision.left and replacing:
             lost, lost_w = len(decision.left), sum(gone.lost_w for gone in decision.left)
             text = replan_words(lost, lost_w, replacing)
@@ -184,6 +190,12 @@ class Carrying:
                 starts_s,
                 decision.grounds.of(decision.changes) if decision.grounds is not None else repeat(None),
             )
+        )
+
+    def _hand_back_waiting(self, dispatch_id: DispatchId, uids: frozenset[SessionUid]) -> None:
+        """What earlier decisions of a dispatch asked of these cars, and was not handed out yet, must not follow their farewell."""
+        self._todo = deque(
+            batch._replace(handed_back=batch.handed_back | uids) if batch.dispatch_id == dispatch_id else batch for batch in self._todo
         )
 
     def take_back(self, task: RunningTask, now_s: float) -> None:

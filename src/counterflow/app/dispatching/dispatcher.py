@@ -8,6 +8,7 @@ to a meter value.
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
+from threading import Event
 
 import numpy as np
 from msgspec.structs import replace
@@ -218,6 +219,9 @@ class Dispatcher:
             charging=charging,
         )
         self._seconds = Seconds(fleet, self.book, notify, capability_settings, telemetry)
+        self.between_ticks = Event()
+        """Set while no tick runs: what works beside control in a thread lets it past."""
+        self.between_ticks.set()
         self.ticks = 0
         self.rhythm = Rhythm(control.tick_interval_s, settings.wake_gap_s, settings.late_ticks)
         self.last_tick_took_s = 0.0
@@ -273,6 +277,7 @@ class Dispatcher:
     def run_tick(self, now_s: float) -> None:
         """One round of control over all open dispatches, on one frozen image. A fault in one keeps no other from its tick."""
         began_s = self._stopwatch()
+        self.between_ticks.clear()
         self.rhythm.begin(now_s)
         try:
             self._move_by_time(now_s)
@@ -291,18 +296,24 @@ class Dispatcher:
                 self.guarding.of_fleet(image, latched=self.latch.on)
             self._placement.retry_clears(now_s)
         finally:
+            self.between_ticks.set()
             self.plan_next(now_s)
         self.ticks += 1
         self.last_tick_took_s = self._stopwatch() - began_s
 
     def identify(self, now_s: float) -> bool:
         """One slice of what is to be identified between events, here and now (the server does it in a thread); whether there was one."""
+        batch = None
         with self.faults.guard(IDENTIFICATION, now_s):
             batch = self.outlook.to_identify(now_s)
-            if batch is not None:
-                self.outlook.identified(batch, identify(batch.trace), now_s)
-                return True
-        return False
+        if batch is None:
+            return False
+        found = self.identifying.nothing(batch)
+        with self.faults.guard(IDENTIFICATION, now_s):
+            found = identify(batch.trace)
+        with self.faults.guard(IDENTIFICATION, now_s):
+            self.outlook.identified(batch, found, now_s)
+        return True
 
     # --- commands ------------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,18 @@ from msgspec.structs import replace
 from counterflow.domain.ids import SessionUid, StationId
 from counterflow.domain.records import NO_TRANSITIONS, DocumentKind, LearnedResponse, SessionRecord, Transitions
 from counterflow.domain.units import DAY_S
-from counterflow.engine.control.priors import PriorSettings, Start, begin, for_model, learned_of, merged, start_of, taught, with_transitions
+from counterflow.engine.control.priors import (
+    PriorSettings,
+    Start,
+    at_most,
+    begin,
+    for_model,
+    learned_of,
+    merged,
+    start_of,
+    taught,
+    with_transitions,
+)
 from counterflow.engine.control.response import ResponseMemory
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.fleet.snapshot import FleetImage
@@ -23,12 +34,14 @@ VEHICLE, EVSE = "vehicle:", "evse:"
 
 
 class Begun(NamedTuple):
-    """An open session: its row, whose answers its own are, under which names those of its models are kept, and what it began with."""
+    """An open session: its row, whose answers its own are, under which names those of its models are kept, and what it began with.
+    `told`: so many transitions of it were kept for its models already."""
 
     row: int
     subject: str
     models: tuple[str, ...]
     start: Start
+    told: float = 0.0
 
 
 class Experience:
@@ -76,7 +89,9 @@ class Experience:
             row = row_of(uid)
             if row is None or row >= len(image) or image.uid[row] != uid:
                 unseen[uid] = expected
-            elif not self._has_taught(uid, row, response):
+            elif self._has_taught(uid, row, response):
+                self._begun[uid] = self._begun[uid]._replace(subject=expected.subject, models=expected.models)
+            else:
                 starts[row] = expected.start
                 self._begun[uid] = expected._replace(row=row)
         self._expected = unseen
@@ -101,25 +116,29 @@ class Experience:
         elif not taught(session):
             return NO_TRANSITIONS
         self._keep(merged(self._records.get(subject), session, self._settings.car_readings))
+        session = replace(session, transitions=at_most(session.transitions, self._settings.session_readings - begun.told))
         for model in self._models(record):
             self._keep(for_model(self._records.get(model), model, session, self._settings))
         return transitions
 
-    def taught_later(self, record: SessionRecord, transitions: Transitions) -> None:
-        """What was identified of a session that is over; nothing is kept of a car that was forgotten meanwhile."""
+    def taught_later(self, record: SessionRecord, transitions: Transitions, told: float) -> None:
+        """What was identified of a session that is over; nothing is kept of a car that was forgotten meanwhile. `told`: as in `Begun`."""
         known = [subject for subject in (subject_of(record), *self._models(record)) if subject in self._records]
-        self._teach(known, transitions, record.ended_s or 0.0)
+        self._teach(known, transitions, record.ended_s or 0.0, told)
 
     def identified(self, uid: SessionUid, transitions: Transitions, now_s: float) -> None:
         """What was identified of an open session is kept at once, and counts from now on as what it began with."""
         begun = self._begun[uid]
-        self._teach((begun.subject, *begun.models), transitions, now_s)
+        self._teach(filter(None, (begun.subject, *begun.models)), transitions, now_s, begun.told)
         both = tuple(one + other for one, other in zip(begun.start.transitions, transitions, strict=True))
-        self._begun[uid] = begun._replace(start=replace(begun.start, transitions=both))
+        self._begun[uid] = begun._replace(start=replace(begun.start, transitions=both), told=begun.told + transitions[0])
 
     def erase(self, subjects: Iterable[str]) -> int:
-        """Forget cars, by pseudonym. Returns how many were known."""
-        return sum(self._forget(VEHICLE + subject) for subject in subjects)
+        """Forget cars, by pseudonym. Returns how many were known. What one that is plugged in teaches until it leaves is nobody's."""
+        names = {VEHICLE + subject for subject in subjects}
+        for sessions in (self._begun, self._expected):
+            sessions |= {uid: one._replace(subject="") for uid, one in sessions.items() if one.subject in names}
+        return sum(self._forget(name) for name in names)
 
     def expire(self, now_s: float, kept_days: int) -> int:
         """Forget of whom nothing was learned for `kept_days` (0 = nobody). A clock that runs ahead removes nothing: the newest record
@@ -131,14 +150,14 @@ class Experience:
         return sum(self._forget(subject) for subject in [name for name, record in self._records.items() if record.at_s < before_s])
 
     def _has_taught(self, uid: SessionUid, row: int, response: ResponseMemory) -> bool:
-        """Whose car it is was told late: what this session has taught, that it does not follow among it, stays."""
+        """Whose car it is was told late: what this session has taught, that it does not follow among it, stays, as this car's."""
         if uid not in self._begun or row >= len(response.uid) or response.uid[row] != uid:
             return False
         return bool(response.readings[row] > 0 or response.not_responding_until_s[row] > -inf)
 
-    def _teach(self, subjects: Iterable[str], transitions: Transitions, at_s: float) -> None:
+    def _teach(self, subjects: Iterable[str], transitions: Transitions, at_s: float, told: float) -> None:
         for subject in subjects:
-            most = self._settings.model_readings, self._settings.session_readings
+            most = self._settings.model_readings, self._settings.session_readings - told
             if subject.startswith((VEHICLE, EVSE)):
                 most = self._settings.car_readings, self._settings.car_readings
             self._keep(with_transitions(self._records.get(subject), subject, at_s, transitions, most))

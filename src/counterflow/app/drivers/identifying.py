@@ -13,15 +13,16 @@ from msgspec.structs import replace
 from counterflow.app.drivers.experience import Begun, Experience
 from counterflow.domain.ids import SessionUid
 from counterflow.domain.records import SessionRecord, Transitions
-from counterflow.engine.control.identification import AT_ONCE
 from counterflow.engine.control.lags import SUMS, with_more
 from counterflow.engine.control.response import ResponseMemory
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.control.traces import Trace, Traces
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 
+SLICE = 256
+"""Sessions whose records are handed out together."""
 MOST_ENDED = 20_000
-"""So many ended sessions wait at most (15 MB); of more that end at once, what was learned within the event is kept as it is."""
+"""So many ended sessions wait at most (2.2 kB each, 45 MB); of more at once, what was learned within the event is kept as it is."""
 
 
 class _Open(NamedTuple):
@@ -33,11 +34,12 @@ class _Open(NamedTuple):
 
 
 class _Ended(NamedTuple):
-    """A session that is over, with what was learned within its last event, should its record tell nothing."""
+    """A session that is over, with what was learned within its last event, should its record tell nothing. `told`: as in `Begun`."""
 
     record: SessionRecord
     trace: Trace
     learned: Transitions
+    told: float
 
 
 class Batch(NamedTuple):
@@ -67,16 +69,22 @@ class Identifying:
         trace = None
         if begun is not None and self._traces.holds(begun.row, uid):
             trace = self._traces.cut(np.array([begun.row]), response)
-        if trace is None or len(self._ended) >= MOST_ENDED:
+        if begun is None or trace is None or len(self._ended) >= MOST_ENDED:
             self._experience.over(record, response)
         else:
-            self._ended.append(_Ended(record, trace, self._experience.over(record, response, without_transitions=True)))
+            learned = self._experience.over(record, response, without_transitions=True)
+            self._ended.append(_Ended(record, trace, learned, begun.told))
+
+    @staticmethod
+    def nothing(batch: Batch) -> F8:
+        """What is found where these records could not be gone into: that they tell nothing."""
+        return np.zeros((len(batch.whose), len(SUMS)))
 
     def next(self, now_s: float, response: ResponseMemory) -> Batch | None:
         """The next records to be identified, None = there are none now."""
-        whose: list[_Open | _Ended] = [self._ended.popleft() for _ in range(min(len(self._ended), AT_ONCE))]
+        whose: list[_Open | _Ended] = [self._ended.popleft() for _ in range(min(len(self._ended), SLICE))]
         traces = [one.trace for one in whose if isinstance(one, _Ended)]
-        rows = self._traces.due(now_s, response)[: AT_ONCE - len(whose)]
+        rows = self._traces.due(now_s, response)[: SLICE - len(whose)]
         if rows.size:
             traces.append(self._traces.cut(rows, response))
             sums = np.stack([getattr(response.lags, name)[rows] for name in SUMS], axis=1)
@@ -94,13 +102,18 @@ class Identifying:
             told = _transitions(sums)
             tells = told[0] > 0.0
             if isinstance(one, _Ended):
-                self._experience.taught_later(one.record, told if tells else one.learned)
-            elif tells and one.begun is not None and self._experience.begun(one.uid) is one.begun:
+                self._experience.taught_later(one.record, told if tells else one.learned, one.told)
+            elif tells and one.begun is not None and self._is_open(one.uid, one.begun):
                 self._experience.identified(one.uid, told, now_s)
                 rows.append(one.begun.row)
                 more.append(sums + np.array(one.begun.start.transitions) - one.sums)
             self.identified, self.empty = self.identified + tells, self.empty + (not tells)
         return replace(response, lags=with_more(response.lags, np.array(rows), np.array(more))) if rows else response
+
+    def _is_open(self, uid: SessionUid, then: Begun) -> bool:
+        """Whether it goes on with what it had begun with, by whatever name."""
+        now = self._experience.begun(uid)
+        return now is not None and now.start is then.start
 
 
 def _transitions(sums: F8) -> Transitions:

@@ -6,6 +6,7 @@ What comes out is not a guess but what the record tells: the sums of as many tra
 what is known of the car and of its model as transitions are (`priors`), and weighs the more the more it tells.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -23,8 +24,8 @@ LAGS, RAMPS = 24, 10
 FINER_LAGS, FINER_RAMPS = 12, 8
 LONGEST_LAG_S = 50.0
 SLOWEST_W_PER_S, QUICKEST_W_PER_S = 100.0, 50_000.0
-AT_ONCE = 256
-"""Sessions that are worked out together: their arrays fit into the caches."""
+AT_ONCE = 64
+"""Sessions that are worked out together: their arrays fit into the caches, and no step of it takes longer than a millisecond."""
 
 _COARSE_S = 1.5
 """The first bank's points are this far apart, so that it must not be pickier."""
@@ -72,15 +73,21 @@ class _Course(NamedTuple):
 _USUALLY = Off()
 
 
-def identify(trace: Trace, off: Off = _USUALLY) -> F8:
+def _at_once() -> None:
+    """Nobody is to be let past."""
+
+
+def identify(trace: Trace, off: Off = _USUALLY, give_way: Callable[[], object] = _at_once) -> F8:
     """What each session's record tells, as sums over transitions (n, 5): count, half steps, their squares, lags, lags times half steps;
-    nothing (zeros) where it tells nothing."""
+    nothing (zeros) where it tells nothing. `give_way` is called every few milliseconds, and may wait while others need the processor."""
     sums = np.zeros((len(trace), 5))
     readings = np.count_nonzero(~np.isnan(trace.at_s), axis=1)
     order = np.argsort(readings, kind="stable")
-    for begin in range(0, len(trace), AT_ONCE):
-        part = order[begin : begin + AT_ONCE]
-        sums[part] = _sums(_course(trace.some(part), max(2, readings[part[-1]]), off), off.jitter_s)
+    # A meter may say anything: where it cannot be reckoned with, the record tells nothing.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for begin in range(0, len(trace), AT_ONCE):
+            part = order[begin : begin + AT_ONCE]
+            sums[part] = _sums(_course(trace.some(part), max(2, readings[part[-1]]), off), off.jitter_s, give_way)
     return sums
 
 
@@ -180,7 +187,7 @@ def _resolution_ws(net_ws: F4) -> F8:
     return found / WH_PER_WS
 
 
-def _sums(course: _Course, jitter_s: float) -> F8:
+def _sums(course: _Course, jitter_s: float, give_way: Callable[[], object]) -> F8:
     """Two banks, the second about the best of the first, and what the second tells."""
     n = len(course.at_s)
     # Lags rather than delays are on the grid: a record tells those best, and of two cars with one lag the delay is less by the half ramp.
@@ -189,9 +196,9 @@ def _sums(course: _Course, jitter_s: float) -> F8:
     lags_s = np.tile(LONGEST_LAG_S * (np.arange(LAGS) / (LAGS - 1.0)) ** 1.3, (n, 1))
     slow = np.tile(np.linspace(np.log(_HALF_W / QUICKEST_W_PER_S), np.log(_HALF_W / SLOWEST_W_PER_S), RAMPS), (n, 1))
     for blur_s in (_COARSE_S, jitter_s):
-        weight = _weights(course, lags_s, slow, shear, blur_s)
+        weight = _weights(course, lags_s, slow, shear, blur_s, give_way)
         lags_s, slow = _about(lags_s, weight.sum(axis=1), 0.1, FINER_LAGS), _about(slow, weight.sum(axis=2), 0.05, FINER_RAMPS)
-    weight = _weights(course, lags_s, slow, shear, jitter_s)
+    weight = _weights(course, lags_s, slow, shear, jitter_s, give_way)
     ramped_s = np.exp(slow)[:, :, None]
     delay_s = lags_s[:, None, :] - shear[:, :, None] * ramped_s
     return _as_transitions(*_moments(weight, delay_s, np.broadcast_to(ramped_s, weight.shape)))
@@ -209,7 +216,7 @@ def _about(grid: F8, weight: F8, least: float, points: int) -> F8:
     return np.asarray(mean + half * np.linspace(-1.0, 1.0, points))
 
 
-def _weights(course: _Course, lags_s: F8, slow: F8, shear: F8, jitter_s: float) -> F8:
+def _weights(course: _Course, lags_s: F8, slow: F8, shear: F8, jitter_s: float, give_way: Callable[[], object]) -> F8:
     """How well each lag and slowness explains the readings, with what is known of cars at large: probabilities (n, R, L)."""
     ramped_s = np.exp(slow)
     cost = np.empty((len(lags_s), slow.shape[1], lags_s.shape[1]))
@@ -219,13 +226,13 @@ def _weights(course: _Course, lags_s: F8, slow: F8, shear: F8, jitter_s: float) 
         w_per_s = _HALF_W / ramped_s[:, ramp]
         far = (delay_s - _PRIOR_DELAY_S) / _PRIOR_DELAY_SD_S
         steep = (slow[:, ramp, None] - np.log(_HALF_W / _PRIOR_W_PER_S)) / _PRIOR_RAMP_SD
-        own = _misfit(course, delay_s.astype(np.float32), w_per_s.astype(np.float32), jitter_s)
+        own = _misfit(course, delay_s.astype(np.float32), w_per_s.astype(np.float32), jitter_s, give_way)
         cost[:, ramp] = np.where(delay_s >= 0.0, own + 0.5 * far**2 + 0.5 * steep**2 - np.log(width), np.inf)
     weight = np.exp(np.minimum(cost.min(axis=(1, 2), keepdims=True) - cost, 0.0))
     return np.asarray(weight / weight.sum(axis=(1, 2), keepdims=True))
 
 
-def _misfit(course: _Course, delay_s: F4, w_per_s: F4, jitter_s: float) -> F8:
+def _misfit(course: _Course, delay_s: F4, w_per_s: F4, jitter_s: float, give_way: Callable[[], object]) -> F8:
     """Minus the logarithm of the likelihood of the readings (n, D), with these delays (n, D) and one ramp each (n,)."""
     begun_w, begun_ws, lasts_s = _begun(course, w_per_s)
     heard_s = course.at_s[:, :, None] - delay_s[:, None, :]
@@ -236,6 +243,7 @@ def _misfit(course: _Course, delay_s: F4, w_per_s: F4, jitter_s: float) -> F8:
     net_ws = _pick(begun_ws, before)[:, :, None] + from_w * (heard_s - _pick(course.order_s, before)[:, :, None])
     blurred_w, jitter = np.zeros_like(power_w), np.float32(jitter_s)
     for which, counts in ((before, course.belongs > 0), (last, course.belongs >= 0)):
+        give_way()
         step_w = _pick(course.rest_w, which) - _pick(begun_w, which)
         ramp = (np.sign(step_w) * w_per_s[:, None])[:, :, None]
         most_s = (np.minimum(np.abs(step_w) / w_per_s[:, None], _pick(lasts_s, which)) * counts)[:, :, None]
@@ -245,9 +253,11 @@ def _misfit(course: _Course, delay_s: F4, w_per_s: F4, jitter_s: float) -> F8:
         power_w += moved_w
         net_ws += moved_w * (since_s - ramped_s / np.float32(2.0))
         blurred_w += ramp * (np.clip(since_s + jitter, 0.0, most_s) - np.clip(since_s - jitter, 0.0, most_s))
+    give_way()
     off_w = power_w - course.power_w[:, :, None]
     misfit = _truncated(off_w, course.power_sd[:, :, None] ** 2, (blurred_w / np.float32(2.0)) ** 2)
     cost = np.where(course.told[:, :, None], misfit, 0.0).sum(axis=1)
+    give_way()
     off_ws = np.diff(net_ws, axis=1) - np.diff(course.net_ws, axis=1)[:, :, None]
     misfit = _truncated(off_ws, course.energy_var[:, 1:, None], (jitter * np.diff(power_w, axis=1)) ** 2)
     cost += np.where(course.metered[:, 1:, None], misfit, 0.0).sum(axis=1)

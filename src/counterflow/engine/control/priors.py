@@ -101,8 +101,8 @@ def start_of(
         readings=int(min(own.gain_readings, most)),
         idle_w=min(max(idle_w, -response.idle_import_w), RUNS_ON_W),
         idle_readings=int(min(own.idle_readings, most)),
-        transitions=_faded(
-            _added(own.transitions, _faded(_wider(model.transitions, vehicles.transitions, settings), settings.car_weight)), np.inf
+        transitions=at_most(
+            _added(own.transitions, at_most(_wider(model.transitions, vehicles.transitions, settings), settings.car_weight)), np.inf
         ),
         out_until_s=out_until_s,
     )
@@ -169,7 +169,7 @@ def merged(before: LearnedResponse | None, newer: LearnedResponse, most: float) 
         before = LearnedResponse(subject=newer.subject, at_s=newer.at_s)
     gain, gain_readings = _joined(before.gain, before.gain_readings, newer.gain, newer.gain_readings, most)
     idle_w, idle_readings = _joined(before.idle_w, before.idle_readings, newer.idle_w, newer.idle_readings, most)
-    added = _faded(newer.transitions, most)
+    added = at_most(newer.transitions, most)
     return LearnedResponse(
         subject=newer.subject,
         at_s=max(before.at_s, newer.at_s),
@@ -177,7 +177,7 @@ def merged(before: LearnedResponse | None, newer: LearnedResponse, most: float) 
         gain_readings=gain_readings,
         idle_w=idle_w,
         idle_readings=idle_readings,
-        transitions=_added(_faded(before.transitions, most - added[0]), added),
+        transitions=_added(at_most(before.transitions, most - added[0]), added),
         out_until_s=newer.out_until_s,
     )
 
@@ -195,8 +195,17 @@ def with_transitions(
     so many of these."""
     before = before or LearnedResponse(subject=subject, at_s=at_s)
     in_all, at_once = most
-    added = _faded(transitions, at_once)
-    return replace(before, at_s=max(before.at_s, at_s), transitions=_added(_faded(before.transitions, in_all - added[0]), added))
+    added = at_most(transitions, at_once)
+    return replace(before, at_s=max(before.at_s, at_s), transitions=_added(at_most(before.transitions, in_all - added[0]), added))
+
+
+def at_most(sums: Transitions, most: float) -> Transitions:
+    """What transitions say, as if they were no more than `most`."""
+    count, half_w, half_w2, lag_s, lag_half = sums
+    if not (count > 0.0 and all(isfinite(one) for one in sums)):
+        return NO_TRANSITIONS
+    share = min(1.0, max(0.0, most) / count)
+    return share * count, share * half_w, share * half_w2, share * lag_s, share * lag_half
 
 
 def _shrunk(mean: float, readings: float, wider: float, weight: float) -> float:
@@ -210,19 +219,11 @@ def _joined(before: float, readings: float, newer: float, more: float, most: flo
     return ((readings * before + more * newer) / total, total) if total > 0.0 else (0.0, 0.0)
 
 
-def _faded(sums: Transitions, most: float) -> Transitions:
-    count, half_w, half_w2, lag_s, lag_half = sums
-    if not (count > 0.0 and all(isfinite(one) for one in sums)):
-        return NO_TRANSITIONS
-    share = min(1.0, max(0.0, most) / count)
-    return share * count, share * half_w, share * half_w2, share * lag_s, share * lag_half
-
-
 def _wider(model: Transitions, vehicles: Transitions, settings: PriorSettings) -> Transitions:
     """Those of cars of its model, with those at the model of EVSE as if they were `model_weight` more."""
-    return _added(vehicles, _faded(model, settings.model_weight))
+    return _added(vehicles, at_most(model, settings.model_weight))
 
 
 def _added(one: Transitions, other: Transitions) -> Transitions:
-    one = _faded(one, np.inf)
+    one = at_most(one, np.inf)
     return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3], one[4] + other[4]

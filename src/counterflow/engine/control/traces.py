@@ -1,8 +1,8 @@
 """What an event shows of how cars follow, kept for an identification after it (`identification`): orders, and the readings on their way.
 
 Of each order its time, its level and the readings until one at rest, with the last one before it: a car that stands where it was told to
-adds nothing. The newest `ORDERS` orders and `SAMPLES` readings of a session are kept, 750 bytes, so that 100 000 sessions take 75 MB,
-however long an event lasts.
+adds nothing. The newest `ORDERS` orders and `SAMPLES` readings of a session are kept, 750 bytes, so that 100 000 sessions take 75 MB
+(an eighth more while they come), however long an event lasts.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from counterflow.engine.control.decision import grown
 from counterflow.engine.control.response import ResponseMemory, settle_s
 from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.dispatch.limits import Rows
@@ -101,19 +102,20 @@ class Traces:
 
     def take(self, image: FleetImage, memory: ResponseMemory, settings: ResponseSettings) -> None:
         """Take in what is new in `image`, with the memory as it is after it. Call it once a tick."""
-        before, seen = self._seen, _Readings(image.power_at_s, image.power_w, image.export_wh, image.import_wh, image.register_at_s)
-        self._seen, self._ends = seen, (image.discharge_until_s, image.hold_until_s)
+        seen = _Readings(image.power_at_s, image.power_w, image.export_wh, image.import_wh, image.register_at_s)
+        before, self._seen, self._ends = self._seen or seen, seen, (image.discharge_until_s, image.hold_until_s)
+        if len(before.at_s) != len(image):
+            before = _Readings(*(grown(column, len(image), np.nan) for column in before))
         moved = np.not_equal(memory.level_since_s, self._grown(len(image))) & image.occupied
         rows = np.flatnonzero(moved)
         rows = rows[np.isfinite(memory.level_since_s[rows])]
         if rows.size:
             self._ordered(rows, image, memory, seen, before, settings)
-        if before is None or not self._left.any():
+        if not self._left.any():
             return
         rows = np.flatnonzero(self._left)
         at_s = image.power_at_s[rows]
-        fresh = at_s != before.at_s[rows] if len(before.at_s) == len(image) else at_s == at_s
-        rows = rows[fresh & (at_s > self._since_s[rows]) & (memory.uid[rows] == self._uid[rows])]
+        rows = rows[(at_s != before.at_s[rows]) & (at_s > self._since_s[rows]) & (memory.uid[rows] == self._uid[rows])]
         if rows.size:
             self._read(rows, seen, memory)
 
@@ -153,7 +155,7 @@ class Traces:
 
     def _empty(self, rows: Rows) -> None:
         self._samples[rows] = self._orders[rows] = self._left[rows] = 0
-        self._zero_s[rows] = np.nan
+        self._zero_s[rows] = self._zero_wh[rows] = np.nan
         for column in (self._at_s, self._power_w, self._net_wh, self._order_s, self._level_w, self._rest_s):
             column[rows] = np.nan
         self._void[rows] = False
@@ -162,6 +164,8 @@ class Traces:
         """Since when the level known here holds, with as many rows as there are."""
         more = rows - len(self._uid)
         if more > 0:
+            # While cars come there are more at each tick; to copy all that is kept each time would take longer than the tick.
+            more = max(more, len(self._uid) // 8)
             for name in ("_uid", "_samples", "_orders", "_left", "_void"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate([column, np.zeros((more, *column.shape[1:]), dtype=column.dtype)]))
@@ -178,7 +182,7 @@ class Traces:
         image: FleetImage,
         memory: ResponseMemory,
         seen: "_Readings",
-        before: "_Readings | None",
+        before: "_Readings",
         settings: ResponseSettings,
     ) -> None:
         other = rows[self._uid[rows] != memory.uid[rows]]
@@ -192,12 +196,10 @@ class Traces:
         asked &= (self._left[rows] > 0) | ~(np.abs(level_w + image.power_w[rows]) < STILL_W)
         rows, since_s = rows[asked], since_s[asked]
         at_s, power_w, net_wh = seen.of(rows)
-        if before is not None and len(before.at_s) == len(image):
-            late = at_s > since_s
-            at_s, power_w, net_wh = (np.where(late, then, now) for then, now in zip(before.of(rows), (at_s, power_w, net_wh), strict=True))
+        late = at_s > since_s
+        at_s, power_w, net_wh = (np.where(late, then, now) for then, now in zip(before.of(rows), (at_s, power_w, net_wh), strict=True))
         first = np.isnan(self._zero_s[rows])
         self._zero_s[rows] = np.where(first, since_s, self._zero_s[rows])
-        self._zero_wh[rows] = np.where(first, np.nan_to_num(net_wh), self._zero_wh[rows])
         stood = (at_s <= since_s) & (since_s - at_s <= OLDEST_S) & ~np.isnan(power_w)
         self._put(rows[stood], at_s[stood], power_w[stood], net_wh[stood])
         place = self._orders[rows] % ORDERS
@@ -223,5 +225,8 @@ class Traces:
         rows, place = rows[new], place[new]
         self._at_s[rows, place] = told_s[new]
         self._power_w[rows, place] = -power_w[new]
-        self._net_wh[rows, place] = net_wh[new] - self._zero_wh[rows]
+        net_wh, zero_wh = net_wh[new], self._zero_wh[rows]
+        # A register may stand at tens of megawatt hours: of those a float of four bytes tells no Wh.
+        self._zero_wh[rows] = zero_wh = np.where(np.isnan(zero_wh), net_wh, zero_wh)
+        self._net_wh[rows, place] = net_wh - zero_wh
         self._samples[rows] += 1
