@@ -125,6 +125,7 @@ def test_what_was_before_is_read_back_once_somebody_looks_and_joins_what_is_hear
         ("/dispatches/d-1/course", "step_s"),
         ("/dispatches/d-1/course", "since"),
     ]
+    assert {path for path in server.paths if path[0] == "/dispatches"} == {("/dispatches", "most")}, "not all that were ever known"
     assert feed.meter_age_s("unrecorded") == 5.0, "of the whole fleet, since its pool is not recorded"
     assert feed.meter_age_s("all") == 5.0
 

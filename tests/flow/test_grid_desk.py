@@ -322,6 +322,19 @@ def test_orders_are_known_again_without_a_walk_through_all_dispatches_ever_known
     assert place(at, order_of(at, (far_s, 20_000.0), end=far_s + 60.0)).refusal is None
 
 
+def test_of_many_dispatches_the_newest_are_shown_and_those_that_are_open(at: Any) -> None:
+    order = order_of(at, (3_600.0, 10_000.0), end=7_200.0, key="to come")
+    to_come = place(at, order)
+    at.run(1)
+    over = []
+    for number in range(3):
+        over.append(place(at, order_of(at, (0.0, 10_000.0), end=60.0, key=f"e-{number}")).dispatch_id)
+        at.run(150)
+    assert [view.instruction.dispatch_id for view in at.operations.dispatches()] == [*reversed(over), to_come.dispatch_id]
+    assert [view.instruction.dispatch_id for view in at.operations.dispatches(2)] == [over[2], over[1], to_come.dispatch_id]
+    assert [view.instruction.dispatch_id for view in at.operations.dispatches(100)] == [*reversed(over), to_come.dispatch_id]
+
+
 def test_set_points_open_a_dispatch_that_goes_on_and_falls_silent(at: Any) -> None:
     tell = lambda power_w, number: at.do(at.grid.tell("fast", power_w, None, number))  # noqa: E731
     assert tell(0.0, 0).outcome is GridOutcome.UNCHANGED

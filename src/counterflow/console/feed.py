@@ -15,6 +15,8 @@ from msgspec import Struct
 from counterflow.console.api import Api, ApiError
 
 LOOK_EVERY_S = 1.0
+DISPATCHES_SEEN = 100
+"""So many of the newest, and all that are open; years of them may be known."""
 LOOK_IDLE_S = 10.0
 COURSE_POINTS = 3_900
 """An hour of seconds, and what belongs to the edges."""
@@ -188,7 +190,7 @@ class Feed:
     async def _look(self) -> None:
         self.health = await self._api.health()
         self.fleet = await self._api.get(self._token, "/fleet")
-        self.dispatches = await self._api.get(self._token, "/dispatches")
+        self.dispatches = await self._api.get(self._token, "/dispatches", most=DISPATCHES_SEEN)
         self.limits = await self._api.get(self._token, "/limits")
         await self._look_closely()
         self._not_seen, self.looked_at_s = "", self._now_s()

@@ -204,8 +204,8 @@ class Operations(DriverOperations, Protocol):
         """One open session."""
         ...
 
-    def dispatches(self) -> Sequence[DispatchView]:
-        """All dispatches, newest first."""
+    def dispatches(self, most: int | None = None) -> Sequence[DispatchView]:
+        """All dispatches, newest first; with `most` only so many of the newest, and those that are open."""
         ...
 
     def dispatch(self, dispatch_id: DispatchId) -> DispatchView | Refusal:

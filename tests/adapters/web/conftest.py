@@ -179,7 +179,8 @@ class FakeOperations:
     def session(self, station_id: str, transaction_id: str) -> SessionView | Refusal:
         return self._does("session", station_id, transaction_id, otherwise=EXAMPLES[SessionView])
 
-    def dispatches(self) -> list[DispatchView]:
+    def dispatches(self, most: int | None = None) -> list[DispatchView]:
+        self.calls.append(("dispatches", most))
         return [EXAMPLES[DispatchView]]
 
     def dispatch(self, dispatch_id: str) -> DispatchView | Refusal:

@@ -362,6 +362,13 @@ def test_stations_that_only_cannot_tell_who_else_steers_them_are_left_out_on_req
     assert client.ask("GET", "/conflicts", params={"untold": "perhaps"}).status_code == 422
 
 
+def test_whoever_asks_often_for_dispatches_names_how_many(client, operations):
+    for query in ({}, {"most": 100}):
+        assert client.ask("GET", "/dispatches", params=query).status_code == 200
+    assert [call for call in operations.calls if call[0] == "dispatches"] == [("dispatches", None), ("dispatches", 100)]
+    assert client.ask("GET", "/dispatches", params={"most": 0}).status_code == 422
+
+
 def test_what_routes_need_is_worked_out_before_anybody_asks(make_app, make_client, monkeypatch):
     client, _ = make_client(make_app())
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
-from counterflow.adapters.web.answers import answer, bearer, shows
+from counterflow.adapters.web.answers import answer, answer_many, bearer, shows
 from counterflow.adapters.web.documents import documented
 from counterflow.adapters.web.models import AmendBody, NoteBody, OrderBody, ValueBody
 from counterflow.adapters.web.patterns import KEY_PATTERN
@@ -30,6 +30,10 @@ IdempotencyKey = Annotated[
 ]
 
 Since = Annotated[InstantText | None, Query(description="Only from this instant on, in RFC 3339 with its time zone; default: all.")]
+Most = Annotated[
+    int | None,
+    Query(ge=1, description="Only so many of the newest, and those that are open; default: all.", examples=[100]),
+]
 CourseStep = Annotated[
     float,
     Query(ge=1.0, le=86_400.0, allow_inf_nan=False, description="At most one tick in so many seconds [s].", examples=[4]),
@@ -58,10 +62,10 @@ def dispatch_routes(operations: Operations) -> APIRouter:
         location = {"Location": f"{request.url.path}/{given.dispatch.instruction.dispatch_id}"}
         return answer(request, given, 200 if given.repeated else 201, location)
 
-    @routes.get("", responses=shows(DispatchView, many=True))
-    async def dispatches(request: Request) -> Response:
-        """All dispatches, newest first."""
-        return answer(request, operations.dispatches())
+    @routes.get("", responses=shows(DispatchView, 422, many=True))
+    async def dispatches(most: Most = None) -> Response:
+        """All dispatches, newest first. They are kept for long: whoever asks often names `most`."""
+        return answer_many(operations.dispatches(most))
 
     @routes.get("/{dispatch_id}", responses=shows(DispatchView, 404))
     async def dispatch(request: Request, dispatch_id: str) -> Response:

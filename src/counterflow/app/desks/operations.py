@@ -41,6 +41,7 @@ from counterflow.domain.session_views import SessionPage, SessionQuery, SessionV
 from counterflow.domain.views import FleetView, HealthView, Notice, Refusal, RefusalKind, StorageView
 from counterflow.engine.control.book import (
     LIVE_STATES,
+    OPEN_STATES,
     Move,
     amended,
     conflicts_of,
@@ -123,10 +124,12 @@ class LiveOperations(StationDesk, SiteDesk, SecurityDesk, AccessDesk, ReportDesk
             remedy="GET /api/v1/sessions lists the open sessions.",
         )
 
-    def dispatches(self) -> Sequence[DispatchView]:
-        """All dispatches, newest first."""
+    def dispatches(self, most: int | None = None) -> Sequence[DispatchView]:
+        """All dispatches, newest first; with `most` only so many of the newest, and those that are open."""
         newest_first = sorted(self._room.dispatcher.book.instructions.values(), key=lambda item: item.accepted_at_s, reverse=True)
-        return [view_of(self._room, instruction, self._now_s()) for instruction in newest_first]
+        shown = newest_first[:most]
+        shown += [] if most is None else [item for item in newest_first[most:] if item.state in OPEN_STATES]
+        return [view_of(self._room, instruction, self._now_s()) for instruction in shown]
 
     def dispatch(self, dispatch_id: DispatchId) -> DispatchView | Refusal:
         """One dispatch."""
