@@ -12,9 +12,10 @@ from counterflow.app.offers.offering import answer
 from counterflow.domain.delivery import DeliveryReport
 from counterflow.domain.dispatch_views import DispatchAnswer
 from counterflow.domain.instructions import Amendment, DispatchMode, DispatchOrder, DispatchState
-from counterflow.domain.offers import Commitment, CommitmentState, Offer
+from counterflow.domain.offers import LEVELS, Commitment, CommitmentState, CoverageDay, Offer
 from counterflow.domain.reasons import Reason
 from counterflow.domain.records import DocumentKind
+from counterflow.domain.units import DAY_S
 from counterflow.domain.views import Refusal
 from counterflow.engine.offers.ledger import BINDING
 
@@ -401,6 +402,30 @@ def test_forecasts_of_each_mode_have_a_record_of_their_own_and_charging_was_ther
     at.restart(away_s=3.0)
     assert at.operations.coverage(None) == before
     assert ask(at, 300.0).guard_factor == 1.0, "net export was never judged"
+
+
+def test_the_record_is_walked_through_once_however_many_pools_and_modes_are_shown(town: Any) -> None:
+    walks: list[int] = []
+
+    class Record(dict[Any, Any]):
+        def __iter__(self) -> Any:
+            walks.append(len(self))
+            return super().__iter__()
+
+        def items(self) -> Any:
+            walks.append(len(self))
+            return super().items()
+
+    at = town(1, 2, warm_up_s=1.0)
+    desk, today = at.room.dispatcher.forecasting, int(at.now_s // DAY_S)
+    for mode in DispatchMode:
+        for window_s in (900.0, HOUR_S):
+            day = CoverageDay(pool="all", window_s=window_s, day=today, mode=mode, forecasts=4, reached=(2, 4, 4, 4), there_sum_w=1.0)
+            at.journal.put(DocumentKind.COVERAGE_DAY, f"{mode}/{window_s}", day)
+    desk.restore()
+    desk._days = Record(desk._days)
+    assert len(at.operations.coverage(None)) == 6 * len(LEVELS)
+    assert walks == [6]
 
 
 def test_forecasts_of_net_and_gross_export_are_of_the_same_cars_which_are_kept_once(town: Any, ideal: dict[str, Any]) -> None:

@@ -122,13 +122,12 @@ class Forecasting:
 
     def coverage(self, now_s: float, pool: PoolId | None = None, mode: DispatchMode | None = None) -> list[CoverageView]:
         """The last 30 days, by pool, window and mode."""
-        kinds = sorted({kind for kind, _ in self._days if pool in (None, kind.pool) and mode in (None, kind.mode)}, key=_in_order)
+        days: dict[_Kind, list[CoverageDay]] = {}  # more than a year of them is kept: they are walked through once
+        for (kind, _), day in self._days.items():
+            if pool in (None, kind.pool) and mode in (None, kind.mode):
+                days.setdefault(kind, []).append(day)
         every_s, today = self._settings.forecast_every_s, int(now_s // DAY_S)
-        return [
-            view
-            for kind in kinds
-            for view in views([day for (of, _), day in self._days.items() if of == kind], today, self._guard_of(kind).factor, every_s)
-        ]
+        return [view for kind in sorted(days, key=_in_order) for view in views(days[kind], today, self._guard_of(kind).factor, every_s)]
 
     def due(self, now_s: float) -> list[Request]:
         """The windows that are to be forecast now, in each of the modes; none while the emergency stop is on, or when they are not due."""
