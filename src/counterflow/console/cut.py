@@ -30,12 +30,24 @@ _SCRIPT = """<script>
   bar.setAttribute("role", "alert");
   bar.hidden = true;
   const say = (words) => { bar.hidden = !words; if (bar.textContent !== words) bar.textContent = words; };
+  const kept = () => JSON.parse(sessionStorage.getItem(DOUBT) || "null");
+  const keep = (found) => sessionStorage.setItem(DOUBT, JSON.stringify(found));
   const doubt = () => {
-    const what = sessionStorage.getItem(DOUBT);
-    if (!what) return;
-    said = WORDS.doubt.replace("{what}", what);
+    const found = kept();
+    if (!found) return;
+    if (!cut()) {
+      found.until ??= Date.now() + DOUBT_SHOWN_MS;
+      keep(found);
+      setTimeout(forget, Math.max(0, found.until - Date.now()) + 50);
+    }
+    said = WORDS.doubt.replace("{what}", found.what);
     say(said);
-    setTimeout(() => { sessionStorage.removeItem(DOUBT); said = ""; if (!cut()) say(""); }, DOUBT_SHOWN_MS);
+  };
+  const forget = () => {
+    const found = kept();
+    if (!found || !(found.until <= Date.now())) return;
+    sessionStorage.removeItem(DOUBT);
+    if (!cut()) { said = ""; say(""); }
   };
   const cut = () => root.classList.contains("cf-cut");
   const knock = async () => {
@@ -60,7 +72,7 @@ _SCRIPT = """<script>
     if (age < SILENT_AFTER_S) return;
     if (!cut()) {
       root.classList.add("cf-cut");
-      if (pressed && pressed.at > heard - BEAT_S) sessionStorage.setItem(DOUBT, pressed.what);
+      if (pressed && pressed.at > heard - BEAT_S) keep({what: pressed.what});
       said = "";
       doubt();
     }

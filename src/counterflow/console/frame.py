@@ -93,6 +93,7 @@ header .q-btn:focus-visible {{ box-shadow: 0 0 0 2px {BAR}, 0 0 0 5px {FOCUS_DAR
 .cf-cut #cf-main, .cf-cut .q-dialog__inner {{ opacity: .55; }}
 #cf-cut {{
   position: fixed; inset: auto 0 0 0; z-index: 10000; background: {ALARM}; color: white; padding: .8rem 1.5rem; font-size: 1.1rem;
+  pointer-events: none;
 }}
 #popup {{ display: none; }}
 .cf-skip {{ position: absolute; left: -100vw; }}
