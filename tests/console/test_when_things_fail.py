@@ -371,7 +371,7 @@ def test_the_answer_to_an_older_question_is_not_shown_under_the_new_page(page: P
 
 def test_what_is_in_doubt_keeps_no_button_from_being_pressed_and_is_not_said_for_ever(page: Page, console: Console) -> None:
     for for_ms in (60_000, 100):
-        page.evaluate(f"sessionStorage['counterflow-doubt'] = JSON.stringify({{what: 'Order it', until: Date.now() + {for_ms}}})")
+        page.evaluate(f"sessionStorage['counterflow-in-doubt'] = JSON.stringify({{what: 'Order it', until: Date.now() + {for_ms}}})")
         page.goto(console.url + "/stations")
         if for_ms > PATIENCE_MS / 2:
             expect(bar(page)).to_contain_text("as “Order it” was pressed")

@@ -19,7 +19,7 @@ _WORDS = {
 _SCRIPT = """<script>
 (() => {
   const SILENT_AFTER_S = %(silent_after_s)s, ALIVE = %(alive)s, WORDS = %(words)s, BEAT_S = 1;
-  const DOUBT = "counterflow-doubt", DOUBT_SHOWN_MS = 30000;
+  const DOUBT = "counterflow-in-doubt", DOUBT_SHOWN_MS = 30000;
   const PRESSED = "button, a[href], [role=button], [role=option], [role=radio], [role=slider], [role=combobox], "
     + ".q-item--clickable, th[tabindex]";
   const root = document.documentElement, now = () => performance.now() / 1000;
