@@ -223,3 +223,16 @@ def test_a_reading_beyond_all_reckoning_leaves_the_records_of_others_as_they_are
     alone, beside, mad = *identify(good), *identify(together(good, bad))
     assert np.allclose(alone, beside)
     assert np.isfinite(mad).all()
+
+
+def test_what_a_record_tells_does_not_depend_on_the_company_it_is_in() -> None:
+    # Never seen at rest, and on the whole it gave what it gave last.
+    few = record(8.0, 500.0, ((0.0, 9_000.0), (15.0, 4_000.0), (30.0, 9_000.0)), phase_s=1.0)
+    short = {name: np.where(few.at_s > 35.0, np.float32(np.nan), getattr(few, name)) for name in ("at_s", "power_w")}
+    last_w = short["power_w"][0, np.count_nonzero(~np.isnan(short["at_s"])) - 1]
+    few = replace(few, **short, net_wh=last_w * (short["at_s"] - short["at_s"][0, 0]) / np.float32(3_600.0))
+    many = record(5.0, 2_000.0)
+    alone, _ = identify(together(few, few))
+    beside, _ = identify(together(few, many))
+    assert alone[0] > 0.0
+    assert alone.tolist() == beside.tolist()

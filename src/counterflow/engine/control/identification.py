@@ -156,7 +156,7 @@ def _rest_w(trace: Trace, belongs: NDArray[np.intp], rests: B1, net_ws: F4, off:
         last = here.shape[1] - 1 - here[:, ::-1].argmax(axis=1)
         last_w = np.where(here.any(axis=1), trace.power_w[row, last], 0.0)
         asked_w = np.where(level_w > 0.0, trace.gain * level_w, np.where(level_w == 0.0, trace.idle_w, last_w))
-        by_order[:, place] = np.where((took_s >= 30.0) & alike, metered_w, np.where(seen, rest_w, asked_w))
+        by_order[:, place] = np.where(seen & (took_s >= 30.0) & alike, metered_w, np.where(seen, rest_w, asked_w))
     return by_order
 
 
