@@ -124,3 +124,16 @@ def test_cars_that_discharge_are_told_to_stop_where_ticks_fail(town: Any, ideal:
     assert not dispatcher.carrying.pending
     orders = at.room.placement._latest.values()
     assert {placing.power_w for placing in orders} == {0.0}
+
+
+def test_a_server_that_falls_between_two_portions_of_a_stop_knows_after_its_start_what_is_left_to_clear(deaf: Any) -> None:
+    deaf.room.dispatcher.emergency_stop(True, deaf.now_s, "me")
+    deaf.room.advance(deaf.now_s)
+    assert deaf.room.placement.sweep, "some are not sent yet"
+    deaf.restart()
+    assert not deaf.room.placement.sweep
+    for station in deaf.world.stations:
+        del station.receive  # it answers again
+    deaf.run(60.0)
+    assert deaf.room.dispatcher.latch.on
+    assert deaf.left_behind() == []
