@@ -1,7 +1,8 @@
 """Between two events what a car's record of the last one tells is identified, kept with the car, and what its next event begins with.
 
-A tick only takes down what it has seen. The identification itself runs off the control's thread, a few hundred sessions at a time: those
-that nothing of ours is in force at any more, and those that have ended. A crash loses records that were not identified yet, and no more.
+A tick only takes down what it has seen. The identification itself runs off the control's thread, some dozens of sessions at a time: those
+that nothing of ours is in force at any more, and those that have ended. A process that ends loses records that were not identified yet,
+and no more.
 """
 
 from collections import deque
@@ -19,8 +20,8 @@ from counterflow.engine.control.settings import ResponseSettings
 from counterflow.engine.control.traces import Trace, Traces
 from counterflow.engine.fleet.snapshot import F8, FleetImage
 
-SLICE = 256
-"""Sessions whose records are handed out together."""
+SLICE = 64
+"""Sessions whose records are handed out together: what is found of them is kept in 3 ms of the loop."""
 MOST_ENDED = 20_000
 """So many ended sessions wait at most (2.2 kB each, 45 MB); of more at once, what was learned within the event is kept as it is."""
 
