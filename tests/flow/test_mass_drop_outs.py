@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from counterflow.domain.delivery import LogKind
 from counterflow.domain.ids import StationId
 from counterflow.domain.reasons import ChangeReason
+from counterflow.engine.control.book import Move
 from counterflow.engine.control.decision import Release
 
 AT_ONCE = 5
@@ -115,3 +116,18 @@ def test_what_a_cancelled_dispatch_had_told_its_cars_ahead_is_taken_back_in_port
     at.run(5.0)
     assert (max(turns), sum(turns)) == (AT_ONCE, members)
     assert not at.left_behind()
+
+
+def test_a_crash_between_two_portions_leaves_nothing_of_a_cancelled_dispatch_behind(town: Any, ideal: dict[str, Any]) -> None:
+    at = town(40, 3, plant=ideal, settings={"dispatcher": {"fan_out_per_turn": AT_ONCE}})
+    instruction = at.order(600.0, start_s=at.now_s + 120.0)
+    at.run(110.0)
+    dispatcher = at.room.dispatcher
+    dispatcher.stop(instruction.dispatch_id, Move.CANCEL, ChangeReason.CANCELLED, at.now_s, "me")
+    dispatcher.carrying.hand_out(AT_ONCE, at.now_s)
+    assert dispatcher.carrying.pending > 4 * AT_ONCE
+    at.restart(away_s=1.0)
+    at.run(60.0)
+    assert len(at.room.ledger) == 0
+    assert not at.left_behind()
+    assert min(at.power_w[-40:]) >= 0.0
