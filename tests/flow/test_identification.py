@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from counterflow.app import housework as house
 from counterflow.app.dispatching import dispatcher as dispatching
 from counterflow.app.drivers import identifying as waiting
-from counterflow.app.housework import Housework
+from counterflow.app.housework import IDENTIFY_STEP_S, Housework, rests_s
 from counterflow.domain.records import DocumentKind, LearnedResponse
 from counterflow.engine.control.lead import lead_s
 
@@ -161,7 +161,7 @@ def test_the_server_identifies_in_a_thread_and_goes_on_after_a_fault(
         asked.append(len(trace))
         if len(asked) == 1:
             raise ArithmeticError
-        assert at.room.dispatcher.between_ticks.is_set()
+        assert at.room.dispatcher.at_leisure.is_set()
         return real(trace, give_way=give_way)
 
     monkeypatch.setattr(house, "identify", once_wrong)
@@ -193,15 +193,40 @@ def test_whoever_works_beside_control_is_held_while_a_tick_runs_also_one_that_fa
     dispatcher, seen = at.room.dispatcher, []
 
     def learn(_image: Any) -> None:
-        seen.append(dispatcher.between_ticks.is_set())
+        seen.append(dispatcher.at_leisure.is_set())
         raise ArithmeticError
 
     monkeypatch.setattr(dispatcher.outlook, "learn", learn)
-    assert dispatcher.between_ticks.is_set()
+    assert dispatcher.at_leisure.is_set()
     with pytest.raises(ArithmeticError):
         dispatcher.run_tick(at.now_s)
     assert seen == [False]
-    assert dispatcher.between_ticks.is_set()
+    assert dispatcher.at_leisure.is_set()
+
+
+def test_whoever_works_beside_control_is_held_until_what_a_tick_decided_has_been_sent(
+    town: Any, ideal: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = town(6, 5, plant=ideal)
+    dispatcher, seen = at.room.dispatcher, []
+    hand_out = dispatcher.carrying.hand_out
+
+    def watched(most: int, now_s: float) -> None:
+        if dispatcher.carrying.pending:
+            seen.append(dispatcher.at_leisure.is_set())
+        hand_out(most, now_s)
+
+    monkeypatch.setattr(dispatcher.carrying, "hand_out", watched)
+    at.order(60.0, power_w=20e3)
+    at.run(1.0)
+    assert seen
+    assert not any(seen)
+    assert dispatcher.at_leisure.is_set()
+
+
+def test_beside_a_dispatch_identification_takes_a_tenth_of_the_time() -> None:
+    assert rests_s(0.1, beside_a_dispatch=True) == pytest.approx(0.9)
+    assert rests_s(0.1, beside_a_dispatch=False) == IDENTIFY_STEP_S
 
 
 def test_of_more_sessions_that_end_at_once_than_may_wait_what_was_learned_within_the_event_is_kept(

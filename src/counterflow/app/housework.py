@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from math import inf
 
 from counterflow.adapters.storage.retention import Retention
@@ -18,6 +19,16 @@ RETENTION_PAUSE_S = 30.0
 RETENTION_STEP_S = 0.2
 SETTLE_PAUSE_S = 1.0
 IDENTIFY_PAUSE_S, IDENTIFY_STEP_S = 2.0, 0.02
+BESIDE_A_DISPATCH_SHARE = 0.1
+"""Of the time, identification works at most so much while a dispatch is open: its answers and meter values come first."""
+WAITS_S = 1.0
+"""For control to come to rest before another step, at a time: a server that ends does not wait for long."""
+
+
+def rests_s(took_s: float, *, beside_a_dispatch: bool) -> float:
+    """How long identification rests after a slice that took so long."""
+    share = BESIDE_A_DISPATCH_SHARE if beside_a_dispatch else 1.0
+    return max(IDENTIFY_STEP_S, took_s * (1.0 / share - 1.0))
 
 
 class Housework:
@@ -79,16 +90,18 @@ class Housework:
             await asyncio.sleep(self._settings.dispatcher.offers.look_every_s)
 
     async def identify(self) -> None:
-        """Between events, how late each car follows: a slice of cars at a time, off the loop; a tick goes first."""
-        dispatcher = self._room.dispatcher
+        """Between events, how late each car follows: a slice of cars at a time, off the loop; control goes first."""
+        dispatcher, loop = self._room.dispatcher, asyncio.get_running_loop()
         while True:
+            began_s = loop.time()
             batch, now_s = None, self._now_s()
             with dispatcher.faults.guard(IDENTIFICATION, now_s):
                 batch = dispatcher.outlook.to_identify(now_s)
             if batch is not None:
                 found = dispatcher.identifying.nothing(batch)
                 with dispatcher.faults.guard(IDENTIFICATION, now_s):
-                    found = await asyncio.to_thread(identify, batch.trace, give_way=dispatcher.between_ticks.wait)
+                    found = await asyncio.to_thread(identify, batch.trace, give_way=partial(dispatcher.at_leisure.wait, WAITS_S))
                 with dispatcher.faults.guard(IDENTIFICATION, now_s):
                     dispatcher.outlook.identified(batch, found, self._now_s())
-            await asyncio.sleep(IDENTIFY_PAUSE_S if batch is None else IDENTIFY_STEP_S)
+            rests = rests_s(loop.time() - began_s, beside_a_dispatch=bool(dispatcher.book.tasks))
+            await asyncio.sleep(IDENTIFY_PAUSE_S if batch is None else rests)

@@ -219,9 +219,9 @@ class Dispatcher:
             charging=charging,
         )
         self._seconds = Seconds(fleet, self.book, notify, capability_settings, telemetry)
-        self.between_ticks = Event()
-        """Set while no tick runs: what works beside control in a thread lets it past."""
-        self.between_ticks.set()
+        self.at_leisure = Event()
+        """Set while control neither decides nor has anything to send: what works beside it in a thread lets it past."""
+        self.at_leisure.set()
         self.ticks = 0
         self.rhythm = Rhythm(control.tick_interval_s, settings.wake_gap_s, settings.late_ticks)
         self.last_tick_took_s = 0.0
@@ -230,7 +230,7 @@ class Dispatcher:
 
     def next_due_s(self) -> float | None:
         """When `advance` wants to be called next; -inf = at once."""
-        if self.carrying.pending or self._placement.sweep:
+        if self._has_to_send():
             return -np.inf
         due_s = min(self.rhythm.next_s, self._seconds.next_due_s())
         refresh_s = self._placement.next_refresh_s()
@@ -261,6 +261,14 @@ class Dispatcher:
             self.carrying.hand_out(most, now_s)
         finally:
             self._placement.sweep.send(most, now_s)
+            self._rest()
+
+    def _has_to_send(self) -> bool:
+        return bool(self.carrying.pending or self._placement.sweep)
+
+    def _rest(self) -> None:
+        if not self._has_to_send():
+            self.at_leisure.set()
 
     def wake(self, now_s: float) -> None:
         """Something happened that a decision should follow soon."""
@@ -277,7 +285,7 @@ class Dispatcher:
     def run_tick(self, now_s: float) -> None:
         """One round of control over all open dispatches, on one frozen image. A fault in one keeps no other from its tick."""
         began_s = self._stopwatch()
-        self.between_ticks.clear()
+        self.at_leisure.clear()
         self.rhythm.begin(now_s)
         try:
             self._move_by_time(now_s)
@@ -296,7 +304,7 @@ class Dispatcher:
                 self.guarding.of_fleet(image, latched=self.latch.on)
             self._placement.retry_clears(now_s)
         finally:
-            self.between_ticks.set()
+            self._rest()
             self.plan_next(now_s)
         self.ticks += 1
         self.last_tick_took_s = self._stopwatch() - began_s
