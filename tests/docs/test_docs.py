@@ -83,7 +83,7 @@ def test_nothing_of_this_machine_is_named() -> None:
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in done.stdout.split():
         path = ROOT / name
-        if path.suffix in {".md", ".py", ".toml", ".lock", ".yml", ""} and path.is_file() and path != Path(__file__):
+        if path.suffix != ".png" and path.is_file() and path != Path(__file__):
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"/work/|/opt/(?:pypi|wheels)|files\.pythonhosted", text), f"{name} names a path of one machine"
 
