@@ -194,8 +194,10 @@ class GroupWriter:
         self.room = max(self._most_bytes - self._under_way_bytes - self._other_bytes, 0) // _SAMPLE_BYTES
 
     def _commit_until_done(self, group: Group) -> bool:
-        """Whether the disk took it; it is tried again until then, or until the journal is closed."""
+        """Whether the disk took it; it is tried again until then, and once more after the journal is closed."""
         while True:
+            with self.lock:
+                is_last = self._closing
             try:
                 self._commit(group)
             except Exception as error:  # noqa: BLE001 - whatever it is, the thread must live on, say so and try again
@@ -204,9 +206,11 @@ class GroupWriter:
                 self._done()
                 return True
             self._run_jobs()
+            if is_last:
+                return False
             with self.lock:
                 if self._closing:
-                    return False
+                    continue
                 self._wake.clear()
             self._wake.wait(self._settings.retry_s)
             self._watch_disk()
