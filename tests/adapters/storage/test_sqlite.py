@@ -265,6 +265,26 @@ def test_after_a_loss_closing_still_writes_what_there_is_room_for(open_journal: 
     assert len(open_journal().samples([UID], T0 + 9000, T0 + 9001)) == 1
 
 
+def test_closing_tries_once_more_where_room_came_after_a_failed_try(open_journal: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = open_journal(retry_s=0.01)
+    journal.run_between_commits(("PRAGMA max_page_count = 1", ()))
+    for number in range(3000):
+        add_sample(journal, T0 + number * 0.01)
+    while not journal.failed:
+        journal.run_between_commits(("SELECT 1", ()))
+    writer, run_jobs = journal._writer, journal._writer._run_jobs
+
+    def closed_once_there_is_room() -> None:
+        has_room = bool(writer._jobs)
+        run_jobs()
+        writer._closing |= has_room
+
+    monkeypatch.setattr(writer, "_run_jobs", closed_once_there_is_room)
+    journal.run_between_commits(("PRAGMA max_page_count = 1000000", ()))
+    journal.close()
+    assert len(open_journal().samples([UID], T0, T0 + 30.0)) == 3000
+
+
 def test_closing_with_a_full_disk_ends(open_journal: Open) -> None:
     journal = open_journal(retry_s=60.0)
     journal.run_between_commits(("PRAGMA max_page_count = 1", ()))
